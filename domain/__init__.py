@@ -1,0 +1,1 @@
+"""The exchange's rules: deciders, messages and money, pure and deterministic."""

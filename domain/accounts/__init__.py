@@ -1,0 +1,1 @@
+"""Users, API keys, assets, fees and limits."""

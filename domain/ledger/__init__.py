@@ -1,0 +1,1 @@
+"""Double entry: every movement of money is a transfer between two accounts."""

@@ -1,0 +1,21 @@
+"""Limits on what one account or key may do, all of them values in the log."""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Limits:
+    """Counts per fixed window. Orders are decided in the ledger on log time, the rest by gateways."""
+
+    orders_per_10s: int
+    orders_per_day: int
+    request_weight_per_minute: int
+    raw_requests_per_5m: int
+
+
+DEFAULT_LIMITS = Limits(
+    orders_per_10s=100,
+    orders_per_day=200_000,
+    request_weight_per_minute=6_000,
+    raw_requests_per_5m=61_000,
+)

@@ -1,0 +1,1 @@
+"""Orders from acceptance to settlement: the decider of the ledger shards."""
