@@ -1,0 +1,61 @@
+# Everything a newcomer types. `make run` starts the exchange, `make test` proves it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+STAMP := .venv/lock-$(shell cat requirements-dev.txt pyproject.toml | sha256sum | cut -c1-16)
+ARGS ?=
+
+.PHONY: help setup run test check format bench sweep lock clean
+
+help:  ## what can be typed
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 10
+
+setup: $(STAMP)  ## build .venv from the hash-locked file (nothing to do when it is current)
+
+$(STAMP):
+	@if ! $(PYTHON) -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	  echo "Python 3.11 or newer with its venv module is wanted: on Debian, apt-get install python3 python3-venv" >&2; \
+	  exit 1; fi
+	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear .venv
+	@echo "setting up .venv from requirements-dev.txt (about a minute the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: \
+	  --require-hashes -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	  --config-settings editable_mode=compat --editable .
+	@rm -f .venv/lock-*
+	@touch $@
+
+run: setup  ## start Kafka, Redis, shards, projections, APIs and bots; Ctrl-C stops everything
+	@$(BIN)/logbourse run $(ARGS)
+
+test: setup  ## every test, the real Kafka, Redis and ClickHouse included
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup  ## format, lint, strict types, import contracts, tidy and unit tests
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q -m "not integration and not slow" $(ARGS)
+
+format: setup  ## rewrite the sources as ruff wants them
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: setup  ## measure, and write docs/benchmarks.md
+	@$(BIN)/logbourse bench $(ARGS)
+
+sweep: setup  ## any number of seeded crash schedules: make sweep ARGS="--seeds 0:100000"
+	@$(BIN)/python -m tests.simulation.sweep $(ARGS)
+
+lock: setup  ## resolve pyproject.toml anew into the two hash-locked files (needs uv)
+	@uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes \
+	  --no-annotate --no-header --quiet --output-file requirements-dev.txt
+	@uv pip compile pyproject.toml --constraint requirements-dev.txt --python-version 3.11 \
+	  --generate-hashes --no-annotate --no-header --quiet --output-file requirements.txt
+
+clean:  ## forget all data of the local stack (the downloaded jars stay)
+	@rm -rf .data

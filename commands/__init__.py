@@ -1,0 +1,1 @@
+"""The write side: everything that turns a request into a record on the log."""

@@ -1,0 +1,1 @@
+"""Doors to third parties, settings and the parts that start the local stack."""

@@ -1,0 +1,70 @@
+"""The command line: names every subcommand and imports only the one that was asked for."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple, NoReturn
+
+
+class Subcommand(NamedTuple):
+    """Where it lives: a module with `add_arguments(parser)` and `run(arguments) -> int`."""
+
+    module: str
+    help: str
+
+
+SUBCOMMANDS: dict[str, Subcommand] = {
+    "kafka": Subcommand("infra.kafka_broker", "run Kafka alone, in the foreground"),
+    "redis": Subcommand("infra.redis_server", "run Redis alone, in the foreground"),
+    "topics": Subcommand("infra.topics_command", "create the topics, or check their settings"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns its exit status, 2 for what is not understood."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not __debug__:
+        return _refuse("assertions must stay on: start without -O and without PYTHONOPTIMIZE")
+    if not words or words[0] in ("-h", "--help"):
+        print(_overview())
+        return 0
+    name, rest = words[0], words[1:]
+    if name not in SUBCOMMANDS:
+        return _refuse(f"a subcommand must be one of {', '.join(SUBCOMMANDS)}, was {name}")
+    return _run(name, rest)
+
+
+def _run(name: str, rest: list[str]) -> int:
+    subcommand = SUBCOMMANDS[name]
+    module = importlib.import_module(subcommand.module)
+    parser = _OneSentenceParser(prog=f"logbourse {name}", description=subcommand.help)
+    module.add_arguments(parser)
+    arguments = parser.parse_args(rest)
+    try:
+        status: int = module.run(arguments)
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+class _OneSentenceParser(argparse.ArgumentParser):
+    """A parser whose errors are one sentence, without the usage block in front."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def _overview() -> str:
+    width = max(len(name) for name in SUBCOMMANDS)
+    rows = [f"  {name:<{width}}  {entry.help}" for name, entry in SUBCOMMANDS.items()]
+    return "\n".join(["usage: logbourse SUBCOMMAND …", "", *rows])
+
+
+def _refuse(sentence: str) -> int:
+    print(f"logbourse: {sentence}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The host that runs deciders on the log, its snapshots and its replay."""
