@@ -1,0 +1,198 @@
+"""What everybody must know of the exchange, folded from `accounts.ev`: assets, markets, users, fees.
+
+Gateway and query API keep one `ReferenceData` each; deciders keep their own state.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from domain.accounts.messages import (
+    AssetListed,
+    FeesChanged,
+    FeeTierChanged,
+    LimitsChanged,
+    UserDisabled,
+    UserEnabled,
+    UserRegistered,
+)
+from domain.decider import Message
+from domain.fees import FeeTier
+from domain.limits import DEFAULT_LIMITS, Limits
+from domain.markets import (
+    MarketHalted,
+    MarketListed,
+    MarketResumed,
+    MarketRules,
+    MarketRulesChanged,
+)
+from domain.protocol import Genesis
+
+MAX_DECIMALS = 18
+"""Decimals of the finest asset."""
+
+REFERENCE_PARTITION = 0
+"""The accounts partition whose events say what assets, markets, fees and limits there are."""
+
+_CODE_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+
+
+@dataclass(slots=True)
+class Asset:
+    """A listed asset; its amounts are counted in units of 10^-`decimals`."""
+
+    asset_id: int
+    code: str
+    name: str
+    decimals: int
+
+
+@dataclass(slots=True)
+class Market:
+    """A listed market: `base` priced in `quote`. The reference price is that of its listing."""
+
+    market_id: int
+    symbol: str
+    revision: int
+    rules: MarketRules
+    reference_price_ticks: int
+    halted: bool
+    base: Asset
+    quote: Asset
+
+
+@dataclass(slots=True)
+class UserStanding:
+    """What an order's way in depends on: the user's fee tier, and whether the user may trade."""
+
+    fee_tier: int
+    enabled: bool
+
+
+def login_partition(login_digest: bytes, ledger_partitions: int) -> int:
+    """The accounts partition in which a login lives; its user's ids keep to it for ever."""
+    return int.from_bytes(login_digest[:8], "big") % ledger_partitions
+
+
+def symbol_partition(symbol: str, matching_partitions: int) -> int:
+    """The matching shard in which a market lives."""
+    digest = blake2b(symbol.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % matching_partitions
+
+
+def is_asset_code(text: str) -> bool:
+    """Whether `text` is 2 to 10 capital letters and digits."""
+    return 2 <= len(text) <= 10 and _CODE_CHARACTERS.issuperset(text)
+
+
+def is_symbol(text: str) -> bool:
+    """Whether `text` is 2 to 20 capital letters and digits."""
+    return 2 <= len(text) <= 20 and _CODE_CHARACTERS.issuperset(text)
+
+
+@dataclass(slots=True)
+class ReferenceData:
+    """Assets and markets by id, fee tiers by number, limits, and users by id."""
+
+    assets: dict[int, Asset] = field(default_factory=dict)
+    markets: dict[int, Market] = field(default_factory=dict)
+    fee_tiers: dict[int, FeeTier] = field(default_factory=dict)
+    limits: Limits = DEFAULT_LIMITS
+    users: dict[int, UserStanding] = field(default_factory=dict)
+    exchange: str = ""
+    ledger_partitions: int = 0
+    matching_partitions: int = 0
+    _asset_ids: dict[str, int] = field(default_factory=dict)
+    _market_ids: dict[str, int] = field(default_factory=dict)
+
+    def asset(self, code: str) -> Asset | None:
+        """The asset with this code, if it is listed."""
+        asset_id = self._asset_ids.get(code)
+        return None if asset_id is None else self.assets[asset_id]
+
+    def market(self, symbol: str) -> Market | None:
+        """The market with this symbol, if it is listed."""
+        market_id = self._market_ids.get(symbol)
+        return None if market_id is None else self.markets[market_id]
+
+    def fee_tier(self, user_id: int) -> FeeTier | None:
+        """The rates that the user pays, if the user exists."""
+        user = self.users.get(user_id)
+        return None if user is None else self.fee_tiers[user.fee_tier]
+
+    def apply(self, event: Message, partition: int = REFERENCE_PARTITION) -> None:
+        """Fold one event of `accounts.ev.<partition>`; what says nothing of the above is ignored.
+
+        Fees and limits count from partition 0 alone: the other partitions repeat them later, and
+        what they repeat may be outdated by then.
+        """
+        match event:
+            case UserRegistered() | UserEnabled() | UserDisabled() | FeeTierChanged():
+                self._apply_user(event)
+            case MarketListed() | MarketRulesChanged() | MarketHalted() | MarketResumed():
+                self._apply_market(event)
+            case AssetListed():
+                asset = Asset(event.asset_id, event.code, event.name, event.decimals)
+                self.assets[event.asset_id] = asset
+                self._asset_ids[event.code] = event.asset_id
+            case Genesis():
+                self._apply_genesis(event)
+            case FeesChanged() if partition == REFERENCE_PARTITION:
+                self._set_fees(event.fee_tiers)
+            case LimitsChanged() if partition == REFERENCE_PARTITION:
+                self.limits = event.limits
+            case _:
+                pass
+
+    def _apply_user(
+        self, event: UserRegistered | UserEnabled | UserDisabled | FeeTierChanged
+    ) -> None:
+        match event:
+            case UserRegistered():
+                self.users[event.user_id] = UserStanding(event.fee_tier, enabled=True)
+            case UserEnabled():
+                self.users[event.user_id].enabled = True
+            case UserDisabled():
+                self.users[event.user_id].enabled = False
+            case FeeTierChanged():
+                self.users[event.user_id].fee_tier = event.fee_tier
+
+    def _apply_market(
+        self, event: MarketListed | MarketRulesChanged | MarketHalted | MarketResumed
+    ) -> None:
+        match event:
+            case MarketListed():
+                self._list_market(event)
+            case MarketRulesChanged():
+                market = self.markets[event.market_id]
+                market.revision = event.revision
+                market.rules = event.rules
+                market.reference_price_ticks = event.reference_price_ticks
+            case MarketHalted():
+                self.markets[event.market_id].halted = True
+            case MarketResumed():
+                self.markets[event.market_id].halted = False
+
+    def _list_market(self, event: MarketListed) -> None:
+        self.markets[event.market_id] = Market(
+            market_id=event.market_id,
+            symbol=event.symbol,
+            revision=event.revision,
+            rules=event.rules,
+            reference_price_ticks=event.reference_price_ticks,
+            halted=False,
+            base=self.assets[event.rules.base_asset],
+            quote=self.assets[event.rules.quote_asset],
+        )
+        self._market_ids[event.symbol] = event.market_id
+
+    def _apply_genesis(self, event: Genesis) -> None:
+        if event.partition == REFERENCE_PARTITION:
+            self.exchange = event.exchange
+            self.ledger_partitions = event.ledger_partitions
+            self.matching_partitions = event.matching_partitions
+            self.limits = event.limits
+            self._set_fees(event.fee_tiers)
+
+    def _set_fees(self, fee_tiers: Sequence[FeeTier]) -> None:
+        self.fee_tiers = {tier.tier: tier for tier in fee_tiers}
