@@ -1,4 +1,4 @@
-"""What everybody must know of the exchange, folded from `accounts.ev`: assets, markets, users, fees.
+"""What everybody must know, folded from `accounts.ev`: assets, markets, fees, limits, users.
 
 Gateway and query API keep one `ReferenceData` each; deciders keep their own state.
 """
