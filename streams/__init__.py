@@ -1,1 +1,1 @@
-"""The host that runs deciders on the log, its snapshots and its replay."""
+"""The one shell that runs every decider on the log: host, snapshots, workers, replay and audit."""

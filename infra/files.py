@@ -1,0 +1,55 @@
+"""The few file operations that snapshots need, as one injected object."""
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+
+class Files(Protocol):
+    """A flat directory whose writes survive a crash once they return."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a whole file and bring it to the disk. Raises `OSError`."""
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a file its final name, atomically. Raises `OSError`."""
+
+    def names(self) -> list[str]:
+        """The names of all files, sorted."""
+
+    def read(self, name: str) -> bytes:
+        """A whole file. Raises `OSError`."""
+
+    def remove(self, name: str) -> None:
+        """Delete a file. Raises `OSError`."""
+
+
+class Directory:
+    """`Files` in a directory of the machine, made if missing."""
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self._path = path
+
+    def write(self, name: str, data: bytes) -> None:
+        with open(self._path / name, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def rename(self, old: str, new: str) -> None:
+        os.replace(self._path / old, self._path / new)
+        descriptor = os.open(self._path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def names(self) -> list[str]:
+        return sorted(os.listdir(self._path))
+
+    def read(self, name: str) -> bytes:
+        return (self._path / name).read_bytes()
+
+    def remove(self, name: str) -> None:
+        os.remove(self._path / name)

@@ -1,0 +1,45 @@
+"""Halts: the conditions under which a shard stops rather than guess (exit status 3)."""
+
+from enum import StrEnum
+
+EXIT_STATUS_HALTED = 3
+
+
+class HaltReason(StrEnum):
+    """Why a shard halted; the names stand in logs, metrics and docs/operating.md."""
+
+    NO_GENESIS = "NO_GENESIS"
+    GAP = "GAP"
+    DIVERGENCE = "DIVERGENCE"
+    ACKED_LOSS = "ACKED_LOSS"
+    INPUT_CHANGED = "INPUT_CHANGED"
+    FOREIGN_MESSAGE = "FOREIGN_MESSAGE"
+    FAULT = "FAULT"
+    UNKNOWN_RULES = "UNKNOWN_RULES"
+
+
+class Halt(Exception):
+    """The shard cannot go on past this input without an operator's word."""
+
+    def __init__(self, reason: HaltReason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class ShardHalted(Exception):
+    """A halt that no operator has resolved: where it stands, and the name of the halted record."""
+
+    def __init__(
+        self, shard: str, halt: Halt, offset: int, record_hash: bytes, *, resolvable: bool
+    ) -> None:
+        way_out = (
+            f"resolve with: logbourse admin resolve-halt {shard} {record_hash.hex()} skip"
+            if resolvable
+            else "see docs/operating.md"
+        )
+        super().__init__(f"shard {shard} halted at offset {offset}: {halt}; {way_out}")
+        self.shard = shard
+        self.reason = halt.reason
+        self.offset = offset
+        self.record_hash = record_hash

@@ -1,0 +1,269 @@
+"""The one host that runs any decider on the log: recovery, output, marks, snapshots and halts."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from domain.decider import Decider
+from domain.protocol import HaltAction, ResolveHalt, Tick
+from infra.clock import Clock
+from infra.log import Log, LogRecord
+from schemas.record import (
+    UndecodableRecord,
+    decode_record,
+    encode_message,
+    outside_record,
+    record_hash,
+)
+from schemas.topics import QUARANTINE_TOPIC, inbox
+from streams.halts import Halt, HaltReason, ShardHalted
+from streams.marks import Done, OutputTracker
+from streams.shard import Shard, Step
+from streams.snapshots import PendingSnapshot, SnapshotStore
+
+TICK_INTERVAL_S = 1.0
+
+
+@dataclass(slots=True, frozen=True)
+class HostPolicy:
+    """How often a host commits marks and takes snapshots."""
+
+    commit_interval_s: float = 1.0
+    snapshot_interval_s: float = 300.0
+    snapshot_records: int = 50_000
+
+
+@dataclass(slots=True)
+class HostCounts:
+    """What a host has done since it started, for metrics and tests."""
+
+    records: int = 0
+    commands: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+    snapshots: int = 0
+    snapshot_failures: int = 0
+
+
+class Host:
+    """Runs one shard: feeds it its input, appends its outputs, and keeps the rules of recovery.
+
+    Mark rule: no input offset is committed beyond the first cause with an unacknowledged output.
+    Snapshot rule: a snapshot at offset o counts only once all outputs with cause < o are acked.
+    """
+
+    def __init__(
+        self,
+        shard_id: str,
+        decider: Decider[Any],
+        log: Log,
+        clock: Clock,
+        snapshots: SnapshotStore,
+        policy: HostPolicy,
+        report: Callable[[str, str], None],
+    ) -> None:
+        """`report(event, detail)` is told what an operator should know: faults, quarantines."""
+        self.id = shard_id
+        self.counts = HostCounts()
+        self.topic, self.partition = inbox(shard_id)
+        self.position = 0
+        self._decider = decider
+        self._log = log
+        self._clock = clock
+        self._snapshots = snapshots
+        self._policy = policy
+        self._report = report
+        self._resolutions: dict[bytes, HaltAction] = {}
+        self._pending_snapshot: PendingSnapshot | None = None
+        self._rewound = False
+        self._start_of_snapshot_interval()
+        self._next_commit_s = 0.0
+        self._next_tick_s = 0.0
+
+    def start(self) -> None:
+        """Recover: newest good snapshot, else genesis; then read on, silent up to the mark.
+
+        Raises `ShardHalted` (ACKED_LOSS) if the log has lost what this shard knows.
+        """
+        mark = self._log.committed(self.topic, self.partition)
+        self._committed = Done.of_mark(mark) if mark else Done(0, 0, bytes(16))
+        _, self._caught_up_at = self._log.ends(self.topic, self.partition)
+        self._restore()
+        self._emit_from = max(self._committed.offset, self.position)
+        self._tracker = OutputTracker(Done(self.position, self.shard.ordinal, self._input_hash()))
+
+    def take(self, record: LogRecord) -> None:
+        """Apply one input record. Raises `ShardHalted` where the protocol says so."""
+        if record.offset < self.position or (self._rewound and record.offset > self.position):
+            return
+        self._rewound = False
+        try:
+            if record.offset > self.position:
+                raise Halt(
+                    HaltReason.ACKED_LOSS, f"offset {self.position} wanted, was {record.offset}"
+                )
+            self._check_mark()
+            step = self.shard.step(record.offset, record.value)
+        except Halt as halt:
+            self._halt(halt, record)
+            return
+        self.position = record.offset + 1
+        self._count(step)
+        if record.offset >= self._emit_from:
+            self._emit(record, step)
+
+    def tend(self) -> None:
+        """Whatever is due by the clock: marks, snapshots, a `Tick` to the shard's own input."""
+        done = self._tracker.advance()
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._next_commit_s:
+            self._next_commit_s = now_s + self._policy.commit_interval_s
+            self._commit(done)
+        self._tend_snapshot(done, now_s)
+        if now_s >= self._next_tick_s and self.caught_up():
+            self._next_tick_s = now_s + TICK_INTERVAL_S
+            now_us = self._clock.now_us()
+            tick = outside_record("clock", now_us, [encode_message(Tick())])
+            self._log.produce(self.topic, self.partition, tick, time_us=now_us)
+
+    def caught_up(self) -> bool:
+        """Whether everything that stood in the input at the start has been applied."""
+        return self.position >= self._caught_up_at
+
+    def finish(self) -> None:
+        """Commit what is done; the caller has flushed the log."""
+        self._commit(self._tracker.advance())
+
+    def _restore(self) -> None:
+        low, end = self._log.ends(self.topic, self.partition)
+        self.shard = Shard(self.id, self._decider)
+        self.position = 0
+        for snapshot in self._snapshots.newest_first():
+            self._expect_log(snapshot.offset, end, "the newest snapshot")
+            self.shard = Shard.load(snapshot.payload, self._decider)
+            self.position = snapshot.offset
+            break
+        self._expect_log(self._committed.offset, end, "the committed mark")
+        if low > self.position:
+            self._halt_for_good(
+                Halt(HaltReason.ACKED_LOSS, f"offset {self.position} wanted, log starts at {low}")
+            )
+        self.shard.resolutions = self._resolutions
+        self._log.seek(self.topic, self.partition, self.position)
+
+    def _expect_log(self, offset: int, end: int, what: str) -> None:
+        if offset > end:
+            self._halt_for_good(
+                Halt(HaltReason.ACKED_LOSS, f"{what} is at {offset}, the log ends at {end}")
+            )
+
+    def _check_mark(self) -> None:
+        committed = self._committed
+        if self.position != committed.offset or committed.offset == 0:
+            return
+        if (self.shard.ordinal, self._input_hash()) != (committed.ordinal, committed.input_hash):
+            raise Halt(
+                HaltReason.INPUT_CHANGED,
+                f"input {committed.ordinal} {committed.input_hash.hex()} was committed at "
+                f"{committed.offset}, found {self.shard.ordinal} {self._input_hash().hex()}",
+            )
+
+    def _emit(self, record: LogRecord, step: Step) -> None:
+        after = Done(self.position, self.shard.ordinal, self._input_hash())
+        pending = self._tracker.track(after, len(step.outputs) + len(step.quarantined))
+        for output in step.outputs:
+            self._log.produce(output.topic, output.partition, output.value, acked=pending.acked)
+        for quarantined in step.quarantined:
+            notice = self._notice(record, quarantined.index, quarantined.why)
+            self._log.produce(QUARANTINE_TOPIC, 0, notice, acked=pending.acked)
+            self._report("quarantined", notice.decode())
+        for fault in step.faults:
+            self._report("command faulted", fault)
+
+    def _notice(self, record: LogRecord, index: int, why: str) -> bytes:
+        return json.dumps(
+            {
+                "topic": self.topic,
+                "partition": self.partition,
+                "offset": record.offset,
+                "message_index": index,
+                "why": why,
+                "record_hash": record_hash(record.value or b"").hex(),
+            }
+        ).encode()
+
+    def _count(self, step: Step) -> None:
+        self.counts.records += 1
+        self.counts.commands += step.commands
+        self.counts.quarantined += len(step.quarantined)
+        self.counts.duplicates += not step.accepted and not step.quarantined
+
+    def _commit(self, done: Done) -> None:
+        if done.offset > self._committed.offset:
+            self._log.commit(self.topic, self.partition, done.mark())
+            self._committed = done
+
+    def _tend_snapshot(self, done: Done, now_s: float) -> None:
+        pending = self._pending_snapshot
+        if pending is not None:
+            try:
+                if pending.job.done() and done.offset >= pending.offset:
+                    self._snapshots.publish(pending)
+                    self.counts.snapshots += 1
+                    self._pending_snapshot = None
+            except OSError as error:
+                self.counts.snapshot_failures += 1
+                self._pending_snapshot = None
+                self._report("snapshot failed", str(error))
+        elif self._snapshot_due(now_s):
+            self._start_of_snapshot_interval()
+            try:
+                self._pending_snapshot = self._snapshots.start(self.position, self.shard.dump)
+            except OSError as error:
+                self.counts.snapshot_failures += 1
+                self._report("snapshot failed", str(error))
+
+    def _snapshot_due(self, now_s: float) -> bool:
+        records = self.counts.records - self._records_at_snapshot
+        return records > 0 and (
+            records >= self._policy.snapshot_records or now_s >= self._next_snapshot_s
+        )
+
+    def _start_of_snapshot_interval(self) -> None:
+        self._records_at_snapshot = self.counts.records
+        self._next_snapshot_s = self._clock.monotonic_s() + self._policy.snapshot_interval_s
+
+    def _halt(self, halt: Halt, record: LogRecord) -> None:
+        """Go on past the halted record if an operator has resolved it, else raise."""
+        name = record_hash(record.value or b"")
+        action = self._find_resolution(record.offset, name)
+        if action is None or name in self._resolutions:
+            raise ShardHalted(self.id, halt, record.offset, name, resolvable=True) from halt
+        self._report("halt resolved", f"{halt} at {record.offset}: {action.name}")
+        self._resolutions[name] = action
+        self._emit_from = max(self._emit_from, record.offset)
+        self._pending_snapshot = None
+        self._restore()
+        self._rewound = True
+
+    def _find_resolution(self, offset: int, name: bytes) -> HaltAction | None:
+        _, end = self._log.ends(self.topic, self.partition)
+        for record in self._log.scan(self.topic, self.partition, offset + 1, end):
+            try:
+                decoded = decode_record(record.value)
+            except UndecodableRecord:
+                continue
+            if decoded.src != "operator" or decoded.cseq:
+                continue
+            for message in decoded.messages:
+                if isinstance(message, ResolveHalt) and message.record_hash == name:
+                    return message.action
+        return None
+
+    def _halt_for_good(self, halt: Halt) -> None:
+        raise ShardHalted(self.id, halt, self.position, b"", resolvable=False)
+
+    def _input_hash(self) -> bytes:
+        return self.shard.input_hash
+

@@ -1,0 +1,154 @@
+"""Snapshots: canonical, checksummed, several kept, written beside the hot path."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from infra.files import Files
+
+KEPT = 3
+_MAGIC = b"logbourse-snapshot-1"
+_FINAL = ".snapshot"
+_TEMPORARY = ".tmp"
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """A shard's dump before the input record at `offset`."""
+
+    offset: int
+    payload: bytes
+
+
+class BadSnapshot(Exception):
+    """A snapshot file is not what was written."""
+
+
+class Job(Protocol):
+    """Work under way beside the hot path."""
+
+    def done(self) -> bool:
+        """Whether it ended well. Raises `OSError` if it failed."""
+
+
+class Background(Protocol):
+    """Runs work beside the hot path on the state as it is now."""
+
+    def start(self, work: Callable[[], None]) -> Job:
+        """Start `work`; it sees the state of this moment whatever happens to it later."""
+
+
+class SnapshotStore:
+    """The snapshots of one shard in a directory."""
+
+    def __init__(self, files: Files, background: Background) -> None:
+        self._files = files
+        self._background = background
+
+    def start(self, offset: int, dump: Callable[[], bytes]) -> "PendingSnapshot":
+        """Start writing the dump as the state before `offset`; it counts only once published."""
+        temporary = _name(offset) + _TEMPORARY
+
+        def write() -> None:
+            self._files.write(temporary, encode_snapshot(Snapshot(offset, dump())))
+
+        return PendingSnapshot(offset, self._background.start(write))
+
+    def publish(self, pending: "PendingSnapshot") -> None:
+        """Let a written snapshot count from now on, and drop the oldest beyond `KEPT`."""
+        final = _name(pending.offset) + _FINAL
+        self._files.rename(_name(pending.offset) + _TEMPORARY, final)
+        finals = [name for name in self._files.names() if name.endswith(_FINAL)]
+        for name in finals[:-KEPT]:
+            self._files.remove(name)
+
+    def newest_first(self) -> Iterator[Snapshot]:
+        """The good snapshots, newest first; files that are not as written are passed over."""
+        for name in reversed(self._files.names()):
+            if name.endswith(_TEMPORARY):
+                self._files.remove(name)
+            elif name.endswith(_FINAL):
+                try:
+                    yield decode_snapshot(self._files.read(name))
+                except BadSnapshot:
+                    continue
+
+
+@dataclass(slots=True)
+class PendingSnapshot:
+    """A snapshot that is being written."""
+
+    offset: int
+    job: Job
+
+
+def encode_snapshot(snapshot: Snapshot) -> bytes:
+    """A header line (format, offset, checksum), then the payload."""
+    head = b"%s %d " % (_MAGIC, snapshot.offset)
+    return head + _checksum(head, snapshot.payload) + b"\n" + snapshot.payload
+
+
+def decode_snapshot(data: bytes) -> Snapshot:
+    """The snapshot that was encoded; `BadSnapshot` if any byte is different."""
+    head, separator, payload = data.partition(b"\n")
+    fields = head.split(b" ")
+    if not separator or len(fields) != 3 or fields[0] != _MAGIC or not fields[1].isdigit():
+        raise BadSnapshot("no snapshot header")
+    if _checksum(b"%s %s " % (fields[0], fields[1]), payload) != fields[2]:
+        raise BadSnapshot("checksum differs")
+    return Snapshot(int(fields[1]), payload)
+
+
+class Inline:
+    """A `Background` that does the work at once: for tests, simulation and tools."""
+
+    def start(self, work: Callable[[], None]) -> Job:
+        work()
+        return _DoneJob()
+
+
+class _DoneJob:
+    def done(self) -> bool:
+        return True
+
+
+class Fork:
+    """A `Background` that works in a forked child, which has the state of the moment for free.
+
+    The child only computes and writes a file: it touches no lock, thread or client.
+    """
+
+    def start(self, work: Callable[[], None]) -> Job:
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                work()
+                status = 0
+            finally:
+                os._exit(status)
+        return _ForkedJob(pid)
+
+
+class _ForkedJob:
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._done = False
+
+    def done(self) -> bool:
+        if not self._done:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
+            if pid and status:
+                raise OSError(f"the snapshot writer failed with status {status}")
+            self._done = bool(pid)
+        return self._done
+
+
+def _name(offset: int) -> str:
+    return f"{offset:020d}"
+
+
+def _checksum(head: bytes, payload: bytes) -> bytes:
+    return hashlib.blake2b(head + payload, digest_size=16).hexdigest().encode()
