@@ -36,17 +36,21 @@ class AccountsReason(IntEnum):
     KEY_REVOKED = 7
     INVALID_KEY = 8
     INVALID_SCOPES = 9
-    INVALID_EXPIRY = 10
-    UNKNOWN_FEE_TIER = 11
-    INVALID_FEES = 12
-    INVALID_LIMITS = 13
-    ASSET_TAKEN = 14
+    INVALID_ADDRESSES = 10
+    INVALID_EXPIRY = 11
+    UNKNOWN_FEE_TIER = 12
+    INVALID_FEES = 13
+    INVALID_LIMITS = 14
     INVALID_ASSET = 15
+    ASSET_TAKEN = 16
 
 
 @dataclass(slots=True)
 class RegisterUser(Command):
-    """Make a user. Only a keyed digest of the login (32 bytes) is told to the log."""
+    """Make a user. Only a keyed digest of the login (32 bytes) is told to the log.
+
+    The digest's first 8 bytes, big-endian, mod P are the partition of the user.
+    """
 
     login_digest: bytes
     fee_tier: int
