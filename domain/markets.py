@@ -12,6 +12,8 @@ class MarketRules:
 
     `lot` is base units per lot, `tick` quote units per lot per price step: quantity is counted in
     lots, price in ticks, and notional = price_ticks * lots * tick, exact, in quote units.
+    Bid and ask bounds are multipliers of the reference price in ppm (1_000_000 is that price);
+    `collar_ppm` is a deviation from it.
     """
 
     base_asset: int
