@@ -1,0 +1,1 @@
+"""The HTTP contract that order entry and the query API share: errors, parameters, limits, frame."""

@@ -1,0 +1,218 @@
+"""The frame around every endpoint: parameters, limits, authentication, errors and headers."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from domain.accounts.messages import Scope
+from infra.clock import Clock
+from infra.http import errors
+from infra.http.errors import ApiError
+from infra.http.limits import RequestLimits
+from infra.http.parameters import MAX_BODY_BYTES, Parameters, parse_parameters
+from infra.http.principal import Authenticator, Principal
+
+LOOPBACK = ("127.0.0.1", "::1")
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way through an endpoint.
+
+    `arrived_us` is wall time. The endpoint may set `position` (the `X-Log-Position` of what it
+    read or wrote) and add `headers`.
+    """
+
+    request: web.Request
+    parameters: Parameters
+    client_ip: str
+    arrived_us: int
+    principal: Principal | None = None
+    position: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def sender(self) -> Principal:
+        """The authenticated sender; only for endpoints with a scope."""
+        assert self.principal is not None, "an endpoint without scope has no sender"
+        return self.principal
+
+    def time(self, time_us: int) -> int:
+        """A time as the client wants it: milliseconds, or microseconds if its header says so."""
+        unit = self.request.headers.get("X-MBX-TIME-UNIT", "").upper()
+        return time_us if unit == "MICROSECOND" else time_us // 1_000
+
+
+Handler = Callable[[Call], Awaitable[Any]]
+"""Answers with JSON-able data, or with a whole response."""
+
+Fallback = Callable[[web.Request, str], Awaitable[web.StreamResponse]]
+"""Answers a request (and its sender's address) that no endpoint takes."""
+
+
+@dataclass(slots=True, frozen=True)
+class Endpoint:
+    """A path and what it takes to call it. Without `scope` it is public; with one, signed."""
+
+    method: str
+    path: str
+    handler: Handler
+    weight: int | Callable[[Parameters], int] = 1
+    scope: Scope | None = None
+    limited: bool = True
+
+
+@dataclass(slots=True)
+class Frame:
+    """What all endpoints of one application share.
+
+    `behind_proxy` believes the X-Forwarded-For header of a peer on this machine. `log_position`
+    is the X-Log-Position of answers whose endpoint names none.
+    """
+
+    authenticator: Authenticator
+    limits: RequestLimits
+    clock: Clock
+    behind_proxy: bool = False
+    log_position: Callable[[], str] = str
+    fallback: Fallback | None = None
+
+
+def build_app(frame: Frame, endpoints: Iterable[Endpoint]) -> web.Application:
+    """An application that serves `endpoints`, and gives every error its number."""
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_numbered_errors])
+    for endpoint in endpoints:
+        app.router.add_route(endpoint.method, endpoint.path, _bind(frame, endpoint))
+    if frame.fallback is not None:
+        app.router.add_route("*", "/{path:.*}", _bind_fallback(frame, frame.fallback))
+    return app
+
+
+def json_response(data: Any, *, status: int = 200) -> web.Response:
+    """Compact JSON."""
+    body = json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()
+    return web.Response(body=body, status=status, content_type="application/json")
+
+
+def error_response(error: ApiError) -> web.Response:
+    """The numbered error as the clients know it."""
+    response = json_response({"code": error.code, "msg": error.msg}, status=error.status)
+    response.headers.update(error.headers)
+    return response
+
+
+def client_address(request: web.Request, *, behind_proxy: bool) -> str:
+    """The sender's address; that of whom our own proxy names last, if it forwarded this."""
+    peer = request.remote or ""
+    forwarded = request.headers.get("X-Forwarded-For", "")
+    if behind_proxy and peer in LOOPBACK and forwarded:
+        return forwarded.rpartition(",")[2].strip()
+    return peer
+
+
+def _bind(frame: Frame, endpoint: Endpoint) -> Callable[[web.Request], Awaitable[Any]]:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        ip = client_address(request, behind_proxy=frame.behind_proxy)
+        call = Call(request, Parameters(), ip, frame.clock.now_us())
+        try:
+            response = await _respond(frame, endpoint, call)
+        except ApiError as error:
+            response = error_response(error)
+        _add_headers(frame, call, response)
+        return response
+
+    return answer
+
+
+async def _respond(frame: Frame, endpoint: Endpoint, call: Call) -> web.StreamResponse:
+    call.parameters = await _read_parameters(call.request)
+    if endpoint.limited:
+        weight = endpoint.weight
+        amount = weight if isinstance(weight, int) else weight(call.parameters)
+        frame.limits.charge(_sender(frame, call), amount, call.arrived_us)
+    if endpoint.scope is not None:
+        call.principal = _authenticate(frame, endpoint.scope, call)
+    answer = await endpoint.handler(call)
+    return answer if isinstance(answer, web.StreamResponse) else json_response(answer)
+
+
+def _bind_fallback(frame: Frame, fallback: Fallback) -> Callable[[web.Request], Awaitable[Any]]:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await fallback(request, client_address(request, behind_proxy=frame.behind_proxy))
+
+    return answer
+
+
+async def _read_parameters(request: web.Request) -> Parameters:
+    raw_query = request.raw_path.partition("?")[2].encode("utf-8", "surrogateescape")
+    raw_body = b"" if request.method in ("GET", "HEAD") else await request.read()
+    return parse_parameters(raw_query, raw_body)
+
+
+def _authenticate(frame: Frame, scope: Scope, call: Call) -> Principal:
+    api_key = call.request.headers.get("X-MBX-APIKEY", "")
+    principal = frame.authenticator.authenticate(
+        api_key, call.parameters, client_ip=call.client_ip, now_us=call.arrived_us
+    )
+    if scope not in principal.scopes:
+        raise errors.api_key_refused()
+    return principal
+
+
+def _sender(frame: Frame, call: Call) -> str:
+    api_key = call.request.headers.get("X-MBX-APIKEY", "")
+    return api_key if frame.authenticator.knows(api_key) else f"ip {call.client_ip}"
+
+
+def _add_headers(frame: Frame, call: Call, response: web.StreamResponse) -> None:
+    used = str(frame.limits.used(_sender(frame, call), call.arrived_us))
+    response.headers["X-MBX-USED-WEIGHT"] = used
+    response.headers["X-MBX-USED-WEIGHT-1M"] = used
+    position = call.position or frame.log_position()
+    if position:
+        response.headers["X-Log-Position"] = position
+    response.headers.update(call.headers)
+
+
+@web.middleware
+async def _numbered_errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except ApiError as error:
+        return error_response(error)
+    except web.HTTPException as error:
+        return error_response(_numbered(request, error))
+    except Exception as error:
+        _report(request, error)
+        return error_response(errors.unknown_error())
+
+
+def _numbered(request: web.Request, error: web.HTTPException) -> ApiError:
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return errors.body_too_large(MAX_BODY_BYTES)
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return errors.method_not_allowed(request.method, ", ".join(sorted(error.allowed_methods)))
+    if isinstance(error, web.HTTPNotFound):
+        return errors.unknown_path(request.path)
+    return ApiError(error.status, -1000, error.reason)
+
+
+def _report(request: web.Request, error: Exception) -> None:
+    """The error's kind and place only: its text or the query could hold a secret."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    structlog.get_logger("http").error(
+        "request failed",
+        method=request.method,
+        path=request.path,
+        error=type(error).__name__,
+        file=place.tb_frame.f_code.co_filename if place else "",
+        line=place.tb_lineno if place else 0,
+    )
