@@ -1,0 +1,133 @@
+"""Producers and consumers configured so that the log's rules hold (ARCHITECTURE §3)."""
+
+from collections.abc import Mapping
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+
+__all__ = [
+    "OFFSET_BEGINNING",
+    "OFFSET_END",
+    "Consumer",
+    "KafkaError",
+    "KafkaException",
+    "Message",
+    "Producer",
+    "TopicPartition",
+    "admin_client",
+    "broker_count",
+    "consumer",
+    "outside_producer",
+    "shard_producer",
+]
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+
+_SHARED: Mapping[str, object] = {
+    "broker.address.family": "v4",
+    "reconnect.backoff.ms": 50,
+    "reconnect.backoff.max.ms": 1_000,
+    "socket.keepalive.enable": True,
+    "log_level": 3,
+}
+
+_PRODUCER: Mapping[str, object] = {
+    "enable.idempotence": True,
+    "acks": "all",
+    "linger.ms": 0,
+    "allow.auto.create.topics": False,
+    "message.max.bytes": MAX_MESSAGE_BYTES,
+    "queue.buffering.max.messages": 200_000,
+    "queue.buffering.max.kbytes": 262_144,
+    "retry.backoff.ms": 50,
+}
+
+
+def shard_producer(bootstrap: str, **overrides: object) -> Producer:
+    """A producer that never gives up on a record and never leaves a gap; name the partition always.
+
+    A record that cannot be delivered makes the producer fail for good: end the process.
+    """
+    return Producer(
+        {
+            **_SHARED,
+            **_PRODUCER,
+            "bootstrap.servers": bootstrap,
+            "enable.gapless.guarantee": True,
+            "message.timeout.ms": 0,
+            **_dotted(overrides),
+        }
+    )
+
+
+def outside_producer(bootstrap: str, **overrides: object) -> Producer:
+    """A producer for gateways and operators: a record is refused after 5 s, the next one may pass.
+
+    A record that the broker refuses (a clock that runs ahead: `KafkaError.INVALID_TIMESTAMP`)
+    fails alone. Name the partition always.
+    """
+    return Producer(
+        {
+            **_SHARED,
+            **_PRODUCER,
+            "bootstrap.servers": bootstrap,
+            "message.timeout.ms": 5_000,
+            **_dotted(overrides),
+        }
+    )
+
+
+def consumer(bootstrap: str, group: str = "logbourse-readers", **overrides: object) -> Consumer:
+    """A consumer to be used with `assign` alone; it commits nothing by itself.
+
+    An offset that the log does not have is an error (`_AUTO_OFFSET_RESET`), never a jump.
+    `poll` answers at once when a record arrives; `consume(n, t)` waits until n are there or t is
+    over, so poll for the first and consume the rest with timeout 0.
+    """
+    return Consumer(
+        {
+            **_SHARED,
+            "bootstrap.servers": bootstrap,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "isolation.level": "read_uncommitted",
+            "check.crcs": True,
+            "allow.auto.create.topics": False,
+            "fetch.min.bytes": 1,
+            # The broker answers as soon as there is a byte; a seek waits for the fetch under way.
+            "fetch.wait.max.ms": 50,
+            "fetch.queue.backoff.ms": 5,
+            "fetch.error.backoff.ms": 50,
+            "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
+            "queued.max.messages.kbytes": 16_384,
+            **_dotted(overrides),
+        }
+    )
+
+
+def admin_client(bootstrap: str) -> AdminClient:
+    """A client that creates and describes topics."""
+    return AdminClient({**_SHARED, "bootstrap.servers": bootstrap})
+
+
+def broker_count(bootstrap: str, timeout_s: float = 1.0) -> int:
+    """How many brokers answer there now; 0 if none does in time."""
+    try:
+        return len(admin_client(bootstrap).list_topics(timeout=timeout_s).brokers)
+    except KafkaException:
+        return 0
+
+
+def _dotted(overrides: Mapping[str, object]) -> dict[str, object]:
+    return {name.replace("_", "."): value for name, value in overrides.items()}

@@ -1,0 +1,147 @@
+"""Where the parts of a stack find each other: one value, from the environment over a file."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+PREFIX = "LOGBOURSE_"
+DEFAULT_DATA_DIR = Path(".data")
+
+
+class SettingsError(Exception):
+    """A value cannot be used; the text is one sentence with what was wanted and what was found."""
+
+
+@dataclass(slots=True, frozen=True)
+class Settings:
+    """Each field is the variable LOGBOURSE_<FIELD>. Empty texts stand for a place in `data_dir`."""
+
+    data_dir: Path = DEFAULT_DATA_DIR
+    host: str = "127.0.0.1"
+    public_port: int = 8080
+    query_port: int = 8081
+    admin_port: int = 8082
+    metrics_port: int = 8090
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    clickhouse_dsn: str = ""
+    ledger_partitions: int = 2
+    matching_partitions: int = 2
+    replication_factor: int = 1
+    key_file: Path = Path()
+    admin_token_file: Path = Path()
+    log_level: str = "info"
+
+    @property
+    def logs_dir(self) -> Path:
+        """Where the supervisor keeps each process's output."""
+        return self.data_dir / "logs"
+
+    @property
+    def snapshots_dir(self) -> Path:
+        """Where shards keep their snapshots."""
+        return self.data_dir / "snapshots"
+
+
+def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of the stack in LOGBOURSE_DATA_DIR (.data): environment, file, then defaults.
+
+    Raises `SettingsError` for a value or a file that cannot be used.
+    """
+    data_dir = Path(environment.get(PREFIX + "DATA_DIR") or DEFAULT_DATA_DIR).absolute()
+    values: dict[str, object] = dict(_saved(settings_file(data_dir)))
+    known = {PREFIX + field.name.upper(): field.name for field in fields(Settings)}
+    values |= {known[name]: text for name, text in environment.items() if name in known}
+    values["data_dir"] = data_dir
+    typed: dict[str, Any] = {name: _typed(name, value) for name, value in values.items()}
+    return _complete(Settings(**typed))
+
+
+def save_settings(settings: Settings) -> Path:
+    """Write them where `load_settings` finds them; returns the file."""
+    target = settings_file(settings.data_dir)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_suffix(".tmp")
+    values = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(settings).items()}
+    draft.write_text(json.dumps(values, indent=2) + "\n")
+    draft.replace(target)
+    return target
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """The same settings as variables, for a subprocess that must not depend on a file."""
+    return {PREFIX + name.upper(): str(value) for name, value in asdict(settings).items()}
+
+
+def settings_file(data_dir: Path) -> Path:
+    """The file of a stack's settings."""
+    return data_dir / "settings.json"
+
+
+def _saved(path: Path) -> Mapping[str, object]:
+    if not path.exists():
+        return {}
+    try:
+        values = json.loads(path.read_text())
+    except ValueError as error:
+        raise SettingsError(f"{path} must hold JSON, was unreadable: {error}") from error
+    known = {field.name for field in fields(Settings)}
+    if not isinstance(values, dict) or not values.keys() <= known:
+        raise SettingsError(f"{path} must hold only the keys {', '.join(sorted(known))}")
+    return values
+
+
+def _typed(name: str, value: object) -> object:
+    default = {field.name: field.default for field in fields(Settings)}[name]
+    if isinstance(default, Path):
+        return Path(str(value))
+    if isinstance(default, int):
+        return _whole_number(name, value)
+    return str(value)
+
+
+def _whole_number(name: str, value: object) -> int:
+    text = str(value)
+    if not (text.isascii() and text.isdigit() and len(text) <= 6):
+        raise SettingsError(f"{PREFIX}{name.upper()} must be a whole number, was {text!r}")
+    number = int(text)
+    low, high = (1, 65_535) if name.endswith("_port") else (1, 1_024)
+    if not low <= number <= high:
+        raise SettingsError(f"{PREFIX}{name.upper()} must lie in {low}..{high}, was {number}")
+    return number
+
+
+def _complete(settings: Settings) -> Settings:
+    data_dir = settings.data_dir
+    settings = replace(
+        settings,
+        clickhouse_dsn=settings.clickhouse_dsn or f"chdb://{data_dir / 'clickhouse'}",
+        key_file=_placed(settings.key_file, data_dir / "keys" / "encryption.key"),
+        admin_token_file=_placed(settings.admin_token_file, data_dir / "keys" / "admin.token"),
+    )
+    _check_prefix("redis_url", settings.redis_url, ("redis://", "rediss://", "unix://"))
+    _check_prefix("clickhouse_dsn", settings.clickhouse_dsn, ("chdb:///", "http://", "https://"))
+    _check_prefix("log_level", settings.log_level, ("debug", "info", "warning", "error"))
+    _check_bootstrap(settings.kafka_bootstrap)
+    return settings
+
+
+def _placed(path: Path, default: Path) -> Path:
+    return default if path == Path() else path.absolute()
+
+
+def _check_prefix(name: str, text: str, prefixes: tuple[str, ...]) -> None:
+    if not text.startswith(prefixes):
+        wanted = " or ".join(prefixes)
+        raise SettingsError(f"{PREFIX}{name.upper()} must begin with {wanted}, was {text!r}")
+
+
+def _check_bootstrap(text: str) -> None:
+    for address in text.split(","):
+        host, _, port = address.rpartition(":")
+        if not (host and port.isascii() and port.isdigit()):
+            wanted = "host:port[,host:port…]"
+            raise SettingsError(f"{PREFIX}KAFKA_BOOTSTRAP must be {wanted}, was {text!r}")
