@@ -1,0 +1,222 @@
+"""What each accounts command causes: its event, or a rejection with the first reason that applies.
+
+Every function only reads the state. Its checks stand in the order of `AccountsReason`.
+"""
+
+from collections.abc import Sequence
+
+from domain.accounts import keys, users
+from domain.accounts.keys import ApiKey
+from domain.accounts.messages import (
+    AccountsCommandRejected,
+    AccountsReason,
+    ApiKeyCreated,
+    ApiKeyRestricted,
+    ApiKeyRevoked,
+    AssetListed,
+    ChangeFees,
+    ChangeFeeTier,
+    ChangeLimits,
+    CreateApiKey,
+    DisableUser,
+    EnableUser,
+    FeesChanged,
+    FeeTierChanged,
+    LimitsChanged,
+    ListAsset,
+    RegisterUser,
+    RestrictApiKey,
+    RevokeApiKey,
+    UserDisabled,
+    UserEnabled,
+    UserRegistered,
+)
+from domain.accounts.state import AccountsState
+from domain.decider import Command
+from domain.fees import FeeTier
+from domain.limits import Limits
+from domain.reference import MAX_DECIMALS, is_asset_code
+
+RATE_MAX_PPM = 100_000
+"""The highest fee rate: a tenth of what is received."""
+
+ASSET_NAME_LENGTH_MAX = 64
+
+Reason = AccountsReason
+
+
+def register_user(
+    state: AccountsState, command: RegisterUser
+) -> UserRegistered | AccountsCommandRejected:
+    """A user with the partition's next id."""
+    if command.login_digest in state.user_ids:
+        return _rejected(command, Reason.LOGIN_TAKEN)
+    if command.fee_tier not in state.fee_tiers:
+        return _rejected(command, Reason.UNKNOWN_FEE_TIER)
+    return users.registered(
+        command_id=command.command_id,
+        time_us=state.time_us,
+        user_id=state.next_user_id(),
+        login_digest=command.login_digest,
+        fee_tier=command.fee_tier,
+    )
+
+
+def enable_user(state: AccountsState, command: EnableUser) -> UserEnabled | AccountsCommandRejected:
+    """The user may trade again."""
+    user = state.users.get(command.user_id)
+    if user is None:
+        return _rejected(command, Reason.UNKNOWN_USER)
+    if user.enabled:
+        return _rejected(command, Reason.ALREADY_ENABLED)
+    return users.enabled(user, command.command_id, state.time_us)
+
+
+def disable_user(
+    state: AccountsState, command: DisableUser
+) -> UserDisabled | AccountsCommandRejected:
+    """The user may only cancel. The user's keys stay as they are: gateways look at both."""
+    user = state.users.get(command.user_id)
+    if user is None:
+        return _rejected(command, Reason.UNKNOWN_USER)
+    if not user.enabled:
+        return _rejected(command, Reason.ALREADY_DISABLED)
+    return users.disabled(user, command.command_id, state.time_us)
+
+
+def change_fee_tier(
+    state: AccountsState, command: ChangeFeeTier
+) -> FeeTierChanged | AccountsCommandRejected:
+    """The user pays the rates of another tier, whether or not enabled."""
+    user = state.users.get(command.user_id)
+    if user is None:
+        return _rejected(command, Reason.UNKNOWN_USER)
+    if command.fee_tier not in state.fee_tiers:
+        return _rejected(command, Reason.UNKNOWN_FEE_TIER)
+    return users.fee_tier_changed(
+        user, command_id=command.command_id, time_us=state.time_us, fee_tier=command.fee_tier
+    )
+
+
+def create_api_key(
+    state: AccountsState, command: CreateApiKey
+) -> ApiKeyCreated | AccountsCommandRejected:
+    """A key of an enabled user. Names of revoked keys are not given again."""
+    user = state.users.get(command.user_id)
+    if user is None:
+        return _rejected(command, Reason.UNKNOWN_USER)
+    if not user.enabled:
+        return _rejected(command, Reason.USER_DISABLED)
+    if command.api_key in state.keys:
+        return _rejected(command, Reason.KEY_TAKEN)
+    if not keys.is_well_formed(command):
+        return _rejected(command, Reason.INVALID_KEY)
+    reason = _restriction_reason(state, command)
+    return keys.created(command, state.time_us) if reason is None else _rejected(command, reason)
+
+
+def restrict_api_key(
+    state: AccountsState, command: RestrictApiKey
+) -> ApiKeyRestricted | AccountsCommandRejected:
+    """The key's scopes, addresses and end are replaced, wider or narrower."""
+    key = _usable_key(state, command)
+    if not isinstance(key, ApiKey):
+        return _rejected(command, key)
+    reason = _restriction_reason(state, command)
+    if reason is not None:
+        return _rejected(command, reason)
+    return keys.restricted(key, command, state.time_us)
+
+
+def revoke_api_key(
+    state: AccountsState, command: RevokeApiKey
+) -> ApiKeyRevoked | AccountsCommandRejected:
+    """The key ends for ever."""
+    key = _usable_key(state, command)
+    if not isinstance(key, ApiKey):
+        return _rejected(command, key)
+    return keys.revoked(key, command.command_id, state.time_us)
+
+
+def list_asset(state: AccountsState, command: ListAsset) -> AssetListed | AccountsCommandRejected:
+    """An asset with the next id."""
+    well_formed = is_asset_code(command.code) and len(command.name) <= ASSET_NAME_LENGTH_MAX
+    if not well_formed or not 0 <= command.decimals <= MAX_DECIMALS:
+        return _rejected(command, Reason.INVALID_ASSET)
+    if command.code in state.assets:
+        return _rejected(command, Reason.ASSET_TAKEN)
+    return AssetListed(
+        command_id=command.command_id,
+        asset_id=state.next_asset_id(),
+        code=command.code,
+        name=command.name,
+        decimals=command.decimals,
+    )
+
+
+def change_fees(state: AccountsState, command: ChangeFees) -> FeesChanged | AccountsCommandRejected:
+    """A whole new schedule. Tiers that exist must stay: other partitions have users in them."""
+    tiers = {tier.tier for tier in command.fee_tiers}
+    if not are_fee_tiers(command.fee_tiers) or not tiers.issuperset(state.fee_tiers):
+        return _rejected(command, Reason.INVALID_FEES)
+    return FeesChanged(command.command_id, command.fee_tiers)
+
+
+def change_limits(
+    state: AccountsState, command: ChangeLimits
+) -> LimitsChanged | AccountsCommandRejected:
+    """New limits for everybody."""
+    if not are_limits(command.limits):
+        return _rejected(command, Reason.INVALID_LIMITS)
+    return LimitsChanged(command.command_id, command.limits)
+
+
+def are_fee_tiers(fee_tiers: Sequence[FeeTier]) -> bool:
+    """Whether tier 0 exists, no tier stands twice, and every rate is from 0 to `RATE_MAX_PPM`."""
+    numbers = [tier.tier for tier in fee_tiers]
+    return (
+        0 in numbers
+        and min(numbers) == 0
+        and len(numbers) == len(set(numbers))
+        and all(0 <= tier.maker_ppm <= RATE_MAX_PPM for tier in fee_tiers)
+        and all(0 <= tier.taker_ppm <= RATE_MAX_PPM for tier in fee_tiers)
+    )
+
+
+def are_limits(limits: Limits) -> bool:
+    """Whether every limit lets something through."""
+    return (
+        limits.orders_per_10s > 0
+        and limits.orders_per_day > 0
+        and limits.request_weight_per_minute > 0
+        and limits.raw_requests_per_5m > 0
+    )
+
+
+def _usable_key(
+    state: AccountsState, command: RestrictApiKey | RevokeApiKey
+) -> ApiKey | AccountsReason:
+    """The user's key that is not revoked, or why there is none."""
+    if command.user_id not in state.users:
+        return Reason.UNKNOWN_USER
+    key = state.keys.get(command.api_key)
+    if key is None or key.user_id != command.user_id:
+        return Reason.UNKNOWN_KEY
+    return Reason.KEY_REVOKED if key.revoked else key
+
+
+def _restriction_reason(
+    state: AccountsState, command: CreateApiKey | RestrictApiKey
+) -> AccountsReason | None:
+    """What is wrong with the scopes, addresses or end that a command gives a key, if anything."""
+    if not keys.are_scopes(command.scopes):
+        return Reason.INVALID_SCOPES
+    if not keys.are_addresses(command.ip_allowlist):
+        return Reason.INVALID_ADDRESSES
+    if command.expires_us != 0 and command.expires_us <= state.time_us:
+        return Reason.INVALID_EXPIRY
+    return None
+
+
+def _rejected(command: Command, reason: AccountsReason) -> AccountsCommandRejected:
+    return AccountsCommandRejected(command.command_id, reason)
