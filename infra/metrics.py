@@ -3,17 +3,22 @@
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest, start_http_server
 
+from infra.settings import Settings
+
 __all__ = ["Counter", "Gauge", "Histogram", "Registry", "exposition", "serve_metrics"]
 
 Registry = CollectorRegistry
 
 
-def serve_metrics(port: int, host: str = "127.0.0.1", registry: Registry = REGISTRY) -> int:
+def serve_metrics(settings: Settings, registry: Registry = REGISTRY) -> int:
     """Answer GET /metrics from a thread that ends with the process; returns the port it got.
 
-    Port 0 takes any free one. Raises `OSError` if the port is taken.
+    That is `metrics_port`, or any free one if another process has it.
     """
-    server, _ = start_http_server(port, addr=host, registry=registry)
+    try:
+        server, _ = start_http_server(settings.metrics_port, settings.host, registry)
+    except OSError:
+        server, _ = start_http_server(0, settings.host, registry)
     return int(server.server_port)
 
 

@@ -1,1 +1,24 @@
 """The door to Kafka: clients with the log's settings, topics, and the Log that hosts are given."""
+
+from infra.kafka.clients import (
+    admin_client,
+    broker_count,
+    consumer,
+    outside_producer,
+    shard_producer,
+)
+from infra.kafka.kafka_log import KafkaLog, TimestampRefused
+from infra.kafka.topics import TopicRefused, check_topics, create_topics
+
+__all__ = [
+    "KafkaLog",
+    "TimestampRefused",
+    "TopicRefused",
+    "admin_client",
+    "broker_count",
+    "check_topics",
+    "consumer",
+    "create_topics",
+    "outside_producer",
+    "shard_producer",
+]

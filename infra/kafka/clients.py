@@ -1,6 +1,7 @@
 """Producers and consumers configured so that the log's rules hold (ARCHITECTURE §3)."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -13,6 +14,8 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient
+
+from infra.settings import Settings
 
 __all__ = [
     "OFFSET_BEGINNING",
@@ -32,7 +35,7 @@ __all__ = [
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
-_SHARED: Mapping[str, object] = {
+_SHARED: Mapping[str, Any] = {
     "broker.address.family": "v4",
     "reconnect.backoff.ms": 50,
     "reconnect.backoff.max.ms": 1_000,
@@ -40,7 +43,7 @@ _SHARED: Mapping[str, object] = {
     "log_level": 3,
 }
 
-_PRODUCER: Mapping[str, object] = {
+_PRODUCER: Mapping[str, Any] = {
     "enable.idempotence": True,
     "acks": "all",
     "linger.ms": 0,
@@ -52,7 +55,7 @@ _PRODUCER: Mapping[str, object] = {
 }
 
 
-def shard_producer(bootstrap: str, **overrides: object) -> Producer:
+def shard_producer(settings: Settings, **overrides: Any) -> Producer:
     """A producer that never gives up on a record and never leaves a gap; name the partition always.
 
     A record that cannot be delivered makes the producer fail for good: end the process.
@@ -61,7 +64,7 @@ def shard_producer(bootstrap: str, **overrides: object) -> Producer:
         {
             **_SHARED,
             **_PRODUCER,
-            "bootstrap.servers": bootstrap,
+            "bootstrap.servers": settings.kafka_bootstrap,
             "enable.gapless.guarantee": True,
             "message.timeout.ms": 0,
             **_dotted(overrides),
@@ -69,7 +72,7 @@ def shard_producer(bootstrap: str, **overrides: object) -> Producer:
     )
 
 
-def outside_producer(bootstrap: str, **overrides: object) -> Producer:
+def outside_producer(settings: Settings, **overrides: Any) -> Producer:
     """A producer for gateways and operators: a record is refused after 5 s, the next one may pass.
 
     A record that the broker refuses (a clock that runs ahead: `KafkaError.INVALID_TIMESTAMP`)
@@ -79,14 +82,14 @@ def outside_producer(bootstrap: str, **overrides: object) -> Producer:
         {
             **_SHARED,
             **_PRODUCER,
-            "bootstrap.servers": bootstrap,
+            "bootstrap.servers": settings.kafka_bootstrap,
             "message.timeout.ms": 5_000,
             **_dotted(overrides),
         }
     )
 
 
-def consumer(bootstrap: str, group: str = "logbourse-readers", **overrides: object) -> Consumer:
+def consumer(settings: Settings, group: str = "logbourse-readers", **overrides: Any) -> Consumer:
     """A consumer to be used with `assign` alone; it commits nothing by itself.
 
     An offset that the log does not have is an error (`_AUTO_OFFSET_RESET`), never a jump.
@@ -96,7 +99,7 @@ def consumer(bootstrap: str, group: str = "logbourse-readers", **overrides: obje
     return Consumer(
         {
             **_SHARED,
-            "bootstrap.servers": bootstrap,
+            "bootstrap.servers": settings.kafka_bootstrap,
             "group.id": group,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
@@ -116,18 +119,18 @@ def consumer(bootstrap: str, group: str = "logbourse-readers", **overrides: obje
     )
 
 
-def admin_client(bootstrap: str) -> AdminClient:
+def admin_client(settings: Settings) -> AdminClient:
     """A client that creates and describes topics."""
-    return AdminClient({**_SHARED, "bootstrap.servers": bootstrap})
+    return AdminClient({**_SHARED, "bootstrap.servers": settings.kafka_bootstrap})
 
 
-def broker_count(bootstrap: str, timeout_s: float = 1.0) -> int:
+def broker_count(settings: Settings, timeout_s: float = 1.0) -> int:
     """How many brokers answer there now; 0 if none does in time."""
     try:
-        return len(admin_client(bootstrap).list_topics(timeout=timeout_s).brokers)
+        return len(admin_client(settings).list_topics(timeout=timeout_s).brokers)
     except KafkaException:
         return 0
 
 
-def _dotted(overrides: Mapping[str, object]) -> dict[str, object]:
+def _dotted(overrides: Mapping[str, Any]) -> dict[str, Any]:
     return {name.replace("_", "."): value for name, value in overrides.items()}

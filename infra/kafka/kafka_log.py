@@ -1,0 +1,275 @@
+"""The Log of infra/log.py on a Kafka cluster: one producer, one consumer, no subscription."""
+
+from collections.abc import Callable, Iterator
+from time import monotonic
+
+from infra.kafka.clients import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+    consumer,
+    outside_producer,
+    shard_producer,
+)
+from infra.log import LogFailure, LogRecord, Mark
+from infra.settings import Settings
+
+MARKS_GROUP = "logbourse-shards"
+ANSWER_TIMEOUT_S = 15.0
+# A broker that is restarted is back within seconds; after this the process starts afresh instead.
+PATIENCE_S = 60.0
+SCAN_RECORDS = 1_000
+
+
+class TimestampRefused(LogFailure):
+    """The broker refused a record whose time lies ahead of its clock; nothing was appended."""
+
+
+class KafkaLog:
+    """One process's handle on the log, for one thread.
+
+    A shard's handle (the default) never gives up on a record, and its first failure is final. An
+    `outside` handle, for gateways and operators, gives up after 5 s, says so once, and goes on.
+    """
+
+    def __init__(self, settings: Settings, *, outside: bool = False) -> None:
+        self._settings = settings
+        self._outside = outside
+        self._failure: LogFailure | None = None
+        producer = outside_producer if outside else shard_producer
+        self._producer = producer(settings, error_cb=self._on_error)
+        self._consumer = consumer(settings, MARKS_GROUP, error_cb=self._on_error)
+        self._assigned: set[tuple[str, int]] = set()
+        self._idle_scanners: list[Consumer] = []
+
+    def ends(self, topic: str, partition: int) -> tuple[int, int]:
+        """The first offset that is kept and the offset the next record will get.
+
+        Raises `LogFailure` if the brokers do not say so in time.
+        """
+        place = TopicPartition(topic, partition)
+        try:
+            found = self._consumer.get_watermark_offsets(place, timeout=ANSWER_TIMEOUT_S)
+        except KafkaException as error:
+            raise LogFailure(f"{topic}.{partition} must tell its ends, said: {error}") from error
+        if found is None:
+            raise LogFailure(f"{topic}.{partition} must tell its ends within {ANSWER_TIMEOUT_S} s")
+        return found
+
+    def committed(self, topic: str, partition: int) -> Mark | None:
+        """The last committed mark of the shard that reads this partition."""
+        place = TopicPartition(topic, partition)
+        try:
+            found = self._consumer.committed([place], timeout=ANSWER_TIMEOUT_S)[0]
+        except KafkaException as error:
+            raise LogFailure(f"{topic}.{partition} must tell its mark, said: {error}") from error
+        if found.error is not None:
+            raise LogFailure(f"{topic}.{partition} must tell its mark, said: {found.error}")
+        return Mark(found.offset, found.metadata or "") if found.offset >= 0 else None
+
+    def commit(self, topic: str, partition: int, mark: Mark) -> None:
+        """Commit a mark; returns once it is stored, whatever becomes of the brokers meanwhile.
+
+        Raises `LogFailure` if they refuse it or stay away for a minute.
+        """
+        place = TopicPartition(topic, partition, mark.offset, metadata=mark.metadata)
+        give_up_s = monotonic() + PATIENCE_S
+        while error := self._commit_error(place):
+            if not _passing(error) or monotonic() > give_up_s:
+                raise LogFailure(f"{topic}.{partition} must store a mark, said: {error}")
+
+    def seek(self, topic: str, partition: int, offset: int) -> None:
+        """Read this partition from `offset` on, whether or not it was read before.
+
+        What was fetched of it before is forgotten. An offset that the log does not have shows at
+        the next `read`, as `LogFailure`.
+        """
+        place = TopicPartition(topic, partition, offset)
+        if (topic, partition) in self._assigned:
+            self._consumer.incremental_unassign([place])
+        self._consumer.incremental_assign([place])
+        self._assigned.add((topic, partition))
+
+    def read(self, max_records: int, timeout_s: float) -> list[LogRecord]:
+        """Up to `max_records` of the sought partitions, in order in each; empty on timeout.
+
+        Waits for the first record only. Raises `LogFailure` for an offset that the log does not
+        have, a record that is damaged, or a topic that is gone.
+        """
+        self._raise_failure()
+        first = self._consumer.poll(timeout_s)
+        if first is None:
+            return []
+        messages = [first]
+        if max_records > 1:
+            messages += self._consumer.consume(max_records - 1, 0)
+        return [_record(message) for message in messages if not _is_error(message)]
+
+    def scan(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
+        """The records of [start, stop) now, apart from what `read` returns.
+
+        Ends early at the end of the partition. Raises `LogFailure` as `read` does.
+        """
+        if start >= stop:
+            return
+        scanner = self._idle_scanners.pop() if self._idle_scanners else self._scanner()
+        scanner.assign([TopicPartition(topic, partition, start)])
+        try:
+            yield from _until(scanner, stop)
+        finally:
+            scanner.unassign()
+            self._idle_scanners.append(scanner)
+
+    def produce(
+        self,
+        topic: str,
+        partition: int,
+        value: bytes,
+        *,
+        time_us: int | None = None,
+        acked: Callable[[], None] | None = None,
+    ) -> None:
+        """Append a record; `acked` is called by a later `poll` or `flush` once it is replicated.
+
+        `time_us` becomes the record's timestamp, rounded down to milliseconds. Waits while the
+        queue is full. Raises `LogFailure` if the record cannot be taken at all.
+        """
+        timestamp_ms = 0 if time_us is None else time_us // 1_000
+
+        def delivered(error: KafkaError | None, _message: Message) -> None:
+            if error is not None:
+                self._fail(error, topic, partition)
+            elif acked is not None:
+                acked()
+
+        while True:
+            try:
+                self._producer.produce(
+                    topic,
+                    value,
+                    partition=partition,
+                    timestamp=timestamp_ms,
+                    on_delivery=delivered,
+                )
+            except BufferError:
+                self._producer.poll(0.05)
+                self._raise_failure()
+            except KafkaException as error:
+                raise LogFailure(f"{topic}.{partition} must take a record: {error}") from error
+            else:
+                return
+
+    def poll(self) -> None:
+        """Call `acked` for what was replicated since. Raises `LogFailure` if something never will.
+
+        That is `TimestampRefused` where the broker's clock lies behind the record's time.
+        """
+        self._producer.poll(0)
+        self._raise_failure()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait for all that was produced; whether all is replicated. Raises as `poll` does."""
+        left = self._producer.flush(timeout_s)
+        self._raise_failure()
+        return left == 0
+
+    def close(self) -> None:
+        """Give the handle back without waiting; what is not replicated yet may be lost."""
+        self._producer.purge(blocking=False)
+        for client in (self._consumer, *self._idle_scanners):
+            client.close()
+
+    def _scanner(self) -> Consumer:
+        return consumer(self._settings, "logbourse-readers", enable_partition_eof=True)
+
+    def _commit_error(self, place: TopicPartition) -> KafkaError | None:
+        try:
+            stored = self._consumer.commit(offsets=[place], asynchronous=False)
+        except KafkaException as error:
+            return _kafka_error(error)
+        return next((each.error for each in stored or [] if each.error is not None), None)
+
+    def _on_error(self, error: KafkaError) -> None:
+        # What passes is retried by the library; only what is final is told to the owner.
+        if error.fatal():
+            self._failure = self._failure or LogFailure(f"the log handle must work, said: {error}")
+
+    def _fail(self, error: KafkaError, topic: str, partition: int) -> None:
+        kind = TimestampRefused if error.code() == KafkaError.INVALID_TIMESTAMP else LogFailure
+        sentence = f"{topic}.{partition} must store a record, said: {error.str()}"
+        self._failure = self._failure or kind(sentence)
+
+    def _raise_failure(self) -> None:
+        if self._failure is None:
+            return
+        failure = self._failure
+        if self._outside:
+            self._failure = None
+        raise failure
+
+
+def _until(scanner: Consumer, stop: int) -> Iterator[LogRecord]:
+    give_up_s = monotonic() + PATIENCE_S
+    while monotonic() < give_up_s:
+        for message in _waiting(scanner):
+            if _at_end(message):
+                return
+            if _is_error(message):
+                continue
+            record = _record(message)
+            if record.offset < stop:
+                yield record
+            if record.offset + 1 >= stop:
+                return
+            give_up_s = monotonic() + PATIENCE_S
+    raise LogFailure(f"a scan must go on within {PATIENCE_S} s, did not")
+
+
+def _waiting(scanner: Consumer) -> list[Message]:
+    first = scanner.poll(0.5)
+    return [] if first is None else [first, *scanner.consume(SCAN_RECORDS, 0)]
+
+
+def _at_end(message: Message) -> bool:
+    error = message.error()
+    return error is not None and error.code() == KafkaError._PARTITION_EOF
+
+
+def _is_error(message: Message) -> bool:
+    """Whether this is news of a trouble that passes; raises `LogFailure` if it does not."""
+    error = message.error()
+    if error is None:
+        return False
+    if _passing(error):
+        return True
+    raise LogFailure(f"{message.topic()}.{message.partition()} must be readable, said: {error}")
+
+
+_PASSING = frozenset(
+    (
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._RESOLVE,
+        KafkaError._TIMED_OUT,
+        KafkaError._TRANSPORT,
+        KafkaError._WAIT_COORD,
+        KafkaError._PARTITION_EOF,
+    )
+)
+
+
+def _passing(error: KafkaError) -> bool:
+    return not error.fatal() and (error.retriable() or error.code() in _PASSING)
+
+
+def _kafka_error(exception: KafkaException) -> KafkaError:
+    error = exception.args[0]
+    assert isinstance(error, KafkaError)
+    return error
+
+
+def _record(message: Message) -> LogRecord:
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None and partition is not None and offset is not None
+    return LogRecord(topic, partition, offset, message.timestamp()[1], message.value())

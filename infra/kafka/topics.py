@@ -1,0 +1,108 @@
+"""Topics whose settings keep the log for ever: made once, checked at each start."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from infra.kafka.clients import MAX_MESSAGE_BYTES, KafkaError, KafkaException, admin_client
+from infra.settings import Settings
+
+ANSWER_TIMEOUT_S = 30.0
+CLOCK_AHEAD_MS = 1_000
+
+
+class Topic(Protocol):
+    """A topic of the catalogue; an inbox refuses records from clocks that run ahead."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def partitions(self) -> int: ...
+
+    @property
+    def inbox(self) -> bool: ...
+
+
+class TopicRefused(Exception):
+    """A topic would lose or reorder the log; the text names topic, setting, wanted and found."""
+
+
+def wanted_settings(topic: Topic, replicas: int) -> dict[str, str]:
+    """The settings this topic must have, by Kafka's names."""
+    wanted = {
+        "cleanup.policy": "delete",
+        "retention.ms": "-1",
+        "retention.bytes": "-1",
+        "max.message.bytes": str(MAX_MESSAGE_BYTES),
+        "message.timestamp.type": "CreateTime",
+        "min.insync.replicas": str(2 if replicas > 2 else 1),
+        "unclean.leader.election.enable": "false",
+    }
+    if topic.inbox:
+        wanted["message.timestamp.after.max.ms"] = str(CLOCK_AHEAD_MS)
+    return wanted
+
+
+def create_topics(settings: Settings, topics: Sequence[Topic]) -> list[str]:
+    """Make those that are missing, then check all; returns the names of the new ones.
+
+    Raises `TopicRefused` for what exists with other settings.
+    """
+    admin = admin_client(settings)
+    existing = _partition_counts(admin)
+    missing = [topic for topic in topics if topic.name not in existing]
+    if missing:
+        _create(admin, missing, settings.replication_factor)
+    check_topics(settings, topics)
+    return [topic.name for topic in missing]
+
+
+def check_topics(settings: Settings, topics: Iterable[Topic]) -> None:
+    """Return if every topic exists with its partitions and settings, else raise `TopicRefused`."""
+    admin = admin_client(settings)
+    counts = _partition_counts(admin)
+    for topic in topics:
+        found = counts.get(topic.name)
+        if found != topic.partitions:
+            raise TopicRefused(f"{topic.name} must have {topic.partitions} partitions, had {found}")
+        _check_settings(admin, topic, settings.replication_factor)
+
+
+def _create(admin: AdminClient, topics: Sequence[Topic], replicas: int) -> None:
+    new = [
+        NewTopic(
+            topic.name,
+            num_partitions=topic.partitions,
+            replication_factor=replicas,
+            config=wanted_settings(topic, replicas),
+        )
+        for topic in topics
+    ]
+    for name, future in admin.create_topics(new, operation_timeout=ANSWER_TIMEOUT_S).items():
+        try:
+            future.result(ANSWER_TIMEOUT_S)
+        except KafkaException as error:
+            reason = error.args[0]
+            # Another process may have been faster; the check that follows judges its work.
+            if reason.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise TopicRefused(f"{name} must be created, was not: {reason.str()}") from error
+
+
+def _partition_counts(admin: AdminClient) -> dict[str, int]:
+    try:
+        found = admin.list_topics(timeout=ANSWER_TIMEOUT_S).topics
+    except KafkaException as error:
+        raise TopicRefused(f"Kafka must list its topics, did not: {error.args[0].str()}") from error
+    return {name: len(topic.partitions) for name, topic in found.items()}
+
+
+def _check_settings(admin: AdminClient, topic: Topic, replicas: int) -> None:
+    resource = ConfigResource(ResourceType.TOPIC, topic.name)
+    answers = admin.describe_configs([resource])
+    found = answers[resource].result(ANSWER_TIMEOUT_S)
+    for setting, wanted in wanted_settings(topic, replicas).items():
+        value = found[setting].value
+        if value != wanted:
+            raise TopicRefused(f"{topic.name} must have {setting}={wanted}, had {value}")
