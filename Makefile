@@ -48,8 +48,8 @@ format: setup  ## rewrite the sources as ruff wants them
 bench: setup  ## measure, and write docs/benchmarks.md
 	@$(BIN)/logbourse bench $(ARGS)
 
-sweep: setup  ## any number of seeded crash schedules: make sweep ARGS="--seeds 0:100000"
-	@$(BIN)/python -m tests.simulation.sweep $(ARGS)
+sweep: setup  ## any number of seeded crash schedules: make sweep ARGS="--schedules 100000"
+	@$(BIN)/python -m tests.simulation $(ARGS)
 
 lock: setup  ## resolve pyproject.toml anew into the two hash-locked files (needs uv)
 	@uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes \

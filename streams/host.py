@@ -266,4 +266,3 @@ class Host:
 
     def _input_hash(self) -> bytes:
         return self.shard.input_hash
-

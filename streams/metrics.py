@@ -2,9 +2,7 @@
 
 from contextlib import AbstractContextManager
 
-from prometheus_client import Counter, Gauge, Histogram
-
-from infra.metrics import serve_metrics
+from infra.metrics import Counter, Gauge, Histogram, serve_metrics
 from infra.settings import Settings
 from streams.halts import ShardHalted
 from streams.host import Host

@@ -1,18 +1,19 @@
 """A process that runs any set of shards: one reader, one producer, one loop."""
 
+import argparse
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from infra.clock import Clock, SystemClock
 from infra.files import Directory
 from infra.kafka import KafkaLog
 from infra.lease import FileLease, Lease
 from infra.log import Log, LogFailure
-from infra.logging import get_logger
-from infra.settings import Settings
+from infra.logging import configure_logging, get_logger
+from infra.settings import Settings, load_settings
+from schemas.topics import shards
 from streams.families import decider_of
 from streams.halts import EXIT_STATUS_HALTED, ShardHalted
 from streams.host import Host, HostPolicy
@@ -22,6 +23,8 @@ from streams.snapshots import Fork, SnapshotStore
 READ_RECORDS = 500
 IDLE_S = 0.05
 FLUSH_S = 10.0
+
+_logger = get_logger("shard")
 
 
 class Worker:
@@ -72,9 +75,31 @@ def await_leases(leases: Sequence[Lease], stopping: Callable[[], bool]) -> bool:
     return True
 
 
-def main(shard_ids: Sequence[str], settings: Settings, policy: HostPolicy) -> int:
-    """Run these shards until SIGTERM; the exit status (3: a shard halted, see the log)."""
-    logger = get_logger("shard")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line of `logbourse shard`."""
+    parser.add_argument("shards", nargs="+", metavar="SHARD", help="shards to run, such as L0 M0")
+    policy = HostPolicy()
+    parser.add_argument("--snapshot-seconds", type=float, default=policy.snapshot_interval_s)
+    parser.add_argument("--snapshot-records", type=int, default=policy.snapshot_records)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the shards until SIGTERM; the exit status (3: a shard halted, its reason is printed)."""
+    settings = load_settings()
+    known = shards(settings.ledger_partitions, settings.matching_partitions)
+    unknown = [shard for shard in arguments.shards if shard not in known]
+    if unknown:
+        print(f"shards must be among {' '.join(known)}, was {unknown[0]}", file=sys.stderr)
+        return 2
+    configure_logging(settings.log_level)
+    policy = HostPolicy(
+        snapshot_interval_s=arguments.snapshot_seconds,
+        snapshot_records=arguments.snapshot_records,
+    )
+    return _run_shards(list(dict.fromkeys(arguments.shards)), settings, policy)
+
+
+def _run_shards(shard_ids: Sequence[str], settings: Settings, policy: HostPolicy) -> int:
     stopped = False
 
     def stop(*_: object) -> None:
@@ -83,31 +108,30 @@ def main(shard_ids: Sequence[str], settings: Settings, policy: HostPolicy) -> in
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    leases = [FileLease(Path(settings.data_dir) / "leases" / shard) for shard in shard_ids]
+    leases = [FileLease(settings.data_dir / "leases" / shard) for shard in shard_ids]
     if not await_leases(leases, lambda: stopped):
         return 0
     metrics = WorkerMetrics.serve(settings)
     log = KafkaLog(settings)
-    worker = Worker(
-        [_host(shard, log, SystemClock(), settings, policy) for shard in shard_ids], log, metrics
-    )
+    hosts = [_host(shard, log, SystemClock(), settings, policy) for shard in shard_ids]
+    worker = Worker(hosts, log, metrics)
     try:
         worker.start()
-        logger.info("shards started", shards=list(shard_ids))
+        _logger.info("shards started", shards=list(shard_ids))
         _turn_until(worker, lambda: stopped)
         worker.finish()
     except ShardHalted as halted:
         metrics.halted(halted)
-        logger.error("shard halted", shard=halted.shard, reason=halted.reason, detail=str(halted))
+        _logger.error("shard halted", shard=halted.shard, reason=halted.reason, detail=str(halted))
         print(halted, file=sys.stderr)
         return EXIT_STATUS_HALTED
     except LogFailure as failure:
-        logger.error("log failed", detail=str(failure))
+        _logger.error("log failed", detail=str(failure))
         print(f"the log failed: {failure}", file=sys.stderr)
         return 1
     finally:
         log.close()
-    logger.info("shards stopped", shards=list(shard_ids))
+    _logger.info("shards stopped", shards=list(shard_ids))
     return 0
 
 
@@ -120,13 +144,9 @@ def _turn_until(worker: Worker, stopping: Callable[[], bool]) -> None:
             worker.observe()
 
 
-def _host(
-    shard_id: str, log: Log, clock: Clock, settings: Settings, policy: HostPolicy
-) -> Host:
-    logger = get_logger("shard")
-
+def _host(shard_id: str, log: Log, clock: Clock, settings: Settings, policy: HostPolicy) -> Host:
     def report(event: str, detail: str) -> None:
-        logger.warning(event, shard=shard_id, detail=detail)
+        _logger.warning(event, shard=shard_id, detail=detail)
 
-    snapshots = SnapshotStore(Directory(Path(settings.data_dir) / "snapshots" / shard_id), Fork())
+    snapshots = SnapshotStore(Directory(settings.snapshots_dir / shard_id), Fork())
     return Host(shard_id, decider_of(shard_id), log, clock, snapshots, policy, report)

@@ -1,0 +1,1 @@
+"""Tests, from domain tables to the real stack."""

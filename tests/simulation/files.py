@@ -1,0 +1,47 @@
+"""Snapshot files in memory, with crash points around writing and renaming."""
+
+from tests.simulation.faults import Crash, Faults
+
+
+class SimFiles:
+    """A directory that outlives its process; a crash may leave a file torn."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self._files: dict[str, bytes] = {}
+
+    def write(self, name: str, data: bytes) -> None:
+        try:
+            self._faults.point("snapshot write before")
+        except Crash:
+            self._files[name] = data[: self._faults.rng.randint(0, len(data))]
+            raise
+        self._files[name] = data
+        self._faults.point("snapshot write after")
+
+    def rename(self, old: str, new: str) -> None:
+        self._faults.point("snapshot rename before")
+        self._files[new] = self._files.pop(old)
+        self._faults.point("snapshot rename after")
+
+    def names(self) -> list[str]:
+        return sorted(self._files)
+
+    def read(self, name: str) -> bytes:
+        return self._files[name]
+
+    def remove(self, name: str) -> None:
+        del self._files[name]
+
+    def spoil_newest(self) -> None:
+        """Flip one byte of the newest published snapshot, as a bad disk would."""
+        published = [name for name in self.names() if name.endswith(".snapshot")]
+        if published and self._files[published[-1]]:
+            data = bytearray(self._files[published[-1]])
+            data[self._faults.rng.randrange(len(data))] ^= 0x40
+            self._files[published[-1]] = bytes(data)
+            self._faults.happened["spoiled snapshot"] += 1
+
+    def wipe(self) -> None:
+        """Lose everything, as a new disk has."""
+        self._files.clear()

@@ -1,0 +1,131 @@
+"""What the outboxes say happened, folded by itself: balances, open orders, books, trades."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from domain.decider import Message, Outcome
+from domain.ledger.messages import DepositCredited, FundingRejected, WithdrawalDebited
+from domain.ledger.postings import postings
+from domain.matching.messages import BookChanged, TradeExecuted
+from domain.orders.messages import (
+    CancelAllRequested,
+    CancelRequested,
+    FillSettled,
+    OrderAccepted,
+    OrderClosed,
+    OrderRejected,
+)
+from schemas.record import Record, decode_record
+from tests.simulation.log import LogWorld
+
+_EFFECTS = (
+    OrderAccepted,
+    OrderRejected,
+    CancelRequested,
+    CancelAllRequested,
+    DepositCredited,
+    WithdrawalDebited,
+    FundingRejected,
+)
+
+
+@dataclass
+class OpenOrder:
+    """An accepted order that is not closed, by its events alone."""
+
+    accepted: OrderAccepted
+    filled_lots: int = 0
+    held: int = 0
+
+
+@dataclass
+class Fold:
+    """The state of the exchange that follows from its outboxes."""
+
+    balances: Counter[tuple[str, int, int]] = field(default_factory=Counter)
+    open_orders: dict[int, OpenOrder] = field(default_factory=dict)
+    closed: set[int] = field(default_factory=set)
+    levels: dict[tuple[int, int, int], int] = field(default_factory=dict)
+    trades: dict[tuple[int, int], TradeExecuted] = field(default_factory=dict)
+    settled: Counter[tuple[int, int, int]] = field(default_factory=Counter)
+    effects: Counter[bytes] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+
+    def comparable(self) -> tuple[object, ...]:
+        """What must be the same however the processes were scheduled."""
+        return (
+            {key: amount for key, amount in self.balances.items() if amount},
+            {i: (order.filled_lots, order.held) for i, order in self.open_orders.items()},
+            {key: lots for key, lots in self.levels.items() if lots},
+            {key: (t.price_ticks, t.lots, t.taker_side) for key, t in self.trades.items()},
+        )
+
+    def apply(self, shard: str, event: Message) -> None:
+        """Take one event of the shard's outbox."""
+        for asset, debit, credit, amount in postings(event):
+            self.balances[(shard, asset, debit)] -= amount
+            self.balances[(shard, asset, credit)] += amount
+            if amount <= 0:
+                self.violations.append(f"L5: posting of {amount} in {event}")
+        if isinstance(event, _EFFECTS):
+            assert isinstance(event, Outcome)
+            self.effects[event.command_id] += 1
+        if isinstance(event, OrderAccepted):
+            self._accept(event)
+        elif isinstance(event, FillSettled):
+            self._fill(event)
+        elif isinstance(event, OrderClosed):
+            self._close(event)
+        elif isinstance(event, TradeExecuted):
+            self._trade(event)
+        elif isinstance(event, BookChanged):
+            self.levels[(event.market_id, event.side, event.price_ticks)] = event.lots
+
+    def _accept(self, event: OrderAccepted) -> None:
+        if event.order_id in self.open_orders or event.order_id in self.closed:
+            self.violations.append(f"E6: order {event.order_id} accepted twice")
+        self.open_orders[event.order_id] = OpenOrder(event, held=event.held_amount)
+
+    def _fill(self, event: FillSettled) -> None:
+        self.settled[(event.market_id, event.trade_id, event.order_id)] += 1
+        order = self.open_orders.get(event.order_id)
+        if order is None:
+            self.violations.append(f"E3: fill of order {event.order_id}, which is not open")
+            return
+        order.filled_lots += event.lots
+        order.held -= event.paid_amount + event.released_amount
+        limit = order.accepted.price_ticks
+        better = event.price_ticks <= limit if event.side == 0 else event.price_ticks >= limit
+        if order.accepted.lots and order.filled_lots > order.accepted.lots:
+            self.violations.append(f"E3: order {event.order_id} is filled beyond its quantity")
+        if not better:
+            self.violations.append(f"E4: order {event.order_id} traded outside its limit")
+        if order.held < 0:
+            self.violations.append(f"L6: order {event.order_id} paid more than it held")
+
+    def _close(self, event: OrderClosed) -> None:
+        order = self.open_orders.pop(event.order_id, None)
+        self.closed.add(event.order_id)
+        if order is None:
+            self.violations.append(f"E3: order {event.order_id} closed, which is not open")
+        elif order.held != event.released_amount:
+            self.violations.append(f"L6: order {event.order_id} ended with a hold of {order.held}")
+
+    def _trade(self, event: TradeExecuted) -> None:
+        key = (event.market_id, event.trade_id)
+        if key in self.trades:
+            self.violations.append(f"E5: trade {key} executed twice")
+        self.trades[key] = event
+
+
+def first_records(log: LogWorld, partition: tuple[str, int]) -> Iterator[tuple[int, Record]]:
+    """(offset, record) of a partition, without the repetitions that restarts leave."""
+    high: dict[str, int] = {}
+    for offset, value in enumerate(log.partitions.get(partition, [])):
+        record = decode_record(value)
+        if record.cseq:
+            if record.cseq <= high.get(record.src, 0):
+                continue
+            high[record.src] = record.cseq
+        yield offset, record

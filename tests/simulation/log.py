@@ -1,0 +1,147 @@
+"""A replicated log in memory: ambiguous acks, per-producer order, late delivery, lost suffixes."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from infra.log import LogRecord, Mark
+from tests.simulation.faults import Faults
+
+Partition = tuple[str, int]
+Pipe = deque[tuple[bytes, Callable[[], None] | None]]
+
+
+class LogWorld:
+    """What is replicated, and what is under way to it from producers dead or alive."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.faults = faults
+        self.partitions: dict[Partition, list[bytes]] = {}
+        self.marks: dict[Partition, Mark] = {}
+        self.clients: list[SimLog] = []
+        self.ghosts: list[tuple[Partition, Pipe]] = []
+
+    def append(self, partition: Partition, value: bytes) -> None:
+        """Replicate a record."""
+        self.partitions.setdefault(partition, []).append(value)
+
+    def end(self, partition: Partition) -> int:
+        """The offset that the next record will get."""
+        return len(self.partitions.get(partition, ()))
+
+    def move_some(self) -> None:
+        """Let a random part of what is under way arrive."""
+        rng = self.faults.rng
+        for client in self.clients:
+            for partition, pipe in client.pipes.items():
+                while pipe and rng.random() < 0.6:
+                    client.acks.append(self._deliver(partition, pipe))
+        if self.ghosts and rng.random() < 0.1:
+            partition, pipe = self.ghosts[rng.randrange(len(self.ghosts))]
+            if pipe:
+                self.faults.happened["late delivery"] += 1
+                self._deliver(partition, pipe)
+        self.ghosts = [ghost for ghost in self.ghosts if ghost[1]]
+
+    def idle(self) -> bool:
+        """Whether nothing is under way."""
+        return not self.ghosts and not any(
+            client.acks or any(client.pipes.values()) for client in self.clients
+        )
+
+    def lose_producer(self, client: "SimLog") -> None:
+        """A process died: of each pipe a prefix arrives, a part arrives late, the rest is lost."""
+        rng = self.faults.rng
+        self.clients.remove(client)
+        for partition, pipe in client.pipes.items():
+            for _ in range(rng.randint(0, len(pipe))):
+                self._deliver(partition, pipe)
+            if pipe and rng.random() < 0.5:
+                late = deque(list(pipe)[: rng.randint(1, len(pipe))])
+                self.ghosts.append((partition, late))
+                self.faults.happened["lost suffix"] += len(pipe) > len(late)
+            else:
+                self.faults.happened["lost suffix"] += bool(pipe)
+
+    def _deliver(self, partition: Partition, pipe: Pipe) -> Callable[[], None]:
+        value, acked = pipe.popleft()
+        self.append(partition, value)
+        if self.faults.chance(self.faults.duplicate_rate):
+            self.faults.happened["duplicate"] += 1
+            self.append(partition, value)
+        return acked or _nothing
+
+
+class SimLog:
+    """One process's handle on the simulated log; every call has crash points around it."""
+
+    def __init__(self, world: LogWorld) -> None:
+        self.world = world
+        self.pipes: dict[Partition, Pipe] = {}
+        self.acks: deque[Callable[[], None]] = deque()
+        self._positions: dict[Partition, int] = {}
+        world.clients.append(self)
+
+    def ends(self, topic: str, partition: int) -> tuple[int, int]:
+        return 0, self.world.end((topic, partition))
+
+    def committed(self, topic: str, partition: int) -> Mark | None:
+        return self.world.marks.get((topic, partition))
+
+    def commit(self, topic: str, partition: int, mark: Mark) -> None:
+        self.world.faults.point("commit before")
+        self.world.marks[(topic, partition)] = mark
+        self.world.faults.point("commit after")
+
+    def seek(self, topic: str, partition: int, offset: int) -> None:
+        self._positions[(topic, partition)] = offset
+
+    def read(self, max_records: int, timeout_s: float) -> list[LogRecord]:
+        faults = self.world.faults
+        faults.point("read before")
+        self.world.move_some()
+        waiting = [p for p, offset in self._positions.items() if offset < self.world.end(p)]
+        if not waiting:
+            return []
+        partition = waiting[faults.rng.randrange(len(waiting))]
+        offset = self._positions[partition]
+        self._positions[partition] = offset + 1
+        faults.point("read after")
+        return [LogRecord(*partition, offset, -1, self.world.partitions[partition][offset])]
+
+    def scan(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
+        values = self.world.partitions.get((topic, partition), [])
+        for offset in range(start, min(stop, len(values))):
+            yield LogRecord(topic, partition, offset, -1, values[offset])
+
+    def produce(
+        self,
+        topic: str,
+        partition: int,
+        value: bytes,
+        *,
+        time_us: int | None = None,
+        acked: Callable[[], None] | None = None,
+    ) -> None:
+        self.world.faults.point("produce before")
+        self.pipes.setdefault((topic, partition), deque()).append((value, acked))
+        self.world.move_some()
+        self.world.faults.point("produce after")
+
+    def poll(self) -> None:
+        self.world.move_some()
+        for _ in range(len(self.acks)):
+            self.world.faults.point("ack before")
+            self.acks.popleft()()
+            self.world.faults.point("ack after")
+
+    def flush(self, timeout_s: float) -> bool:
+        while not self.world.idle():
+            self.poll()
+        return True
+
+    def close(self) -> None:
+        self.world.lose_producer(self)
+
+
+def _nothing() -> None:
+    """The ack nobody waits for."""

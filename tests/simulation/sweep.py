@@ -1,0 +1,112 @@
+"""Runs schedules: one seed, one run with crashes, compared with the run of the same traffic without."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from streams.halts import ShardHalted
+from tests.simulation.checks import check_all, check_channels
+from tests.simulation.corruption import corrupt
+from tests.simulation.faults import Faults
+from tests.simulation.fold import Fold
+from tests.simulation.load import Traffic, genesis
+from tests.simulation.world import World
+
+CORRUPT_EVERY = 10
+
+
+@dataclass
+class Report:
+    """What a number of schedules came to."""
+
+    schedules: int = 0
+    crashes: int = 0
+    seconds: float = 0.0
+    coverage: Counter[str] = field(default_factory=Counter)
+    happened: Counter[str] = field(default_factory=Counter)
+    failures: dict[int, list[str]] = field(default_factory=dict)
+
+    def line(self) -> str:
+        """One line for people."""
+        return (
+            f"{self.schedules} schedules, {self.crashes} crashes, {len(self.failures)} failed, "
+            f"{self.schedules / max(self.seconds, 1e-9):.0f} schedules/s"
+        )
+
+
+def run_schedule(seed: int, report: Report) -> list[str]:
+    """All violations of one schedule; every tenth loses acknowledged records or miscomputes."""
+    faults = Faults(
+        random.Random(seed),
+        crashes_left=1 + seed % 12,
+        mean_steps_between_crashes=random.Random(~seed).choice((15, 60, 200)),
+    )
+    corrupting = seed % CORRUPT_EVERY == CORRUPT_EVERY - 1
+    try:
+        world = _run(seed, faults, corrupting)
+        violations = _judge_corrupted(world) if corrupting else _judge(world, seed)
+    except (Exception, ShardHalted) as error:
+        violations = [f"{type(error).__name__}: {error}"]
+    else:
+        report.crashes += world.crashes
+        report.happened += faults.happened
+        report.happened["snapshot"] += sum(len(files.names()) for files in world.files.values())
+        report.happened["halt"] += len(world.halted)
+    report.coverage += faults.coverage
+    report.schedules += 1
+    if violations:
+        report.failures[seed] = violations
+    return violations
+
+
+def sweep(seeds: range, until_s: float, progress: Callable[[Report], None]) -> Report:
+    """Run seeds until they or the seconds are used up."""
+    report = Report()
+    start = time.monotonic()
+    for seed in seeds:
+        run_schedule(seed, report)
+        report.seconds = time.monotonic() - start
+        progress(report)
+        if report.seconds >= until_s:
+            break
+    return report
+
+
+def _run(seed: int, faults: Faults, corrupting: bool) -> World:
+    world = World(faults)
+    genesis(world)
+    traffic = Traffic(random.Random(seed + 1))
+    for number, phase in enumerate(traffic.phases()):
+        for shard, source, messages in phase:
+            world.send(shard, source, messages)
+            if faults.crashes_left and faults.chance(0.1):
+                world.send(shard, source, messages)
+        world.drain()
+        if corrupting and number == 12:
+            corrupt(world)
+    faults.end()
+    world.restart_all()
+    return world
+
+
+def _judge(world: World, seed: int) -> list[str]:
+    if world.halted:
+        return [f"halted: {halted}" for halted in world.halted.values()]
+    fold, violations = check_all(world)
+    if fold.comparable() != _undisturbed(seed).comparable():
+        violations.append("the final state differs from the crash-free run")
+    return violations
+
+
+def _judge_corrupted(world: World) -> list[str]:
+    """Data is lost here, so shards may halt; but nobody may act on a broken channel."""
+    return list(check_channels(world))
+
+
+def _undisturbed(seed: int) -> Fold:
+    world = _run(seed, Faults(random.Random(seed), crashes_left=0, duplicate_rate=0.0), False)
+    fold, violations = check_all(world)
+    assert not violations, f"the crash-free run fails: {violations}"
+    return fold

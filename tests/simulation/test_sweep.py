@@ -1,0 +1,36 @@
+"""The crash sweep: thousands of schedules without a violation, and mutants that it catches."""
+
+import os
+
+import pytest
+
+from tests.simulation.mutants import MUTANTS, mutated
+from tests.simulation.sweep import Report, run_schedule, sweep
+
+SCHEDULES = int(os.environ.get("LOGBOURSE_SCHEDULES", "2000"))
+SECONDS = 120.0
+MICRO_STEPS = {
+    f"{step} {when}"
+    for step in ("read", "produce", "ack", "commit", "snapshot write", "snapshot rename")
+    for when in ("before", "after")
+}
+
+
+@pytest.mark.slow
+def test_no_schedule_violates_an_invariant(capsys: pytest.CaptureFixture[str]) -> None:
+    report = sweep(range(SCHEDULES), SECONDS, lambda _: None)
+    with capsys.disabled():
+        print(f"\ncrash sweep: {report.line()}")
+    assert not report.failures, f"seed {min(report.failures)}: {report.failures}"
+    assert report.coverage.keys() >= MICRO_STEPS
+    for event in ("duplicate", "late delivery", "lost suffix", "spoiled snapshot", "halt"):
+        assert report.happened[event], f"no schedule had a {event}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_broken_rule_is_noticed(name: str) -> None:
+    report = Report()
+    with mutated(name):
+        caught = next((seed for seed in range(5_000) if run_schedule(seed, report)), None)
+    assert caught is not None, f"{name} went unnoticed in {report.schedules} schedules"
