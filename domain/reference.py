@@ -97,7 +97,7 @@ class ReferenceData:
     assets: dict[int, Asset] = field(default_factory=dict)
     markets: dict[int, Market] = field(default_factory=dict)
     fee_tiers: dict[int, FeeTier] = field(default_factory=dict)
-    limits: Limits = DEFAULT_LIMITS
+    limits: Limits = field(default_factory=lambda: DEFAULT_LIMITS)
     users: dict[int, UserStanding] = field(default_factory=dict)
     exchange: str = ""
     ledger_partitions: int = 0
