@@ -1,6 +1,7 @@
 """The door to Kafka: clients with the log's settings, topics, and the Log that hosts are given."""
 
 from infra.kafka.clients import (
+    MAX_MESSAGE_BYTES,
     admin_client,
     broker_count,
     consumer,
@@ -11,6 +12,7 @@ from infra.kafka.kafka_log import KafkaLog, TimestampRefused
 from infra.kafka.topics import TopicRefused, check_topics, create_topics
 
 __all__ = [
+    "MAX_MESSAGE_BYTES",
     "KafkaLog",
     "TimestampRefused",
     "TopicRefused",

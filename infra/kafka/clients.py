@@ -1,5 +1,7 @@
 """Producers and consumers configured so that the log's rules hold (ARCHITECTURE §3)."""
 
+import logging
+import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,7 +42,9 @@ _SHARED: Mapping[str, Any] = {
     "reconnect.backoff.ms": 50,
     "reconnect.backoff.max.ms": 1_000,
     "socket.keepalive.enable": True,
+    "socket.nagle.disable": True,
     "log_level": 3,
+    "logger": logging.getLogger("librdkafka"),
 }
 
 _PRODUCER: Mapping[str, Any] = {
@@ -126,11 +130,27 @@ def admin_client(settings: Settings) -> AdminClient:
 
 def broker_count(settings: Settings, timeout_s: float = 1.0) -> int:
     """How many brokers answer there now; 0 if none does in time."""
+    if not any(_listens(address) for address in settings.kafka_bootstrap.split(",")):
+        return 0
     try:
         return len(admin_client(settings).list_topics(timeout=timeout_s).brokers)
     except KafkaException:
         return 0
 
 
+def _listens(address: str) -> bool:
+    # Asked first, since the library tries again and again, and says so each time.
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=0.5).close()
+    except OSError:
+        return False
+    return True
+
+
 def _dotted(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    return {name.replace("_", "."): value for name, value in overrides.items()}
+    """Keywords as the library's names: dots for underscores, callbacks apart."""
+    return {
+        name if name.endswith("_cb") else name.replace("_", "."): value
+        for name, value in overrides.items()
+    }

@@ -1,0 +1,66 @@
+"""Subprocesses that cannot outlive the process that started them."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def spawn(
+    argv: Sequence[str], output: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a child in a process group of its own, both of its outputs appended to a file.
+
+    The kernel kills it when the calling *thread* ends, so call from the main thread. `environment`
+    is added to ours.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    parent = os.getpid()
+
+    def die_with_parent() -> None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    with output.open("ab") as stream:
+        return subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+
+
+def stop(child: subprocess.Popen[bytes], timeout_s: float) -> int:
+    """Ask it to end, kill its group if it has not after `timeout_s`; returns the exit status."""
+    if child.poll() is None:
+        child.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            return child.wait(timeout_s)
+    kill(child)
+    return child.wait()
+
+
+def kill(child: subprocess.Popen[bytes]) -> None:
+    """End what is left of its process group now, whether or not it has ended itself."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def wait_until(ready: Callable[[], bool], timeout_s: float, wanted: str) -> None:
+    """Ask until `ready`; raises `TimeoutError` with what was wanted."""
+    give_up_s = time.monotonic() + timeout_s
+    while not ready():
+        if time.monotonic() > give_up_s:
+            raise TimeoutError(f"{wanted} within {timeout_s:.0f} s, did not")
+        time.sleep(0.05)

@@ -1,0 +1,182 @@
+"""Apache Kafka on this machine: one node for development, three for fault tests (KRaft)."""
+
+import argparse
+import base64
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from infra.children import spawn, stop, wait_until
+from infra.java import java_command, kafka_jars
+from infra.kafka import MAX_MESSAGE_BYTES, broker_count
+from infra.ports import free_port
+from infra.settings import Settings, load_settings, save_settings
+from infra.supervisor import Process, Supervisor
+
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 20.0
+CONTROLLER_PORT_STEP = 1_000
+
+_LOG4J = Path(__file__).parent / "kafka" / "log4j2.xml"
+
+
+@dataclass(slots=True, frozen=True)
+class Node:
+    """One Kafka node, broker and controller in one process."""
+
+    node_id: int
+    host: str
+    port: int
+    controller_port: int
+    folder: Path
+
+
+def plan_nodes(settings: Settings, count: int) -> tuple[Settings, list[Node]]:
+    """Nodes on free ports from the configured one up, and the settings that lead to them."""
+    wanted = int(settings.kafka_bootstrap.split(",")[0].rpartition(":")[2])
+    nodes: list[Node] = []
+    for node_id in range(1, count + 1):
+        taken = [p for node in nodes for p in (node.port, node.controller_port)]
+        port = free_port(settings.host, wanted, taken)
+        controller_port = free_port(settings.host, wanted + CONTROLLER_PORT_STEP, [*taken, port])
+        folder = settings.data_dir.absolute() / "kafka" / f"node-{node_id}"
+        nodes.append(Node(node_id, settings.host, port, controller_port, folder))
+    bootstrap = ",".join(f"{node.host}:{node.port}" for node in nodes)
+    return replace(settings, kafka_bootstrap=bootstrap, replication_factor=count), nodes
+
+
+def kafka_processes(settings: Settings, nodes: Sequence[Node]) -> list[Process]:
+    """The nodes as the supervisor runs them, formatted; the last is ready when all answer.
+
+    Downloads the jars and installs Java first where that is needed (`infra.java.JavaMissing`).
+    """
+    java, jars = java_command(), kafka_jars()
+    processes = []
+    for node in nodes:
+        prepare_node(node, nodes, java, jars)
+        processes.append(
+            Process(
+                name="kafka" if len(nodes) == 1 else f"kafka-{node.node_id}",
+                argv=node_argv(node, java, jars),
+                ready=_all_answer(settings, len(nodes)) if node is nodes[-1] else None,
+                ready_timeout_s=START_TIMEOUT_S,
+                stop_timeout_s=STOP_TIMEOUT_S,
+            )
+        )
+    return processes
+
+
+def prepare_node(node: Node, nodes: Sequence[Node], java: str, jars: Path) -> None:
+    """Write the node's configuration and, the first time, format its storage."""
+    node.folder.mkdir(parents=True, exist_ok=True)
+    configuration = node.folder / "server.properties"
+    lines = [f"{name}={value}" for name, value in node_properties(node, nodes).items()]
+    configuration.write_text("\n".join(lines) + "\n")
+    if (node.folder / "data" / "meta.properties").exists():
+        return
+    command = [java, "-Xmx128m", "-XX:TieredStopAtLevel=1", f"-Dlog4j2.configurationFile={_LOG4J}"]
+    command += ["-cp", f"{jars}/*", "kafka.tools.StorageTool", "format"]
+    command += ["--cluster-id", _cluster_id(node.folder.parent), "--config", str(configuration)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def node_argv(node: Node, java: str, jars: Path) -> tuple[str, ...]:
+    """The command line of a node; a heap of 320 MB is several times what a laptop's load needs."""
+    return (
+        java,
+        "-Xms128m",
+        "-Xmx320m",
+        "-XX:+UseSerialGC",
+        "-XX:+ExitOnOutOfMemoryError",
+        "-Djava.awt.headless=true",
+        f"-Dlog4j2.configurationFile={_LOG4J}",
+        "-cp",
+        f"{jars}/*",
+        "kafka.Kafka",
+        str(node.folder / "server.properties"),
+    )
+
+
+def node_properties(node: Node, nodes: Sequence[Node]) -> dict[str, str]:
+    """The node's configuration by Kafka's names."""
+    count = len(nodes)
+    voters = ",".join(f"{each.node_id}@{each.host}:{each.controller_port}" for each in nodes)
+    addresses = f"BROKER://{node.host}:{node.port}"
+    properties = {
+        "process.roles": "broker,controller",
+        "node.id": str(node.node_id),
+        "controller.quorum.voters": voters,
+        "listeners": f"{addresses},CONTROLLER://{node.host}:{node.controller_port}",
+        "advertised.listeners": addresses,
+        "inter.broker.listener.name": "BROKER",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "log.dirs": str(node.folder / "data"),
+        "auto.create.topics.enable": "false",
+        "delete.topic.enable": "false",
+        "default.replication.factor": str(count),
+        "message.max.bytes": str(MAX_MESSAGE_BYTES),
+        "replica.fetch.max.bytes": str(MAX_MESSAGE_BYTES),
+        "log.retention.ms": "-1",
+        # Marks live in this internal topic, the only compacted one: a small buffer is enough.
+        "log.cleaner.dedupe.buffer.size": str(4 * 1024 * 1024),
+        "offsets.topic.num.partitions": "4",
+        "offsets.topic.replication.factor": str(count),
+        "offsets.retention.minutes": str(366 * 24 * 60),
+        "group.coordinator.threads": "1",
+        "group.initial.rebalance.delay.ms": "0",
+        "share.coordinator.state.topic.num.partitions": "1",
+        "share.coordinator.state.topic.replication.factor": str(count),
+        "transaction.state.log.num.partitions": "1",
+        "transaction.state.log.replication.factor": str(count),
+        "num.network.threads": "2",
+        "num.io.threads": "4",
+    }
+    if count > 1:
+        properties["broker.session.timeout.ms"] = "2500"
+        properties["broker.heartbeat.interval.ms"] = "500"
+        properties["min.insync.replicas"] = "2"
+    return properties
+
+
+@contextmanager
+def running_kafka(settings: Settings, brokers: int = 1) -> Iterator[Settings]:
+    """Kafka for a test or a bench, on free ports; gives the settings that lead to it."""
+    settings, nodes = plan_nodes(settings, brokers)
+    processes = kafka_processes(settings, nodes)
+    children = [spawn(each.argv, settings.logs_dir / f"{each.name}.log") for each in processes]
+    try:
+        wait_until(_all_answer(settings, brokers), START_TIMEOUT_S, "Kafka must answer")
+        yield settings
+    finally:
+        for child in reversed(children):
+            stop(child, STOP_TIMEOUT_S)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `logbourse kafka` takes."""
+    parser.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="how many nodes")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run Kafka in the foreground until interrupted; its address goes to the settings file."""
+    settings, nodes = plan_nodes(load_settings(), arguments.brokers)
+    processes = kafka_processes(settings, nodes)
+    save_settings(settings)
+    greeting = f"Kafka answers at {settings.kafka_bootstrap}"
+    return Supervisor(processes, settings, on_ready=lambda: print(greeting, flush=True)).run()
+
+
+def _all_answer(settings: Settings, count: int) -> Callable[[], bool]:
+    return lambda: broker_count(settings) >= count
+
+
+def _cluster_id(folder: Path) -> str:
+    """Sixteen bytes in Kafka's alphabet, the same for all nodes of this data directory."""
+    path = folder / "cluster.id"
+    if not path.exists():
+        path.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
+    return path.read_text()

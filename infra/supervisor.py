@@ -1,0 +1,275 @@
+"""Keeps a list of processes alive: starts, watches, restarts, says so, stops in reverse order."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TextIO
+
+from infra.children import kill, spawn, stop
+from infra.settings import Settings
+
+HALTED = 3
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 10.0
+STEADY_S = 30.0
+LOOK_EVERY_S = 0.1
+# A process that was never ready and died this often will not become ready by another try.
+DEATHS_BEFORE_READY = 5
+
+
+@dataclass(slots=True, frozen=True)
+class Process:
+    """What to run, and how to see that it serves.
+
+    `ready` is asked until it says yes, before the next process starts; None means at once. A
+    `task` is ready when it has ended with status 0 and is not started again.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    ready: Callable[[], bool] | None = None
+    ready_timeout_s: float = 90.0
+    environment: Mapping[str, str] = field(default_factory=dict)
+    stop_timeout_s: float = 15.0
+    task: bool = False
+
+
+class StartFailed(Exception):
+    """A process never became ready; the text says which, why and where to read more."""
+
+
+class Supervisor:
+    """Runs processes until SIGINT or SIGTERM. Exit status 3 means halted: never restarted.
+
+    Outputs go to <data>/logs/<name>.log, process ids to <data>/run/<name>.pid. `on_ready` is
+    called once when all serve; `status` adds words to the status line of a terminal.
+    """
+
+    def __init__(
+        self,
+        processes: Sequence[Process],
+        settings: Settings,
+        *,
+        on_ready: Callable[[], None] | None = None,
+        status: Callable[[], str] | None = None,
+        out: TextIO = sys.stderr,
+    ) -> None:
+        self._children = [_Child(process, settings) for process in processes]
+        self._on_ready = on_ready
+        self._status = status
+        self._line = _StatusLine(out)
+        self._signals = 0
+
+    def run(self) -> int:
+        """Block until told to stop, in the main thread; returns 0, or 1 if it could not start."""
+        with _signals_to(self._on_signal):
+            try:
+                self._start_all()
+                if self._on_ready is not None and not self._signals:
+                    self._on_ready()
+                while not self._signals:
+                    self._tend()
+                    self._show_status()
+                    time.sleep(LOOK_EVERY_S)
+            except StartFailed as failure:
+                self._line.say(str(failure))
+                return 1
+            finally:
+                self._stop_all()
+        return 0
+
+    def _start_all(self) -> None:
+        for child in self._children:
+            if self._signals:
+                return
+            child.start()
+            self._line.say(f"{child.process.name} started (pid {child.pid})")
+            self._wait_until_ready(child)
+
+    def _wait_until_ready(self, child: "_Child") -> None:
+        give_up_s = time.monotonic() + child.process.ready_timeout_s
+        while not self._signals and not child.settled():
+            self._tend()
+            if child.deaths >= DEATHS_BEFORE_READY:
+                raise StartFailed(f"{child.process.name} died {child.deaths} times, {child.hint()}")
+            if time.monotonic() > give_up_s:
+                within = f"within {child.process.ready_timeout_s:.0f} s"
+                raise StartFailed(f"{child.process.name} must be ready {within}, {child.hint()}")
+            self._show_status()
+            time.sleep(LOOK_EVERY_S / 2)
+
+    def _tend(self) -> None:
+        for child in self._children:
+            news = child.tend()
+            if news:
+                self._line.say(news)
+
+    def _show_status(self) -> None:
+        up = sum(child.is_up for child in self._children)
+        halted = [child.process.name for child in self._children if child.halted]
+        restarts = sum(child.restarts for child in self._children)
+        words = [f"{up} up", f"{restarts} restarts"]
+        if halted:
+            words.append(f"HALTED: {', '.join(halted)}")
+        if self._status is not None:
+            words.append(self._status())
+        self._line.show(" · ".join(words))
+
+    def _stop_all(self) -> None:
+        for child in reversed(self._children):
+            if child.is_up:
+                self._line.show(f"stopping {child.process.name}")
+            child.end(patient=lambda: self._signals < 2)
+        self._line.say("stopped")
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._signals += 1
+
+
+class _Child:
+    """One process and what has become of it."""
+
+    def __init__(self, process: Process, settings: Settings) -> None:
+        self.process = process
+        self.deaths = 0
+        self.restarts = 0
+        self.halted = False
+        self._log = settings.logs_dir / f"{process.name}.log"
+        self._pid_file = settings.data_dir / "run" / f"{process.name}.pid"
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._started_s = 0.0
+        self._pause_s = FIRST_PAUSE_S
+        self._start_again_s: float | None = None
+        self._done = False
+        self._was_ready = False
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid if self._popen is not None else 0
+
+    @property
+    def is_up(self) -> bool:
+        return self._popen is not None
+
+    def start(self) -> None:
+        self._popen = spawn(self.process.argv, self._log, self.process.environment)
+        self._started_s = time.monotonic()
+        self._start_again_s = None
+        self._pid_file.parent.mkdir(parents=True, exist_ok=True)
+        self._pid_file.write_text(f"{self._popen.pid}\n")
+
+    def settled(self) -> bool:
+        """Whether nothing is to be waited for: it serves, is done, or will never serve."""
+        if self.halted or self._done or self._was_ready:
+            return True
+        if not self.is_up or self.process.task:
+            return False
+        self._was_ready = self.process.ready is None or self.process.ready()
+        return self._was_ready
+
+    def tend(self) -> str | None:
+        """Notice an end, start again when it is time; returns what is worth saying."""
+        if self._popen is not None:
+            status = self._popen.poll()
+            return None if status is None else self._ended(status)
+        if self._start_again_s is not None and time.monotonic() >= self._start_again_s:
+            self.restarts += 1
+            self.start()
+            return f"{self.process.name} started again (pid {self.pid})"
+        return None
+
+    def hint(self) -> str:
+        """The last words of its output, and where to read the rest."""
+        return f'last said "{_last_words(self._log)}", see {self._log}'
+
+    def end(self, patient: Callable[[], bool]) -> None:
+        self._start_again_s = None
+        if self._popen is not None:
+            stop(self._popen, self.process.stop_timeout_s if patient() else 0.0)
+            self._forget()
+
+    def _ended(self, status: int) -> str | None:
+        assert self._popen is not None
+        # Whatever it had started goes too, before it starts again.
+        kill(self._popen)
+        self._forget()
+        if status == HALTED:
+            self.halted = True
+            return f"{self.process.name} HALTED and stays down, {self.hint()}"
+        if status == 0 and self.process.task:
+            self._done = True
+            return None
+        self.deaths += 1
+        return self._plan_restart(status)
+
+    def _plan_restart(self, status: int) -> str:
+        now_s = time.monotonic()
+        if now_s - self._started_s >= STEADY_S:
+            self._pause_s = FIRST_PAUSE_S
+        pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, LONGEST_PAUSE_S)
+        self._start_again_s = now_s + pause_s
+        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+        return f"{self.process.name} ended with {how}, again in {pause_s:.1f} s, {self.hint()}"
+
+    def _forget(self) -> None:
+        self._popen = None
+        self._pid_file.unlink(missing_ok=True)
+
+
+class _StatusLine:
+    """Lines that stay, and on a terminal one last line that changes."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._live = out.isatty()
+        self._shown = ""
+
+    def say(self, line: str) -> None:
+        erase = "\r\x1b[2K" if self._live else ""
+        self._out.write(f"{erase}{line}\n")
+        self._out.flush()
+        self._shown = ""
+
+    def show(self, line: str) -> None:
+        if not self._live or line == self._shown:
+            return
+        width = shutil.get_terminal_size().columns - 1
+        self._out.write(f"\r\x1b[2K{line[:width]}")
+        self._out.flush()
+        self._shown = line
+
+
+def _last_words(log: Path, limit: int = 300) -> str:
+    """The event of the last line if that is JSON, else the last line itself."""
+    with log.open("rb") as stream:
+        stream.seek(max(0, os.fstat(stream.fileno()).st_size - 65_536))
+        lines = stream.read().decode(errors="replace").split("\n")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
+    try:
+        event = json.loads(last)
+    except ValueError:
+        return last[:limit]
+    if not isinstance(event, dict):
+        return last[:limit]
+    words = [str(event.get("event", "")), *(f"{k}={v}" for k, v in event.items() if k != "event")]
+    return " ".join(words)[:limit]
+
+
+@contextmanager
+def _signals_to(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, old in zip(numbers, before, strict=True):
+            signal.signal(number, old)
