@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
+from infra.refusal import Refusal
+
 
 class Subcommand(NamedTuple):
     """Where it lives: a module with `add_arguments(parser)` and `run(arguments) -> int`."""
@@ -17,7 +19,7 @@ class Subcommand(NamedTuple):
 SUBCOMMANDS: dict[str, Subcommand] = {
     "kafka": Subcommand("infra.kafka_broker", "run Kafka alone, in the foreground"),
     "redis": Subcommand("infra.redis_server", "run Redis alone, in the foreground"),
-    "topics": Subcommand("infra.topics_command", "create the topics, or check their settings"),
+    "topics": Subcommand("streams.topics", "create the topics, or check their settings"),
 }
 
 
@@ -43,6 +45,9 @@ def _run(name: str, rest: list[str]) -> int:
     arguments = parser.parse_args(rest)
     try:
         status: int = module.run(arguments)
+    except Refusal as refusal:
+        print(f"logbourse {name}: {refusal}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     return status

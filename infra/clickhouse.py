@@ -20,6 +20,8 @@ from clickhouse_connect import get_client
 from clickhouse_connect.driver import exceptions
 from clickhouse_connect.driver.client import Client
 
+from infra.refusal import Refusal
+
 ClickHouseClient = Client
 ClickHouseError = exceptions.Error
 
@@ -29,7 +31,7 @@ EMBEDDED = "chdb://"
 _INSERT_SETTINGS = {"async_insert": 0}
 
 
-class StoreUnavailable(Exception):
+class StoreUnavailable(Refusal):
     """No ClickHouse can be used there now; the text is one sentence."""
 
 

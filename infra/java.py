@@ -7,13 +7,15 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from infra.refusal import Refusal
+
 MINIMUM_JAVA = 17
 DEBIAN_PACKAGES = ("default-jre-headless", "maven")
 
 _KAFKA = Path(__file__).parent / "kafka"
 
 
-class JavaMissing(Exception):
+class JavaMissing(Refusal):
     """Kafka cannot be run here; the text is one sentence that says what to install."""
 
 

@@ -13,12 +13,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from infra.refusal import Refusal
+
 KEY_BYTES = 32
 NONCE_BYTES = 12
 KEY_ID_BYTES = 8
 
 
-class KeyRefused(Exception):
+class KeyRefused(Refusal):
     """A key file or a sealed text cannot be used; the text is one sentence without the secret."""
 
 

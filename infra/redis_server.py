@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 from infra.children import spawn, stop, wait_until
 from infra.ports import free_port
 from infra.redis import answers
+from infra.refusal import Refusal
 from infra.settings import Settings, load_settings, save_settings
 from infra.supervisor import Process, Supervisor
 
 START_TIMEOUT_S = 30.0
 
 
-class RedisMissing(Exception):
+class RedisMissing(Refusal):
     """No Redis server is on this machine; the text is one sentence that says what to install."""
 
 

@@ -7,11 +7,13 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from infra.refusal import Refusal
+
 PREFIX = "LOGBOURSE_"
 DEFAULT_DATA_DIR = Path(".data")
 
 
-class SettingsError(Exception):
+class SettingsError(Refusal):
     """A value cannot be used; the text is one sentence with what was wanted and what was found."""
 
 

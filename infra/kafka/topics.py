@@ -6,6 +6,7 @@ from typing import Protocol
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from infra.kafka.clients import MAX_MESSAGE_BYTES, KafkaError, KafkaException, admin_client
+from infra.refusal import Refusal
 from infra.settings import Settings
 
 ANSWER_TIMEOUT_S = 30.0
@@ -25,7 +26,7 @@ class Topic(Protocol):
     def inbox(self) -> bool: ...
 
 
-class TopicRefused(Exception):
+class TopicRefused(Refusal):
     """A topic would lose or reorder the log; the text names topic, setting, wanted and found."""
 
 

@@ -1,0 +1,5 @@
+"""The error of whatever cannot start as it was asked to."""
+
+
+class Refusal(Exception):
+    """The text is one sentence, for a person, with what was wanted and what was found."""
