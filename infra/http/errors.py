@@ -233,6 +233,11 @@ def order_refused(msg: str) -> ApiError:
     return ApiError(400, -2010, msg)
 
 
+def idempotency_key_reused() -> ApiError:
+    """The same Idempotency-Key came before with a different order."""
+    return ApiError(409, -2010, "This Idempotency-Key was used for a different order.")
+
+
 def cancel_refused(msg: str = "Unknown order sent.") -> ApiError:
     """The exchange refused a cancel; by default since no such order is open."""
     return ApiError(400, -2011, msg)

@@ -1,0 +1,79 @@
+"""Folds what outboxes bring: keys and reference data, outcomes, and how fresh each shard is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from commands.credentials import Credentials
+from commands.outcomes import Outcomes
+from domain.reference import ReferenceData
+from infra.clock import Clock
+from infra.log import LogRecord
+from schemas.record import Record, decode_record
+from schemas.topics import outbox, shard_of
+
+STALE_US = 3_000_000
+"""A shard writes at least once a second, when its Tick comes; two seconds more is a lag."""
+
+
+@dataclass(slots=True)
+class _Reading:
+    """How far one outbox was read. `target`: the offset up to which this process must catch up."""
+
+    target: int
+    next_offset: int = 0
+    cseq: int = 0
+    time_us: int = 0
+
+
+class Follower:
+    """What this process knows of the log, kept in memory only."""
+
+    def __init__(self, outcomes: Outcomes, clock: Clock, targets: Mapping[str, int]) -> None:
+        self.reference = ReferenceData()
+        self.credentials = Credentials()
+        self._outcomes = outcomes
+        self._clock = clock
+        self._readings = {shard: _Reading(target) for shard, target in targets.items()}
+
+    def take(self, records: Sequence[LogRecord]) -> None:
+        """Fold a batch. Raises `UndecodableRecord` if an outbox holds what no shard writes."""
+        for stored in records:
+            shard = shard_of(stored.topic, stored.partition)
+            reading = self._readings[shard]
+            reading.next_offset = stored.offset + 1
+            if shard[0] == "M" and not self._outcomes.concern("M"):
+                continue
+            record = decode_record(stored.value)
+            if record.cseq <= reading.cseq:
+                continue
+            reading.cseq = record.cseq
+            reading.time_us = record.time_us
+            self._fold(shard, stored.offset, record)
+
+    def is_caught_up(self) -> bool:
+        """Whether everything that stood in the log when this process began is folded."""
+        return all(reading.next_offset >= reading.target for reading in self._readings.values())
+
+    def is_stale(self, shard: str) -> bool:
+        """Whether the log time of an accounts or ledger shard lies behind the clock."""
+        reading = self._readings[shard]
+        return shard[0] != "M" and self._clock.now_us() - reading.time_us > STALE_US
+
+    def stale_shards(self) -> list[str]:
+        """The shards whose log time lies behind the clock."""
+        return [shard for shard in self._readings if self.is_stale(shard)]
+
+    def position(self) -> str:
+        """How far the ledgers' outboxes were read, as `X-Log-Position` says it."""
+        return ";".join(
+            "{}.{}@{}".format(*outbox(shard), reading.cseq)
+            for shard, reading in sorted(self._readings.items())
+            if shard[0] == "L"
+        )
+
+    def _fold(self, shard: str, offset: int, record: Record) -> None:
+        if shard[0] == "A":
+            for message in record.messages:
+                self.reference.apply(message, int(shard[1:]))
+                self.credentials.apply(message)
+        self._outcomes.apply(shard, offset, record)

@@ -1,0 +1,191 @@
+"""Order entry: places and cancels orders, and answers once the log has the outcome."""
+
+import re
+from typing import Any
+
+from commands import responses
+from commands.authentication import signed_command_id
+from commands.execution import Execution
+from commands.outcomes import Answer, Awaited
+from commands.parsing import (
+    client_order_id,
+    parse_cancel,
+    parse_cancel_all,
+    parse_place,
+    parse_response_type,
+)
+from commands.reasons import cancel_error, close_error, order_error
+from domain.accounts.messages import Scope
+from domain.matching.messages import CancelAllCompleted, OrderRested
+from domain.orders.messages import (
+    CancelAllOrders,
+    CancelOrder,
+    CancelRejected,
+    OrderAccepted,
+    OrderClosed,
+    OrderRejected,
+    OrderType,
+    PlaceOrder,
+)
+from domain.reference import ReferenceData
+from infra.http import errors
+from infra.http.app import Call, Endpoint
+
+ACCEPTANCE = (OrderAccepted, OrderRejected)
+REPORT = (OrderRested, OrderClosed, OrderRejected)
+CANCEL = (OrderClosed, CancelRejected)
+CANCEL_ALL = (CancelAllCompleted, CancelRejected)
+
+_IDEMPOTENCY_KEY = "^[A-Za-z0-9_-]{1,64}$"
+
+
+class OrderEntry:
+    """Takes orders and cancels of authenticated users."""
+
+    def __init__(self, reference: ReferenceData, execution: Execution) -> None:
+        self._reference = reference
+        self._execution = execution
+
+    def endpoints(self) -> list[Endpoint]:
+        """What this serves."""
+        trade = Scope.TRADE
+        return [
+            Endpoint("POST", "/api/v3/order", self.place, 1, trade),
+            Endpoint("POST", "/api/v3/order/test", self.test, 1, trade),
+            Endpoint("DELETE", "/api/v3/order", self.cancel, 1, trade),
+            Endpoint("DELETE", "/api/v3/openOrders", self.cancel_all, 1, trade),
+            Endpoint("POST", "/x/v1/orders", self.place_native, 1, trade),
+        ]
+
+    async def place(self, call: Call) -> dict[str, Any]:
+        """POST /api/v3/order: ACK at acceptance; RESULT, FULL and LIMIT_MAKER at the report."""
+        order = self._parse_place(call, _signed_id(call))
+        response_type = parse_response_type(call.parameters, order.order_type)
+        answer = await self._place(call, order, response_type)
+        return self._placed(call, answer, response_type)
+
+    async def test(self, call: Call) -> dict[str, Any]:
+        """POST /api/v3/order/test: everything that can be checked without the log."""
+        order = self._parse_place(call, _signed_id(call))
+        parse_response_type(call.parameters, order.order_type)
+        return {}
+
+    async def cancel(self, call: Call) -> dict[str, Any]:
+        """DELETE /api/v3/order, answered when the order is off the book and its hold released."""
+        command_id = _signed_id(call)
+        command = parse_cancel(
+            call.parameters,
+            self._reference,
+            user_id=call.sender.user_id,
+            command_id=command_id,
+            deadline_us=call.sender.deadline_us,
+        )
+        answer = await self._run(call, command, CANCEL)
+        closed = _refuse_canceled(answer)
+        market = self._reference.markets[command.market_id]
+        cancel_id = client_order_id(call.parameters, command_id)
+        time = call.time(answer.seen[-1].time_us)
+        return responses.canceled(closed, cancel_id, market, time)
+
+    async def cancel_all(self, call: Call) -> list[dict[str, Any]]:
+        """DELETE /api/v3/openOrders of one symbol; -2011 if none was open."""
+        command_id = _signed_id(call)
+        command = parse_cancel_all(
+            call.parameters,
+            self._reference,
+            user_id=call.sender.user_id,
+            command_id=command_id,
+            deadline_us=call.sender.deadline_us,
+        )
+        answer = await self._run(call, command, CANCEL_ALL)
+        if isinstance(answer.last, CancelRejected):
+            raise cancel_error(answer.last.reason)
+        market = self._reference.markets[command.market_id]
+        cancel_id = command_id[:11].hex()
+        return [
+            responses.canceled(seen.message, cancel_id, market, call.time(seen.time_us))
+            for seen in answer.seen
+            if isinstance(seen.message, OrderClosed)
+        ]
+
+    async def place_native(self, call: Call) -> dict[str, Any]:
+        """POST /x/v1/orders: with one `Idempotency-Key` there is one order, and one answer.
+
+        A key is remembered until 60 s of log time past the deadline of its first request; used
+        meanwhile for a different order it is a 409.
+        """
+        key = call.request.headers.get("Idempotency-Key", "")
+        if not re.fullmatch(_IDEMPOTENCY_KEY, key):
+            raise errors.illegal_characters("Idempotency-Key", _IDEMPOTENCY_KEY)
+        order = self._parse_place(call, signed_command_id(call.sender.api_key, key.encode()))
+        answer = await self._place(call, order, "FULL")
+        if answer.repeated and not _is_same_order(order, answer):
+            raise errors.idempotency_key_reused()
+        return {
+            "order": self._placed(call, answer, "FULL"),
+            "replayed": answer.repeated,
+            "meta": {"position": call.position},
+        }
+
+    def _parse_place(self, call: Call, command_id: bytes) -> PlaceOrder:
+        return parse_place(
+            call.parameters,
+            self._reference,
+            user_id=call.sender.user_id,
+            command_id=command_id,
+            deadline_us=call.sender.deadline_us,
+        )
+
+    async def _place(self, call: Call, order: PlaceOrder, response_type: str) -> Answer:
+        # That a LIMIT_MAKER order would take is known to matching alone.
+        waits = response_type != "ACK" or order.order_type is OrderType.LIMIT_MAKER
+        return await self._run(call, order, REPORT if waits else ACCEPTANCE)
+
+    async def _run(
+        self, call: Call, command: PlaceOrder | CancelOrder | CancelAllOrders, types: Any
+    ) -> Answer:
+        shard = f"L{command.user_id % self._reference.ledger_partitions}"
+        answer = await self._execution.run(shard, command, Awaited({shard: types}))
+        call.position = answer.position()
+        return answer
+
+    def _placed(self, call: Call, answer: Answer, response_type: str) -> dict[str, Any]:
+        if isinstance(answer.last, OrderRejected):
+            raise order_error(answer.last.reason, self._reference.limits)
+        order = responses.placement(answer)
+        call.headers["X-MBX-ORDER-COUNT-10S"] = str(order.accepted.order_count_10s)
+        call.headers["X-MBX-ORDER-COUNT-1D"] = str(order.accepted.order_count_1d)
+        if isinstance(order.report, OrderClosed):
+            error = close_error(order.report.reason)
+            if error is not None:
+                raise error
+        market = self._reference.markets[order.accepted.market_id]
+        return responses.placed(order, response_type, market, self._reference, call.time)
+
+
+def _signed_id(call: Call) -> bytes:
+    return signed_command_id(call.sender.api_key, call.parameters.signed_payload())
+
+
+def _refuse_canceled(answer: Answer) -> OrderClosed:
+    if isinstance(answer.last, CancelRejected):
+        raise cancel_error(answer.last.reason)
+    assert isinstance(answer.last, OrderClosed), "a cancel ends with a close or a refusal"
+    return answer.last
+
+
+def _is_same_order(order: PlaceOrder, answer: Answer) -> bool:
+    """Whether the first run was of the same order, as far as its outcome tells."""
+    first = answer.seen[0].message
+    if isinstance(first, OrderRejected):
+        return (first.market_id, first.client_order_id) == (order.market_id, order.client_order_id)
+    assert isinstance(first, OrderAccepted), "an order's outcome begins with its acceptance"
+    same = (
+        (first.market_id, first.client_order_id, first.side, first.order_type)
+        == (order.market_id, order.client_order_id, order.side, order.order_type)
+        and first.time_in_force is order.time_in_force
+        and first.quote_amount == order.quote_amount
+    )
+    same_price = order.order_type is OrderType.MARKET or first.price_ticks == order.price_ticks
+    same_lots = order.quote_amount != 0 or first.lots == order.lots
+    return same and same_price and same_lots

@@ -1,0 +1,94 @@
+"""What a client is told for every reason of the exchange: the numbered error of each."""
+
+from domain.limits import Limits
+from domain.orders.messages import CloseReason, OrderReason
+from infra.http import errors
+from infra.http.errors import ApiError
+
+_REFUSED_ORDERS: dict[OrderReason, str] = {
+    OrderReason.UNKNOWN_ACCOUNT: "This action is disabled on this account.",
+    OrderReason.ACCOUNT_DISABLED: "This action is disabled on this account.",
+    OrderReason.MARKET_HALTED: "Market is closed.",
+    OrderReason.ORDER_TYPE_NOT_SUPPORTED: "Order type is not supported for this symbol.",
+    OrderReason.STOP_PRICE_NOT_SUPPORTED: "Stop loss orders are not supported for this symbol.",
+    OrderReason.ICEBERG_NOT_SUPPORTED: "Iceberg orders are not supported for this symbol.",
+    OrderReason.SELF_TRADE_PREVENTION_NOT_SUPPORTED: (
+        "This symbol does not allow the specified self-trade prevention mode."
+    ),
+    OrderReason.AMOUNT_TOO_LARGE: "Order amount is too large.",
+    OrderReason.DUPLICATE_CLIENT_ORDER_ID: "Duplicate order sent.",
+    OrderReason.INSUFFICIENT_FUNDS: "Account has insufficient balance for requested action.",
+}
+
+_FILTERS = {
+    OrderReason.PRICE_FILTER: "PRICE_FILTER",
+    OrderReason.LOT_SIZE: "LOT_SIZE",
+    OrderReason.MARKET_LOT_SIZE: "MARKET_LOT_SIZE",
+    OrderReason.PERCENT_PRICE_BY_SIDE: "PERCENT_PRICE_BY_SIDE",
+    OrderReason.NOTIONAL: "NOTIONAL",
+    OrderReason.MAX_NUM_ORDERS: "MAX_NUM_ORDERS",
+}
+
+CLIENT_ORDER_ID = "^[a-zA-Z0-9-_]{1,36}$"
+
+
+def order_error(reason: OrderReason, limits: Limits) -> ApiError:
+    """The error for an order that the ledger refused."""
+    if reason in _REFUSED_ORDERS:
+        return errors.order_refused(_REFUSED_ORDERS[reason])
+    if reason in _FILTERS:
+        return errors.filter_failure(_FILTERS[reason])
+    match reason:
+        case OrderReason.UNKNOWN_MARKET:
+            return errors.invalid_symbol()
+        case OrderReason.INVALID_TIME_IN_FORCE:
+            return errors.invalid_time_in_force()
+        case OrderReason.INVALID_CLIENT_ORDER_ID:
+            return errors.illegal_characters("newClientOrderId", CLIENT_ORDER_ID)
+        case OrderReason.INVALID_PRICE:
+            return invalid_price()
+        case OrderReason.INVALID_QUANTITY:
+            return invalid_quantity()
+        case OrderReason.TOO_MANY_ORDERS_10S:
+            return errors.too_many_orders(limits.orders_per_10s, "10 SECOND")
+        case OrderReason.TOO_MANY_ORDERS_1D:
+            return errors.too_many_orders(limits.orders_per_day, "1 DAY")
+        case _:
+            return errors.order_refused("Unknown order sent.")
+
+
+def close_error(reason: CloseReason) -> ApiError | None:
+    """The error for an accepted order that matching ended at once; None if that is no error."""
+    match reason:
+        case CloseReason.WOULD_TAKE:
+            return errors.order_refused("Order would immediately match and take.")
+        case CloseReason.MARKET_HALTED:
+            return errors.order_refused("Market is closed.")
+        case CloseReason.UNKNOWN_MARKET:
+            return errors.invalid_symbol()
+        case CloseReason.STALE_RULES:
+            msg = "The market's rules have just changed; please send the order again."
+            return errors.order_refused(msg)
+        case CloseReason.FAULTED:
+            return errors.unknown_error()
+        case _:
+            return None
+
+
+def cancel_error(reason: OrderReason) -> ApiError:
+    """The error for a cancel that the ledger or matching refused."""
+    if reason is OrderReason.UNKNOWN_MARKET:
+        return errors.invalid_symbol()
+    if reason is OrderReason.UNKNOWN_ACCOUNT:
+        return errors.cancel_refused("This action is disabled on this account.")
+    return errors.cancel_refused()
+
+
+def invalid_price() -> ApiError:
+    """A price of zero."""
+    return ApiError(400, -1013, "Invalid price.")
+
+
+def invalid_quantity() -> ApiError:
+    """A quantity of zero."""
+    return ApiError(400, -1013, "Invalid quantity.")

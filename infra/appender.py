@@ -1,0 +1,88 @@
+"""Appends records to the log from an asyncio loop, and says of each whether it is there."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from infra.kafka.clients import KafkaError, Message, Producer
+
+Done = Callable[[Exception | None], None]
+"""Called in the loop: None once the record is replicated, else why that is not so."""
+
+
+class AppendRefused(Exception):
+    """The record is certainly not in the log."""
+
+
+class AppendUnknown(Exception):
+    """The record may be in the log, now or later."""
+
+
+class Appender(Protocol):
+    """Where outside records go."""
+
+    def append(self, topic: str, partition: int, value: bytes, time_us: int, done: Done) -> None:
+        """Send a record with `time_us` as its log timestamp; `done` is called later, once."""
+
+
+class KafkaAppender:
+    """One outside producer whose reports are brought to the loop."""
+
+    def __init__(self, producer: Producer) -> None:
+        self._producer = producer
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = threading.Event()
+        self._poller = threading.Thread(target=self._poll, name="appender", daemon=True)
+
+    def start(self) -> None:
+        """Begin to report; to be called in the loop that gets the reports."""
+        self._loop = asyncio.get_running_loop()
+        self._poller.start()
+
+    async def stop(self, timeout_s: float) -> None:
+        """Wait for what is on its way, at most `timeout_s`, then stop reporting."""
+        await asyncio.to_thread(self._producer.flush, timeout_s)
+        self._stopping.set()
+        await asyncio.to_thread(self._poller.join)
+
+    def append(self, topic: str, partition: int, value: bytes, time_us: int, done: Done) -> None:
+        """See `Appender`. A full local queue is a refusal, reported at once."""
+        assert self._loop is not None, "start() sets the loop"
+        loop = self._loop
+
+        def report(error: KafkaError | None, _message: Message) -> None:
+            loop.call_soon_threadsafe(done, _judge(error))
+
+        try:
+            self._producer.produce(
+                topic,
+                value=value,
+                partition=partition,
+                timestamp=time_us // 1_000,
+                on_delivery=report,
+            )
+        except BufferError as error:
+            loop.call_soon(done, AppendRefused(str(error)))
+
+    def _poll(self) -> None:
+        while not self._stopping.is_set():
+            self._producer.poll(0.1)
+
+
+_REFUSALS = frozenset(
+    (
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._UNKNOWN_TOPIC,
+    )
+)
+
+
+def _judge(error: KafkaError | None) -> Exception | None:
+    if error is None:
+        return None
+    return AppendRefused(error.str()) if error.code() in _REFUSALS else AppendUnknown(error.str())
