@@ -9,7 +9,7 @@ compact JSON lists in the field order of the named tuples below (`pack`, `unpack
 |---|---|---|---|
 | position:<topic>:<p> | cseq, offset, time_us | last applied record | itself |
 | index:<topic>:<p> | (a set) | the keys that this partition feeds, without prefix | itself |
-| reference:<topic>:<p> | asset:<id>, market:<id>, price:<market> | what the projector knows | both |
+| reference:<topic>:<p> | asset:<id>, market:<id>, price:<market> | known | itself |
 | balances:<user> | <asset> | `Balance` | ledger.ev.p |
 | open:<user> | <order> | `StoredOrder`, accepted or resting | ledger.ev.p |
 | closed:<user> | <order> | `StoredOrder`, the last `CLOSED_ORDERS` that ended | ledger.ev.p |
@@ -17,7 +17,7 @@ compact JSON lists in the field order of the named tuples below (`pack`, `unpack
 | account:<user> | risk | `UserRisk` | ledger.ev.p |
 | account:<user> | updated_us | log time of the last change of a balance | ledger.ev.p |
 | volume:<user> | <minute>:<quote asset> | quote units traded in that log minute | ledger.ev.p |
-| bids:<market>, asks:<market> | <price> | base units wanted or offered at that price | matching.ev.m |
+| bids:<market>, asks:<market> | <price> | base units at that price | matching.ev.m |
 | market:<market> | book | `BookTop` | matching.ev.m |
 | market:<market> | ticker | `Ticker` | matching.ev.m |
 | market:<market> | risk | `MarketRisk` | matching.ev.m |
@@ -106,7 +106,7 @@ class StoredOrder(NamedTuple):
 
     `price` is 0 for MARKET. `quantity` (base units) is 0 for orders by quote, `quote_quantity`
     0 for orders by quantity. `reason` is the `CloseReason` once `state` is CLOSED, -1 before.
-    `rested_us` is 0 until it rests. (`cseq`, `index`) is the event that said so last.
+    `rested_us` is 0 until it rests. (`cseq`, `idx`) is the event that said so last.
     """
 
     order_id: int
@@ -127,7 +127,7 @@ class StoredOrder(NamedTuple):
     rested_us: int
     updated_us: int
     cseq: int
-    index: int
+    idx: int
 
 
 class OrderWindows(NamedTuple):
@@ -176,7 +176,7 @@ class BookTop(NamedTuple):
 class Ticker(NamedTuple):
     """The last 1,440 log minutes, the running one included, as of log time `time_us`.
 
-    With no trade in them `count`, quantities and trade ids are 0 and all prices are `last_price`.
+    With no trade in them `trades`, quantities and trade ids are 0 and all prices are `last_price`.
     `previous_close` is the price before them (`open_price` if there is none).
     """
 
@@ -190,7 +190,7 @@ class Ticker(NamedTuple):
     previous_close: int
     quantity: int
     quote: int
-    count: int
+    trades: int
     first_trade_id: int
     last_trade_id: int
 
@@ -220,7 +220,7 @@ class Candle(NamedTuple):
     close_price: int
     quantity: int
     quote: int
-    count: int
+    trades: int
     taker_buy_quantity: int
     taker_buy_quote: int
     first_trade_id: int
@@ -237,7 +237,7 @@ class Minute(NamedTuple):
     close_price: int
     quantity: int
     quote: int
-    count: int
+    trades: int
     first_trade_id: int
     last_trade_id: int
     squares: int

@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS {database}.candles (
     partition Int32, cseq Int64, time_us Int64,
     market_id Int64, interval LowCardinality(String), open_us Int64,
     open_price Int64, high_price Int64, low_price Int64, close_price Int64,
-    quantity Int64, quote Int64, count Int64, taker_buy_quantity Int64, taker_buy_quote Int64,
+    quantity Int64, quote Int64, trades Int64, taker_buy_quantity Int64, taker_buy_quote Int64,
     first_trade_id Int64, last_trade_id Int64
 ) ENGINE = ReplacingMergeTree(cseq) ORDER BY (market_id, interval, open_us);
 
