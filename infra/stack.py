@@ -1,55 +1,118 @@
-"""The third parties of a local stack, on ports that are free, in one data directory."""
+"""`logbourse run`: the whole exchange on one machine, under one supervisor."""
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import argparse
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from infra.kafka_broker import Node, kafka_processes, plan_nodes
+from infra.demo.banner import banner
+from infra.kafka_broker import kafka_processes, plan_nodes
 from infra.ports import free_port
 from infra.redis_server import plan_redis, redis_process
-from infra.refusal import Refusal
-from infra.settings import Settings
-from infra.supervisor import Process
+from infra.settings import Settings, load_settings, save_settings
+from infra.supervisor import Process, Supervisor
+
+DEMO_KEYS = "demo-keys.json"
 
 
-def plan_stack(settings: Settings, brokers: int = 1) -> tuple[Settings, list[Node]]:
-    """The settings with every port free (the configured one where it is), and the Kafka nodes.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line of `logbourse run`."""
+    parser.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="Kafka nodes")
+    parser.add_argument("--no-demo", action="store_true", help="no demo market and no bots")
+    parser.add_argument("--no-bots", action="store_true", help="the demo market without bots")
 
-    `save_settings` afterwards tells the other processes. Between this and the start of a server
-    somebody else may take its port; the server then fails and says so.
-    """
-    settings, nodes = plan_nodes(plan_redis(settings), brokers)
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until Ctrl-C; the exit status."""
+    settings, nodes = plan_nodes(_with_free_ports(load_settings()), arguments.brokers)
+    settings = plan_redis(settings)
+    save_settings(settings)
+    processes = [
+        *kafka_processes(settings, nodes),
+        redis_process(settings),
+        *exchange_processes(settings),
+    ]
+    if not arguments.no_demo:
+        processes += demo_processes(settings, bots=not arguments.no_bots)
+
+    def announce() -> None:
+        print(banner(settings, settings.data_dir / DEMO_KEYS), flush=True)
+
+    return Supervisor(processes, settings, on_ready=announce).run()
+
+
+def exchange_processes(settings: Settings) -> list[Process]:
+    """Topics and genesis, then shards, projections and APIs, each ready before the next."""
+    shards = [f"A{p}" for p in range(settings.ledger_partitions)]
+    shards += [f"L{p}" for p in range(settings.ledger_partitions)]
+    shards += [f"M{p}" for p in range(settings.matching_partitions)]
+    query = f"http://{settings.host}:{settings.query_port}"
+    public = f"http://{settings.host}:{settings.public_port}"
+    return [
+        _process(settings, "topics", ["topics", "create"], task=True),
+        _process(settings, "genesis", ["genesis", "--demo-limits"], task=True),
+        _process(settings, "shards", ["shard", *shards], metrics=0),
+        _process(settings, "project-redis", ["project", "redis"], metrics=1),
+        _process(
+            settings,
+            "query",
+            ["serve", "--roles", "query"],
+            metrics=2,
+            ready=_answers(f"{query}/health/ready"),
+        ),
+        _process(
+            settings,
+            "gateway",
+            ["serve", "--roles", "gateway,admin", "--queries-at", query],
+            metrics=3,
+            ready=_answers(f"{public}/health/ready"),
+        ),
+    ]
+
+
+def demo_processes(settings: Settings, *, bots: bool) -> list[Process]:
+    """The seeding of the demo market, and its bots."""
+    keys = str(settings.data_dir / DEMO_KEYS)
+    public = f"http://{settings.host}:{settings.public_port}"
+    processes = [_process(settings, "seed", ["seed", "--keys", keys], task=True)]
+    if bots:
+        processes.append(_process(settings, "bots", ["bots", "--url", public, "--keys", keys]))
+    return processes
+
+
+def _process(
+    settings: Settings,
+    name: str,
+    words: Sequence[str],
+    *,
+    metrics: int = 9,
+    ready: Callable[[], bool] | None = None,
+    task: bool = False,
+) -> Process:
+    environment = {
+        "LOGBOURSE_DATA_DIR": str(settings.data_dir),
+        "LOGBOURSE_METRICS_PORT": str(settings.metrics_port + metrics),
+    }
+    argv = (sys.executable, "-m", "logbourse", *words)
+    return Process(name, argv, ready=ready, environment=environment, task=task)
+
+
+def _with_free_ports(settings: Settings) -> Settings:
     taken: list[int] = []
-    for name in ("public_port", "query_port", "admin_port", "metrics_port"):
-        port = free_port(settings.host, getattr(settings, name), taken)
-        taken.append(port)
-        settings = replace(settings, **{name: port})
-    return settings, nodes
+    for wanted in (settings.public_port, settings.query_port, settings.admin_port):
+        taken.append(free_port(settings.host, wanted, taken))
+    public, query, admin = taken
+    return replace(settings, public_port=public, query_port=query, admin_port=admin)
 
 
-def third_parties(settings: Settings, nodes: list[Node]) -> list[Process]:
-    """Kafka and Redis as the supervisor runs them, to be started before everything else.
-
-    Raises `infra.refusal.Refusal` if one of them cannot run here.
-    """
-    return [redis_process(settings), *kafka_processes(settings, nodes)]
-
-
-@contextmanager
-def owned_data(settings: Settings) -> Iterator[None]:
-    """Keep the data directory for this stack; raises `Refusal` while another one runs on it."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with (settings.data_dir / "lock").open("a+") as lock:
+def _answers(url: str) -> Callable[[], bool]:
+    def ready() -> bool:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            owner = lock.read().strip() or "unknown"
-            text = f"{settings.data_dir} must be used by one stack, was in use by pid {owner}"
-            raise Refusal(text) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
+            with urllib.request.urlopen(url, timeout=1.0) as response:
+                return bool(response.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    return ready

@@ -1,4 +1,4 @@
-"""One shard as a pure state machine: the step function of ARCHITECTURE §3 over its input records."""
+"""One shard as a pure state machine: the step of the log-channel protocol over its input."""
 
 import hashlib
 import json
@@ -15,9 +15,8 @@ from domain.protocol import (
     HaltAction,
     RulesActivated,
 )
-from schemas.record import Record, UndecodableRecord, decode_record, encode_message
+from schemas.record import Record, UndecodableRecord, decode_record, encode_message, record_hash
 from schemas.record import input_part as hashed_input
-from schemas.record import record_hash
 from schemas.topics import inbox, outbox, shards
 from streams.channels import GENESIS_CHAIN, Channel, Origin, Output, advance, is_next, seal
 from streams.halts import Halt, HaltReason

@@ -1,1 +1,1 @@
-"""A seeded simulation of the whole pipeline on an in-memory log, with crashes at every micro-step."""
+"""A seeded simulation of the whole pipeline on a log in memory, with crashes everywhere."""

@@ -3,8 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from domain.ledger.chart import CLEARING, EXTERNAL, LOWEST_USER_ACCOUNT, AccountKind, kind_of
-from domain.ledger.chart import owner_of
+from domain.ledger.chart import (
+    CLEARING,
+    EXTERNAL,
+    LOWEST_USER_ACCOUNT,
+    AccountKind,
+    kind_of,
+    owner_of,
+)
 from schemas.record import chain_hash, decode_record
 from schemas.topics import inbox, outbox, shard_of, shards
 from streams.families import decider_of

@@ -1,4 +1,4 @@
-"""What the protocol cannot mend and must notice: lost acknowledged records, a miscomputing shard."""
+"""What the protocol cannot mend and must notice: acknowledged records lost, another history."""
 
 from schemas.topics import inbox
 from tests.simulation.world import World

@@ -1,4 +1,4 @@
-"""Runs schedules: one seed, one run with crashes, compared with the run of the same traffic without."""
+"""Runs schedules: a seed is one run with crashes, compared with the crash-free run."""
 
 import random
 import time

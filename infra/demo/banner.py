@@ -1,0 +1,43 @@
+"""What `make run` prints once everything serves: addresses, keys, and how to begin."""
+
+import json
+from pathlib import Path
+
+from infra.settings import Settings
+
+_CCXT = """\
+import ccxt
+B = "{url}"
+exchange = ccxt.binance({{"apiKey": "{key}",
+    "secret": "{secret}",
+    "urls": {{"api": {{"public": B + "/api/v3", "private": B + "/api/v3", "sapi": B + "/sapi/v1",
+        "fapiPublic": B + "/fapi/v1", "dapiPublic": B + "/dapi/v1"}}}}}})
+print(exchange.create_order("BTC/USDT", "limit", "buy", 0.001, 50_000))
+print(exchange.fetch_balance()["USDT"])
+print(exchange.fetch_ohlcv("BTC/USDT", "1m")[-3:])"""
+
+
+def banner(settings: Settings, keys_file: Path) -> str:
+    """The text, without keys where no demo market was seeded."""
+    public = f"http://{settings.host}:{settings.public_port}"
+    lines = [
+        "",
+        f"Logbourse is running on {public}   (admin: port {settings.admin_port}, "
+        f"logs: {settings.logs_dir})",
+    ]
+    if keys_file.exists():
+        trader = json.loads(keys_file.read_text())["trader"]
+        lines += [
+            "demo limits: orders 100,000 per 10 s and account, request weight 6,000,000 a minute",
+            f"demo account: API key {trader['apiKey']}",
+            f"              secret  {trader['secret']}",
+            "",
+            _CCXT.format(url=public, key=trader["apiKey"], secret=trader["secret"]),
+        ]
+    lines += [
+        "",
+        f"curl '{public}/api/v3/ticker/bookTicker?symbol=BTCUSDT'",
+        "logbourse replay      # proves every balance and fill from the log",
+        "Ctrl-C stops everything.",
+    ]
+    return "\n".join(lines)
