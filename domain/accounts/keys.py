@@ -152,7 +152,8 @@ def are_addresses(ip_allowlist: Sequence[str]) -> bool:
 
 def _is_network(text: str) -> bool:
     """Whether `text` is an address, or a network in CIDR notation without host bits."""
-    if "%" in text or not text.isascii():
+    _, slash, length = text.partition("/")
+    if "%" in text or not text.isascii() or (slash and not length.isdigit()):
         return False
     try:
         ip_network(text)
