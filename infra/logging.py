@@ -55,8 +55,8 @@ def configure_logging(level: str = "info", path: Path | None = None) -> None:
 
 
 def get_logger(name: str, **context: Any) -> Logger:
-    """A logger whose lines carry `logger=name` and the context."""
-    logger: Logger = structlog.get_logger(logger=name, **context)
+    """A logger whose lines carry `component=name` and the context."""
+    logger: Logger = structlog.get_logger(component=name, **context)
     return logger
 
 
@@ -89,6 +89,6 @@ class _Forward(logging.Handler):
     """Hands the lines of the standard logging module to structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        logger = structlog.get_logger(logger=record.name)
+        logger = structlog.get_logger(component=record.name)
         trouble = {"exc_info": record.exc_info} if record.exc_info else {}
         logger.log(record.levelno, record.getMessage(), **trouble)

@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Create or check. Raises `infra.kafka.TopicRefused` if a topic has other settings than wanted."""
+    """Create or check. Raises `infra.kafka.TopicRefused` for a topic with other settings."""
     prepare(load_settings(), create=arguments.action == "create")
     return 0
 

@@ -1,0 +1,77 @@
+"""Log lines are JSON, and no secret is in them whatever the way it came."""
+
+import json
+import logging
+
+import pytest
+import structlog
+
+from infra.logging import REDACTED, configure_logging, get_logger, redact
+
+
+@pytest.fixture
+def log_lines(tmp_path):
+    before = logging.getLogger().handlers[:], logging.getLogger().level
+    path = tmp_path / "logs" / "test.log"
+    configure_logging("info", path)
+    yield lambda: [json.loads(line) for line in path.read_text().splitlines()]
+    structlog.reset_defaults()
+    logging.getLogger().handlers[:], _ = before
+    logging.getLogger().setLevel(before[1])
+
+
+def test_a_line_is_one_json_object_with_its_context(log_lines):
+    get_logger("gateway", shard="L0").info("order accepted", order_id=42)
+    (line,) = log_lines()
+    assert (line["event"], line["level"], line["component"]) == ("order accepted", "info", "gateway")
+    assert (line["shard"], line["order_id"]) == ("L0", 42)
+    assert line["timestamp"].endswith("Z")
+
+
+def test_lines_below_the_level_are_not_written(log_lines):
+    get_logger("gateway").debug("too much")
+    get_logger("gateway").warning("enough")
+    assert [line["event"] for line in log_lines()] == ["enough"]
+
+
+def test_lines_of_libraries_take_the_same_way(log_lines):
+    logging.getLogger("librdkafka").warning("broker %s is away", 1)
+    logging.getLogger("librdkafka").info("not this")
+    (line,) = log_lines()
+    assert (line["event"], line["component"]) == ("broker 1 is away", "librdkafka")
+
+
+def test_an_exception_is_written_in_the_line(log_lines):
+    try:
+        raise ValueError("lots must be positive, was 0")
+    except ValueError:
+        get_logger("gateway").exception("failed")
+    (line,) = log_lines()
+    assert "lots must be positive, was 0" in json.dumps(line["exception"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["secret", "api_secret", "signature", "Token", "password", "apiKey", "X-MBX-APIKEY",
+     "Authorization", "private_key", "sealed_secret"],
+)  # fmt: skip
+def test_values_under_a_secret_name_are_taken_out(name):
+    event = {
+        "event": "x",
+        name: "hunter2",
+        "nested": {name: "hunter2"},
+        "list": [{name: "hunter2"}],
+    }
+    text = json.dumps(redact(None, "info", event))
+    assert "hunter2" not in text
+    assert text.count(REDACTED) == 3
+
+
+def test_other_values_stay():
+    event = {"event": "x", "price_ticks": 5, "id": b"\x01\xff", "levels": (1, 2)}
+    assert redact(None, "info", event) == {
+        "event": "x",
+        "price_ticks": 5,
+        "id": "01ff",
+        "levels": [1, 2],
+    }

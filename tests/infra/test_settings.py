@@ -1,0 +1,78 @@
+"""Settings: what wins, what is refused, and what the next process finds."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from infra.settings import (
+    SettingsError,
+    load_settings,
+    save_settings,
+    settings_file,
+    to_environment,
+)
+
+
+def at(data_dir: Path, **variables: str) -> dict[str, str]:
+    return {"LOGBOURSE_DATA_DIR": str(data_dir)} | {
+        f"LOGBOURSE_{k}": v for k, v in variables.items()
+    }
+
+
+def test_defaults_stand_in_the_data_directory(tmp_path):
+    settings = load_settings(at(tmp_path))
+    assert settings.clickhouse_dsn == f"chdb://{tmp_path}/clickhouse"
+    assert settings.key_file == tmp_path / "keys" / "encryption.key"
+    assert (settings.host, settings.public_port) == ("127.0.0.1", 8080)
+
+
+def test_a_relative_data_directory_is_made_absolute():
+    assert (
+        load_settings({"LOGBOURSE_DATA_DIR": "elsewhere"}).data_dir == Path("elsewhere").absolute()
+    )
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_defaults(tmp_path):
+    save_settings(replace(load_settings(at(tmp_path)), public_port=9001, query_port=9002))
+    settings = load_settings(at(tmp_path, PUBLIC_PORT="9003"))
+    assert (settings.public_port, settings.query_port, settings.admin_port) == (9003, 9002, 8082)
+
+
+def test_what_is_saved_is_what_the_next_process_loads(tmp_path):
+    settings = load_settings(at(tmp_path, LEDGER_PARTITIONS="4", REDIS_URL="redis://127.0.0.1:1/2"))
+    save_settings(settings)
+    assert load_settings(at(tmp_path)) == settings
+
+
+def test_settings_survive_the_way_through_an_environment(tmp_path):
+    settings = load_settings(at(tmp_path, MATCHING_PARTITIONS="3", LOG_LEVEL="debug"))
+    assert load_settings(to_environment(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("PUBLIC_PORT", "80x", "LOGBOURSE_PUBLIC_PORT must be a whole number, was '80x'"),
+        ("PUBLIC_PORT", "٨٠", "LOGBOURSE_PUBLIC_PORT must be a whole number, was '٨٠'"),
+        ("PUBLIC_PORT", "-1", "LOGBOURSE_PUBLIC_PORT must be a whole number, was '-1'"),
+        ("PUBLIC_PORT", "70000", "LOGBOURSE_PUBLIC_PORT must lie in 1..65535, was 70000"),
+        ("LEDGER_PARTITIONS", "0", "LOGBOURSE_LEDGER_PARTITIONS must lie in 1..1024, was 0"),
+        ("REDIS_URL", "127.0.0.1:6379", "LOGBOURSE_REDIS_URL must begin with redis://"),
+        ("CLICKHOUSE_DSN", "chdb://here", "LOGBOURSE_CLICKHOUSE_DSN must begin with chdb:///"),
+        ("KAFKA_BOOTSTRAP", "localhost", "LOGBOURSE_KAFKA_BOOTSTRAP must be host:port"),
+        ("LOG_LEVEL", "loud", "LOGBOURSE_LOG_LEVEL must begin with debug or info"),
+    ],
+)
+def test_a_bad_value_is_refused_in_one_sentence(tmp_path, name, value, sentence):
+    with pytest.raises(SettingsError) as refusal:
+        load_settings(at(tmp_path, **{name: value}))
+    assert str(refusal.value).startswith(sentence)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"unknown_key": 1}'])
+def test_a_file_that_is_not_ours_is_refused(tmp_path, text):
+    settings_file(tmp_path).write_text(text)
+    with pytest.raises(SettingsError, match="must hold"):
+        load_settings(at(tmp_path))

@@ -1,0 +1,184 @@
+"""The supervisor with real processes: restart, halt, tasks, order of the end, no orphans."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from infra.children import wait_until
+from infra.settings import Settings
+from infra.supervisor import Process, Supervisor
+
+ROOT = Path(__file__).parents[2]
+
+
+class Journal:
+    """A file to which child processes add a line each time something happens to them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.touch()
+
+    def lines(self) -> list[str]:
+        return self.path.read_text().split()
+
+    def child(self, name: str, then: str = "time.sleep(60)", **arguments) -> Process:
+        """A process that notes its start, does `then`, and notes SIGTERM."""
+        code = f"""
+            import os, signal, sys, time
+            def note(word):
+                with open({str(self.path)!r}, "a") as stream:
+                    stream.write("{name}:" + word + "\\n")
+            def end(number, frame):
+                note("end")
+                os._exit(0)
+            signal.signal(signal.SIGTERM, end)
+            note("start")
+            {then}
+        """
+        argv = (sys.executable, "-S", "-c", textwrap.dedent(code))
+        ready = arguments.pop("ready", lambda: f"{name}:start" in self.lines())
+        return Process(name, argv, ready, **arguments)
+
+
+@pytest.fixture
+def journal(tmp_path) -> Journal:
+    return Journal(tmp_path / "journal")
+
+
+@pytest.fixture
+def settings(tmp_path) -> Settings:
+    return Settings(data_dir=tmp_path)
+
+
+def run(processes, settings, until) -> tuple[int, str]:
+    """Run until the condition holds, then send SIGINT; the status and what was said."""
+    out = io.StringIO()
+
+    def interrupt() -> None:
+        give_up_s = time.monotonic() + 20
+        while not until() and time.monotonic() < give_up_s:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    watcher = threading.Thread(target=interrupt)
+    supervisor = Supervisor(processes, settings, on_ready=watcher.start, out=out)
+    status = supervisor.run()
+    if watcher.ident is not None:
+        watcher.join()
+    return status, out.getvalue()
+
+
+def test_processes_start_in_order_and_end_in_reverse(journal, settings):
+    status, said = run([journal.child("a"), journal.child("b")], settings, lambda: True)
+    assert status == 0
+    assert journal.lines() == ["a:start", "b:start", "b:end", "a:end"]
+    assert said.endswith("stopped\n")
+
+
+def test_what_dies_is_started_again_and_that_is_said(journal, settings):
+    children = [journal.child("a", then="print('out of luck', flush=True); os._exit(7)")]
+    status, said = run(children, settings, lambda: journal.lines().count("a:start") >= 3)
+    assert status == 0
+    assert 'a ended with status 7, again in 0.2 s, last said "out of luck", see' in said
+    assert "a ended with status 7, again in 0.4 s" in said
+    assert "a started again" in said
+
+
+def test_what_is_killed_is_started_again(journal, settings):
+    pid_file = settings.data_dir / "run" / "a.pid"
+
+    def kill_once() -> bool:
+        if journal.lines() == ["a:start"] and pid_file.exists():
+            os.kill(int(pid_file.read_text()), signal.SIGKILL)
+            wait_until(lambda: len(journal.lines()) == 2, 10, "a must start again")
+        return journal.lines() == ["a:start", "a:start"]
+
+    status, said = run([journal.child("a")], settings, kill_once)
+    assert (status, journal.lines()) == (0, ["a:start", "a:start", "a:end"])
+    assert "a ended with signal SIGKILL" in said
+
+
+def test_what_halts_is_never_started_again(journal, settings):
+    halting = (
+        'print(\'{"event": "halted", "halt": "GAP", "shard": "L0"}\', flush=True); os._exit(3)'
+    )
+    until = time.monotonic() + 1.0
+    children = [journal.child("a", then=halting), journal.child("b")]
+    status, said = run(children, settings, lambda: time.monotonic() > until)
+    assert status == 0
+    assert journal.lines() == ["a:start", "b:start", "b:end"]
+    assert (
+        f'a HALTED and stays down, last said "halted halt=GAP shard=L0", see {settings.logs_dir}'
+        in said
+    )
+
+
+def test_a_task_ends_before_the_next_starts_and_is_not_repeated(journal, settings):
+    task = journal.child("t", then="time.sleep(0.3); note('done'); os._exit(0)", task=True)
+    status, _ = run([task, journal.child("a")], settings, lambda: True)
+    assert status == 0
+    assert journal.lines() == ["t:start", "t:done", "a:start", "a:end"]
+
+
+def test_what_never_becomes_ready_ends_the_run(journal, settings):
+    children = [journal.child("a"), journal.child("b", ready=lambda: False, ready_timeout_s=0.4)]
+    status, said = run(children, settings, lambda: True)
+    assert status == 1
+    assert "b must be ready within 0 s, last said" in said
+    assert journal.lines() == ["a:start", "b:start", "b:end", "a:end"]
+
+
+def test_what_dies_again_and_again_before_it_is_ready_ends_the_run(journal, settings, monkeypatch):
+    monkeypatch.setattr("infra.supervisor.LONGEST_PAUSE_S", 0.05)
+    monkeypatch.setattr("infra.supervisor.FIRST_PAUSE_S", 0.05)
+    child = journal.child(
+        "a", then="print('no port', flush=True); os._exit(1)", ready=lambda: False
+    )
+    status, said = run([child], settings, lambda: True)
+    assert status == 1
+    assert 'a died 5 times, last said "no port", see' in said
+
+
+def test_what_does_not_listen_is_killed(journal, settings):
+    deaf = "signal.signal(signal.SIGTERM, signal.SIG_IGN); note('deaf'); time.sleep(60)"
+    child = journal.child("a", then=deaf, stop_timeout_s=0.3)
+    begun_s = time.monotonic()
+    status, _ = run([child], settings, lambda: "a:deaf" in journal.lines())
+    assert status == 0
+    assert time.monotonic() - begun_s < 10
+
+
+def test_everything_dies_with_the_supervisor(journal, tmp_path):
+    code = f"""
+        import sys
+        from pathlib import Path
+        from infra.settings import Settings
+        from infra.supervisor import Process, Supervisor
+        sleep = Process("sleep", ("sleep", "600"))
+        Supervisor([sleep], Settings(data_dir=Path({str(tmp_path)!r}))).run()
+    """
+    supervisor = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT)
+    pid_file = tmp_path / "run" / "sleep.pid"
+    try:
+        wait_until(lambda: pid_file.exists() and pid_file.read_text() != "", 20, "sleep must run")
+        pid = int(pid_file.read_text())
+        assert _runs(pid)
+    finally:
+        supervisor.kill()
+        supervisor.wait()
+    wait_until(lambda: not _runs(pid), 5, "sleep must be gone")
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
