@@ -1,0 +1,192 @@
+"""The record: what one Kafka value holds, its bytes and its hashes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from hashlib import blake2b
+from typing import Any
+
+from domain.decider import Message
+from schemas import upcast
+from schemas.codec import HEADER, READERS, WRITERS
+from schemas.primitives import (
+    UndecodableRecord,
+    end_array,
+    read_bytes,
+    read_count,
+    read_long,
+    read_string,
+    write_bytes,
+    write_long,
+    write_string,
+)
+
+__all__ = [
+    "Record",
+    "UndecodableRecord",
+    "chain_hash",
+    "decode_record",
+    "encode_message",
+    "encode_record",
+    "input_part",
+    "outside_record",
+    "record_hash",
+    "to_dict",
+]
+
+HASH_BYTES = 16
+
+
+@dataclass(slots=True)
+class Record:
+    """A batch of messages with one cause; `schemas/avro/Record.avsc` says what each field means."""
+
+    prev: bytes
+    cause_offset: int
+    src: str
+    cseq: int
+    cause: int
+    time_us: int
+    input_hash: bytes
+    messages: list[Message]
+
+
+def encode_message(message: Message) -> bytes:
+    """The message as it stands in a record's array, its branch number first.
+
+    Raises `TypeError` for a class that is no message of the catalogue, `OverflowError` for an int
+    beyond 64 bits.
+    """
+    writer = WRITERS.get(type(message))
+    if writer is None:
+        raise TypeError(f"a message of the catalogue was wanted, was {type(message).__name__}")
+    out = bytearray()
+    writer(out, message)
+    return bytes(out)
+
+
+def encode_record(
+    *,
+    prev: bytes,
+    cause_offset: int,
+    src: str,
+    cseq: int,
+    cause: int,
+    time_us: int,
+    input_hash: bytes,
+    messages: Sequence[bytes],
+) -> bytes:
+    """The bytes of a record of already encoded `messages`; `OverflowError` beyond 64 bits."""
+    out = bytearray(HEADER)
+    write_bytes(out, prev)
+    write_long(out, cause_offset)
+    write_string(out, src)
+    write_long(out, cseq)
+    write_long(out, cause)
+    write_long(out, time_us)
+    write_bytes(out, input_hash)
+    if messages:
+        write_long(out, len(messages))
+        out += b"".join(messages)
+    out.append(0)
+    return bytes(out)
+
+
+def outside_record(source: str, time_us: int, messages: Sequence[bytes]) -> bytes:
+    """The bytes of a record that no shard wrote, such as a gateway's: it is in no chain."""
+    return encode_record(
+        prev=b"",
+        cause_offset=0,
+        src=source,
+        cseq=0,
+        cause=0,
+        time_us=time_us,
+        input_hash=b"",
+        messages=messages,
+    )
+
+
+def decode_record(value: bytes | None) -> Record:
+    """The record in these bytes, its messages in the present classes whatever schema wrote them.
+
+    Raises `UndecodableRecord` for everything else, non-canonical encodings included.
+    """
+    if value is None:
+        raise UndecodableRecord("a record was wanted, was a tombstone")
+    try:
+        return _decode(value)
+    except (IndexError, KeyError, UnicodeDecodeError) as error:
+        raise UndecodableRecord(f"the bytes end early or mean nothing: {error!r}") from error
+
+
+def chain_hash(value: bytes) -> bytes:
+    """The chain hash after this record: blake2b-16 of all but header and `cause_offset`."""
+    return blake2b(input_part(value), digest_size=HASH_BYTES).digest()
+
+
+def input_part(value: bytes) -> bytes:
+    """The bytes that the rolling input hash covers: all but header and `cause_offset`.
+
+    Raises `UndecodableRecord` where there is no such part.
+    """
+    try:
+        prev, pos = read_bytes(value, len(HEADER))
+        _, pos = read_long(value, pos)
+    except IndexError as error:
+        raise UndecodableRecord("the bytes end before the hashed part") from error
+    return prev + value[pos:]
+
+
+def record_hash(value: bytes) -> bytes:
+    """blake2b-16 of all bytes: how an operator names a record."""
+    return blake2b(value, digest_size=HASH_BYTES).digest()
+
+
+def to_dict(record: Record) -> dict[str, Any]:
+    """The record for human eyes and JSON: bytes in hex, enums by name, messages with their type."""
+    shown: dict[str, Any] = _shown(record)
+    shown["messages"] = [{"type": type(m).__name__} | _shown(m) for m in record.messages]
+    return shown
+
+
+def _decode(value: bytes) -> Record:
+    prev, pos = read_bytes(value, len(HEADER))
+    cause_offset, pos = read_long(value, pos)
+    src, pos = read_string(value, pos)
+    cseq, pos = read_long(value, pos)
+    cause, pos = read_long(value, pos)
+    time_us, pos = read_long(value, pos)
+    input_hash, pos = read_bytes(value, pos)
+    if value.startswith(HEADER):
+        messages = _decode_messages(value, pos)
+    else:
+        messages = upcast.older_messages(value)
+    return Record(prev, cause_offset, src, cseq, cause, time_us, input_hash, messages)
+
+
+def _decode_messages(value: bytes, pos: int) -> list[Message]:
+    messages: list[Message] = []
+    count, pos = read_count(value, pos)
+    for _ in range(count):
+        branch, pos = read_long(value, pos)
+        if branch < 0:
+            raise UndecodableRecord(f"a branch number must not be negative, was {branch}")
+        message, pos = READERS[branch](value, pos)
+        messages.append(message)
+    if count:
+        pos = end_array(value, pos)
+    if pos != len(value):
+        raise UndecodableRecord(f"the record ends at byte {pos}, {len(value)} bytes were found")
+    return messages
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, IntEnum):
+        return value.name
+    if isinstance(value, list):
+        return [_shown(item) for item in value]
+    if isinstance(value, int | str):
+        return value
+    return {field.name: _shown(getattr(value, field.name)) for field in fields(value)}

@@ -1,0 +1,97 @@
+"""Reads what older schemas wrote: fastavro with the archived schema, then one step per change."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from enum import IntEnum
+from functools import cache
+from io import BytesIO
+from typing import Any, get_args, get_origin, get_type_hints
+
+import fastavro
+
+from domain.decider import Message
+from schemas import catalogue
+from schemas.codec import WRITERS
+from schemas.primitives import UndecodableRecord
+
+Fields = dict[str, Any]
+Step = Callable[[str, Fields], tuple[str, Fields]]
+"""From a message's name and fields in one schema to those in the next."""
+
+
+def counts_and_fees_added(name: str, old: Fields) -> tuple[str, Fields]:
+    """Orders were not counted before, and every trade was free."""
+    if name == "OrderAccepted":
+        return name, old | {"order_count_10s": 0, "order_count_1d": 0}
+    if name == "Genesis":
+        return name, old | {"fee_tiers": [{"tier": 0, "maker_ppm": 0, "taker_ppm": 0}]}
+    return name, old
+
+
+STEPS: list[tuple[str, Step]] = [
+    ("2f3b64b1d9b67469", counts_and_fees_added),
+]
+"""Fingerprint of each former schema, oldest first, and the step to its successor."""
+
+
+def older_messages(value: bytes) -> list[Message]:
+    """The messages of a record that an archived schema wrote, in the present classes.
+
+    Raises `UndecodableRecord` if the schema is not archived or did not write these very bytes.
+    """
+    fingerprint = value[2:10].hex()
+    known = [former for former, _ in STEPS]
+    if not value.startswith(catalogue.SINGLE_OBJECT) or fingerprint not in known:
+        raise UndecodableRecord(f"a record in a known schema was wanted, began {value[:10].hex()}")
+    messages = []
+    for full_name, found in _read(value, fingerprint):
+        name = full_name.rpartition(".")[2]
+        for _, step in STEPS[known.index(fingerprint) :]:
+            name, found = step(name, found)
+        messages.append(_message(name, found))
+    return messages
+
+
+def _read(value: bytes, fingerprint: str) -> list[tuple[str, Fields]]:
+    schema = _archived(fingerprint)
+    try:
+        record: Any = fastavro.schemaless_reader(
+            BytesIO(value[10:]), schema, None, return_record_name=True
+        )
+    except Exception as error:
+        raise UndecodableRecord(f"schema {fingerprint} did not write this: {error!r}") from error
+    again = BytesIO()
+    fastavro.schemaless_writer(again, schema, record)
+    # fastavro reads laxly; what it would not write itself is not ours.
+    if again.getvalue() != value[10:]:
+        raise UndecodableRecord(f"schema {fingerprint} would have written other bytes")
+    messages: list[tuple[str, Fields]] = record["messages"]
+    return messages
+
+
+@cache
+def _archived(fingerprint: str) -> Any:
+    return fastavro.schema.load_schema(str(catalogue.HISTORY / f"{fingerprint}.avsc"))
+
+
+@cache
+def _classes() -> dict[str, type[Message]]:
+    return {message.__name__: message for message in WRITERS}
+
+
+def _message(name: str, found: Fields) -> Message:
+    message: Message = _built(_classes()[name], found)
+    return message
+
+
+def _built(kind: Any, found: Any) -> Any:
+    if get_origin(kind) is list:
+        return [_built(get_args(kind)[0], item) for item in found]
+    if kind in (int, str, bytes):
+        return found
+    if issubclass(kind, IntEnum):
+        return kind[found]
+    hints = get_type_hints(kind)
+    return kind(
+        **{field.name: _built(hints[field.name], found[field.name]) for field in fields(kind)}
+    )
