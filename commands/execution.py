@@ -6,9 +6,10 @@ from dataclasses import replace
 from commands.follower import Follower
 from commands.outcomes import Answer, Awaited, Outcomes, Pending
 from commands.publisher import Publisher
-from domain.decider import Command
+from domain.decider import Command, Message
 from domain.protocol import CommandExpired, CommandFaulted
 from infra.http import errors
+from infra.http.errors import ApiError
 
 ANSWER_TIMEOUT_S = 5.0
 
@@ -39,7 +40,7 @@ class Execution:
         pending, known = self._outcomes.expect(command.command_id, awaited)
         try:
             if not known:
-                self._publisher.submit(shard, command, pending.fail)
+                self._publisher.submit(shard, command, command.deadline_us, pending.fail)
             answer = await self._wait(pending)
         finally:
             self._outcomes.release(pending)
@@ -48,6 +49,28 @@ class Execution:
         if isinstance(answer.last, CommandFaulted):
             raise errors.unknown_error()
         return replace(answer, repeated=True) if known else answer
+
+    async def write(self, shard: str, message: Message, deadline_us: int) -> None:
+        """Append a message that nobody answers, such as one for a halted shard.
+
+        Raises as `run` does; after -1007 it may yet be appended.
+        """
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def done(error: ApiError | None = None) -> None:
+            if written.done():
+                return
+            if error is None:
+                written.set_result(None)
+            else:
+                written.set_exception(error)
+
+        self._publisher.submit(shard, message, deadline_us, done, done)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await written
+        except TimeoutError:
+            raise errors.outcome_unknown() from None
 
     async def _wait(self, pending: Pending) -> Answer:
         try:

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from domain.decider import Command
+from domain.decider import Message
 from infra.appender import Appender, AppendRefused
 from infra.clock import Clock
 from infra.http import errors
@@ -24,11 +24,15 @@ UNREADY_AFTER_REFUSAL_S = 5.0
 Failed = Callable[[ApiError], None]
 
 
+Written = Callable[[], None]
+
+
 @dataclass(slots=True)
 class _Submission:
     encoded: bytes
     deadline_us: int
     failed: Failed
+    written: Written | None
 
 
 @dataclass(slots=True)
@@ -56,16 +60,24 @@ class Publisher:
             return True
         return self._clock.monotonic_s() - self._refused_at_s > UNREADY_AFTER_REFUSAL_S
 
-    def submit(self, shard: str, command: Command, failed: Failed) -> None:
-        """Queue a command; `failed` is called if it will certainly not reach the log.
+    def submit(
+        self,
+        shard: str,
+        message: Message,
+        deadline_us: int,
+        failed: Failed,
+        written: Written | None = None,
+    ) -> None:
+        """Queue a message; `failed` is called if it will certainly not reach the log.
 
-        That is -1021 when its deadline passes first, -1008 when the log refuses it. Raises -1008
-        when too many commands wait for the shard.
+        That is -1021 when its deadline passes first, -1008 when the log refuses it. `written` is
+        called once it is replicated. Raises -1008 when too many messages wait for the shard.
         """
         lane = self._lanes.setdefault(shard, _Lane(shard))
         if len(lane.waiting) >= MAX_WAITING:
             raise errors.overloaded()
-        lane.waiting.append(_Submission(encode_message(command), command.deadline_us, failed))
+        encoded = encode_message(message)
+        lane.waiting.append(_Submission(encoded, deadline_us, failed, written))
         if not lane.busy:
             lane.busy = True
             # Whatever else this turn of the loop brings still comes along.
@@ -91,6 +103,9 @@ class Publisher:
                 submission.failed(errors.overloaded())
         elif error is None:
             self._refused_at_s = None
+            for submission in batch:
+                if submission.written is not None:
+                    submission.written()
         self._send(lane)
 
 

@@ -84,7 +84,7 @@ class Frame:
 
 def build_app(frame: Frame, endpoints: Iterable[Endpoint]) -> web.Application:
     """An application that serves `endpoints`, and gives every error its number."""
-    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_numbered_errors])
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[numbered_errors])
     for endpoint in endpoints:
         app.router.add_route(endpoint.method, endpoint.path, _bind(frame, endpoint))
     if frame.fallback is not None:
@@ -179,9 +179,10 @@ def _add_headers(frame: Frame, call: Call, response: web.StreamResponse) -> None
 
 
 @web.middleware
-async def _numbered_errors(
+async def numbered_errors(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
+    """A middleware: whatever goes wrong, the client gets a number and a sentence."""
     try:
         return await handler(request)
     except ApiError as error:

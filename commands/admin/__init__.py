@@ -1,0 +1,1 @@
+"""The operator's surface: users, keys, money, markets, fees, limits and halts, by HTTP or shell."""

@@ -1,0 +1,76 @@
+"""`logbourse admin`: the same operations from the shell, through the admin port."""
+
+import argparse
+import json
+import re
+import urllib.error
+import urllib.request
+from typing import Any
+
+from commands.admin.app import PREFIX
+from commands.admin.fields import Field, Kind
+from commands.admin.operations import OPERATIONS
+from infra.keys import open_admin_token
+from infra.refusal import Refusal
+from infra.settings import Settings, load_settings
+
+TIMEOUT_S = 30.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """One subcommand per operation, one option per field."""
+    operations = parser.add_subparsers(dest="operation", required=True, metavar="OPERATION")
+    for operation in OPERATIONS:
+        command = operations.add_parser(operation.name, help=operation.help)
+        for field in operation.fields:
+            _add_option(command, field)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the answer as JSON. Raises `Refusal` with what the exchange said."""
+    operation = next(each for each in OPERATIONS if each.name == arguments.operation)
+    values = {field.name: getattr(arguments, field.name) for field in operation.fields}
+    body = {name: value for name, value in values.items() if value is not None}
+    print(json.dumps(call(load_settings(), operation.name, body), indent=2))
+    return 0
+
+
+def call(settings: Settings, operation: str, body: dict[str, Any]) -> dict[str, Any]:
+    """The answer of the running stack's admin port. Raises `Refusal`."""
+    if not settings.admin_token_file.exists():
+        raise Refusal(f"{settings.admin_token_file} must hold the admin token, is missing")
+    token = open_admin_token(settings.admin_token_file)
+    request = urllib.request.Request(
+        f"http://{settings.host}:{settings.admin_port}{PREFIX}{operation}",
+        data=json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+        method="POST",
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            result: dict[str, Any] = json.load(answer)
+    except urllib.error.HTTPError as error:
+        raise Refusal(_sentence(error)) from None
+    except OSError as error:
+        place = f"{settings.host}:{settings.admin_port}"
+        raise Refusal(f"the admin port {place} must answer, did not: {error}") from None
+    return result
+
+
+def _add_option(command: argparse.ArgumentParser, field: Field) -> None:
+    option = "--" + re.sub(r"([A-Z]|(?<=[a-z])\d)", r"-\1", field.name).lower()
+    default = "" if field.default in (None, "") else f" (default {field.default})"
+    command.add_argument(
+        option,
+        dest=field.name,
+        type=int if field.kind is Kind.INTEGER else str,
+        required=field.default is None and not field.optional,
+        help=field.help.replace("%", "%%") + default,
+    )
+
+
+def _sentence(error: urllib.error.HTTPError) -> str:
+    try:
+        return str(json.load(error)["msg"])
+    except (ValueError, KeyError):
+        return f"the admin port answered {error.code}"

@@ -1,0 +1,229 @@
+"""Operations on assets, markets, fees and limits: human numbers become lots, ticks and ppm here."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from commands.admin.fields import Fields
+from commands.admin.operator import Operator, shown_by
+from domain import money
+from domain.accounts.messages import (
+    AssetListed,
+    ChangeFees,
+    ChangeLimits,
+    FeesChanged,
+    LimitsChanged,
+    ListAsset,
+)
+from domain.decider import Command, Message
+from domain.fees import FeeTier
+from domain.limits import Limits
+from domain.markets import (
+    ChangeMarketRules,
+    HaltMarket,
+    ListMarket,
+    MarketHalted,
+    MarketListed,
+    MarketResumed,
+    MarketRules,
+    MarketRulesChanged,
+    ResumeMarket,
+)
+from domain.reference import Asset, symbol_partition
+from infra.http import errors
+from infra.http.errors import ApiError
+
+MULTIPLIER_DECIMALS = 6
+"""A multiplier such as 1.05 is counted in ppm."""
+
+_MULTIPLIERS = {
+    "bid_up_ppm": "bidMultiplierUp",
+    "bid_down_ppm": "bidMultiplierDown",
+    "ask_up_ppm": "askMultiplierUp",
+    "ask_down_ppm": "askMultiplierDown",
+    "collar_ppm": "collar",
+}
+_LOTS = {
+    "min_lots": "minQuantity",
+    "max_lots": "maxQuantity",
+    "market_min_lots": "marketMinQuantity",
+    "market_max_lots": "marketMaxQuantity",
+}
+_PRICES = {"min_price_ticks": "minPrice", "max_price_ticks": "maxPrice"}
+_NOTIONALS = {"min_notional": "minNotional", "max_notional": "maxNotional"}
+
+
+async def list_asset(operator: Operator, fields: Fields) -> dict[str, Any]:
+    """A new asset, once every shard that must know it does."""
+    command = ListAsset(
+        *operator.identity(), fields.text("code"), fields.text("name"), fields.integer("decimals")
+    )
+    knowing = ["A0", *operator.ledger_shards(), *operator.matching_shards()]
+    answer = await operator.run("A0", command, shown_by(knowing, AssetListed))
+    asset_id = next(s.message.asset_id for s in answer.seen if isinstance(s.message, AssetListed))
+    return {"assetId": asset_id, "position": answer.position()}
+
+
+async def list_market(operator: Operator, fields: Fields) -> dict[str, Any]:
+    """A new market, once every ledger knows it; its lot and tick follow from the human steps."""
+    symbol = fields.text("symbol")
+    base, quote = operator.asset(fields.text("base")), operator.asset(fields.text("quote"))
+    lot, tick = _lot_and_tick(fields.text("quantityStep"), fields.text("priceStep"), base, quote)
+    rules = _rules(fields, _unset_rules(base, quote, lot, tick), base, quote)
+    reference = _read(
+        "referencePrice",
+        lambda: money.price_to_ticks(
+            fields.text("referencePrice"), rules, base.decimals, quote.decimals
+        ),
+    )
+    command = ListMarket(*operator.identity(), symbol, rules, reference)
+    partition = symbol_partition(symbol, operator.reference.matching_partitions)
+    answer = await _run_at_matching(operator, f"M{partition}", command, MarketListed)
+    market_id = next(
+        s.message.market_id for s in answer.seen if isinstance(s.message, MarketListed)
+    )
+    return {"marketId": market_id, "lot": lot, "tick": tick, "position": answer.position()}
+
+
+async def change_market_rules(operator: Operator, fields: Fields) -> dict[str, Any]:
+    """Other rules for a market; what is not given stays, unless the steps change.
+
+    Steps change only while the market is halted and its book empty; then every bound is needed,
+    since the old ones count in the old steps.
+    """
+    market = operator.market(fields.text("symbol"))
+    base, quote = market.base, market.quote
+    quantity_step, price_step = (
+        fields.optional_text("quantityStep"),
+        fields.optional_text("priceStep"),
+    )
+    if (quantity_step is None) != (price_step is None):
+        raise errors.either_mandatory("quantityStep", "priceStep")
+    rules = market.rules
+    if quantity_step is not None and price_step is not None:
+        lot, tick = _lot_and_tick(quantity_step, price_step, base, quote)
+        rules = _unset_rules(base, quote, lot, tick)
+    rules = _rules(fields, rules, base, quote)
+    price = fields.optional_text("referencePrice")
+    reference = 0
+    if price is not None:
+        reference = _read(
+            "referencePrice",
+            lambda: money.price_to_ticks(price, rules, base.decimals, quote.decimals),
+        )
+    command = ChangeMarketRules(*operator.identity(), market.market_id, rules, reference)
+    shard = _matching_shard(operator, market.market_id)
+    answer = await _run_at_matching(operator, shard, command, MarketRulesChanged)
+    return {"lot": rules.lot, "tick": rules.tick, "position": answer.position()}
+
+
+async def halt_market(operator: Operator, fields: Fields) -> dict[str, Any]:
+    """The market cancels only."""
+    market_id = operator.market(fields.text("symbol")).market_id
+    command = HaltMarket(*operator.identity(), market_id)
+    shard = _matching_shard(operator, market_id)
+    answer = await _run_at_matching(operator, shard, command, MarketHalted)
+    return {"position": answer.position()}
+
+
+async def resume_market(operator: Operator, fields: Fields) -> dict[str, Any]:
+    """The market trades again."""
+    market_id = operator.market(fields.text("symbol")).market_id
+    command = ResumeMarket(*operator.identity(), market_id)
+    shard = _matching_shard(operator, market_id)
+    answer = await _run_at_matching(operator, shard, command, MarketResumed)
+    return {"position": answer.position()}
+
+
+async def change_fees(operator: Operator, fields: Fields) -> dict[str, Any]:
+    """Another fee schedule, once every ledger charges it."""
+    tiers = [read_fee_tier(text) for text in fields.texts("tiers")]
+    command = ChangeFees(*operator.identity(), tiers)
+    shown = shown_by(["A0", *operator.ledger_shards()], FeesChanged)
+    answer = await operator.run("A0", command, shown)
+    return {"position": answer.position()}
+
+
+async def change_limits(operator: Operator, fields: Fields) -> dict[str, Any]:
+    """Other limits, once every ledger keeps them."""
+    limits = Limits(
+        orders_per_10s=fields.integer("ordersPer10s"),
+        orders_per_day=fields.integer("ordersPerDay"),
+        request_weight_per_minute=fields.integer("requestWeightPerMinute"),
+        raw_requests_per_5m=fields.integer("rawRequestsPer5m"),
+    )
+    command = ChangeLimits(*operator.identity(), limits)
+    shown = shown_by(["A0", *operator.ledger_shards()], LimitsChanged)
+    answer = await operator.run("A0", command, shown)
+    return {"position": answer.position()}
+
+
+def read_fee_tier(text: str) -> FeeTier:
+    """A tier written `tier:maker_ppm:taker_ppm`, such as `0:1000:1000`; -1130 for anything else."""
+    parts = text.split(":")
+    if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
+        raise errors.invalid_data("tiers")
+    tier, maker_ppm, taker_ppm = (int(part) for part in parts)
+    return FeeTier(tier, maker_ppm, taker_ppm)
+
+
+async def _run_at_matching(
+    operator: Operator, shard: str, command: Command, event: type[Message]
+) -> Any:
+    """The reference data and every ledger must show what matching has decided."""
+    return await operator.run(shard, command, shown_by(["A0", *operator.ledger_shards()], event))
+
+
+def _matching_shard(operator: Operator, market_id: int) -> str:
+    return f"M{market_id % operator.reference.matching_partitions}"
+
+
+def _lot_and_tick(
+    quantity_step: str, price_step: str, base: Asset, quote: Asset
+) -> tuple[int, int]:
+    try:
+        return money.steps_to_lot_and_tick(
+            quantity_step=quantity_step,
+            price_step=price_step,
+            base_decimals=base.decimals,
+            quote_decimals=quote.decimals,
+        )
+    except money.NumberRefused as refusal:
+        raise ApiError(400, -1130, f"Steps cannot be used: {refusal}.") from None
+
+
+def _unset_rules(base: Asset, quote: Asset, lot: int, tick: int) -> MarketRules:
+    """Rules that say only what is traded and in which steps; bounds must come from the fields."""
+    unset = dict.fromkeys((*_PRICES, *_LOTS, *_NOTIONALS, *_MULTIPLIERS, "max_open_orders"), 0)
+    return MarketRules(base.asset_id, quote.asset_id, lot, tick, **unset)
+
+
+def _rules(fields: Fields, rules: MarketRules, base: Asset, quote: Asset) -> MarketRules:
+    """`rules` with every bound that the fields give."""
+    changed: dict[str, int] = {}
+
+    def read(names: dict[str, str], convert: Callable[[str], int]) -> None:
+        for attribute, name in names.items():
+            text = fields.optional_text(name)
+            if text is not None:
+                changed[attribute] = _read(name, partial(convert, text))
+
+    read(_PRICES, lambda t: money.price_to_ticks(t, rules, base.decimals, quote.decimals))
+    read(_LOTS, lambda t: money.quantity_to_lots(t, rules, base.decimals))
+    read(_NOTIONALS, lambda t: money.parse_amount(t, quote.decimals))
+    read(_MULTIPLIERS, lambda t: money.parse_amount(t, MULTIPLIER_DECIMALS))
+    for market_bound, bound in (("market_min_lots", "min_lots"), ("market_max_lots", "max_lots")):
+        # Without a bound of its own a market order has that of the others.
+        if getattr(rules, market_bound) == 0 and bound in changed:
+            changed.setdefault(market_bound, changed[bound])
+    if fields.optional_integer("maxOpenOrders") is not None:
+        changed["max_open_orders"] = fields.integer("maxOpenOrders")
+    return replace(rules, **changed)
+
+
+def _read(name: str, convert: Callable[[], int]) -> int:
+    try:
+        return convert()
+    except money.NumberRefused as refusal:
+        raise ApiError(400, -1130, f"Field '{name}' cannot be used: {refusal}.") from None

@@ -1,0 +1,43 @@
+"""Operations on shards themselves: the word that ends a halt, and rules that come into force."""
+
+from typing import Any
+
+from commands.admin.fields import Fields
+from commands.admin.operator import Operator
+from domain.protocol import HaltAction, ResolveHalt, RulesActivated
+from infra.http import errors
+
+
+async def resolve_halt(operator: Operator, fields: Fields) -> dict[str, Any]:
+    """Tell a halted shard what to do with the record it halted at; it acts when it is started."""
+    shard = _shard(operator, fields)
+    try:
+        record_hash = bytes.fromhex(fields.text("recordHash"))
+    except ValueError:
+        raise errors.invalid_data("recordHash") from None
+    name = fields.text("action").upper().replace("-", "_")
+    if name not in HaltAction.__members__:
+        raise errors.invalid_data("action")
+    command_id, deadline_us = operator.identity()
+    command = ResolveHalt(command_id, deadline_us, record_hash, HaltAction[name])
+    await operator.execution.write(shard, command, deadline_us)
+    return {"written": True}
+
+
+async def activate_rules(operator: Operator, fields: Fields) -> dict[str, Any]:
+    """From here on the shard follows another version of the rules."""
+    shard = _shard(operator, fields)
+    _, deadline_us = operator.identity()
+    message = RulesActivated(fields.integer("version"))
+    await operator.execution.write(shard, message, deadline_us)
+    return {"written": True}
+
+
+def _shard(operator: Operator, fields: Fields) -> str:
+    """A shard of this exchange; -1130 for any other name."""
+    ledgers = operator.ledger_shards()
+    accounts = [f"A{shard[1:]}" for shard in ledgers]
+    shard = fields.text("shard")
+    if shard not in (*accounts, *ledgers, *operator.matching_shards()):
+        raise errors.invalid_data("shard")
+    return shard

@@ -1,0 +1,181 @@
+"""`logbourse serve` for order entry and operators: builds both applications and runs them."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import uvloop
+from aiohttp import web
+
+from commands.admin.app import build_admin_app
+from commands.admin.operator import Operator
+from commands.authentication import KeyAuthenticator
+from commands.credentials import Credential
+from commands.execution import Execution
+from commands.follower import Follower
+from commands.gateway import OrderEntry
+from commands.health import Health
+from commands.originals import OriginalRecords
+from commands.outcomes import Outcomes
+from commands.proxy import Proxy
+from commands.publisher import Publisher
+from infra.appender import Appender, KafkaAppender
+from infra.clock import Clock, SystemClock
+from infra.http.app import Frame, build_app
+from infra.http.limits import RequestLimits
+from infra.kafka import KafkaLog, outside_producer
+from infra.keys import SealingKeys, open_admin_token, open_keys
+from infra.log import Log, LogRecord
+from infra.logging import get_logger
+from infra.settings import Settings
+from infra.tail import Tail
+from schemas.topics import outbox, shards
+
+ROLES = ("gateway", "admin")
+SHUTDOWN_S = 5.0
+APPEND_TIMEOUT_MS = 4_000
+
+_logger = get_logger("serve")
+
+
+@dataclass(slots=True)
+class WriteSide:
+    """Everything that order entry and operators share in one process.
+
+    `failed` is set once the log cannot be followed any more: the process must end.
+    """
+
+    tail: Tail
+    follower: Follower
+    health: Health
+    orders: Execution
+    operations: Execution
+    failed: asyncio.Event
+
+
+def main(settings: Settings, roles: Collection[str], queries_at: str) -> int:
+    """`run` in a uvloop; the exit status."""
+    return uvloop.run(run(settings, roles, queries_at))
+
+
+async def run(settings: Settings, roles: Collection[str], queries_at: str) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status, 1 if following the log failed.
+
+    `queries_at` is the query API's address, to which order entry passes all other requests.
+    """
+    clock = SystemClock()
+    appender = KafkaAppender(outside_producer(settings, message_timeout_ms=APPEND_TIMEOUT_MS))
+    appender.start()
+    keys = open_keys(settings.key_file)
+    side = await open_write_side(
+        settings, lambda: KafkaLog(settings, outside=True), appender, clock
+    )
+    proxy = Proxy(queries_at)
+    await proxy.start()
+    runners = []
+    if "gateway" in roles:
+        app = build_gateway_app(side, keys, clock, proxy)
+        runners.append(await _serve(app, settings.host, settings.public_port))
+    if "admin" in roles:
+        app = build_operator_app(side, keys, clock, open_admin_token(settings.admin_token_file))
+        runners.append(await _serve(app, "127.0.0.1", settings.admin_port))
+    _logger.info("serving", roles=sorted(roles))
+    await _until_stopped(side)
+    for runner in runners:
+        await runner.cleanup()
+    await proxy.stop()
+    await side.tail.stop()
+    await appender.stop(SHUTDOWN_S)
+    return 1 if side.failed.is_set() else 0
+
+
+async def open_write_side(
+    settings: Settings, open_log: Callable[[], Log], appender: Appender, clock: Clock
+) -> WriteSide:
+    """Follow the outboxes: accounts from the start, ledgers and matching from their ends."""
+    names = shards(settings.ledger_partitions, settings.matching_partitions)
+    ends = await asyncio.to_thread(_ends, open_log, names)
+    outcomes = Outcomes(lambda *place: originals.read(*place))
+    # What matching did before is nobody's concern here.
+    follower = Follower(outcomes, clock, {s: 0 if s[0] == "M" else ends[s] for s in names})
+    failed = asyncio.Event()
+
+    def take(records: Sequence[LogRecord]) -> None:
+        try:
+            follower.take(records)
+        except Exception as error:
+            fail(error)
+
+    def fail(error: Exception) -> None:
+        _logger.error("following the log failed", error=type(error).__name__, sentence=str(error))
+        failed.set()
+
+    # The last record of a ledger tells its log time; nobody here waits for what came before.
+    starts = {s: 0 if s[0] == "A" else max(0, end - 1) for s, end in ends.items()}
+    tail = Tail(open_log, {outbox(s): start for s, start in starts.items()}, take, fail)
+    originals = OriginalRecords(tail.scan)
+    tail.start()
+    publisher = Publisher(appender, clock, "gw")
+    operator_publisher = Publisher(appender, clock, "operator")
+    return WriteSide(
+        tail=tail,
+        follower=follower,
+        health=Health(follower, publisher),
+        orders=Execution(publisher, outcomes, follower),
+        operations=Execution(operator_publisher, outcomes, follower),
+        failed=failed,
+    )
+
+
+def build_gateway_app(
+    side: WriteSide, keys: SealingKeys, clock: Clock, proxy: Proxy | None
+) -> web.Application:
+    """Order entry; other paths go through `proxy`, or are unknown without one."""
+
+    def open_secret(credential: Credential) -> bytes:
+        return keys.unseal(credential.sealed_secret, credential.api_key.encode())
+
+    reference = side.follower.reference
+    frame = Frame(
+        authenticator=KeyAuthenticator(side.follower.credentials, open_secret),
+        limits=RequestLimits(lambda: reference.limits),
+        clock=clock,
+        log_position=side.follower.position,
+        fallback=proxy.forward if proxy is not None else None,
+    )
+    entry = OrderEntry(reference, side.orders)
+    return build_app(frame, [*entry.endpoints(), *side.health.endpoints()])
+
+
+def build_operator_app(
+    side: WriteSide, keys: SealingKeys, clock: Clock, token: str
+) -> web.Application:
+    """The operator's operations, for whoever brings `token`."""
+    operator = Operator(side.follower.reference, side.operations, keys, clock)
+    return build_admin_app(operator, side.health, token)
+
+
+def _ends(open_log: Callable[[], Log], names: Sequence[str]) -> dict[str, int]:
+    log = open_log()
+    ends = {shard: log.ends(*outbox(shard))[1] for shard in names}
+    log.close()
+    return ends
+
+
+async def _serve(app: web.Application, host: str, port: int) -> web.AppRunner:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+    await runner.setup()
+    await web.TCPSite(runner, host, port).start()
+    return runner
+
+
+async def _until_stopped(side: WriteSide) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stopping.set)
+    waits = [asyncio.create_task(event.wait()) for event in (stopping, side.failed)]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
