@@ -1,0 +1,67 @@
+"""Which messages may come to a matching shard: from whom, when, and for which partition."""
+
+from domain.accounts.messages import AssetListed
+from domain.decider import Message, source_family
+from domain.markets import ChangeMarketRules, HaltMarket, ListMarket, ResumeMarket
+from domain.matching.state import MatchingState
+from domain.orders.messages import CancelAllRequested, CancelRequested, OrderAccepted
+from domain.protocol import Genesis, ResolveHalt, RulesActivated, Tick
+from domain.reference import symbol_partition
+
+_SOURCES: dict[type[Message], str] = {
+    OrderAccepted: "L",
+    CancelRequested: "L",
+    CancelAllRequested: "L",
+    Tick: "clock",
+    AssetListed: "A",
+    ListMarket: "operator",
+    ChangeMarketRules: "operator",
+    HaltMarket: "operator",
+    ResumeMarket: "operator",
+    ResolveHalt: "operator",
+    RulesActivated: "operator",
+    Genesis: "operator",
+}
+_OF_A_MARKET = (
+    OrderAccepted,
+    CancelRequested,
+    CancelAllRequested,
+    ChangeMarketRules,
+    HaltMarket,
+    ResumeMarket,
+)
+
+
+def refuse(state: MatchingState, source: str, message: Message) -> str:
+    """Why `message` may not come to this shard from `source`; empty if it may."""
+    name = type(message).__name__
+    wanted = _SOURCES.get(type(message))
+    if wanted is None:
+        return f"{name} is no message for matching"
+    if source != wanted and source_family(source) != wanted:
+        return f"{name} is wanted from {wanted}, came from {source}"
+    if isinstance(message, Genesis):
+        return _refuse_genesis(state, message)
+    if state.ledger_partitions == 0:
+        return f"Genesis is wanted first, was {name}"
+    home = state.partition
+    if isinstance(message, _OF_A_MARKET):
+        home = message.market_id % state.matching_partitions
+    elif isinstance(message, ListMarket):
+        home = symbol_partition(message.symbol, state.matching_partitions)
+    if home != state.partition:
+        return f"{name} is for a market of partition {home}, not {state.partition}"
+    return ""
+
+
+def _refuse_genesis(state: MatchingState, genesis: Genesis) -> str:
+    if state.ledger_partitions != 0:
+        return "one Genesis is wanted, this is another"
+    if genesis.family != "M":
+        return f"a Genesis of family M is wanted, was {genesis.family!r}"
+    if genesis.ledger_partitions < 1 or not 0 <= genesis.partition < genesis.matching_partitions:
+        return (
+            f"partition {genesis.partition} of {genesis.matching_partitions} and "
+            f"{genesis.ledger_partitions} ledger partitions cannot be"
+        )
+    return ""
