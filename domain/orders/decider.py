@@ -82,6 +82,7 @@ _SOURCES: dict[type[Message], str] = {
 }
 """Who may send what to a ledger shard: an outside source or the family of a shard."""
 
+_SHARD_FAMILIES = ("A", "M")
 _FOR_THE_BOOK = (OrderAccepted, CancelRequested, CancelAllRequested)
 _OF_A_USER = (PlaceOrder, CancelOrder, CancelAllOrders, CreditDeposit, DebitWithdrawal)
 
@@ -126,7 +127,7 @@ class LedgerDecider:
         wanted = _SOURCES.get(type(message))
         if wanted is None:
             return f"a ledger shard takes no {type(message).__name__}"
-        if source != wanted and source_family(source) != wanted:
+        if not _may_send(source, wanted):
             return f"{type(message).__name__} must come from {wanted}, came from {source}"
         if isinstance(message, Genesis):
             return _genesis_refusal(state, message)
@@ -143,7 +144,7 @@ class LedgerDecider:
 
         Raises `UnrefusableFault` for facts, which come from another shard.
         """
-        if _SOURCES.get(type(command)) in ("A", "M"):
+        if _SOURCES.get(type(command)) in _SHARD_FAMILIES:
             raise UnrefusableFault(f"{type(command).__name__} is a fact and cannot be refused")
         return ()
 
@@ -199,6 +200,16 @@ class LedgerDecider:
             events.extend(MarketHalted(b"", market_id) for market_id in sorted(state.markets))
         events.append(HaltResolved(command.command_id, command.record_hash, command.action))
         return events
+
+
+def _may_send(source: str, wanted: str) -> bool:
+    """Whether `source` is the outside source `wanted`, or a shard of the family `wanted`.
+
+    A bare "A" is an outside source that calls itself like a family: it is no shard.
+    """
+    if wanted in _SHARD_FAMILIES:
+        return source != wanted and source_family(source) == wanted
+    return source == wanted
 
 
 def _genesis_refusal(state: LedgerState, genesis: Genesis) -> str:

@@ -59,19 +59,6 @@ def _fill(state: LedgerState, event: FillSettled) -> None:
     order.filled_lots = event.filled_lots
     order.filled_quote = event.filled_quote
     order.held -= event.paid_amount + event.released_amount
-    limit, price = order.price_ticks, event.price_ticks
-    within_limit = price <= limit if order.side is _BUY else price >= limit
-    assert within_limit, f"E4: trade {event.trade_id} at {price} is beyond the limit {limit}"
-    if order.quote_amount == 0:
-        filled_in_bounds = order.filled_lots <= order.lots
-    else:
-        filled_in_bounds = order.filled_quote <= order.quote_amount and (
-            order.side is _BUY or order.filled_lots <= order.lots
-        )
-    assert filled_in_bounds, (
-        f"E3: order {order.order_id} of {order.lots} lots or {order.quote_amount} quote "
-        f"is filled by {order.filled_lots} lots, {order.filled_quote} quote"
-    )
     assert order.held == order.needed(), (
         f"L6: order {order.order_id} holds {order.held} and needs {order.needed()}"
     )

@@ -62,6 +62,8 @@ def _fill(state: LedgerState, trade: TradeExecuted, order: OpenOrder, role: Role
     """One order's view of the trade: what it pays, receives, is charged and gets back."""
     quote = trade.price_ticks * trade.lots * order.tick
     base = trade.lots * order.lot
+    filled_lots, filled_quote = order.filled_lots + trade.lots, order.filled_quote + quote
+    _check_possible(trade, order, filled_lots=filled_lots, filled_quote=filled_quote)
     buys = order.side is _BUY
     received = base if buys else quote
     return FillSettled(
@@ -81,8 +83,27 @@ def _fill(state: LedgerState, trade: TradeExecuted, order: OpenOrder, role: Role
         received_amount=received,
         fee_amount=fee(received, fee_rate_ppm(state, order.user_id, role)),
         released_amount=_price_improvement(order, trade),
-        filled_lots=order.filled_lots + trade.lots,
-        filled_quote=order.filled_quote + quote,
+        filled_lots=filled_lots,
+        filled_quote=filled_quote,
+    )
+
+
+def _check_possible(
+    trade: TradeExecuted, order: OpenOrder, *, filled_lots: int, filled_quote: int
+) -> None:
+    """The price keeps to the order's limit (E4), and no more is filled than was ordered (E3)."""
+    price_ticks, limit = trade.price_ticks, order.price_ticks
+    within_limit = price_ticks <= limit if order.side is _BUY else price_ticks >= limit
+    assert within_limit, (
+        f"E4: trade {trade.trade_id} at {price_ticks} is beyond the limit {limit} "
+        f"of order {order.order_id}"
+    )
+    assert trade.lots > 0, f"E3: trade {trade.trade_id} is of {trade.lots} lots"
+    assert filled_lots <= order.lots or order.lots == 0, (
+        f"E3: order {order.order_id} of {order.lots} lots is filled by {filled_lots}"
+    )
+    assert filled_quote <= order.quote_amount or order.quote_amount == 0, (
+        f"E3: order {order.order_id} of {order.quote_amount} quote is filled by {filled_quote}"
     )
 
 
