@@ -6,10 +6,18 @@ from typing import Any
 from domain.fees import PPM, FeeTier
 from domain.limits import Limits
 from domain.money import format_amount
-from domain.orders.messages import SelfTradePrevention, Side
+from domain.orders.messages import (
+    CloseReason,
+    OrderType,
+    Role,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+)
 from domain.reference import Asset, Market
+from projections.layout import CLOSED, Balance, StoredOrder
 from projections.query.market_responses import Time, price
-from projections.query.rows import Balance, Fill, Order
+from projections.query.rows import Fill
 
 NO_LIST = -1
 """The order list of an order that is in none."""
@@ -17,36 +25,49 @@ NO_LIST = -1
 ZERO = "0.00000000"
 
 
-def order(row: Order, market: Market, time: Time) -> dict[str, Any]:
+def order(row: StoredOrder, market: Market, time: Time) -> dict[str, Any]:
     """An element of `order`, `openOrders` and `allOrders`.
 
     An order by quote shows as its quantity what it traded, which is all it can know (Binance does
     the same).
     """
     base = market.base.decimals
-    quantity = row.filled_base if row.quote_amount else row.base_amount
+    quantity = row.filled_quantity if row.quote_quantity else row.quantity
     return {
         "symbol": market.symbol,
         "orderId": row.order_id,
         "orderListId": NO_LIST,
         "clientOrderId": row.client_order_id,
-        "price": price(row.price_e8),
+        "price": price(row.price),
         "origQty": format_amount(quantity, base),
-        "executedQty": format_amount(row.filled_base, base),
+        "executedQty": format_amount(row.filled_quantity, base),
         "cummulativeQuoteQty": format_amount(row.filled_quote, market.quote.decimals),
-        "status": row.status,
-        "timeInForce": row.time_in_force.name,
-        "type": row.order_type.name,
-        "side": row.side.name,
+        "status": order_status(row),
+        "timeInForce": TimeInForce(row.time_in_force).name,
+        "type": OrderType(row.order_type).name,
+        "side": Side(row.side).name,
         "stopPrice": ZERO,
         "icebergQty": ZERO,
         "time": time(row.accepted_us),
         "updateTime": time(row.updated_us),
         "isWorking": True,
         "workingTime": time(row.accepted_us),
-        "origQuoteOrderQty": format_amount(row.quote_amount, market.quote.decimals),
+        "origQuoteOrderQty": format_amount(row.quote_quantity, market.quote.decimals),
         "selfTradePreventionMode": SelfTradePrevention.NONE.name,
     }
+
+
+def order_status(row: StoredOrder) -> str:
+    """The order's state in the public interface's words: what ended unasked has EXPIRED."""
+    if row.state != CLOSED:
+        return "PARTIALLY_FILLED" if row.filled_quantity else "NEW"
+    match CloseReason(row.reason):
+        case CloseReason.FILLED:
+            return "FILLED"
+        case CloseReason.CANCELED:
+            return "CANCELED"
+        case _:
+            return "EXPIRED"
 
 
 def own_trade(row: Fill, market: Market, fee_asset: Asset, time: Time) -> dict[str, Any]:
@@ -56,14 +77,14 @@ def own_trade(row: Fill, market: Market, fee_asset: Asset, time: Time) -> dict[s
         "id": row.trade_id,
         "orderId": row.order_id,
         "orderListId": NO_LIST,
-        "price": price(row.price_e8),
-        "qty": format_amount(row.base_amount, market.base.decimals),
-        "quoteQty": format_amount(row.quote_amount, market.quote.decimals),
-        "commission": format_amount(row.fee_amount, fee_asset.decimals),
+        "price": price(row.price),
+        "qty": format_amount(row.quantity, market.base.decimals),
+        "quoteQty": format_amount(row.quote, market.quote.decimals),
+        "commission": format_amount(row.fee, fee_asset.decimals),
         "commissionAsset": fee_asset.code,
         "time": time(row.time_us),
-        "isBuyer": row.side is Side.BUY,
-        "isMaker": row.is_maker,
+        "isBuyer": row.side == Side.BUY,
+        "isMaker": row.role == Role.MAKER,
         "isBestMatch": True,
     }
 

@@ -8,24 +8,12 @@ from dataclasses import dataclass
 
 from infra.http import errors
 from infra.http.errors import ApiError
+from projections.layout import NOWHERE, Position
 
 Partition = tuple[str, int]
 
 PATIENCE_S = 2.0
 _POSITION = re.compile(r"([a-z]{1,16})\.ev\.([0-9]{1,4})@([0-9]{1,18})\Z")
-
-
-@dataclass(slots=True, frozen=True)
-class Position:
-    """How much of one partition a view has taken in: sequence, Kafka offset, log time."""
-
-    cseq: int
-    offset: int
-    time_us: int
-
-
-NOWHERE = Position(cseq=0, offset=-1, time_us=0)
-"""A view that has taken in nothing."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from domain.money import PLACES, format_amount
+from domain.orders.messages import Side
 from domain.reference import Market
-from projections.query.rows import AggregateTrade, Book, Candle, Trade, Window
+from projections.layout import BookTop, Candle, StoredTrade, Ticker
+from projections.query.rows import AggregateTrade, Book, Level, Window
 
 Time = Callable[[int], int]
 """Turns microseconds into the unit that the client wants."""
@@ -14,15 +16,15 @@ UNUSED = "0"
 """The last element of a kline, which means nothing any more."""
 
 
-def trade(row: Trade, market: Market, time: Time) -> dict[str, Any]:
+def trade(row: StoredTrade, market: Market, time: Time) -> dict[str, Any]:
     """An element of `trades` and `historicalTrades`."""
     return {
         "id": row.trade_id,
-        "price": price(row.price_e8),
-        "qty": format_amount(row.base_amount, market.base.decimals),
-        "quoteQty": format_amount(row.quote_amount, market.quote.decimals),
+        "price": price(row.price),
+        "qty": format_amount(row.quantity, market.base.decimals),
+        "quoteQty": format_amount(row.quote, market.quote.decimals),
         "time": time(row.time_us),
-        "isBuyerMaker": row.buyer_is_maker,
+        "isBuyerMaker": row.taker_side == Side.SELL,
         "isBestMatch": True,
     }
 
@@ -31,12 +33,12 @@ def aggregate_trade(row: AggregateTrade, market: Market, time: Time) -> dict[str
     """An element of `aggTrades`; its id is the id of its first trade."""
     return {
         "a": row.first_id,
-        "p": price(row.price_e8),
-        "q": format_amount(row.base_amount, market.base.decimals),
+        "p": price(row.price),
+        "q": format_amount(row.quantity, market.base.decimals),
         "f": row.first_id,
         "l": row.last_id,
         "T": time(row.time_us),
-        "m": row.buyer_is_maker,
+        "m": row.taker_side == Side.SELL,
         "M": True,
     }
 
@@ -44,7 +46,7 @@ def aggregate_trade(row: AggregateTrade, market: Market, time: Time) -> dict[str
 def depth(book: Book, market: Market) -> dict[str, Any]:
     """Exactly three keys: clients take any short one more (`T`) for a futures book."""
     return {
-        "lastUpdateId": book.sequence,
+        "lastUpdateId": book.book_seq,
         "bids": _levels(book.bids, market),
         "asks": _levels(book.asks, market),
     }
@@ -55,72 +57,83 @@ def kline(row: Candle, next_open_us: int, market: Market, time: Time) -> list[An
     base, quote = market.base.decimals, market.quote.decimals
     return [
         time(row.open_us),
-        price(row.open_e8),
-        price(row.high_e8),
-        price(row.low_e8),
-        price(row.close_e8),
-        format_amount(row.base_amount, base),
+        price(row.open_price),
+        price(row.high_price),
+        price(row.low_price),
+        price(row.close_price),
+        format_amount(row.quantity, base),
         time(next_open_us) - 1,
-        format_amount(row.quote_amount, quote),
+        format_amount(row.quote, quote),
         row.trades,
-        format_amount(row.taker_base, base),
-        format_amount(row.taker_quote, quote),
+        format_amount(row.taker_buy_quantity, base),
+        format_amount(row.taker_buy_quote, quote),
         UNUSED,
     ]
 
 
-def price_ticker(market: Market, last_e8: int) -> dict[str, Any]:
+def price_ticker(market: Market, last_price: int) -> dict[str, Any]:
     """An element of `ticker/price`."""
-    return {"symbol": market.symbol, "price": price(last_e8)}
+    return {"symbol": market.symbol, "price": price(last_price)}
 
 
-def book_ticker(market: Market, book: Book) -> dict[str, Any]:
+def book_ticker(market: Market, top: BookTop) -> dict[str, Any]:
     """An element of `ticker/bookTicker`; zeros where a side is empty."""
-    return {"symbol": market.symbol, **_best(book, market)}
+    return {"symbol": market.symbol, **_best(top, market)}
 
 
 def window_ticker(
     market: Market, window: Window, time: Time, *, mini: bool = False
 ) -> dict[str, Any]:
     """An element of `ticker` and `ticker/tradingDay`; `mini` leaves out what can be derived."""
-    prices = {
-        "openPrice": price(window.open_e8),
-        "highPrice": price(window.high_e8),
-        "lowPrice": price(window.low_e8),
-        "lastPrice": price(window.last_e8),
-        "volume": format_amount(window.base_amount, market.base.decimals),
-        "quoteVolume": format_amount(window.quote_amount, market.quote.decimals),
-    }
     changes = {} if mini else _changes(window, market)
     return {
         "symbol": market.symbol,
         **changes,
-        **prices,
+        "openPrice": price(window.open_price),
+        "highPrice": price(window.high_price),
+        "lowPrice": price(window.low_price),
+        "lastPrice": price(window.last_price),
+        "volume": format_amount(window.quantity, market.base.decimals),
+        "quoteVolume": format_amount(window.quote, market.quote.decimals),
         "openTime": time(window.start_us),
         "closeTime": time(window.end_us),
-        "firstId": window.first_id,
-        "lastId": window.last_id,
+        "firstId": window.first_trade_id,
+        "lastId": window.last_trade_id,
         "count": window.trades,
     }
 
 
-def day_ticker(market: Market, window: Window, book: Book, time: Time) -> dict[str, Any]:
+def day_ticker(
+    market: Market, ticker: Ticker, top: BookTop, time: Time, *, mini: bool = False
+) -> dict[str, Any]:
     """An element of `ticker/24hr`; without `bidQty` clients take it for a futures ticker."""
+    window = Window(
+        start_us=ticker.open_us,
+        end_us=ticker.time_us,
+        open_price=ticker.open_price,
+        high_price=ticker.high_price,
+        low_price=ticker.low_price,
+        last_price=ticker.last_price,
+        quantity=ticker.quantity,
+        quote=ticker.quote,
+        trades=ticker.trades,
+        first_trade_id=ticker.first_trade_id,
+        last_trade_id=ticker.last_trade_id,
+    )
+    answer = window_ticker(market, window, time, mini=mini)
+    if mini:
+        return answer
     return {
-        **window_ticker(market, window, time),
-        "prevClosePrice": price(window.previous_close_e8),
-        "lastQty": format_amount(window.last_base, market.base.decimals),
-        **_best(book, market),
+        **answer,
+        "prevClosePrice": price(ticker.previous_close),
+        "lastQty": format_amount(ticker.last_quantity, market.base.decimals),
+        **_best(top, market),
     }
 
 
-def average_price(market: Market, minutes: int, average_e8: int, close_time: int) -> dict[str, Any]:
+def average_price(minutes: int, average: int, close_time: int) -> dict[str, Any]:
     """The answer of `avgPrice`."""
-    return {
-        "mins": minutes,
-        "price": price(average_e8),
-        "closeTime": close_time,
-    }
+    return {"mins": minutes, "price": price(average), "closeTime": close_time}
 
 
 def price(price_e8: int) -> str:
@@ -128,37 +141,37 @@ def price(price_e8: int) -> str:
     return format_amount(price_e8, PLACES)
 
 
-def average_e8(base_amount: int, quote_amount: int, market: Market) -> int:
+def weighted_average(quantity: int, quote: int, market: Market) -> int:
     """Quote per base in units of 10^-8, rounded down; 0 without trades."""
-    if base_amount == 0:
+    if quantity == 0:
         return 0
-    scaled: int = quote_amount * 10 ** (market.base.decimals + PLACES)
-    units: int = base_amount * 10**market.quote.decimals
+    scaled: int = quote * 10 ** (market.base.decimals + PLACES)
+    units: int = quantity * 10**market.quote.decimals
     return scaled // units
 
 
 def _changes(window: Window, market: Market) -> dict[str, Any]:
-    change = window.last_e8 - window.open_e8
-    thousandths = change * 100_000 // window.open_e8 if window.open_e8 else 0
-    average = average_e8(window.base_amount, window.quote_amount, market)
+    change = window.last_price - window.open_price
+    # Rounded toward zero, so that a rise and a fall of equal size read alike.
+    thousandths = abs(change) * 100_000 // window.open_price if window.open_price else 0
+    average = weighted_average(window.quantity, window.quote, market)
     return {
         "priceChange": price(change),
-        "priceChangePercent": format_amount(thousandths, 3, places=3),
+        "priceChangePercent": format_amount(thousandths if change > 0 else -thousandths, 3, 3),
         "weightedAvgPrice": price(average),
     }
 
 
-def _best(book: Book, market: Market) -> dict[str, str]:
-    bid_price, bid_amount = book.bids[0] if book.bids else (0, 0)
-    ask_price, ask_amount = book.asks[0] if book.asks else (0, 0)
+def _best(top: BookTop, market: Market) -> dict[str, str]:
+    decimals = market.base.decimals
     return {
-        "bidPrice": price(bid_price),
-        "bidQty": format_amount(bid_amount, market.base.decimals),
-        "askPrice": price(ask_price),
-        "askQty": format_amount(ask_amount, market.base.decimals),
+        "bidPrice": price(top.bid_price),
+        "bidQty": format_amount(top.bid_quantity, decimals),
+        "askPrice": price(top.ask_price),
+        "askQty": format_amount(top.ask_quantity, decimals),
     }
 
 
-def _levels(levels: list[tuple[int, int]], market: Market) -> list[list[str]]:
+def _levels(levels: list[Level], market: Market) -> list[list[str]]:
     decimals = market.base.decimals
-    return [[price(price_e8), format_amount(amount, decimals)] for price_e8, amount in levels]
+    return [[price(each.price), format_amount(each.quantity, decimals)] for each in levels]
