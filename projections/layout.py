@@ -8,7 +8,7 @@ compact JSON lists in the field order of the named tuples below (`pack`, `unpack
 | key | field | text | fed by |
 |---|---|---|---|
 | position:<topic>:<p> | cseq, offset, time_us | last applied record | itself |
-| index:<topic>:<p> | (a set) | the keys that this partition feeds, without prefix | itself |
+| index:<topic>:<p> | (a set) | keys that the projector loads again, without prefix | itself |
 | reference:<topic>:<p> | asset:<id>, market:<id>, price:<market> | known | itself |
 | balances:<user> | <asset> | `Balance` | ledger.ev.p |
 | open:<user> | <order> | `StoredOrder`, accepted or resting | ledger.ev.p |
@@ -16,6 +16,7 @@ compact JSON lists in the field order of the named tuples below (`pack`, `unpack
 | account:<user> | windows | `OrderWindows` | ledger.ev.p |
 | account:<user> | risk | `UserRisk` | ledger.ev.p |
 | account:<user> | updated_us | log time of the last change of a balance | ledger.ev.p |
+| account:<user> | active_minute | log minute of the last event | ledger.ev.p |
 | volume:<user> | <minute>:<quote asset> | quote units traded in that log minute | ledger.ev.p |
 | bids:<market>, asks:<market> | <price> | base units at that price | matching.ev.m |
 | market:<market> | book | `BookTop` | matching.ev.m |
@@ -50,6 +51,9 @@ LAST_TRADES = 1_000
 """Trades that Redis remembers per market."""
 
 DAY_MINUTES = 1_440
+
+WRITE_ONLY = ("trades:",)
+"""Prefixes of keys that no projector loads again."""
 
 BUILD_KEY = "lb:build"
 """Holds the id (decimal text) of the build that readers read and live workers feed."""
