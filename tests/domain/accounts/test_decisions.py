@@ -128,6 +128,9 @@ def test_a_key_lives_through_creation_restriction_and_revocation():
         ),
         ApiKeyRevoked(CMD, "key-key", 3, NOW_US, 2, "key"),
     ]
+    key = state.keys["key"]
+    assert (key.scopes, key.ip_allowlist) == ((Scope.READ,), ("10.0.0.0/8",))
+    assert (key.expires_us, key.revoked, key.version) == (NOW_US + 1, True, 3)
 
 
 def test_an_ed25519_key_has_its_public_key_alone():
