@@ -1,0 +1,1 @@
+"""Slow, obvious models that share no code with the product."""
