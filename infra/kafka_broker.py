@@ -134,10 +134,11 @@ def node_properties(node: Node, nodes: Sequence[Node]) -> dict[str, str]:
         "transaction.state.log.replication.factor": str(count),
         "num.network.threads": "2",
         "num.io.threads": "4",
+        # A killed node is replaced, and may come back, only when its session is over.
+        "broker.session.timeout.ms": "2500",
+        "broker.heartbeat.interval.ms": "500",
     }
     if count > 1:
-        properties["broker.session.timeout.ms"] = "2500"
-        properties["broker.heartbeat.interval.ms"] = "500"
         properties["min.insync.replicas"] = "2"
     return properties
 

@@ -39,11 +39,12 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
 _SHARED: Mapping[str, Any] = {
     "broker.address.family": "v4",
-    "reconnect.backoff.ms": 50,
-    "reconnect.backoff.max.ms": 1_000,
+    "reconnect.backoff.ms": 100,
+    "reconnect.backoff.max.ms": 500,
     "socket.keepalive.enable": True,
     "socket.nagle.disable": True,
-    "log_level": 3,
+    # Fatal errors alone: while a broker is away, the library repeats itself many times a second.
+    "log_level": 2,
     "logger": logging.getLogger("librdkafka"),
 }
 

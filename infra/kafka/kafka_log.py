@@ -14,6 +14,7 @@ from infra.kafka.clients import (
     shard_producer,
 )
 from infra.log import LogFailure, LogRecord, Mark
+from infra.logging import get_logger
 from infra.settings import Settings
 
 MARKS_GROUP = "logbourse-shards"
@@ -21,6 +22,8 @@ ANSWER_TIMEOUT_S = 15.0
 # A broker that is restarted is back within seconds; after this the process starts afresh instead.
 PATIENCE_S = 60.0
 SCAN_RECORDS = 1_000
+
+_logger = get_logger("kafka")
 
 
 class TimestampRefused(LogFailure):
@@ -99,12 +102,7 @@ class KafkaLog:
         have, a record that is damaged, or a topic that is gone.
         """
         self._raise_failure()
-        first = self._consumer.poll(timeout_s)
-        if first is None:
-            return []
-        messages = [first]
-        if max_records > 1:
-            messages += self._consumer.consume(max_records - 1, 0)
+        messages = _waiting(self._consumer, max_records, timeout_s)
         return [_record(message) for message in messages if not _is_error(message)]
 
     def scan(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
@@ -154,8 +152,7 @@ class KafkaLog:
                     on_delivery=delivered,
                 )
             except BufferError:
-                self._producer.poll(0.05)
-                self._raise_failure()
+                self._serve(lambda: self._producer.poll(0.05))
             except KafkaException as error:
                 raise LogFailure(f"{topic}.{partition} must take a record: {error}") from error
             else:
@@ -166,14 +163,11 @@ class KafkaLog:
 
         That is `TimestampRefused` where the broker's clock lies behind the record's time.
         """
-        self._producer.poll(0)
-        self._raise_failure()
+        self._serve(lambda: self._producer.poll(0))
 
     def flush(self, timeout_s: float) -> bool:
         """Wait for all that was produced; whether all is replicated. Raises as `poll` does."""
-        left = self._producer.flush(timeout_s)
-        self._raise_failure()
-        return left == 0
+        return self._serve(lambda: self._producer.flush(timeout_s)) == 0
 
     def close(self) -> None:
         """Give the handle back without waiting; what is not replicated yet may be lost."""
@@ -191,10 +185,25 @@ class KafkaLog:
             return _kafka_error(error)
         return next((each.error for each in stored or [] if each.error is not None), None)
 
+    def _serve(self, call: Callable[[], int]) -> int:
+        """Let the library call back; its own final errors and ours end as `LogFailure`."""
+        try:
+            left = call()
+        except (KafkaException, SystemError) as error:
+            # A fatal error is raised by the library while it calls back, which Python then finds
+            # odd (SystemError) if there is a callback; the cause has the words.
+            words = error.__cause__ or error
+            self._failure = self._failure or LogFailure(f"the log must take records, said: {words}")
+            raise self._failure from error
+        self._raise_failure()
+        return left
+
     def _on_error(self, error: KafkaError) -> None:
         # What passes is retried by the library; only what is final is told to the owner.
         if error.fatal():
             self._failure = self._failure or LogFailure(f"the log handle must work, said: {error}")
+        elif error.code() == KafkaError._ALL_BROKERS_DOWN:
+            _logger.warning("no broker answers", bootstrap=self._settings.kafka_bootstrap)
 
     def _fail(self, error: KafkaError, topic: str, partition: int) -> None:
         kind = TimestampRefused if error.code() == KafkaError.INVALID_TIMESTAMP else LogFailure
@@ -213,7 +222,7 @@ class KafkaLog:
 def _until(scanner: Consumer, stop: int) -> Iterator[LogRecord]:
     give_up_s = monotonic() + PATIENCE_S
     while monotonic() < give_up_s:
-        for message in _waiting(scanner):
+        for message in _waiting(scanner, SCAN_RECORDS, 0.5):
             if _at_end(message):
                 return
             if _is_error(message):
@@ -227,9 +236,15 @@ def _until(scanner: Consumer, stop: int) -> Iterator[LogRecord]:
     raise LogFailure(f"a scan must go on within {PATIENCE_S} s, did not")
 
 
-def _waiting(scanner: Consumer) -> list[Message]:
-    first = scanner.poll(0.5)
-    return [] if first is None else [first, *scanner.consume(SCAN_RECORDS, 0)]
+def _waiting(reader: Consumer, max_records: int, timeout_s: float) -> list[Message]:
+    """What is there, once the first is: `consume` alone would wait for all of `max_records`."""
+    try:
+        first = reader.poll(timeout_s)
+        if first is None:
+            return []
+        return [first, *reader.consume(max_records - 1, 0)] if max_records > 1 else [first]
+    except KafkaException as error:
+        raise LogFailure(f"the log must be readable, said: {error}") from error
 
 
 def _at_end(message: Message) -> bool:

@@ -1,5 +1,6 @@
 """Topics whose settings keep the log for ever: made once, checked at each start."""
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -56,6 +57,7 @@ def create_topics(settings: Settings, topics: Sequence[Topic]) -> list[str]:
     missing = [topic for topic in topics if topic.name not in existing]
     if missing:
         _create(admin, missing, settings.replication_factor)
+        _check_new(settings, missing)
     check_topics(settings, topics)
     return [topic.name for topic in missing]
 
@@ -91,6 +93,18 @@ def _create(admin: AdminClient, topics: Sequence[Topic], replicas: int) -> None:
                 raise TopicRefused(f"{name} must be created, was not: {reason.str()}") from error
 
 
+def _check_new(settings: Settings, topics: Sequence[Topic]) -> None:
+    """Every broker learns of a new topic in its own time, and any of them may be asked."""
+    give_up_s = time.monotonic() + ANSWER_TIMEOUT_S
+    while True:
+        try:
+            return check_topics(settings, topics)
+        except TopicRefused:
+            if time.monotonic() > give_up_s:
+                raise
+        time.sleep(0.2)
+
+
 def _partition_counts(admin: AdminClient) -> dict[str, int]:
     try:
         found = admin.list_topics(timeout=ANSWER_TIMEOUT_S).topics
@@ -101,8 +115,11 @@ def _partition_counts(admin: AdminClient) -> dict[str, int]:
 
 def _check_settings(admin: AdminClient, topic: Topic, replicas: int) -> None:
     resource = ConfigResource(ResourceType.TOPIC, topic.name)
-    answers = admin.describe_configs([resource])
-    found = answers[resource].result(ANSWER_TIMEOUT_S)
+    try:
+        found = admin.describe_configs([resource])[resource].result(ANSWER_TIMEOUT_S)
+    except KafkaException as error:
+        said = error.args[0].str()
+        raise TopicRefused(f"{topic.name} must tell its settings, said: {said}") from error
     for setting, wanted in wanted_settings(topic, replicas).items():
         value = found[setting].value
         if value != wanted:

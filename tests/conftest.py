@@ -1,0 +1,25 @@
+"""Real parts for integration tests: each is started once per run and dies with it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from infra.kafka_broker import running_kafka
+from infra.redis_server import running_redis
+from infra.settings import Settings, load_settings
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory) -> Iterator[Settings]:
+    """Settings that lead to a Kafka without topics; tests choose names of their own."""
+    data_dir = tmp_path_factory.mktemp("kafka-stack")
+    with running_kafka(load_settings({"LOGBOURSE_DATA_DIR": str(data_dir)})) as settings:
+        yield settings
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory) -> Iterator[Settings]:
+    """Settings that lead to an empty Redis, shared by the run."""
+    data_dir = tmp_path_factory.mktemp("redis-stack")
+    with running_redis(load_settings({"LOGBOURSE_DATA_DIR": str(data_dir)})) as settings:
+        yield settings

@@ -1,0 +1,300 @@
+"""KafkaLog and topic settings on a real broker."""
+
+import itertools
+import time
+from dataclasses import dataclass, replace
+
+import pytest
+from confluent_kafka.admin import NewTopic
+
+from infra.children import spawn, stop, wait_until
+from infra.java import java_command, kafka_jars
+from infra.kafka import (
+    KafkaLog,
+    TimestampRefused,
+    TopicRefused,
+    admin_client,
+    broker_count,
+    check_topics,
+    create_topics,
+)
+from infra.kafka_broker import node_argv, plan_nodes, prepare_node
+from infra.log import LogFailure, LogRecord, Mark
+from infra.settings import Settings
+
+pytestmark = pytest.mark.integration
+
+names = (f"topic-{number}" for number in itertools.count())
+
+
+@dataclass
+class Wanted:
+    name: str
+    partitions: int = 2
+    inbox: bool = True
+
+
+@pytest.fixture
+def topic(kafka) -> str:
+    wanted = Wanted(next(names))
+    assert create_topics(kafka, [wanted]) == [wanted.name]
+    return wanted.name
+
+
+@pytest.fixture
+def log(kafka):
+    handle = KafkaLog(kafka)
+    yield handle
+    handle.close()
+
+
+def append(log: KafkaLog, topic: str, partition: int, values: list[bytes]) -> None:
+    for value in values:
+        log.produce(topic, partition, value)
+    assert log.flush(20)
+
+
+def read_all(log: KafkaLog, count: int) -> list[LogRecord]:
+    records: list[LogRecord] = []
+    give_up_s = time.monotonic() + 20
+    while len(records) < count and time.monotonic() < give_up_s:
+        records += log.read(1_000, 0.5)
+    return records
+
+
+def test_records_come_back_in_order_and_bit_for_bit(log, topic):
+    values = [bytes([n % 256]) * n for n in range(1, 500)]
+    append(log, topic, 1, values)
+    log.seek(topic, 1, 0)
+    records = read_all(log, len(values))
+    assert [record.value for record in records] == values
+    assert [record.offset for record in records] == list(range(len(values)))
+    assert {(record.topic, record.partition) for record in records} == {(topic, 1)}
+    assert log.ends(topic, 1) == (0, len(values))
+    assert log.ends(topic, 0) == (0, 0)
+
+
+def test_acks_are_called_in_order_by_poll_or_flush_alone(log, topic):
+    acked: list[int] = []
+    for number in range(50):
+        log.produce(topic, 0, b"x", acked=lambda number=number: acked.append(number))
+    time.sleep(0.5)
+    assert acked == []
+    assert log.flush(20)
+    assert acked == list(range(50))
+
+
+def test_a_record_keeps_the_time_it_was_given(log, topic):
+    time_us = time.time_ns() // 1_000 - 5_000_000
+    log.produce(topic, 0, b"x", time_us=time_us)
+    assert log.flush(20)
+    (record,) = log.scan(topic, 0, 0, 1)
+    assert record.timestamp_ms == time_us // 1_000
+
+
+def test_a_seek_forgets_what_was_fetched_and_leaves_other_partitions_alone(log, topic):
+    append(log, topic, 0, [b"a%d" % n for n in range(100)])
+    append(log, topic, 1, [b"b%d" % n for n in range(100)])
+    log.seek(topic, 0, 0)
+    log.seek(topic, 1, 95)
+    assert len(read_all(log, 105)) == 105
+    log.seek(topic, 0, 98)
+    assert [record.value for record in read_all(log, 2)] == [b"a98", b"a99"]
+    log.seek(topic, 0, 50)
+    log.read(10, 1.0)
+    log.seek(topic, 0, 97)
+    assert [record.value for record in read_all(log, 3)] == [b"a97", b"a98", b"a99"]
+    assert log.read(10, 0.2) == []
+
+
+def test_a_read_takes_no_more_than_it_was_asked_for(log, topic):
+    append(log, topic, 0, [b"%d" % n for n in range(30)])
+    log.seek(topic, 0, 0)
+    batches = [log.read(7, 5.0) for _ in range(4)]
+    assert all(1 <= len(batch) <= 7 for batch in batches)
+
+
+def test_a_scan_gives_exactly_its_range_beside_a_read(log, topic):
+    append(log, topic, 0, [b"%d" % n for n in range(40)])
+    log.seek(topic, 0, 0)
+    assert [record.offset for record in log.scan(topic, 0, 10, 15)] == [10, 11, 12, 13, 14]
+    assert list(log.scan(topic, 0, 15, 15)) == []
+    assert [record.offset for record in log.scan(topic, 0, 38, 99)] == [38, 39]
+    assert [record.offset for record in read_all(log, 40)] == list(range(40))
+
+
+def test_two_scans_at_once_do_not_disturb_each_other(log, topic):
+    append(log, topic, 0, [b"%d" % n for n in range(20)])
+    pairs = zip(log.scan(topic, 0, 0, 10), log.scan(topic, 0, 10, 20), strict=True)
+    assert [(a.offset, b.offset) for a, b in pairs] == [(n, n + 10) for n in range(10)]
+
+
+def test_a_mark_is_kept_with_its_metadata_for_the_next_handle(kafka, log, topic):
+    assert log.committed(topic, 0) is None
+    log.commit(topic, 0, Mark(7, "n=7 hash=00ff"))
+    log.commit(topic, 1, Mark(1, ""))
+    log.commit(topic, 0, Mark(9, "n=9 hash=a0b1"))
+    other = KafkaLog(kafka)
+    assert other.committed(topic, 0) == Mark(9, "n=9 hash=a0b1")
+    assert other.committed(topic, 1) == Mark(1, "")
+    other.close()
+
+
+def test_two_handles_commit_marks_of_different_shards(kafka, log, topic):
+    other = KafkaLog(kafka)
+    for number in range(5):
+        log.commit(topic, 0, Mark(number, "a"))
+        other.commit(topic, 1, Mark(number, "b"))
+    assert log.committed(topic, 1) == Mark(4, "b")
+    assert other.committed(topic, 0) == Mark(4, "a")
+    other.close()
+
+
+def test_an_offset_the_log_does_not_have_is_a_failure_not_a_jump(log, topic):
+    append(log, topic, 0, [b"x"])
+    log.seek(topic, 0, 5)
+    with pytest.raises(LogFailure, match="must be readable"):
+        read_all(log, 1)
+
+
+def test_a_topic_that_does_not_exist_is_a_failure(log):
+    with pytest.raises(LogFailure):
+        log.ends("nowhere", 0)
+
+
+def test_a_clock_that_runs_ahead_is_refused_and_the_next_record_passes(kafka, topic):
+    gateway = KafkaLog(kafka, outside=True)
+    acked: list[str] = []
+    now_us = time.time_ns() // 1_000
+    gateway.produce(topic, 0, b"fast", time_us=now_us + 3_600_000_000)
+    with pytest.raises(TimestampRefused):
+        gateway.flush(20)
+    gateway.produce(topic, 0, b"good", time_us=now_us, acked=lambda: acked.append("good"))
+    assert gateway.flush(20)
+    assert acked == ["good"]
+    assert [record.value for record in gateway.scan(topic, 0, 0, 99)] == [b"good"]
+    gateway.close()
+
+
+def test_a_failure_of_a_shard_is_final(kafka, topic):
+    shard = KafkaLog(kafka)
+    shard.produce(topic, 0, b"fast", time_us=time.time_ns() // 1_000 + 3_600_000_000)
+    with pytest.raises(LogFailure):
+        shard.flush(20)
+    with pytest.raises(LogFailure):
+        shard.poll()
+    with pytest.raises(LogFailure):
+        shard.read(1, 0.1)
+    shard.close()
+
+
+def test_a_record_above_four_megabytes_is_refused(log, topic):
+    with pytest.raises(LogFailure, match="must take a record"):
+        log.produce(topic, 0, bytes(5 * 1024 * 1024))
+
+
+def test_topics_are_made_once_and_found_again(kafka):
+    wanted = [Wanted(next(names)), Wanted(next(names), partitions=3, inbox=False)]
+    assert create_topics(kafka, wanted) == [topic.name for topic in wanted]
+    assert create_topics(kafka, wanted) == []
+    check_topics(kafka, wanted)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"cleanup.policy": "compact"}, "must have cleanup.policy=delete, had compact"),
+        ({"retention.ms": "1000"}, "must have retention.ms=-1, had 1000"),
+        ({"retention.bytes": "1"}, "must have retention.bytes=-1, had 1"),
+        ({"max.message.bytes": "9"}, "must have max.message.bytes=4194304, had 9"),
+        (
+            {"message.timestamp.type": "LogAppendTime"},
+            "must have message.timestamp.type=CreateTime, had LogAppendTime",
+        ),
+        ({}, "must have message.timestamp.after.max.ms=1000, had 3600000"),
+    ],
+)
+def test_a_topic_with_other_settings_is_refused_by_name(kafka, settings, sentence):
+    wanted = Wanted(next(names))
+    ours = {"retention.ms": "-1", "retention.bytes": "-1", "max.message.bytes": "4194304"}
+    new = NewTopic(wanted.name, num_partitions=2, replication_factor=1, config=ours | settings)
+    admin = admin_client(kafka)
+    for future in admin.create_topics([new]).values():
+        future.result(20)
+    with pytest.raises(TopicRefused, match=f"{wanted.name} {sentence}"):
+        create_topics(kafka, [wanted])
+
+
+def test_a_topic_with_other_partitions_or_none_is_refused(kafka, topic):
+    with pytest.raises(TopicRefused, match=f"{topic} must have 3 partitions, had 2"):
+        check_topics(kafka, [Wanted(topic, partitions=3)])
+    with pytest.raises(TopicRefused, match="missing must have 2 partitions, had None"):
+        check_topics(kafka, [Wanted("missing")])
+
+
+@pytest.mark.slow
+def test_a_shard_outlives_a_broker_that_is_killed(tmp_path):
+    settings, nodes = plan_nodes(Settings(data_dir=tmp_path), 1)
+    java, jars = java_command(), kafka_jars()
+    prepare_node(nodes[0], nodes, java, jars)
+
+    def start():
+        child = spawn(node_argv(nodes[0], java, jars), tmp_path / "kafka.log")
+        wait_until(lambda: broker_count(settings) == 1, 60, "Kafka must answer")
+        return child
+
+    broker = start()
+    try:
+        create_topics(settings, [Wanted("t")])
+        log, acked = KafkaLog(settings), []
+        append(log, "t", 0, [b"before"])
+        log.commit("t", 0, Mark(1, "before"))
+        log.seek("t", 0, 0)
+        assert len(read_all(log, 1)) == 1
+        broker.kill()
+        broker.wait()
+        for number in range(100):
+            log.produce("t", 0, b"%d" % number, acked=lambda: acked.append(1))
+        assert not log.flush(1.0)
+        broker = start()
+        assert log.flush(60)
+        assert len(acked) == 100
+        assert [r.value for r in read_all(log, 100)] == [b"%d" % n for n in range(100)]
+        log.commit("t", 0, Mark(101, "after"))
+        assert log.committed("t", 0) == Mark(101, "after")
+        assert log.ends("t", 0) == (0, 101)
+        log.close()
+    finally:
+        stop(broker, 20)
+
+
+@pytest.mark.slow
+def test_three_brokers_replicate_and_survive_the_loss_of_one(tmp_path):
+    settings, nodes = plan_nodes(Settings(data_dir=tmp_path), 3)
+    java, jars = java_command(), kafka_jars()
+    children = []
+    try:
+        for node in nodes:
+            prepare_node(node, nodes, java, jars)
+            children.append(spawn(node_argv(node, java, jars), tmp_path / f"{node.node_id}.log"))
+        wait_until(lambda: broker_count(settings) == 3, 90, "three brokers must answer")
+        assert create_topics(settings, [Wanted("t")]) == ["t"]
+        log = KafkaLog(settings)
+        append(log, "t", 0, [b"a"])
+        children[0].kill()
+        children[0].wait()
+        append(log, "t", 0, [b"b"])
+        append(log, "t", 1, [b"c"])
+        log.seek("t", 0, 0)
+        assert [record.value for record in read_all(log, 2)] == [b"a", b"b"]
+        log.close()
+    finally:
+        for child in children:
+            stop(child, 20)
+
+
+def test_ports_that_are_taken_are_passed_over(kafka):
+    moved, (node,) = plan_nodes(kafka, 1)
+    assert moved.kafka_bootstrap != kafka.kafka_bootstrap
+    assert str(node.port) in moved.kafka_bootstrap
+    assert replace(moved, kafka_bootstrap=kafka.kafka_bootstrap) == kafka
