@@ -68,12 +68,13 @@ def _plan_by_quote(book: Book, tick: int, order: OrderAccepted) -> Plan:
         lots = min(maker.lots, quote_left // (maker.price_ticks * tick))
         if bounded:
             lots = min(lots, lots_left)
-        if lots == 0:
-            return Plan(meetings, lots_left, True)
-        meetings.append((maker, lots))
-        quote_left -= lots * maker.price_ticks * tick
+        if lots:
+            meetings.append((maker, lots))
+            quote_left -= lots * maker.price_ticks * tick
         if bounded:
             lots_left -= lots
+        if lots < maker.lots:
+            return Plan(meetings, lots_left, True)
     complete = quote_left == 0 or (bounded and lots_left == 0)
     return Plan(meetings, lots_left, complete)
 

@@ -68,10 +68,9 @@ def schedule(state: MatchingState) -> None:
 
 
 def _last_price(events: Sequence[Message]) -> int:
-    """The price of the last of the trades with which `events` begins."""
+    """The price of the last trade in `events`, which has one."""
     price_ticks = 0
     for event in events:
-        if not isinstance(event, TradeExecuted):
-            break
-        price_ticks = event.price_ticks
+        if isinstance(event, TradeExecuted):
+            price_ticks = event.price_ticks
     return price_ticks
