@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from domain.decider import Command, Decider, Message, Outcome, UnrefusableFault, source_family
+from domain.decider import Command, Decider, Message, Outcome, UnrefusableFault
 from domain.protocol import (
     CommandExpired,
     CommandFaulted,
@@ -174,9 +174,8 @@ class Shard:
         step = Step(accepted=True)
         self._outputs = {self.id: []}
         if not skipped:
-            source = source_family(record.src)
             for index, message in enumerate(record.messages):
-                self._apply(source, index, message, step)
+                self._apply(record.src, index, message, step)
         self._emit(offset, step)
         return step
 

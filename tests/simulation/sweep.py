@@ -102,7 +102,7 @@ def _judge(world: World, seed: int) -> list[str]:
 
 def _judge_corrupted(world: World) -> list[str]:
     """Data is lost here, so shards may halt; but nobody may act on a broken channel."""
-    return list(check_channels(world))
+    return list(check_channels(world, inboxes_only=True))
 
 
 def _undisturbed(seed: int) -> Fold:
