@@ -1,0 +1,104 @@
+"""Follows one partition: records in, changes into the sink, and where to read on if it must."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import monotonic
+
+from infra.metrics import Counter, Gauge, Histogram
+from projections.changes import PlacedRecord, Projector
+from projections.layout import LEDGER_EVENTS, Position
+from projections.ledger_projector import LedgerProjector
+from projections.matching_projector import MatchingProjector
+from projections.sink import Sink, Verdict
+from schemas.record import decode_record
+
+_LABELS = ("sink", "topic", "partition")
+POSITION = Gauge("logbourse_projection_cseq", "Sequence of the last applied record", _LABELS)
+LOG_TIME = Gauge("logbourse_projection_log_time_seconds", "Log time that is applied", _LABELS)
+RECORDS = Counter("logbourse_projection_records", "Records applied", _LABELS)
+APPLY_S = Histogram(
+    "logbourse_projection_apply_seconds",
+    "Time to fold and store what waited",
+    _LABELS,
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+)
+
+
+@dataclass(slots=True, frozen=True)
+class RawRecord:
+    """A record's bytes and the Kafka offset at which they stand."""
+
+    offset: int
+    value: bytes | None
+
+
+def projector_for(topic: str, partition: int) -> Projector:
+    """A new projector for a partition of `ledger.ev` or `matching.ev`."""
+    if topic == LEDGER_EVENTS:
+        return LedgerProjector(partition)
+    return MatchingProjector(partition)
+
+
+class Follower:
+    """One partition of one sink. Not safe for threads: one call at a time."""
+
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        sink: Sink,
+        make_projector: Callable[[str, int], Projector] = projector_for,
+    ) -> None:
+        self.topic = topic
+        self.partition = partition
+        self._sink = sink
+        self._make_projector = make_projector
+        self._projector = make_projector(topic, partition)
+        self._labels = (sink.name, topic, str(partition))
+
+    @property
+    def position(self) -> Position:
+        """The last record that the projector contains."""
+        return self._projector.position
+
+    def load(self) -> int:
+        """Take position and state from the sink; returns the offset at which to read on."""
+        position, cells = self._sink.load(self.topic, self.partition)
+        self._projector = self._make_projector(self.topic, self.partition)
+        self._projector.load(position, cells)
+        self._report()
+        return position.offset + 1
+
+    def offer(self, records: Sequence[RawRecord]) -> int | None:
+        """Apply what follows; returns the offset at which to read on if that is not the next one.
+
+        What was applied before is dropped. After a gap, nothing of what follows it is applied.
+        Raises what decoding, folding or storing raises; then this follower must `load`.
+        """
+        started_s = monotonic()
+        following, gap = self._following(records)
+        if following:
+            changes = self._projector.apply(following)
+            if self._sink.apply(self.topic, self.partition, changes) is Verdict.GAP:
+                return self.load()
+            RECORDS.labels(*self._labels).inc(len(following))
+            APPLY_S.labels(*self._labels).observe(monotonic() - started_s)
+            self._report()
+        return self.load() if gap else None
+
+    def _following(self, records: Sequence[RawRecord]) -> tuple[list[PlacedRecord], bool]:
+        """The records that follow the position without a gap, and whether a gap comes then."""
+        following: list[PlacedRecord] = []
+        wanted = self.position.cseq + 1
+        for raw in records:
+            record = decode_record(raw.value)
+            if record.cseq > wanted:
+                return following, True
+            if record.cseq == wanted:
+                following.append(PlacedRecord(raw.offset, record))
+                wanted += 1
+        return following, False
+
+    def _report(self) -> None:
+        POSITION.labels(*self._labels).set(self.position.cseq)
+        LOG_TIME.labels(*self._labels).set(self.position.time_us / 1_000_000)

@@ -1,0 +1,113 @@
+"""Stores views in Redis: every apply is one atomic script, in sequence or not at all."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from projections.changes import Changes
+from projections.layout import (
+    BUILD_KEY,
+    FIRST_BUILD,
+    NOWHERE,
+    WRITE_ONLY,
+    Position,
+    applied_channel,
+    changed_channel,
+    index_key,
+    position_key,
+    redis_key,
+)
+from projections.sink import Verdict
+
+APPLY_SCRIPT = (Path(__file__).parent / "lua" / "apply.lua").read_text()
+LOAD_KEYS = 500
+
+
+class RedisSink:
+    """Views of the current build, or of `build` while it is under construction.
+
+    `client` is one of `infra.redis.redis_client`. When another build becomes the current one, the
+    next apply answers GAP and the next load tells where that build stands.
+    """
+
+    name = "redis"
+    pause_s = 0.0
+
+    def __init__(self, client: Any, build: str | None = None) -> None:
+        self._client = client
+        self._wanted = build
+        self._build = build or FIRST_BUILD
+        self._script = client.register_script(APPLY_SCRIPT)
+
+    def load(self, topic: str, partition: int) -> tuple[Position, Mapping[str, Mapping[str, str]]]:
+        """The partition's position, and the cells from which its projector goes on.
+
+        The position is read first: if another writer moves on meanwhile, the next apply is a GAP.
+        """
+        if self._wanted is None:
+            self._build = current_build(self._client)
+        stored = self._client.hgetall(self._key(position_key(topic, partition)))
+        position = NOWHERE
+        if stored:
+            position = Position(
+                int(stored[b"cseq"]), int(stored[b"offset"]), int(stored[b"time_us"])
+            )
+        names = sorted(
+            name.decode() for name in self._client.smembers(self._key(index_key(topic, partition)))
+        )
+        cells: dict[str, Mapping[str, str]] = {}
+        for start in range(0, len(names), LOAD_KEYS):
+            some = names[start : start + LOAD_KEYS]
+            pipeline = self._client.pipeline(transaction=False)
+            for name in some:
+                pipeline.hgetall(self._key(name))
+            for name, texts in zip(some, pipeline.execute(), strict=True):
+                cells[name] = {field.decode(): text.decode() for field, text in texts.items()}
+        return position, cells
+
+    def apply(self, topic: str, partition: int, changes: Changes) -> Verdict:
+        """Store the changes and their position together, if the build stands at `after`."""
+        by_key: dict[str, tuple[list[str], list[str]]] = {}
+        for (key, field), text in changes.cells.items():
+            cells, gone = by_key.setdefault(key, ([], []))
+            if text is None:
+                gone.append(field)
+            else:
+                cells += (field, text)
+        keys = [BUILD_KEY, self._key(position_key(topic, partition))]
+        keys.append(self._key(index_key(topic, partition)))
+        keys += [self._key(name) for name in by_key]
+        arguments: list[str | int] = [
+            self._build if self._wanted is None else "",
+            changes.after.cseq,
+            *changes.upto,
+            applied_channel(self._build, topic, partition),
+            changed_channel(self._build, topic, partition),
+        ]
+        for name, (cells, gone) in by_key.items():
+            arguments.append("" if name.startswith(WRITE_ONLY) else name)
+            arguments += (len(cells) // 2, *cells, len(gone), *gone)
+        return Verdict(self._script(keys=keys, args=arguments).decode())
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._client.close()
+
+    def _key(self, name: str) -> str:
+        return redis_key(self._build, name)
+
+
+def current_build(client: Any) -> str:
+    """The build that readers read; the first one is named if there is none yet."""
+    client.set(BUILD_KEY, FIRST_BUILD, nx=True)
+    build: bytes = client.get(BUILD_KEY)
+    return build.decode()
+
+
+def remove_build(client: Any, build: str) -> int:
+    """Remove all keys of a build that is not current; returns how many there were."""
+    assert current_build(client) != build, f"build {build} is the current one"
+    removed = 0
+    for key in client.scan_iter(match=redis_key(build, "*"), count=1_000):
+        removed += client.unlink(key)
+    return removed
