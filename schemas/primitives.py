@@ -21,7 +21,11 @@ def write_long(out: bytearray, value: int) -> None:
 
 def write_bytes(out: bytearray, value: bytes) -> None:
     """Append the length and the bytes."""
-    write_long(out, len(value))
+    length = len(value)
+    if length < 64:
+        out.append(length << 1)
+    else:
+        write_long(out, length)
     out += value
 
 
@@ -49,7 +53,12 @@ def read_long(data: bytes, pos: int) -> tuple[int, int]:
 
 def read_bytes(data: bytes, pos: int) -> tuple[bytes, int]:
     """The byte string at `pos` and the position after it."""
-    length, start = read_long(data, pos)
+    byte = data[pos]
+    if byte < 0x80:
+        length = (byte >> 1) ^ -(byte & 1)
+        start = pos + 1
+    else:
+        length, start = read_long(data, pos)
     end = start + length
     if length < 0 or end > len(data):
         raise UndecodableRecord(f"{length} bytes were wanted at byte {start} of {len(data)}")

@@ -1,0 +1,1 @@
+"""Schemas, codec and records, with fastavro as the oracle."""

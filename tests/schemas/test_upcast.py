@@ -1,0 +1,132 @@
+"""What former schemas wrote is read into the present classes."""
+
+import json
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from domain.fees import FeeTier
+from domain.limits import DEFAULT_LIMITS
+from domain.orders.messages import (
+    CancelAllRequested,
+    OrderAccepted,
+    OrderType,
+    Side,
+    TimeInForce,
+)
+from domain.protocol import Genesis
+from schemas import catalogue, upcast
+from schemas.codec import WRITERS
+from schemas.primitives import write_long
+from schemas.record import Record, UndecodableRecord, chain_hash, decode_record
+from tests.schemas.data import any_datum, datum_of, types_in, written_by_fastavro
+
+GOLDEN = Path(__file__).parent / "golden"
+FORMER = [fingerprint for fingerprint, _ in upcast.STEPS]
+FIRST = FORMER[0]
+
+
+def golden(fingerprint: str) -> bytes:
+    return bytes.fromhex((GOLDEN / f"{fingerprint}.hex").read_text(encoding="ascii"))
+
+
+def archived(fingerprint: str) -> Any:
+    path = catalogue.HISTORY / f"{fingerprint}.avsc"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_every_former_schema_has_a_golden_record():
+    assert sorted(path.stem for path in GOLDEN.iterdir()) == sorted(FORMER)
+
+
+def test_record_from_before_counts_and_fees():
+    assert decode_record(golden(FIRST)) == Record(
+        prev=bytes(range(16)),
+        cause_offset=4711,
+        src="L1",
+        cseq=7,
+        cause=1234,
+        time_us=1_790_000_000_123_456,
+        input_hash=b"",
+        messages=[
+            Genesis("Börse", "L", 1, 2, 2, 1, DEFAULT_LIMITS, [FeeTier(0, 0, 0)]),
+            OrderAccepted(
+                command_id=bytes(range(16, 32)),
+                order_id=300_001,
+                user_id=17,
+                market_id=2,
+                market_revision=1,
+                client_order_id="grid-0042",
+                side=Side.SELL,
+                order_type=OrderType.LIMIT,
+                time_in_force=TimeInForce.IOC,
+                price_ticks=6_001_000,
+                lots=250,
+                quote_amount=0,
+                held_asset=1,
+                held_amount=2_500_000,
+                order_count_10s=0,
+                order_count_1d=0,
+            ),
+            CancelAllRequested(bytes(16), 17, 2, [300_001, 299_999]),
+        ],
+    )
+
+
+def test_chain_hash_of_a_former_record_is_that_of_its_own_bytes():
+    assert chain_hash(golden(FIRST)).hex() == "7e3c3fe42602c349c25ab509a73811ad"
+
+
+@pytest.mark.parametrize("fingerprint", FORMER)
+def test_any_record_of_a_former_schema_is_read(fingerprint):
+    schema = archived(fingerprint)
+    types = types_in(schema)
+
+    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(any_datum(catalogue.RECORD, types))
+    def check(datum):
+        record = decode_record(written_by_fastavro(schema, datum))
+        assert all(type(message) in WRITERS for message in record.messages)
+        present = datum_of(record)
+        assert present | {"messages": []} == datum | {"messages": []}
+        for (name, old), (present_name, new) in zip(
+            datum["messages"], present["messages"], strict=True
+        ):
+            assert (name, old) == (present_name, {field: new[field] for field in old})
+
+    check()
+
+
+@pytest.mark.parametrize("length", range(len(golden(FIRST))))
+def test_truncated_former_record_is_undecodable(length):
+    with pytest.raises(UndecodableRecord):
+        decode_record(golden(FIRST)[:length])
+
+
+def test_trailing_bytes_after_a_former_record_are_undecodable():
+    with pytest.raises(UndecodableRecord, match="would have written other bytes"):
+        decode_record(golden(FIRST) + b"\x00")
+
+
+def test_array_that_tells_its_bytes_is_legal_avro_but_undecodable():
+    value = golden(FIRST)
+    count_at = value.index(b"\x06\x00\x0cB")
+    items = value[count_at + 1 : -1]
+    told = bytearray(value[:count_at] + b"\x05")
+    write_long(told, len(items))
+    told += items + b"\x00"
+    schema = fastavro.parse_schema(archived(FIRST))
+    read: Any = fastavro.schemaless_reader(BytesIO(bytes(told[10:])), schema, None)
+    assert len(read["messages"]) == 3
+    with pytest.raises(UndecodableRecord, match="would have written other bytes"):
+        decode_record(bytes(told))
+
+
+def test_fastavro_can_read_every_record_with_the_archived_schema_alone():
+    schema = fastavro.parse_schema(archived(FIRST))
+    record: Any = fastavro.schemaless_reader(BytesIO(golden(FIRST)[10:]), schema, None)
+    assert record["src"] == "L1"
