@@ -5,13 +5,13 @@ from contextlib import contextmanager
 
 import streams.host
 import streams.shard
-from streams.channels import Channel
+from streams.channels import Channel, is_next
 from streams.marks import Done, OutputTracker, PendingInput
 from streams.snapshots import PendingSnapshot, SnapshotStore
 
 
 def _accept_duplicates(channel: Channel, cseq: int, prev: bytes, value: bytes) -> bool:
-    return True
+    return cseq <= channel.cseq or is_next(channel, cseq, prev, value)
 
 
 def _ignore_chain(channel: Channel, cseq: int, prev: bytes, value: bytes) -> bool:
