@@ -18,6 +18,7 @@ from infra.supervisor import Process, Supervisor
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
+MINORITY_STOP_TIMEOUT_S = 4.0
 CONTROLLER_PORT_STEP = 1_000
 
 _LOG4J = Path(__file__).parent / "kafka" / "log4j2.xml"
@@ -63,7 +64,7 @@ def kafka_processes(settings: Settings, nodes: Sequence[Node]) -> list[Process]:
                 argv=node_argv(node, java, jars),
                 ready=_all_answer(settings, len(nodes)) if node is nodes[-1] else None,
                 ready_timeout_s=START_TIMEOUT_S,
-                stop_timeout_s=STOP_TIMEOUT_S,
+                stop_timeout_s=_stop_timeout_s(nodes),
             )
         )
     return processes
@@ -154,7 +155,7 @@ def running_kafka(settings: Settings, brokers: int = 1) -> Iterator[Settings]:
         yield settings
     finally:
         for child in reversed(children):
-            stop(child, STOP_TIMEOUT_S)
+            stop(child, _stop_timeout_s(nodes))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -169,6 +170,11 @@ def run(arguments: argparse.Namespace) -> int:
     save_settings(settings)
     greeting = f"Kafka answers at {settings.kafka_bootstrap}"
     return Supervisor(processes, settings, on_ready=lambda: print(greeting, flush=True)).run()
+
+
+def _stop_timeout_s(nodes: Sequence[Node]) -> float:
+    # Without a majority a node cannot hand over, and waits for ever; the log does not mind a kill.
+    return STOP_TIMEOUT_S if len(nodes) == 1 else MINORITY_STOP_TIMEOUT_S
 
 
 def _all_answer(settings: Settings, count: int) -> Callable[[], bool]:

@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from infra.data_lock import owned_data
 from infra.demo.banner import banner
 from infra.kafka_broker import kafka_processes, plan_nodes
 from infra.ports import free_port
@@ -25,8 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run until Ctrl-C; the exit status."""
-    settings, nodes = plan_nodes(_with_free_ports(load_settings()), arguments.brokers)
+    """Run until Ctrl-C; the exit status. Raises `Refusal` while another stack has the data."""
+    settings = load_settings()
+    with owned_data(settings):
+        return _run(settings, arguments)
+
+
+def _run(settings: Settings, arguments: argparse.Namespace) -> int:
+    settings, nodes = plan_nodes(_with_free_ports(settings), arguments.brokers)
     settings = plan_redis(settings)
     save_settings(settings)
     processes = [

@@ -290,7 +290,7 @@ def test_three_brokers_replicate_and_survive_the_loss_of_one(tmp_path):
         log.close()
     finally:
         for child in children:
-            stop(child, 20)
+            stop(child, 1)
 
 
 def test_ports_that_are_taken_are_passed_over(kafka):

@@ -1,0 +1,56 @@
+"""Ports that are free, a data directory with one owner, and metrics beside each other."""
+
+import socket
+import urllib.request
+from dataclasses import replace
+
+import pytest
+
+from infra.data_lock import owned_data
+from infra.kafka_broker import plan_nodes
+from infra.metrics import Counter, Registry, exposition, serve_metrics
+from infra.ports import free_port
+from infra.refusal import Refusal
+from infra.settings import load_settings
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return load_settings({"LOGBOURSE_DATA_DIR": str(tmp_path)})
+
+
+def test_a_taken_port_is_passed_over():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert free_port("127.0.0.1", port) > port
+        assert free_port("127.0.0.1", port, taken=range(port, port + 5)) >= port + 5
+
+
+def test_all_ports_of_three_nodes_differ(settings):
+    planned, nodes = plan_nodes(settings, 3)
+    ports = [port for node in nodes for port in (node.port, node.controller_port)]
+    assert len(set(ports)) == 6
+    assert planned.replication_factor == 3
+    assert planned.kafka_bootstrap == ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+
+
+def test_a_data_directory_has_one_stack(settings):
+    sentence = "must be used by one stack, was in use by pid"
+    with owned_data(settings), pytest.raises(Refusal, match=sentence), owned_data(settings):
+        raise AssertionError("two stacks at once")
+    with owned_data(settings):
+        assert (settings.data_dir / "lock").exists()
+
+
+def test_two_processes_serve_metrics_side_by_side(settings):
+    registry = Registry()
+    Counter("commands", "Commands that were decided.", registry=registry).inc(3)
+    wanted = replace(settings, metrics_port=free_port("127.0.0.1", 28090))
+    first, second = serve_metrics(wanted, registry), serve_metrics(wanted, registry)
+    assert first == wanted.metrics_port != second
+    for port in (first, second):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            assert b"commands_total 3.0" in answer.read()
+    assert b"commands_total 3.0" in exposition(registry)
