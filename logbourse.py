@@ -17,6 +17,13 @@ class Subcommand(NamedTuple):
 
 
 SUBCOMMANDS: dict[str, Subcommand] = {
+    "run": Subcommand("infra.stack", "run the whole exchange with a demo market, until Ctrl-C"),
+    "shard": Subcommand("streams.worker", "run shards, such as: logbourse shard L0 M0"),
+    "serve": Subcommand("serving", "run the APIs: order entry, operators, queries"),
+    "admin": Subcommand("commands.admin.cli", "operate: users, keys, money, markets, halts"),
+    "genesis": Subcommand("commands.genesis", "write record 0 of every input partition"),
+    "seed": Subcommand("infra.demo.seed", "make the demo market's assets, markets and users"),
+    "bots": Subcommand("infra.demo.bots", "trade on the demo market"),
     "kafka": Subcommand("infra.kafka_broker", "run Kafka alone, in the foreground"),
     "redis": Subcommand("infra.redis_server", "run Redis alone, in the foreground"),
     "topics": Subcommand("streams.topics", "create the topics, or check their settings"),

@@ -16,6 +16,12 @@ from infra.settings import Settings, load_settings, save_settings
 from infra.supervisor import Process, Supervisor
 
 DEMO_KEYS = "demo-keys.json"
+DEMO_LIMITS = (
+    *("--orders-per-10s", "100000"),
+    *("--orders-per-day", "100000000"),
+    *("--weight-per-minute", "6000000"),
+    *("--requests-per-5m", "10000000"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +65,7 @@ def exchange_processes(settings: Settings) -> list[Process]:
     public = f"http://{settings.host}:{settings.public_port}"
     return [
         _process(settings, "topics", ["topics", "create"], task=True),
-        _process(settings, "genesis", ["genesis", "--demo-limits"], task=True),
+        _process(settings, "genesis", ["genesis", *DEMO_LIMITS], task=True),
         _process(settings, "shards", ["shard", *shards], metrics=0),
         _process(settings, "project-redis", ["project", "redis"], metrics=1),
         _process(

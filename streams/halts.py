@@ -34,7 +34,8 @@ class ShardHalted(Exception):
         self, shard: str, halt: Halt, offset: int, record_hash: bytes, *, resolvable: bool
     ) -> None:
         way_out = (
-            f"resolve with: logbourse admin resolve-halt {shard} {record_hash.hex()} skip"
+            f"resolve with: logbourse admin resolve-halt --shard {shard} "
+            f"--record-hash {record_hash.hex()} --action skip"
             if resolvable
             else "see docs/operating.md"
         )
