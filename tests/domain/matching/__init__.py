@@ -1,0 +1,1 @@
+"""Tests of the order book and the matching shards."""
