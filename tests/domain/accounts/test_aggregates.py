@@ -12,7 +12,6 @@ from eventsourcing.domain import (
 
 from domain.accounts import keys, users
 from domain.accounts.messages import ApiKeyRevoked, UserDisabled, UserRegistered
-from domain.decider import Message
 from tests.domain.accounts.given import CMD, NOW_US, hmac_key, login
 
 registered = users.registered(
@@ -97,7 +96,7 @@ def test_a_failing_key_event_tells_no_secret():
 
 def test_the_librarys_patch_of_dataclasses_leaves_ours_alone():
     @dataclass(slots=True)
-    class Later(Message):
+    class Later:
         number: int = 3
         name: str = "x"
 
