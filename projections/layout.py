@@ -61,7 +61,7 @@ BUILD_KEY = "lb:build"
 FIRST_BUILD = "1"
 
 CURRENT_BUILD_SQL = "SELECT argMax(build, flipped) FROM logbourse.builds"
-"""Answers the id of the current build; 0 if there is none yet."""
+"""Answers the id of the current build; empty if there is none yet."""
 
 TABLES = (
     "trades",
@@ -71,7 +71,7 @@ TABLES = (
     "candles",
     "risk_samples",
 )
-"""Tables of a build that hold history; `positions` and `memory` stand beside them."""
+"""Tables of a build that hold history; `memory` and `positions` stand beside them."""
 
 LEDGER_TABLES = ("orders", "fills", "ledger_entries", "risk_samples")
 """Tables fed by `ledger.ev`; `positions` has a row per table and partition."""

@@ -50,14 +50,23 @@ CREATE TABLE IF NOT EXISTS {database}.risk_samples (
     subject LowCardinality(String), id Int64, view String, prices String
 ) ENGINE = ReplacingMergeTree(cseq) ORDER BY (subject, id, minute);
 
--- How far each table stands in each partition.
+-- The projector's state as cells (key, field, text); a cell with `gone` 1 is no more. The key
+-- 'position' has a field for each table of the topic: [cseq, offset, time_us]. The cells of an apply
+-- and its position come in one block, after the rows of the tables, hence all or none.
+CREATE TABLE IF NOT EXISTS {database}.memory (
+    topic LowCardinality(String), partition Int32, cell String, field String, text String,
+    gone UInt8, cseq Int64
+) ENGINE = ReplacingMergeTree(cseq, gone) ORDER BY (topic, partition, cell, field);
+
+-- How far each table stands in each partition: filled from memory, for readers.
 CREATE TABLE IF NOT EXISTS {database}.positions (
     table_name LowCardinality(String), topic LowCardinality(String), partition Int32,
     cseq Int64, offset Int64, time_us Int64
 ) ENGINE = ReplacingMergeTree(cseq) ORDER BY (table_name, topic, partition);
 
--- The projector's state as cells (key, field, text); an empty text is a cell that is gone. Rows and
--- their position (key 'position') come in one block, hence all or none.
-CREATE TABLE IF NOT EXISTS {database}.memory (
-    topic LowCardinality(String), partition Int32, cell String, field String, text String, cseq Int64
-) ENGINE = ReplacingMergeTree(cseq) ORDER BY (topic, partition, cell, field);
+CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.told_positions TO {database}.positions AS
+SELECT
+    field AS table_name, topic, partition, cseq,
+    JSONExtractInt(text, 2) AS offset, JSONExtractInt(text, 3) AS time_us
+FROM {database}.memory
+WHERE cell = 'position';
