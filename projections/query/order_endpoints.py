@@ -1,0 +1,196 @@
+"""The sender's orders and fills: open ones from Redis, the past from ClickHouse."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from domain.accounts.messages import Scope
+from domain.reference import Market
+from infra.http import errors
+from infra.http.app import Call, Endpoint
+from infra.http.parameters import Parameters
+from projections.layout import (
+    OrderWindows,
+    Position,
+    StoredOrder,
+    account_key,
+    closed_key,
+    open_key,
+    unpack,
+)
+from projections.query import account_responses as responses
+from projections.query.account_history import AccountHistory
+from projections.query.freshness import Target
+from projections.query.requests import (
+    DAY_US,
+    Span,
+    named_order,
+    one_market,
+    optional_market,
+    row_limit,
+    time_span,
+)
+from projections.query.sources import Sources
+
+MOST_ROWS = 1_000
+USUAL_ROWS = 500
+NO_WINDOWS = OrderWindows(0, 0, 0, 0)
+
+WINDOW_10S_US = 10_000_000
+
+
+def open_orders_weight(parameters: Parameters) -> int:
+    """Weight of the open orders of one market, or of all."""
+    return 6 if parameters.has("symbol") else 80
+
+
+def my_trades_weight(parameters: Parameters) -> int:
+    """Weight of the fills of one order, or of all."""
+    return 5 if parameters.has("orderId") else 20
+
+
+class OrderEndpoints:
+    """What became of the sender's orders."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._history = AccountHistory(sources.history)
+
+    def endpoints(self) -> list[Endpoint]:
+        """The paths; each needs a signature by a key that may read."""
+        read = Scope.READ
+        return [
+            Endpoint("GET", "/api/v3/order", self.order, weight=4, scope=read),
+            Endpoint("GET", "/api/v3/openOrders", self.open_orders, open_orders_weight, read),
+            Endpoint("GET", "/api/v3/allOrders", self.all_orders, weight=20, scope=read),
+            Endpoint("GET", "/api/v3/myTrades", self.my_trades, my_trades_weight, read),
+            Endpoint("GET", "/api/v3/rateLimit/order", self.order_counts, weight=40, scope=read),
+        ]
+
+    async def order(self, call: Call) -> dict[str, Any]:
+        """One order; -2013 only once the views have passed the request's arrival."""
+        market = one_market(call, self._sources.reference)
+        order_id, client_order_id = named_order(call.parameters)
+        target = await self._sources.own_writes(call, call.sender.user_id)
+        row = await self._find(call, market, target, order_id, client_order_id)
+        if row is None:
+            # The order may have been accepted since: whoever is told that it does not exist must
+            # be able to rely on it.
+            later = Target(time_us=call.arrived_us)
+            row = await self._find(call, market, later, order_id, client_order_id)
+        if row is None:
+            raise errors.order_does_not_exist()
+        return responses.order(row, market, call.time)
+
+    async def open_orders(self, call: Call) -> list[dict[str, Any]]:
+        """What is not closed, of one market or of all, in order of ids."""
+        market = optional_market(call, self._sources.reference)
+        user_id = call.sender.user_id
+        target = await self._sources.own_writes(call, user_id)
+        question = ("HVALS", open_key(user_id))
+        _, (texts,) = await self._sources.read_account(call, user_id, target, [question])
+        rows = sorted(unpack(StoredOrder, text) for text in texts)
+        return [
+            responses.order(row, self._sources.market(row.market_id), call.time)
+            for row in rows
+            if market is None or row.market_id == market.market_id
+        ]
+
+    async def all_orders(self, call: Call) -> list[dict[str, Any]]:
+        """Orders of one market in every state: from an id or a time on, or the most recent."""
+        market = one_market(call, self._sources.reference)
+        span = time_span(call.parameters, most_us=DAY_US)
+        low_id = call.parameters.optional_integer("orderId")
+        limit = row_limit(call.parameters, USUAL_ROWS, MOST_ROWS)
+        user_id = call.sender.user_id
+        target = await self._sources.own_writes(call, user_id)
+        await self._sources.reach_account_table(call, "orders", user_id, target)
+        rows = await self._history.orders(
+            user_id, market.market_id, low_id=low_id, span=span, limit=limit
+        )
+        return [responses.order(row, market, call.time) for row in rows]
+
+    async def my_trades(self, call: Call) -> list[dict[str, Any]]:
+        """Fills of one market: of one order, from an id or a time on, or the most recent."""
+        market = one_market(call, self._sources.reference)
+        span = time_span(call.parameters, most_us=DAY_US)
+        order_id = call.parameters.optional_integer("orderId")
+        low_id = call.parameters.optional_integer("fromId")
+        if span != Span() and (order_id is not None or low_id is not None):
+            raise errors.invalid_combination()
+        limit = row_limit(call.parameters, USUAL_ROWS, MOST_ROWS)
+        user_id = call.sender.user_id
+        target = await self._sources.own_writes(call, user_id)
+        await self._sources.reach_account_table(call, "fills", user_id, target)
+        rows = await self._history.fills(
+            user_id, market.market_id, order_id=order_id, low_id=low_id, span=span, limit=limit
+        )
+        asset = self._sources.asset
+        return [responses.own_trade(row, market, asset(row.fee_asset), call.time) for row in rows]
+
+    async def order_counts(self, call: Call) -> list[dict[str, Any]]:
+        """Orders accepted in the log-time windows that run now."""
+        user_id = call.sender.user_id
+        target = await self._sources.own_writes(call, user_id)
+        question = ("HGET", account_key(user_id), "windows")
+        position, (text,) = await self._sources.read_account(call, user_id, target, [question])
+        windows = unpack(OrderWindows, text) if text else NO_WINDOWS
+        counts = running_counts(windows, position)
+        limits = self._sources.reference.limits
+        return responses.order_counts(limits, count_10s=counts[0], count_1d=counts[1])
+
+    async def _find(
+        self,
+        call: Call,
+        market: Market,
+        target: Target,
+        order_id: int | None,
+        client_order_id: str | None,
+    ) -> StoredOrder | None:
+        """An order of the sender, from views that have the target."""
+        user_id = call.sender.user_id
+        position, answers = await self._sources.read_account(
+            call, user_id, target, _questions(user_id, order_id)
+        )
+        row = _newest(market, answers, order_id, client_order_id)
+        if row is not None:
+            return row
+        # Redis forgets what closed long ago; history has it once it stands where Redis stood.
+        at = Target(cseq=position.cseq)
+        await self._sources.reach_account_table(call, "orders", user_id, at)
+        return await self._history.order(user_id, market.market_id, order_id, client_order_id)
+
+
+def running_counts(windows: OrderWindows, position: Position) -> tuple[int, int]:
+    """Orders of the windows that run at the view's log time: of 10 seconds, and of a day."""
+    in_10s = windows.window_10s == position.time_us // WINDOW_10S_US
+    in_day = windows.window_1d == position.time_us // DAY_US
+    return windows.count_10s if in_10s else 0, windows.count_1d if in_day else 0
+
+
+def _questions(user_id: int, order_id: int | None) -> list[tuple[str, str, *tuple[str, ...]]]:
+    keys = open_key(user_id), closed_key(user_id)
+    if order_id is not None:
+        return [("HMGET", key, str(order_id)) for key in keys]
+    return [("HVALS", key) for key in keys]
+
+
+def _newest(
+    market: Market,
+    answers: Iterable[Sequence[bytes | None]],
+    order_id: int | None,
+    client_order_id: str | None,
+) -> StoredOrder | None:
+    """The order with this id, or the newest with this client order id: an open one goes first.
+
+    An order id goes before a client order id, as at Binance.
+    """
+    mark = b"" if client_order_id is None else f'"{client_order_id}"'.encode()
+    for texts in answers:
+        # Most orders are told apart by their text alone, which is cheaper than to unpack them.
+        found = [unpack(StoredOrder, t) for t in texts if t and (order_id is not None or mark in t)]
+        rows = [row for row in found if row.market_id == market.market_id]
+        if order_id is None:
+            rows = [row for row in rows if row.client_order_id == client_order_id]
+        if rows:
+            return max(rows)
+    return None

@@ -1,0 +1,141 @@
+"""Everything that endpoints read from, and how fresh it must be for the request at hand."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from domain.reference import REFERENCE_PARTITION, Asset, Market, ReferenceData
+from infra.clock import Clock
+from infra.http import errors
+from infra.http.app import Call
+from projections.layout import LEDGER_EVENTS, MATCHING_EVENTS, Position
+from projections.query.freshness import (
+    PATIENCE_S,
+    Partition,
+    PositionWatch,
+    Target,
+    format_positions,
+    parse_positions,
+)
+from projections.query.history import History
+from projections.query.live import Answer, LiveViews, Question
+
+ACCOUNTS_EVENTS = "accounts.ev"
+REFERENCE_PAUSE_S = 0.005
+
+
+@dataclass(slots=True)
+class Sources:
+    """The views, the reference data folded in memory, and the end of the log.
+
+    `end_of_log` answers the offset that the next record of a partition will get.
+    `reference_positions` says how far the reference data are folded.
+    """
+
+    reference: ReferenceData
+    reference_positions: Callable[[], Mapping[Partition, Position]]
+    live: LiveViews
+    history: History
+    end_of_log: Callable[[str, int], Awaitable[int]]
+    clock: Clock
+
+    def ledger_partition(self, user_id: int) -> Partition:
+        """The partition that feeds a user's views."""
+        return LEDGER_EVENTS, user_id % self.reference.ledger_partitions
+
+    def market_partition(self, market_id: int) -> Partition:
+        """The partition that feeds a market's views."""
+        return MATCHING_EVENTS, market_id % self.reference.matching_partitions
+
+    def partitions(self) -> list[Partition]:
+        """All that feed views."""
+        ledgers = [(LEDGER_EVENTS, p) for p in range(self.reference.ledger_partitions)]
+        books = [(MATCHING_EVENTS, m) for m in range(self.reference.matching_partitions)]
+        return ledgers + books
+
+    def market(self, market_id: int) -> Market:
+        """A market that a view names; -1008 (503) while the reference data do not know it yet."""
+        market = self.reference.markets.get(market_id)
+        if market is None:
+            raise errors.view_behind()
+        return market
+
+    def asset(self, asset_id: int) -> Asset:
+        """An asset that a view names; -1008 (503) while the reference data do not know it yet."""
+        asset = self.reference.assets.get(asset_id)
+        if asset is None:
+            raise errors.view_behind()
+        return asset
+
+    async def read_markets(
+        self, call: Call, markets: Iterable[Market], questions: Sequence[Question]
+    ) -> tuple[dict[Partition, Position], list[Answer]]:
+        """Answers about markets, not before the client's `X-Log-Min-Position`."""
+        wanted = wanted_positions(call)
+        partitions = {self.market_partition(market.market_id) for market in markets}
+        targets = {each: Target(cseq=wanted.get(each, 0)) for each in sorted(partitions)}
+        positions, answers = await self.live.read(targets, questions, give_up_s())
+        call.position = format_positions(positions)
+        return positions, answers
+
+    async def read_account(
+        self, call: Call, user_id: int, target: Target, questions: Sequence[Question]
+    ) -> tuple[Position, list[Answer]]:
+        """Answers about a user from a view that has the target."""
+        partition = self.ledger_partition(user_id)
+        positions, answers = await self.live.read({partition: target}, questions, give_up_s())
+        call.position = format_positions(positions)
+        return positions[partition], answers
+
+    async def reach_account_table(
+        self, call: Call, table: str, user_id: int, target: Target
+    ) -> Position:
+        """Where a table of history stands for the user, once it has the target."""
+        partition = self.ledger_partition(user_id)
+        position = await self.history.reach(table, partition, target, give_up_s())
+        call.position = format_positions({partition: position})
+        return position
+
+    async def reach_market_table(self, call: Call, table: str, market: Market) -> Position:
+        """Where a table stands for a market, not before the client's `X-Log-Min-Position`."""
+        partition = self.market_partition(market.market_id)
+        target = Target(cseq=wanted_positions(call).get(partition, 0))
+        position = await self.history.reach(table, partition, target, give_up_s())
+        call.position = format_positions({partition: position})
+        return position
+
+    async def own_writes(self, call: Call, user_id: int) -> Target:
+        """What a view must have so that the user reads what was answered to him before.
+
+        That is `X-Log-Min-Position` where the client names his ledger partition, else everything
+        that stood in it when the request arrived.
+        """
+        partition = self.ledger_partition(user_id)
+        wanted = wanted_positions(call)
+        if partition in wanted:
+            return Target(cseq=wanted[partition])
+        return Target(offset=await self.end_of_log(*partition) - 1)
+
+    async def reach_reference(self, call: Call) -> None:
+        """Wait until the reference data have what `X-Log-Min-Position` asks for."""
+        positions = self.reference_positions()
+        wanted = wanted_positions(call)
+        partition = (ACCOUNTS_EVENTS, REFERENCE_PARTITION)
+        target = Target(cseq=wanted.get(partition, 0))
+        if partition in wanted and not target.met(positions[partition]):
+            watch = PositionWatch(self._reference_positions, REFERENCE_PAUSE_S)
+            await watch.reach(partition, target, give_up_s())
+        call.position = format_positions(self.reference_positions())
+
+    async def _reference_positions(self) -> Mapping[Partition, Position]:
+        return self.reference_positions()
+
+
+def wanted_positions(call: Call) -> dict[Partition, int]:
+    """The sequences that the client's `X-Log-Min-Position` names."""
+    return parse_positions(call.request.headers.get("X-Log-Min-Position", ""))
+
+
+def give_up_s() -> float:
+    """The loop time until which a request that begins to wait now may wait."""
+    return asyncio.get_running_loop().time() + PATIENCE_S

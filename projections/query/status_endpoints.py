@@ -1,0 +1,135 @@
+"""Time, health, where every view stands in the log, and answers for venues that do not exist."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from infra.http.app import Call, Endpoint, json_response
+from infra.http.errors import ApiError
+from projections.layout import LEDGER_TABLES, MATCHING_EVENTS, MATCHING_TABLES, NOWHERE, Position
+from projections.query.exchange_info import empty_exchange_info
+from projections.query.freshness import Partition
+from projections.query.sources import Sources
+
+READY_LAG_US = 3_000_000
+"""A view may lag that much: time goes on by one tick a second, and 2 s are what a reader waits."""
+
+NORMAL = {"status": 0, "msg": "normal"}
+LIVE_VIEW = "redis"
+REFERENCE_VIEW = "reference"
+
+
+class StatusEndpoints:
+    """What can be asked of the exchange without asking about a market or an account."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+
+    def endpoints(self) -> list[Endpoint]:
+        """The paths, all public. Health counts against nobody's limits."""
+        empty = (
+            ("/sapi/v1/margin/allPairs", self.nothing),
+            ("/sapi/v1/margin/isolated/allPairs", self.nothing),
+            ("/fapi/v1/exchangeInfo", self.no_markets),
+            ("/dapi/v1/exchangeInfo", self.no_markets),
+        )
+        return [
+            Endpoint("GET", "/api/v3/ping", self.ping),
+            Endpoint("GET", "/api/v3/time", self.time),
+            Endpoint("GET", "/sapi/v1/system/status", self.system_status),
+            *(Endpoint("GET", path, handler) for path, handler in empty),
+            Endpoint("GET", "/x/v1/positions", self.positions),
+            Endpoint("GET", "/health/live", self.live, limited=False),
+            Endpoint("GET", "/health/ready", self.ready, limited=False),
+        ]
+
+    async def ping(self, _call: Call) -> dict[str, Any]:
+        """An empty answer."""
+        return {}
+
+    async def time(self, call: Call) -> dict[str, int]:
+        """Wall time of this process."""
+        return {"serverTime": call.time(self._sources.clock.now_us())}
+
+    async def system_status(self, _call: Call) -> dict[str, Any]:
+        """The exchange is up if it can say so."""
+        return dict(NORMAL)
+
+    async def nothing(self, _call: Call) -> list[Any]:
+        """There is no margin trading."""
+        return []
+
+    async def no_markets(self, call: Call) -> dict[str, Any]:
+        """There are no futures."""
+        return empty_exchange_info(call.time(self._sources.clock.now_us()))
+
+    async def positions(self, call: Call) -> dict[str, Any]:
+        """Each view's position in each partition that feeds it, its log time and its lag."""
+        views = await self._views()
+        partitions = sorted({partition for _, partition in views})
+        # Asked after the views were read, so that a lag is never told too small.
+        ends = await asyncio.gather(*(self._sources.end_of_log(*each) for each in partitions))
+        end_of = dict(zip(partitions, ends, strict=True))
+        now_us = self._sources.clock.now_us()
+        rows = [
+            {
+                "view": view,
+                "topic": topic,
+                "partition": partition,
+                "sequence": position.cseq,
+                "logTime": call.time(position.time_us),
+                "lagRecords": end_of[topic, partition] - 1 - position.offset,
+                "lagMs": max(0, now_us - position.time_us) // 1_000,
+            }
+            for (view, (topic, partition)), position in sorted(views.items())
+        ]
+        return {"time": call.time(now_us), "positions": rows}
+
+    async def live(self, _call: Call) -> dict[str, str]:
+        """The process answers."""
+        return {"status": "live"}
+
+    async def ready(self, _call: Call) -> web.Response:
+        """200 if reference data and every live view lag by less than three seconds, else 503."""
+        behind = await self._behind()
+        if behind:
+            return json_response({"status": "behind", "behind": behind}, status=503)
+        return json_response({"status": "ready"})
+
+    async def _views(self) -> dict[tuple[str, Partition], Position]:
+        live = await self._sources.live.positions()
+        views = {(LIVE_VIEW, partition): position for partition, position in live.items()}
+        reference = self._sources.reference_positions()
+        views |= {(REFERENCE_VIEW, each): position for each, position in reference.items()}
+        stored = await self._stored_positions()
+        for partition in self._sources.partitions():
+            tables = MATCHING_TABLES if partition[0] == MATCHING_EVENTS else LEDGER_TABLES
+            for table in tables:
+                views[table, partition] = stored.get((table, partition), NOWHERE)
+        return views
+
+    async def _stored_positions(self) -> Mapping[tuple[str, Partition], Position]:
+        """None while history cannot be read: a view that does not answer stands nowhere."""
+        try:
+            return await self._sources.history.positions()
+        except ApiError:
+            return {}
+
+    async def _behind(self) -> list[str]:
+        """Names of what lags."""
+        if not self._sources.reference.ledger_partitions:
+            return [REFERENCE_VIEW]
+        try:
+            live = await self._sources.live.positions()
+        except ApiError:
+            return [LIVE_VIEW]
+        oldest_us = self._sources.clock.now_us() - READY_LAG_US
+        named = [(LIVE_VIEW, live), (REFERENCE_VIEW, self._sources.reference_positions())]
+        return [
+            f"{view} {topic}.{partition}"
+            for view, positions in named
+            for (topic, partition), position in sorted(positions.items())
+            if position.time_us < oldest_us
+        ]
