@@ -171,8 +171,9 @@ def read_fee_tier(text: str) -> FeeTier:
 async def _run_at_matching(
     operator: Operator, shard: str, command: Command, event: type[Message]
 ) -> Any:
-    """The reference data and every ledger must show what matching has decided."""
-    return await operator.run(shard, command, shown_by(["A0", *operator.ledger_shards()], event))
+    """What matching decides, the reference data and every ledger must show too."""
+    shown = shown_by([shard, "A0", *operator.ledger_shards()], event)
+    return await operator.run(shard, command, shown)
 
 
 def _matching_shard(operator: Operator, market_id: int) -> str:

@@ -75,11 +75,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Seed once: what is there already is left as it is. Raises `Refusal`."""
-    asyncio.run(_seed(load_settings(), arguments.keys))
+    path: Path = arguments.keys
+    keys: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
+    asyncio.run(_seed(load_settings(), keys, lambda: _save(path, keys)))
     return 0
 
 
-async def _seed(settings: Settings, keys_file: Path) -> None:
+async def _seed(
+    settings: Settings, keys: dict[str, dict[str, Any]], save: Callable[[], None]
+) -> None:
     token = open_admin_token(settings.admin_token_file)
     url = f"http://{settings.host}:{settings.admin_port}/admin/v1/"
     headers = {"Authorization": f"Bearer {token}"}
@@ -93,7 +97,7 @@ async def _seed(settings: Settings, keys_file: Path) -> None:
                 return answer
 
         await _list(call)
-        await _open_accounts(call, keys_file)
+        await _open_accounts(call, keys, save)
 
 
 async def _list(call: Call) -> None:
@@ -103,10 +107,9 @@ async def _list(call: Call) -> None:
         await _unless_taken(call, "list-market", dict(market))
 
 
-async def _open_accounts(call: Call, keys_file: Path) -> None:
-    keys: dict[str, dict[str, Any]] = {}
-    if keys_file.exists():
-        keys = json.loads(keys_file.read_text())
+async def _open_accounts(
+    call: Call, keys: dict[str, dict[str, Any]], save: Callable[[], None]
+) -> None:
     for login in USERS:
         if login in keys:
             continue
@@ -121,7 +124,7 @@ async def _open_accounts(call: Call, keys_file: Path) -> None:
             "apiKey": key["apiKey"],
             "secret": key["secretKey"],
         }
-        _save(keys_file, keys)
+        save()
 
 
 async def _unless_taken(call: Call, operation: str, body: dict[str, Any]) -> None:
