@@ -64,7 +64,7 @@ class Log(Protocol):
         """
 
     def poll(self) -> None:
-        """Call `acked` for what was replicated since. Raises `LogFailure` if something never will."""
+        """Call `acked` for what was replicated since; `LogFailure` if something never will be."""
 
     def flush(self, timeout_s: float) -> bool:
         """Wait for all that was produced; whether all is replicated."""
