@@ -64,10 +64,6 @@ class BookSide:
         """The level that trades first; None if the side is empty."""
         return self.levels[self.ranks[-1]] if self.ranks else None
 
-    def at(self, price_ticks: int) -> PriceLevel | None:
-        """The level at a price, if there are orders at it."""
-        return self.levels.get(price_ticks * self.sign)
-
     def lots_at(self, price_ticks: int) -> int:
         """The lots of all orders at a price."""
         level = self.levels.get(price_ticks * self.sign)

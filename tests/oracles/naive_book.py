@@ -89,12 +89,10 @@ class NaiveMarket:
         for order in self.resting:
             if order.side == side:
                 continue
-            if side == Side.BUY and order.price_ticks <= limit:
-                if best is None or order.price_ticks < best.price_ticks:
-                    best = order
-            elif side == Side.SELL and order.price_ticks >= limit:
-                if best is None or order.price_ticks > best.price_ticks:
-                    best = order
+            sign = 1 if side == Side.BUY else -1
+            allowed = sign * order.price_ticks <= sign * limit
+            if allowed and (best is None or sign * order.price_ticks < sign * best.price_ticks):
+                best = order
         return best
 
     def take(self, wish: OrderAccepted) -> Taken:
