@@ -1,0 +1,261 @@
+"""The operator's surface: each operation, its refusals, its token, and the shell in front of it."""
+
+import argparse
+import asyncio
+import json
+from base64 import b64encode
+from urllib.parse import quote
+
+import pytest
+import pytest_asyncio
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from commands.admin import cli
+from commands.admin.operations import OPERATIONS
+from commands.admin.users import ed25519_bytes
+from infra.http.errors import ApiError
+from infra.refusal import Refusal
+from infra.settings import Settings
+from tests.commands.world import MARKET, TOKEN, ed25519_pair, opened_world, trading_world
+
+
+@pytest_asyncio.fixture
+async def world(tmp_path):
+    async with trading_world(tmp_path) as opened:
+        yield opened
+
+
+async def refused(world, operation, status=400, **body):
+    return (await world.operate(operation, status=status, **body))["msg"]
+
+
+async def test_listing_answers_once_orders_are_possible(tmp_path):
+    async with opened_world(tmp_path) as world:
+        assert (await world.operate("list-asset", code="BTC", name="Bitcoin"))["assetId"] == 1
+        await world.operate("list-asset", code="USDT", name="Tether", decimals=8)
+        listed = await world.operate("list-market", **MARKET)
+        assert (listed["lot"], listed["tick"]) == (1_000, 10)
+        alice = await world.add_user("alice", USDT="1000000")
+        await alice.limit("BUY", "59000", "0.1")
+
+
+async def test_what_is_no_whole_number_of_units_is_no_market(tmp_path):
+    async with opened_world(tmp_path) as world:
+        await world.operate("list-asset", code="BTC", name="Bitcoin")
+        await world.operate("list-asset", code="USDT", name="Tether", decimals=6)
+        assert "whole quote units" in await refused(world, "list-market", **MARKET)
+        coarse = MARKET | {"quantityStep": "0.0001", "minQuantity": "0.0001"}
+        price = {"referencePrice": "1e5"}
+        assert "'referencePrice'" in await refused(world, "list-market", **coarse | price)
+        assert await refused(world, "list-market", **MARKET | {"base": "ETH"}) == (
+            "Data sent for parameter 'asset' is not valid."
+        )
+
+
+async def test_refusals_name_their_reason(world):
+    alice = await world.add_user("alice", USDT="100")
+    assert await refused(world, "register-user", login="alice") == "Refused: LOGIN_TAKEN."
+    assert await refused(world, "enable-user", userId=alice.user_id) == "Refused: ALREADY_ENABLED."
+    assert await refused(world, "disable-user", userId=9_998) == "Refused: UNKNOWN_USER."
+    assert await refused(world, "list-market", **MARKET) == "Refused: SYMBOL_TAKEN."
+    assert await refused(world, "list-asset", code="BTC", name="x") == "Refused: ASSET_TAKEN."
+    assert await refused(world, "resume-market", symbol="BTCUSDT") == "Refused: NOT_HALTED."
+    assert await refused(world, "change-fees", tiers="1:1:1") == "Refused: INVALID_FEES."
+    money = {"userId": alice.user_id, "asset": "USDT", "reference": "w-1"}
+    assert await refused(world, "withdraw", amount="101", **money) == "Refused: INSUFFICIENT_FUNDS."
+    assert await refused(world, "withdraw", amount="0", **money) == "Refused: INVALID_AMOUNT."
+
+
+async def test_money_moves_once_for_a_reference(world):
+    alice = await world.add_user("alice")
+    money = {"userId": alice.user_id, "asset": "BTC", "amount": "0.5", "reference": "chain-1"}
+    assert (await world.operate("deposit", **money))["repeated"] is False
+    assert (await world.operate("deposit", **money))["repeated"] is True
+    used = await refused(world, "deposit", **money | {"amount": "0.6"})
+    assert used == "Refused: REFERENCE_USED."
+    out = {"userId": alice.user_id, "asset": "BTC", "amount": "0.5", "reference": "out-1"}
+    assert (await world.operate("withdraw", **out))["repeated"] is False
+
+
+@pytest.mark.parametrize(
+    ("amount", "code"),
+    [("0.123456789", -1111), ("1e5", -1130), ("NaN", -1130), ("-1", -1130), ("9" * 30, -1130)],
+)
+async def test_amounts_are_exact(world, amount, code):
+    alice = await world.add_user("alice")
+    money = {"userId": alice.user_id, "asset": "BTC", "amount": amount, "reference": "r"}
+    assert (await world.operate("deposit", status=400, **money))["code"] == code
+
+
+async def test_rules_change_in_part(world):
+    alice = await world.add_user("alice", USDT="1000000")
+    await world.operate("change-market-rules", symbol="BTCUSDT", minNotional="6000")
+    order = {
+        "symbol": "BTCUSDT",
+        "side": "BUY",
+        "type": "LIMIT",
+        "timeInForce": "GTC",
+        "price": "59000",
+    }
+    status, found = await alice.order(**order, quantity="0.1")
+    assert (status, found["msg"]) == (400, "Filter failure: NOTIONAL")
+    steps = {"symbol": "BTCUSDT", "quantityStep": "0.001", "priceStep": "0.1"}
+    assert (await refused(world, "change-market-rules", **steps)).startswith("Refused: INVALID")
+    await world.operate("halt-market", symbol="BTCUSDT")
+    bounds: dict[str, object] = {name: MARKET[name] for name in MARKET if name[:3] in ("max",)}
+    bounds |= {
+        "minPrice": "0.1",
+        "minQuantity": "0.001",
+        "minNotional": "5",
+        "referencePrice": "60000",
+    }
+    bounds |= {
+        "bidMultiplierUp": "5",
+        "bidMultiplierDown": "0.2",
+        "collar": "0.05",
+        "maxOpenOrders": 5,
+    }
+    bounds |= {"askMultiplierUp": "5", "askMultiplierDown": "0.2"}
+    await world.operate("change-market-rules", **steps, **bounds)
+    await world.operate("resume-market", symbol="BTCUSDT")
+    status, found = await alice.order(**order, quantity="0.10001")
+    assert (status, found["msg"]) == (400, "Filter failure: LOT_SIZE")
+    await alice.limit("BUY", "59000", "0.2")
+
+
+async def test_fees_and_tiers(world):
+    alice = await world.add_user("alice", BTC="1")
+    bob = await world.add_user("bob", USDT="100000")
+    await world.operate("change-fees", tiers=["0:0:2000", "1:0:0"])
+    await alice.limit("SELL", "60000", "0.2")
+    found = await bob.limit("BUY", "60000", "0.1")
+    assert found["fills"][0]["commission"] == "0.00020000"
+    await world.operate("change-fee-tier", userId=bob.user_id, feeTier=1)
+    found = await bob.limit("BUY", "60000", "0.1", newClientOrderId="free")
+    assert found["fills"][0]["commission"] == "0.00000000"
+
+
+async def test_keys_can_be_restricted_and_revoked(world):
+    alice = await world.add_user("alice", USDT="100000")
+    key = {"userId": alice.user_id, "apiKey": alice.api_key}
+    query = alice.signed(symbol="BTCUSDT")
+    await world.operate("restrict-api-key", **key, ipAllowlist=["10.0.0.0/8"])
+    status, found, _ = await alice.send("DELETE", "/api/v3/openOrders", query)
+    assert (status, found["code"]) == (401, -2015)
+    await world.operate("restrict-api-key", **key, scopes="TRADE")
+    status, _, _ = await alice.send("DELETE", "/api/v3/openOrders", query)
+    assert status == 400
+    await world.operate("revoke-api-key", **key)
+    status, found, _ = await alice.send("DELETE", "/api/v3/openOrders", query)
+    assert (status, found["code"]) == (401, -2015)
+    assert await refused(world, "revoke-api-key", **key) == "Refused: KEY_REVOKED."
+    wrong = await refused(world, "create-api-key", userId=alice.user_id, scopes="ALL")
+    assert wrong == "Data sent for parameter 'scopes' is not valid."
+
+
+async def test_an_ed25519_key_signs_orders(world):
+    alice = await world.add_user("alice", USDT="100000")
+    private, public = ed25519_pair()
+    key = await world.operate("create-api-key", userId=alice.user_id, publicKey=public)
+    assert "secretKey" not in key
+    payload = f"symbol=BTCUSDT&timestamp={world.now_ms}"
+    signature = quote(b64encode(private.sign(payload.encode())).decode(), safe="")
+    alice.api_key = key["apiKey"]
+    query = f"{payload}&signature={signature}"
+    status, found, _ = await alice.send("DELETE", "/api/v3/openOrders", query)
+    assert (status, found["code"]) == (400, -2011)
+
+
+def test_public_keys_in_all_their_forms():
+    private, raw = ed25519_pair()
+    public = private.public_key()
+    pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    der = b64encode(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
+    assert ed25519_bytes(pem) == ed25519_bytes(der) == ed25519_bytes(raw)
+    other = X25519PrivateKey.generate().public_key()
+    wrong = other.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    for text in (wrong, "nonsense", "AAAA", "-----BEGIN"):
+        with pytest.raises(ApiError, match="publicKey"):
+            ed25519_bytes(text)
+
+
+async def test_no_secret_reaches_the_log(world):
+    alice = await world.add_user("alice")
+    secret, login = alice.secret.encode(), b"alice"
+    for records in world.exchange.topics.values():
+        assert not any(secret in record.value or login in record.value for record in records)
+    assert not any(secret in value for _, _, value in world.exchange.records_in)
+
+
+async def test_a_halt_is_resolved_and_rules_are_activated_in_the_inbox(world):
+    world.exchange.held = []
+    halt = {"shard": "M1", "recordHash": "ab" * 16, "action": "cancel-only"}
+    assert await world.operate("resolve-halt", **halt) == {"written": True}
+    assert await world.operate("activate-rules", shard="A0", version=1) == {"written": True}
+    (shard, source, _, (resolve,)), (_, _, _, (activated,)) = world.exchange.held
+    assert (shard, source, resolve.action.name) == ("M1", "operator", "CANCEL_ONLY")
+    assert resolve.record_hash == bytes.fromhex("ab" * 16)
+    assert activated.version == 1
+    for wrong in ({"shard": "M9"}, {"recordHash": "xyz"}, {"action": "forget"}):
+        assert "is not valid" in await refused(world, "resolve-halt", **halt | wrong)
+
+
+async def test_only_the_token_opens_the_admin_port(world):
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}):
+        answer = await world.admin.post("/admin/v1/register-user", json={}, headers=headers)
+        assert answer.status == 401
+        assert (await answer.json())["code"] == -1002
+    assert (await world.admin.get("/health/live")).status == 200
+    assert (await world.admin.get("/health/ready")).status == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[]",
+        "{",
+        "null",
+        '{"login": 7}',
+        '{"login": ""}',
+        '{"login": "a", "feeTier": "0"}',
+        '{"login": "a", "feeTier": true}',
+        '{"login": "a", "more": 1}',
+        '{"feeTier": 1e400}',
+    ],
+)
+async def test_malformed_bodies(world, body):
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    answer = await world.admin.post("/admin/v1/register-user", data=body, headers=headers)
+    assert answer.status == 400
+    assert (await answer.json())["code"] in (-1102, -1104)
+
+
+async def test_the_shell_speaks_to_the_admin_port(world, tmp_path, capsys, monkeypatch):
+    token_file = tmp_path / "admin.token"
+    settings = Settings(admin_port=world.admin.port, admin_token_file=token_file)
+    monkeypatch.setattr(cli, "load_settings", lambda: settings)
+    parser = argparse.ArgumentParser()
+    cli.add_arguments(parser)
+    words = parser.parse_args(["register-user", "--login", "carol"])
+    with pytest.raises(Refusal, match="must hold the admin token, is missing"):
+        cli.run(words)
+    token_file.write_text(TOKEN)
+    token_file.chmod(0o600)
+    assert await asyncio.to_thread(cli.run, words) == 0
+    printed = capsys.readouterr().out
+    assert json.loads(printed[printed.index("{") :])["userId"] > 0
+    with pytest.raises(Refusal, match=r"Refused: LOGIN_TAKEN\."):
+        await asyncio.to_thread(cli.run, words)
+
+
+def test_every_operation_has_its_options():
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    cli.add_arguments(parser)
+    for operation in OPERATIONS:
+        words = [operation.name]
+        for field in operation.fields:
+            if field.default is None and not field.optional:
+                option = "".join(f"-{c.lower()}" if c.isupper() else c for c in field.name)
+                words += [f"--{option}", "1"]
+        assert parser.parse_args(words).operation == operation.name

@@ -1,0 +1,278 @@
+"""Repeated, late, lost and overloaded commands: one effect, and an honest answer."""
+
+import asyncio
+
+import pytest
+import pytest_asyncio
+
+from commands.publisher import MAX_WAITING, Publisher
+from domain.decider import Command
+from domain.orders.messages import (
+    CancelAllOrders,
+    OrderType,
+    PlaceOrder,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+)
+from infra.appender import AppendUnknown, Done
+from infra.http.errors import ApiError
+from schemas.record import decode_record
+from tests.commands.fake_exchange import START_US, FakeClock
+from tests.commands.world import trading_world
+
+LIMIT = {
+    "symbol": "BTCUSDT",
+    "side": "BUY",
+    "type": "LIMIT",
+    "timeInForce": "GTC",
+    "price": "59000",
+}
+UNKNOWN = (
+    "Timeout waiting for response from backend server. "
+    "Send status unknown; execution status unknown. "
+    "Unknown error, please check your request or try again later."
+)
+OVERLOADED = (
+    "Server is currently overloaded with other requests. Please try again in a few minutes."
+)
+
+
+@pytest_asyncio.fixture
+async def world(tmp_path):
+    async with trading_world(tmp_path, timeout_s=0.5) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture
+async def alice(world):
+    return await world.add_user("alice", BTC="10", USDT="1000000")
+
+
+@pytest_asyncio.fixture
+async def bob(world):
+    return await world.add_user("bob", BTC="10", USDT="1000000")
+
+
+async def test_the_same_bytes_get_the_original_result(world, alice, bob):
+    await alice.limit("SELL", "60000", "0.1")
+    await alice.limit("SELL", "60001", "0.1")
+    body = bob.signed(**LIMIT | {"price": "60001"}, quantity="0.2")
+    first = await bob.send("POST", "/api/v3/order", body=body)
+    world.exchange.clock.us += 2_000_000
+    world.exchange.tick()
+    for _ in range(3):
+        again = await bob.send("POST", "/api/v3/order", body=body)
+        assert again[:2] == first[:2]
+        assert again[2]["X-Log-Position"] == first[2]["X-Log-Position"]
+    assert len(first[1]["fills"]) == 2
+
+
+async def test_a_repeated_refusal_is_the_original_refusal(world, alice):
+    body = alice.signed(**LIMIT, quantity="90")
+    first = await alice.send("POST", "/api/v3/order", body=body)
+    reference = "late"
+    await world.operate(
+        "deposit", userId=alice.user_id, asset="USDT", amount="8000000", reference=reference
+    )
+    again = await alice.send("POST", "/api/v3/order", body=body)
+    assert first[:2] == again[:2]
+    assert again[0] == 400
+
+
+async def test_the_original_is_found_behind_records_that_a_restart_repeated(world, alice):
+    shard = f"L{alice.user_id % 2}"
+    for offset in (0, 1, 2, 3, 2, 3):
+        world.exchange.repeat_record(shard, offset)
+    for number in range(5):
+        await alice.limit("BUY", "59000", f"0.0{number + 1}")
+    body = alice.signed(**LIMIT, quantity="0.1")
+    first = await alice.send("POST", "/api/v3/order", body=body)
+    for number in range(5):
+        await alice.limit("BUY", "58000", f"0.0{number + 1}")
+    again = await alice.send("POST", "/api/v3/order", body=body)
+    assert again[:2] == first[:2]
+
+
+async def test_equal_requests_at_once_are_one_command(world, alice):
+    body = alice.signed(**LIMIT, quantity="0.1")
+    sent = [alice.send("POST", "/api/v3/order", body=body) for _ in range(5)]
+    answers = await asyncio.gather(*sent)
+    assert all(answer[:2] == answers[0][:2] for answer in answers)
+    assert answers[0][0] == 200
+
+
+async def test_a_replay_after_the_deadline_is_refused(world, alice):
+    body = alice.signed(**LIMIT, quantity="0.1")
+    await alice.send("POST", "/api/v3/order", body=body)
+    world.exchange.clock.us += 5_001_000
+    world.exchange.tick()
+    status, found, _ = await alice.send("POST", "/api/v3/order", body=body)
+    assert (status, found["code"]) == (400, -1021)
+
+
+async def test_a_command_that_comes_too_late_in_log_time_is_expired(world, alice):
+    body = alice.signed(**LIMIT, quantity="0.1", recvWindow=100)
+    world.exchange.clock.us += 1_000_000
+    world.exchange.tick()
+    world.exchange.clock.us -= 1_000_000
+    status, found, _ = await alice.send("POST", "/api/v3/order", body=body)
+    msg = "Timestamp for this request is outside of the recvWindow."
+    assert (status, found) == (400, {"code": -1021, "msg": msg})
+
+
+async def test_an_outcome_that_does_not_come_is_unknown_and_found_later(world, alice):
+    world.exchange.held = []
+    body = alice.signed(**LIMIT, quantity="0.1", newClientOrderId="lost-1")
+    status, found, _ = await alice.send("POST", "/api/v3/order", body=body)
+    assert (status, found) == (503, {"code": -1007, "msg": UNKNOWN})
+    world.exchange.release()
+    status, found, _ = await alice.send("POST", "/api/v3/order", body=body)
+    assert (status, found["clientOrderId"]) == (200, "lost-1")
+    status, found, _ = await alice.send(
+        "DELETE", "/api/v3/order", alice.signed(symbol="BTCUSDT", origClientOrderId="lost-1")
+    )
+    assert status == 200
+
+
+async def test_commands_that_wait_share_a_record(world, alice):
+    before = len(world.exchange.records_in)
+    orders = [alice.order(**LIMIT, quantity=f"0.{number:03}") for number in range(1, 41)]
+    answers = await asyncio.gather(*orders)
+    assert {status for status, _ in answers} == {200}
+    records = world.exchange.records_in[before:]
+    assert sum(len(record.messages) for _, record, _ in records) == 40
+    assert len(records) < 40
+
+
+async def test_a_lagging_ledger_is_overloaded_and_the_gateway_unready(world, alice):
+    world.exchange.clock.us += 3_000_001
+    status, found = await alice.order(**LIMIT, quantity="0.1")
+    assert (status, found) == (503, {"code": -1008, "msg": OVERLOADED})
+    answer = await world.gateway.get("/health/ready")
+    assert answer.status == 503
+    assert f"L{alice.user_id % 2} lags" in (await answer.json())["missing"]
+    world.exchange.tick()
+    await alice.limit("BUY", "59000", "0.1")
+    assert (await world.gateway.get("/health/ready")).status == 200
+    assert (await world.gateway.get("/health/live")).status == 200
+
+
+async def test_a_clock_that_the_broker_refuses_makes_the_gateway_unready(world, alice):
+    world.appender.refusing = True
+    status, found = await alice.order(**LIMIT, quantity="0.1")
+    assert (status, found["code"]) == (503, -1008)
+    ready = await world.gateway.get("/health/ready")
+    assert (await ready.json())["missing"] == ["the log refuses records"]
+    world.appender.refusing = False
+    await alice.limit("BUY", "59000", "0.2")
+    assert (await world.gateway.get("/health/ready")).status == 200
+
+
+async def test_one_idempotency_key_is_one_order(world, alice):
+    order = LIMIT | {"quantity": "0.1"}
+    key = {"Idempotency-Key": "order-1"}
+    status, first, _ = await alice.send("POST", "/x/v1/orders", body=alice.signed(**order), **key)
+    assert (status, first["replayed"]) == (200, False)
+    assert first["meta"]["position"].startswith("ledger.ev.")
+    world.exchange.clock.us += 1_000_000
+    world.exchange.tick()
+    status, again, _ = await alice.send("POST", "/x/v1/orders", body=alice.signed(**order), **key)
+    assert (status, again["replayed"]) == (200, True)
+    assert again["order"] == first["order"]
+    other = alice.signed(**order | {"quantity": "0.2"})
+    status, found, _ = await alice.send("POST", "/x/v1/orders", body=other, **key)
+    assert (status, found["code"]) == (409, -2010)
+    status, found, _ = await alice.send("POST", "/x/v1/orders", body=other)
+    assert (status, found["code"]) == (400, -1100)
+
+
+class SlowAppender:
+    """Keeps what it gets until the test lets it go."""
+
+    def __init__(self) -> None:
+        self.values: list[bytes] = []
+        self.done: list[Done] = []
+
+    def append(self, topic, partition, value, time_us, done) -> None:
+        self.values.append(value)
+        self.done.append(done)
+
+
+def command(number: int, size: int = 0, deadline_us: int = START_US) -> PlaceOrder:
+    return PlaceOrder(
+        command_id=number.to_bytes(16, "big"),
+        deadline_us=deadline_us,
+        user_id=1,
+        market_id=1,
+        client_order_id="x" * size,
+        side=Side.BUY,
+        order_type=OrderType.LIMIT,
+        time_in_force=TimeInForce.GTC,
+        price_ticks=1,
+        lots=1,
+        quote_amount=0,
+        stop_price_ticks=0,
+        iceberg_lots=0,
+        self_trade_prevention=SelfTradePrevention.NONE,
+    )
+
+
+async def submit(publisher, commands):
+    failures: list[ApiError] = []
+    for each in commands:
+        publisher.submit("L0", each, each.deadline_us, failures.append)
+    await asyncio.sleep(0)
+    return failures
+
+
+async def test_records_hold_at_most_500_commands_and_64_kib():
+    appender = SlowAppender()
+    publisher = Publisher(appender, FakeClock(), "gw")
+    small = [CancelAllOrders(n.to_bytes(16, "big"), START_US, 1, 1) for n in range(1_100)]
+    await submit(publisher, small)
+    large = [command(n, size=3_000) for n in range(30)]
+    await submit(publisher, large)
+    while appender.done:
+        appender.done.pop()(None)
+    records = [decode_record(value) for value in appender.values]
+    messages = [message for record in records for message in record.messages]
+    ids = [message.command_id for message in messages if isinstance(message, Command)]
+    assert ids == [each.command_id for each in (*small, *large)]
+    assert [len(record.messages) for record in records][:2] == [500, 500]
+    assert len(records) == 4
+    assert max(len(value) for value in appender.values) <= 64 * 1024
+
+
+async def test_what_cannot_be_sent_before_its_deadline_is_dropped():
+    appender, clock = SlowAppender(), FakeClock()
+    publisher = Publisher(appender, clock, "gw")
+    failures = await submit(publisher, [command(1)])
+    failures += await submit(publisher, [command(2), command(3, deadline_us=START_US + 10)])
+    clock.us += 5
+    appender.done.pop()(None)
+    assert len(appender.values) == 2
+    assert failures == []
+    clock.us += 10
+    failures = await submit(publisher, [command(4, deadline_us=START_US)])
+    appender.done.pop()(None)
+    assert [failure.code for failure in failures] == [-1021]
+    assert len(appender.values) == 2
+
+
+async def test_an_unknown_fate_leaves_commands_waiting():
+    appender = SlowAppender()
+    publisher = Publisher(appender, FakeClock(), "gw")
+    failures = await submit(publisher, [command(1)])
+    appender.done.pop()(AppendUnknown("timed out"))
+    assert failures == []
+    assert publisher.is_ready()
+
+
+async def test_the_queue_is_bounded():
+    publisher = Publisher(SlowAppender(), FakeClock(), "gw")
+    one = CancelAllOrders(b"\0" * 16, START_US, 1, 1)
+    await submit(publisher, [one] * MAX_WAITING)
+    with pytest.raises(ApiError) as caught:
+        await submit(publisher, [one] * 2_000)
+    assert (caught.value.status, caught.value.code) == (503, -1008)

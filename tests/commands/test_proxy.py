@@ -1,0 +1,84 @@
+"""Everything that is not order entry reaches the query API unchanged, and comes back unchanged."""
+
+import gzip
+
+import pytest_asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from yarl import URL
+
+from commands.proxy import Proxy
+from tests.commands.world import opened_world
+
+
+async def echo(request: web.Request) -> web.Response:
+    body = await request.read()
+    return web.json_response(
+        {
+            "method": request.method,
+            "path": request.raw_path,
+            "headers": {k.lower(): v for k, v in request.headers.items()},
+            "body": body.decode(),
+        },
+        headers={"X-Log-Position": "ledger.ev.0@7", "Connection": "X-Hop", "X-Hop": "1"},
+    )
+
+
+async def packed(_request: web.Request) -> web.Response:
+    headers = {"Content-Encoding": "gzip", "Content-Type": "text/plain"}
+    return web.Response(body=gzip.compress(b"hello" * 50_000), headers=headers, status=418)
+
+
+@pytest_asyncio.fixture
+async def world(tmp_path):
+    app = web.Application()
+    app.router.add_get("/packed", packed)
+    app.router.add_route("*", "/{path:.*}", echo)
+    server = TestServer(app)
+    await server.start_server()
+    proxy = Proxy(str(server.make_url("/")))
+    await proxy.start()
+    async with opened_world(tmp_path, proxy=proxy) as opened:
+        opened.queries = server
+        yield opened
+    await proxy.stop()
+    await server.close()
+
+
+async def test_requests_are_passed_on_as_they_came(world):
+    path = "/api/v3/klines?symbol=BTC%2FUSDT&x=%E2%82%AC+1&symbol=%5b%22A%22%5D"
+    headers = {"X-MBX-APIKEY": "k", "X-Forwarded-For": "9.9.9.9", "Connection": "X-Drop"}
+    headers["X-Drop"] = "1"
+    answer = await world.gateway.get(URL(path, encoded=True), headers=headers)
+    found = await answer.json()
+    assert (found["method"], found["path"]) == ("GET", path)
+    assert found["headers"]["x-mbx-apikey"] == "k"
+    assert found["headers"]["x-forwarded-for"] == "9.9.9.9, 127.0.0.1"
+    assert "x-drop" not in found["headers"]
+    assert answer.headers["X-Log-Position"] == "ledger.ev.0@7"
+    assert "X-Hop" not in answer.headers
+
+
+async def test_bodies_are_passed_on(world):
+    answer = await world.gateway.post("/sapi/v1/x", data="a=1&b=2")
+    assert (await answer.json())["body"] == "a=1&b=2"
+
+
+async def test_answers_keep_their_status_and_encoding(world):
+    answer = await world.gateway.get("/packed")
+    assert answer.status == 418
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert await answer.text() == "hello" * 50_000
+
+
+async def test_order_entry_itself_is_not_passed_on(world):
+    answer = await world.gateway.post("/api/v3/order")
+    assert (answer.status, (await answer.json())["code"]) == (401, -2014)
+    answer = await world.gateway.get("/api/v3/order?symbol=X")
+    assert (await answer.json())["path"] == "/api/v3/order?symbol=X"
+
+
+async def test_a_query_api_that_is_away_is_a_503(world):
+    await world.queries.close()
+    answer = await world.gateway.get("/api/v3/time")
+    assert (answer.status, (await answer.json())["code"]) == (503, -1008)
