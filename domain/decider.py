@@ -1,4 +1,4 @@
-"""The one shape of everything stateful: messages, and the Decider that turns commands into events."""
+"""The one shape of everything stateful: messages, and the Decider that makes events of commands."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ class Decider(Protocol[S]):
         """The events that `command` causes now. Only reads; a refusal is an event with a reason."""
 
     def evolve(self, state: S, event: Message) -> S:
-        """The state after `event`. Applies what has happened; never refuses; may mutate in place."""
+        """The state after `event`: applies what has happened, never refuses, may mutate in place."""
 
     def destinations(self, state: S, event: Message) -> Sequence[str]:
         """Ids of the shards whose inbox gets a copy of `event`, besides the shard's own `*.ev`."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Limits:
-    """Counts per fixed window. Orders are decided in the ledger on log time, the rest by gateways."""
+    """Counts per fixed window: orders judged by ledgers in log time, the rest by gateways."""
 
     orders_per_10s: int
     orders_per_day: int
