@@ -59,7 +59,7 @@ class Decider(Protocol[S]):
         """The events that `command` causes now. Only reads; a refusal is an event with a reason."""
 
     def evolve(self, state: S, event: Message) -> S:
-        """The state after `event`: applies what has happened, never refuses, may mutate in place."""
+        """The state after `event`: applies what has happened, never refuses, may mutate."""
 
     def destinations(self, state: S, event: Message) -> Sequence[str]:
         """Ids of the shards whose inbox gets a copy of `event`, besides the shard's own `*.ev`."""
