@@ -45,7 +45,7 @@ class BotMarket:
 BOT_MARKETS = (
     BotMarket("BTCUSDT", 6_000_000, 2, 5, 2_000),
     BotMarket("ETHUSDT", 300_000, 2, 4, 3_000),
-    BotMarket("ETHBTC", 5_000, 5, 4, 3_000),
+    BotMarket("ETHBTC", 5_000, 5, 3, 300),
 )
 
 
