@@ -1,0 +1,71 @@
+"""A Faust app that is only a pump, and reads each partition from where the sink stands.
+
+Faust would read on from the offset it committed. Its one place for that, `Consumer.perform_seek`
+(called after every assignment, before records flow), asks us instead. Offsets are committed all the
+same, once records are applied, so that Kafka's own tools can show the lag; nobody reads them.
+"""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import faust
+from faust.transport.drivers import aiokafka
+from faust.types import TP
+
+SeekOf = Callable[[str, int], Awaitable[int]]
+"""Tells the offset at which to read a (topic, partition) that was assigned."""
+
+READ_AT_MOST = 2_000
+BUFFERED_AT_MOST = 8_192
+COMMIT_EVERY_S = 5.0
+
+
+def make_app(group: str, bootstrap: str, data_dir: Path, seek_of: SeekOf) -> Any:
+    """An app without web server, tables or topics of its own, in the loop that will start it."""
+    urls = ";".join(f"kafka://{address}" for address in bootstrap.split(","))
+    app = faust.App(
+        group,
+        broker=urls,
+        datadir=str(data_dir / "faust" / group),
+        store="memory://",
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        key_serializer="raw",
+        value_serializer="raw",
+        processing_guarantee="at_least_once",
+        consumer_auto_offset_reset="earliest",
+        broker_max_poll_records=READ_AT_MOST,
+        broker_commit_interval=COMMIT_EVERY_S,
+        broker_commit_livelock_soft_timeout=0,
+        stream_buffer_maxsize=BUFFERED_AT_MOST,
+        stream_wait_empty=False,
+    )
+    app.transport = _Transport(app.conf.broker_consumer, app)
+    app.transport.seek_of = seek_of
+    return app
+
+
+class _Consumer(aiokafka.Consumer):  # type: ignore[misc]
+    """Reads from where the sink stands."""
+
+    async def perform_seek(self) -> None:
+        for tp in sorted(self.assignment()):
+            await self.read_from(tp, await self.transport.seek_of(tp.topic, tp.partition))
+
+    async def read_from(self, tp: TP, offset: int) -> None:
+        """Read the partition from `offset` on; what was acknowledged beyond it is forgotten."""
+        # Without this the list of acknowledged offsets would wait for those between, and grow.
+        self._acked[tp].clear()
+        self._acked_index[tp].clear()
+        self._gap.pop(tp, None)
+        self._committed_offset[tp] = offset
+        await self.seek_wait({tp: offset})
+
+
+class _Transport(aiokafka.Transport):  # type: ignore[misc]
+    """Makes consumers that ask `seek_of`."""
+
+    Consumer = _Consumer
+    seek_of: SeekOf

@@ -1,0 +1,255 @@
+"""Pumps outboxes through Faust into one sink, for as long as its process is healthy.
+
+What waits in a partition is applied as one step, so that steps grow with the load and nothing
+waits for a timer. An unknown error, or a hang, ends the process before anything is acknowledged;
+the supervisor starts it again, and it reads on from where the sink stands.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+from typing import Any
+
+from faust.types import TP
+
+from infra.logging import get_logger
+from infra.settings import Settings
+from projections.faust_app import BUFFERED_AT_MOST, make_app
+from projections.follower import Follower, RawRecord
+from projections.layout import LEDGER_EVENTS, MATCHING_EVENTS
+from projections.sink import Sink
+
+TOPICS = (LEDGER_EVENTS, MATCHING_EVENTS)
+
+STEP_AT_MOST = 500
+"""Records of one apply."""
+
+HUNG_AFTER_S = 10.0
+BEAT_S = 0.5
+SEEK_AGAIN_AFTER_S = 2.0
+
+
+def end_process(sentence: str) -> None:
+    """Say why and end this process at once, with whatever else runs in it."""
+    get_logger("projections").error("worker ended", why=sentence)
+    os.write(2, f"logbourse: projection worker ended: {sentence}\n".encode())
+    os._exit(1)
+
+
+class FaustWorker:
+    """A consumer group's member for one sink.
+
+    `open_sink` is called in the one thread that will use the sink. `on_failure` gets one sentence
+    when the worker cannot go on; it must end the process.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        sink_name: str,
+        open_sink: Callable[[], Sink],
+        on_failure: Callable[[str], None] = end_process,
+    ) -> None:
+        self._settings = settings
+        self._sink_name = sink_name
+        self._open_sink = open_sink
+        self._on_failure = on_failure
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sink-{sink_name}")
+        self._sink: Sink | None = None
+        self._app: Any = None
+        self._followers: dict[TP, Follower] = {}
+        self._waiting: dict[TP, list[Any]] = {}
+        self._waiting_count = 0
+        self._awaited: dict[TP, tuple[int, float]] = {}
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._health = _Health()
+
+    async def run(self) -> None:
+        """Pump until `stop`; to be called in the loop that made this worker."""
+        loop = asyncio.get_running_loop()
+        self._sink = await loop.run_in_executor(self._thread, self._open_sink)
+        group = f"logbourse-project-{self._sink_name}"
+        settings = self._settings
+        self._app = make_app(group, settings.kafka_bootstrap, settings.data_dir, self._seek_of)
+        self._app.agent(
+            self._app.topic(*TOPICS, value_type=bytes), concurrency=1, name=f"to-{self._sink_name}"
+        )(self._receive)
+        watchdog = _Watchdog(self._health, self._on_failure)
+        tasks = [asyncio.create_task(part()) for part in (self._apply_all, self._beat)]
+        try:
+            await self._app.start()
+            watchdog.start()
+            await self._until_done(tasks)
+        finally:
+            watchdog.stop()
+            for task in tasks:
+                task.cancel()
+            await self._app.stop()
+            await loop.run_in_executor(self._thread, self._sink.close)
+            self._thread.shutdown(wait=False)
+
+    def stop(self) -> None:
+        """Let `run` return; to be called in its loop."""
+        self._stopping.set()
+
+    async def _until_done(self, tasks: Sequence["asyncio.Task[None]"]) -> None:
+        """Wait for `stop`; whatever ends before is a failure."""
+        stopping = asyncio.create_task(self._stopping.wait())
+        crashed = asyncio.create_task(self._app.wait_until_stopped())
+        done, _ = await asyncio.wait([stopping, crashed, *tasks], return_when="FIRST_COMPLETED")
+        for task in (stopping, crashed):
+            task.cancel()
+        if stopping not in done:
+            for task in done:
+                if not task.cancelled() and task.exception() is not None:
+                    self._on_failure(f"{type(task.exception()).__name__}: {task.exception()}")
+                    return
+            self._on_failure(f"Faust stopped: {self._app.crash_reason}")
+
+    async def _receive(self, stream: Any) -> None:
+        """Collect what arrives; it is acknowledged only once it is applied."""
+        async for event in stream.noack().events():
+            tp = event.message.tp
+            self._waiting.setdefault(tp, []).append(event)
+            self._waiting_count += 1
+            self._news.set()
+            while self._waiting_count >= BUFFERED_AT_MOST:
+                self._room.clear()
+                await self._room.wait()
+
+    async def _apply_all(self) -> None:
+        assert self._sink is not None, "run() opens the sink"
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            for tp in list(self._waiting):
+                events = self._waiting.pop(tp)
+                for start in range(0, len(events), STEP_AT_MOST):
+                    await self._apply(tp, events[start : start + STEP_AT_MOST])
+                self._waiting_count -= len(events)
+                self._room.set()
+            if self._sink.pause_s:
+                await asyncio.sleep(self._sink.pause_s)
+
+    async def _apply(self, tp: TP, events: Sequence[Any]) -> None:
+        """Apply one partition's events, then acknowledge them."""
+        follower = self._followers.get(tp)
+        records = self._expected(tp, events)
+        if follower is not None and records:
+            self._health.busy_since_s = monotonic()
+            offset = await asyncio.get_running_loop().run_in_executor(
+                self._thread, follower.offer, records
+            )
+            self._health.busy_since_s = 0.0
+            if offset is not None:
+                await self._read_from(tp, offset)
+        for event in events:
+            event.ack()
+
+    def _expected(self, tp: TP, events: Sequence[Any]) -> list[RawRecord]:
+        """The records of `events`; after a seek, those from before it are left out."""
+        awaited = self._awaited.get(tp)
+        records = [RawRecord(event.message.offset, event.message.value) for event in events]
+        if awaited is None:
+            return records
+        for number, record in enumerate(records):
+            if record.offset == awaited[0]:
+                del self._awaited[tp]
+                return records[number:]
+        return []
+
+    async def _seek_of(self, topic: str, partition: int) -> int:
+        """Called for each assigned partition before its records flow."""
+        follower = Follower(topic, partition, self._sink_opened())
+        offset = await asyncio.get_running_loop().run_in_executor(self._thread, follower.load)
+        tp = TP(topic, partition)
+        self._followers[tp] = follower
+        self._await_offset(tp, offset)
+        return offset
+
+    async def _read_from(self, tp: TP, offset: int) -> None:
+        self._await_offset(tp, offset)
+        if tp in self._app.consumer.assignment():
+            await self._app.consumer.read_from(tp, offset)
+
+    def _await_offset(self, tp: TP, offset: int) -> None:
+        self._awaited[tp] = (offset, monotonic())
+
+    def _sink_opened(self) -> Sink:
+        assert self._sink is not None, "run() opens the sink"
+        return self._sink
+
+    async def _beat(self) -> None:
+        """Show that the loop turns, and look whether partitions move on while the log does."""
+        while True:
+            self._health.beat_s = monotonic()
+            assigned = self._app.consumer.assignment() if self._app.started else set()
+            for tp in sorted(assigned & self._followers.keys()):
+                await self._look_after(tp)
+            await asyncio.sleep(BEAT_S)
+
+    async def _look_after(self, tp: TP) -> None:
+        position = self._followers[tp].position
+        behind = (self._app.consumer.highwater(tp) or 0) > position.offset + 1
+        stuck_s = self._health.stuck_s(tp, position.offset, behind=behind)
+        awaited = self._awaited.get(tp)
+        if awaited is not None and stuck_s and monotonic() - awaited[1] > SEEK_AGAIN_AFTER_S:
+            await self._read_from(tp, awaited[0])
+
+
+class _Health:
+    """What the watchdog looks at. Times are monotonic seconds; 0 for not busy."""
+
+    def __init__(self) -> None:
+        self.beat_s = monotonic()
+        self.busy_since_s = 0.0
+        self._moved: dict[TP, tuple[int, float]] = {}
+
+    def stuck_s(self, tp: TP, offset: int, *, behind: bool) -> float:
+        """For how long the partition has stood still while there was something to read."""
+        last = self._moved.get(tp)
+        if last is None or last[0] != offset or not behind:
+            self._moved[tp] = (offset, monotonic())
+            return 0.0
+        return monotonic() - last[1]
+
+    def complaint(self) -> str:
+        """What hangs, as a sentence; empty if nothing does."""
+        now_s = monotonic()
+        if now_s - self.beat_s > HUNG_AFTER_S:
+            return f"the event loop must turn, stood still for {now_s - self.beat_s:.0f} s"
+        if self.busy_since_s and now_s - self.busy_since_s > HUNG_AFTER_S:
+            return f"an apply must end within {HUNG_AFTER_S:.0f} s, did not"
+        for tp, (offset, moved_s) in list(self._moved.items()):
+            if now_s - moved_s > HUNG_AFTER_S:
+                return f"{tp.topic}.{tp.partition} must move on from offset {offset}, did not"
+        return ""
+
+
+class _Watchdog:
+    """A thread that ends the process when the worker hangs."""
+
+    def __init__(self, health: _Health, on_failure: Callable[[str], None]) -> None:
+        self._health = health
+        self._on_failure = on_failure
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+
+    def start(self) -> None:
+        self._health.beat_s = monotonic()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(BEAT_S):
+            complaint = self._health.complaint()
+            if complaint:
+                self._on_failure(complaint)
+                return
