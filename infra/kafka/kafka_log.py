@@ -1,7 +1,7 @@
 """The Log of infra/log.py on a Kafka cluster: one producer, one consumer, no subscription."""
 
 from collections.abc import Callable, Iterator
-from time import monotonic
+from time import monotonic, sleep
 
 from infra.kafka.clients import (
     Consumer,
@@ -22,6 +22,7 @@ ANSWER_TIMEOUT_S = 15.0
 # A broker that is restarted is back within seconds; after this the process starts afresh instead.
 PATIENCE_S = 60.0
 SCAN_RECORDS = 1_000
+RETRY_S = 0.05
 
 _logger = get_logger("kafka")
 
@@ -53,13 +54,20 @@ class KafkaLog:
         Raises `LogFailure` if the brokers do not say so in time.
         """
         place = TopicPartition(topic, partition)
-        try:
-            found = self._consumer.get_watermark_offsets(place, timeout=ANSWER_TIMEOUT_S)
-        except KafkaException as error:
-            raise LogFailure(f"{topic}.{partition} must tell its ends, said: {error}") from error
-        if found is None:
-            raise LogFailure(f"{topic}.{partition} must tell its ends within {ANSWER_TIMEOUT_S} s")
-        return found
+        give_up_s = monotonic() + ANSWER_TIMEOUT_S
+        while monotonic() < give_up_s:
+            try:
+                found = self._consumer.get_watermark_offsets(place, timeout=ANSWER_TIMEOUT_S)
+            except KafkaException as error:
+                # A partition that was just made, or just lost its leader, has one in a moment.
+                if not _passing(_kafka_error(error)):
+                    sentence = f"{topic}.{partition} must tell its ends, said: {error}"
+                    raise LogFailure(sentence) from error
+                sleep(RETRY_S)
+            else:
+                if found is not None:
+                    return found
+        raise LogFailure(f"{topic}.{partition} must tell its ends within {ANSWER_TIMEOUT_S} s")
 
     def committed(self, topic: str, partition: int) -> Mark | None:
         """The last committed mark of the shard that reads this partition."""
