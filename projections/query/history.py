@@ -20,7 +20,7 @@ BUILD_KEPT_S = 1.0
 """For so long the current build is not asked for again; the old one's tables live longer."""
 
 THREADS = 2
-NO_BUILD = "0"
+NO_BUILD = ""
 
 _POSITIONS_SQL = """
     SELECT table_name, topic, partition, cseq, offset, time_us FROM {database:Identifier}.positions
@@ -35,6 +35,7 @@ class History:
         self._open_client = open_client
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="history")
         self._local = threading.local()
+        self._clients: list[ClickHouseClient] = []
         self._build = NO_BUILD
         self._build_read_s = 0.0
         self._watches: dict[str, PositionWatch] = {}
@@ -67,7 +68,9 @@ class History:
         """End what runs in the background and close the clients."""
         for watch in self._watches.values():
             await watch.stop()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+        for client in self._clients:
+            client.close()
 
     def _reader_of(self, table: str) -> Callable[[], Any]:
         async def read() -> Mapping[Partition, Position]:
@@ -96,11 +99,14 @@ class History:
         now_s = monotonic()
         if self._build == NO_BUILD or now_s > self._build_read_s + BUILD_KEPT_S:
             ((build,),) = self._client().query(CURRENT_BUILD_SQL).result_rows
-            self._build, self._build_read_s = str(int(build)), now_s
+            self._build, self._build_read_s = str(build), now_s
+        if self._build == NO_BUILD:
+            raise errors.view_behind()
         return self._build
 
     def _client(self) -> ClickHouseClient:
         if not hasattr(self._local, "client"):
             self._local.client = self._open_client()
+            self._clients.append(self._local.client)
         client: ClickHouseClient = self._local.client
         return client

@@ -1,0 +1,335 @@
+"""A small exchange as its views would store it: two users, two markets, fakes for the log."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from aiohttp.test_utils import TestClient, TestServer
+from fakeredis import FakeAsyncRedis
+
+from domain.accounts.messages import AssetListed, Scope, UserRegistered
+from domain.fees import FeeTier
+from domain.limits import Limits
+from domain.markets import MarketListed, MarketRules
+from domain.orders.messages import Side
+from domain.protocol import Genesis
+from domain.reference import ReferenceData
+from infra.clickhouse import ClickHouseClient, clickhouse_client
+from infra.http import errors
+from infra.http.parameters import Parameters
+from infra.http.principal import Principal
+from projections import layout
+from projections.candles import Candles
+from projections.clickhouse_builds import current_build
+from projections.day import Day
+from projections.intervals import MINUTE_US
+from projections.layout import (
+    BookTop,
+    Position,
+    StoredOrder,
+    StoredTrade,
+    pack,
+    redis_key,
+)
+from projections.query.freshness import Partition
+from projections.query.serve import Parts, build_app
+
+T0_US = 1_767_225_600_000_000
+"""The first of January 2026, a Thursday, 00:00 UTC."""
+
+E8 = 10**8
+ALICE, BOB = 2, 3
+BTC, USDT, ETH = 1, 2, 3
+BTCUSDT, ETHBTC = 2, 3
+BUILD = layout.FIRST_BUILD
+TOKEN = "operator-word"
+
+BTCUSDT_RULES = MarketRules(
+    base_asset=BTC,
+    quote_asset=USDT,
+    lot=1_000,
+    tick=10,
+    min_price_ticks=1,
+    max_price_ticks=100_000_000,
+    min_lots=1,
+    max_lots=90_000_000,
+    market_min_lots=1,
+    market_max_lots=10_000_000,
+    min_notional=5 * E8,
+    max_notional=9_000_000 * E8,
+    bid_up_ppm=5_000_000,
+    bid_down_ppm=200_000,
+    ask_up_ppm=5_000_000,
+    ask_down_ppm=200_000,
+    collar_ppm=50_000,
+    max_open_orders=200,
+)
+"""Steps of 0.00001 BTC and 0.01 USDT."""
+
+ETHBTC_RULES = MarketRules(
+    base_asset=ETH,
+    quote_asset=BTC,
+    lot=10_000,
+    tick=1,
+    min_price_ticks=1,
+    max_price_ticks=10_000_000,
+    min_lots=1,
+    max_lots=90_000_000,
+    market_min_lots=1,
+    market_max_lots=10_000_000,
+    min_notional=10_000,
+    max_notional=1_000 * E8,
+    bid_up_ppm=5_000_000,
+    bid_down_ppm=200_000,
+    ask_up_ppm=5_000_000,
+    ask_down_ppm=200_000,
+    collar_ppm=50_000,
+    max_open_orders=200,
+)
+
+
+class FakeClock:
+    """Wall time as the test says."""
+
+    def __init__(self, now_us: int) -> None:
+        self.time_us = now_us
+
+    def now_us(self) -> int:
+        return self.time_us
+
+    def monotonic_s(self) -> float:
+        return self.time_us / 1e6
+
+
+class FakeAuthenticator:
+    """Whoever sends the key `key-<user>` is that user; `mute-<user>` may not read."""
+
+    def knows(self, api_key: str) -> bool:
+        return api_key.startswith("key-")
+
+    def authenticate(
+        self, api_key: str, parameters: Parameters, *, client_ip: str, now_us: int
+    ) -> Principal:
+        kind, _, user = api_key.partition("-")
+        if kind not in ("key", "mute"):
+            raise errors.api_key_refused()
+        scopes = frozenset([Scope.READ]) if kind == "key" else frozenset[Scope]()
+        return Principal(int(user), api_key, scopes, now_us + 5_000_000)
+
+
+class World:
+    """Stores of one exchange with 2 + 2 partitions, and the query API over them."""
+
+    def __init__(self, redis: FakeAsyncRedis, dsn: str, now_us: int = T0_US) -> None:
+        self.redis = redis
+        self.dsn = dsn
+        self.clickhouse: ClickHouseClient = clickhouse_client(dsn)
+        current_build(self.clickhouse)
+        self.clock = FakeClock(now_us)
+        self.reference = reference_data()
+        self.reference_at = {
+            ("accounts.ev", 0): Position(40, 40, now_us),
+            ("accounts.ev", 1): Position(30, 30, now_us),
+        }
+        self.ends: dict[Partition, int] = defaultdict(int)
+        self.asked_ends: list[Partition] = []
+        self.positions: dict[Partition, Position] = {}
+        self.trades: dict[int, list[StoredTrade]] = defaultdict(list)
+
+    async def start(self) -> TestClient:
+        """The API on a loopback port; every view stands where `advance` last put it."""
+        parts = Parts(
+            reference=self.reference,
+            reference_positions=lambda: self.reference_at,
+            authenticator=FakeAuthenticator(),
+            end_of_log=self.end_of_log,
+            redis=self.redis,
+            open_clickhouse=lambda: clickhouse_client(self.dsn),
+            clock=self.clock,
+            operator_token=TOKEN,
+        )
+        client = TestClient(TestServer(build_app(parts)))
+        await client.start_server()
+        return client
+
+    async def end_of_log(self, topic: str, partition: int) -> int:
+        await asyncio.sleep(0)
+        self.asked_ends.append((topic, partition))
+        return self.ends[topic, partition]
+
+    async def advance(
+        self, partition: Partition, position: Position, *, history: bool = True
+    ) -> None:
+        """Let the views of a partition stand at `position`, those of history too if wanted."""
+        self.positions[partition] = position
+        cells = {name: str(value) for name, value in position._asdict().items()}
+        await self.redis.hset(redis_key(BUILD, layout.position_key(*partition)), mapping=cells)
+        if history:
+            self.advance_history(partition, position)
+
+    def advance_history(self, partition: Partition, position: Position) -> None:
+        for table in layout.TABLES:
+            row = (table, *partition, *position)
+            self.insert("positions", [row])
+
+    async def put(self, key: str, field: object, value: Any) -> None:
+        """Set one cell."""
+        text = pack(value) if isinstance(value, tuple) else str(value)
+        await self.redis.hset(redis_key(BUILD, key), str(field), text)
+
+    def insert(self, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        self.clickhouse.insert(table, list(rows), database=layout.database(BUILD))
+
+    async def put_order(self, order: StoredOrder) -> None:
+        """Let Redis have an order, open or closed."""
+        name = layout.closed_key if order.state == layout.CLOSED else layout.open_key
+        await self.put(name(order.user_id), order.order_id, order)
+
+    def store_order(self, order: StoredOrder) -> None:
+        """Let history have one state of an order."""
+        values = order._asdict()
+        place = order.user_id % 2, order.cseq, order.idx, order.updated_us
+        for name in ("cseq", "idx", "updated_us"):
+            del values[name]
+        self.insert("orders", [(*place, *values.values())])
+
+    async def put_book(
+        self, market: int, bids: dict[int, int], asks: dict[int, int], sequence: int
+    ) -> None:
+        for name, side in ((layout.bids_key, bids), (layout.asks_key, asks)):
+            for price, quantity in side.items():
+                await self.put(name(market), price, quantity)
+        bid, ask = max(bids, default=0), min(asks, default=0)
+        top = BookTop(sequence, T0_US, bid, bids.get(bid, 0), ask, asks.get(ask, 0))
+        await self.put(layout.market_key(market), "book", top)
+
+    async def trade(self, market: int, trades: list[StoredTrade]) -> None:
+        """Fold trades into all that is made of them, in Redis and in history."""
+        self.trades[market] += trades
+        candles, day = Candles(), Day()
+        closed: dict[tuple[str, int], layout.Candle] = {}
+        for trade in self.trades[market]:
+            candles.fold(trade)
+            day.turn(trade.time_us // MINUTE_US)
+            day.fold(trade)
+            field = trade.trade_id % layout.LAST_TRADES
+            await self.put(layout.trades_key(market), field, trade)
+            closed |= {(name, row.open_us): row for name, row in candles.take_touched()}
+        for interval, candle in candles.last.items():
+            await self.put(layout.candles_key(market), interval, candle)
+        for minute in day.minutes.values():
+            await self.put(layout.minutes_key(market), minute.minute, minute)
+        await self.put(
+            layout.market_key(market), "ticker", day.ticker(self.trades[market][-1].time_us)
+        )
+        self.store_trades(market, trades)
+        self.store_candles(market, closed)
+
+    def store_trades(self, market: int, trades: list[StoredTrade]) -> None:
+        rows = [
+            (
+                market % 2,
+                trade.trade_id,
+                0,
+                trade.time_us,
+                market,
+                *(trade.trade_id, trade.price, trade.quantity, trade.quote, trade.taker_side),
+                *(trade.maker_order_id, trade.taker_order_id),
+            )
+            for trade in trades
+        ]
+        self.insert("trades", rows)
+
+    def store_candles(self, market: int, candles: dict[tuple[str, int], layout.Candle]) -> None:
+        rows = [
+            (market % 2, candle.last_trade_id, candle.open_us, market, interval, *candle)
+            for (interval, _), candle in candles.items()
+        ]
+        self.insert("candles", rows)
+
+    async def close(self) -> None:
+        self.clickhouse.close()
+        await self.redis.aclose()
+
+
+def reference_data() -> ReferenceData:
+    """Assets, markets, fees and users as `accounts.ev` would tell them."""
+    reference = ReferenceData()
+    events = [
+        Genesis("test", "accounts", 0, 2, 2, 1, Limits(100, 200_000, 6_000, 61_000), tiers()),
+        AssetListed(b"", BTC, "BTC", "Bitcoin", 8),
+        AssetListed(b"", USDT, "USDT", "Tether", 8),
+        AssetListed(b"", ETH, "ETH", "Ether", 8),
+        MarketListed(b"", BTCUSDT, "BTCUSDT", 1, BTCUSDT_RULES, 6_000_000),
+        MarketListed(b"", ETHBTC, "ETHBTC", 1, ETHBTC_RULES, 50_000),
+    ]
+    events += [
+        UserRegistered(b"", f"user-{user}", 1, T0_US, user, bytes(32), 0) for user in (ALICE, BOB)
+    ]
+    for event in events:
+        reference.apply(event)
+    return reference
+
+
+def tiers() -> list[FeeTier]:
+    return [FeeTier(0, 750, 1_000)]
+
+
+def order(order_id: int, **changes: Any) -> StoredOrder:
+    """A resting buy of 0.5 BTC at 60,000 by Alice, apart from `changes`."""
+    usual = StoredOrder(
+        order_id=order_id,
+        user_id=ALICE,
+        market_id=BTCUSDT,
+        client_order_id=f"client-{order_id}",
+        side=int(Side.BUY),
+        order_type=0,
+        time_in_force=0,
+        price=60_000 * E8,
+        quantity=E8 // 2,
+        quote_quantity=0,
+        filled_quantity=0,
+        filled_quote=0,
+        state=layout.RESTED,
+        reason=-1,
+        accepted_us=T0_US + order_id * 1_000_000,
+        rested_us=T0_US + order_id * 1_000_000,
+        updated_us=T0_US + order_id * 1_000_000,
+        cseq=order_id,
+        idx=0,
+    )
+    return usual._replace(**changes)
+
+
+def closed(order_id: int, **changes: Any) -> StoredOrder:
+    """The same order once it is filled."""
+    filled: dict[str, Any] = {
+        "state": layout.CLOSED,
+        "reason": 0,
+        "filled_quantity": E8 // 2,
+        "filled_quote": 30_000 * E8,
+    }
+    return order(order_id, **(filled | changes))
+
+
+def trade(trade_id: int, time_us: int, **changes: Any) -> StoredTrade:
+    """A trade of 0.1 BTC at 60,000 plus its id, by a taker of its own who buys."""
+    price = changes.pop("price", (60_000 + trade_id) * E8)
+    quantity = changes.pop("quantity", E8 // 10)
+    usual = StoredTrade(
+        trade_id=trade_id,
+        price=price,
+        quantity=quantity,
+        quote=price * quantity // E8,
+        time_us=time_us,
+        taker_side=int(Side.BUY),
+        maker_order_id=1,
+        taker_order_id=1_000 + trade_id,
+    )
+    return usual._replace(**changes)
+
+
+def signed(user: int) -> dict[str, str]:
+    """Headers of that user."""
+    return {"X-MBX-APIKEY": f"key-{user}"}
