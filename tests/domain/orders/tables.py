@@ -51,6 +51,8 @@ RULES = MarketRules(
 )
 """BTCUSDT: a price of p ticks is 3p/10 quote units per base unit; the reference price is 100."""
 
+ETH_RULES = replace(RULES, base_asset=ETH, lot=7)
+
 LIMITS = Limits(
     orders_per_10s=8, orders_per_day=20, request_weight_per_minute=1, raw_requests_per_5m=1
 )
@@ -70,13 +72,13 @@ def genesis(partition: int = 0, partitions: int = 2) -> Genesis:
     )
 
 
-def listed(market_id: int = BTCUSDT, base: int = BTC) -> MarketListed:
+def listed(market_id: int = BTCUSDT, rules: MarketRules = RULES) -> MarketListed:
     return MarketListed(
         command_id=b"",
         market_id=market_id,
         symbol="",
         revision=1,
-        rules=replace(RULES, base_asset=base),
+        rules=rules,
         reference_price_ticks=100,
     )
 
@@ -85,7 +87,7 @@ OPENED: list[Message] = [
     genesis(),
     *[AssetListed(b"", asset, f"A{asset}", "", 8) for asset in (BTC, USDT, ETH)],
     listed(),
-    listed(ETHUSDT, ETH),
+    listed(ETHUSDT, ETH_RULES),
     AccountOpened(b"", ANN, 0),
     AccountOpened(b"", BOB, 1),
 ]

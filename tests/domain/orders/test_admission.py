@@ -197,6 +197,15 @@ def test_the_collar_stays_inside_the_price_filter_and_never_rounds_past_the_refe
         assert (buy.price_ticks, sell.price_ticks) == (highest, lowest)
 
 
+def test_the_notional_of_a_market_order_is_reckoned_at_the_reference_price() -> None:
+    rules = replace(RULES, min_notional=3_000, max_notional=3_000)
+    state = given(*FUNDED, MarketRulesChanged(b"", BTCUSDT, 1, rules, 100))
+    assert isinstance(when(state, market(ANN, BUY, 10))[0], OrderAccepted)
+    assert refusal(state, market(ANN, BUY, 11)) is R.NOTIONAL
+    state = given(*FUNDED, MarketRulesChanged(b"", BTCUSDT, 1, rules, 60))
+    assert refusal(state, market(ANN, BUY, 10)) is R.NOTIONAL
+
+
 def test_new_orders_carry_the_revision_of_the_rules_in_force() -> None:
     state = given(*FUNDED, MarketRulesChanged(b"", BTCUSDT, 2, replace(RULES, tick=6), 100))
     (event,) = when(state, GOOD)

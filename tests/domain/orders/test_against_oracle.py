@@ -30,7 +30,7 @@ from domain.orders.messages import (
     Side,
     TimeInForce,
 )
-from tests.domain.orders.tables import BTCUSDT, ETH, ETHUSDT, FEES, LIMITS, RULES
+from tests.domain.orders.tables import BTCUSDT, ETH_RULES, ETHUSDT, FEES, LIMITS
 from tests.domain.orders.toy_exchange import ASSETS, SMALL_LIMITS, USERS, ToyExchange
 
 Step = tuple[Any, ...]
@@ -125,9 +125,7 @@ for_all = st.one_of(
             FeesChanged(b"", FEES),
             LimitsChanged(b"", LIMITS),
             LimitsChanged(b"", SMALL_LIMITS),
-            MarketRulesChanged(
-                b"", ETHUSDT, 1, replace(RULES, base_asset=ETH, max_open_orders=1), 101
-            ),
+            MarketRulesChanged(b"", ETHUSDT, 1, replace(ETH_RULES, max_open_orders=1), 101),
         ]
     ),
 )

@@ -298,6 +298,12 @@ def test_an_impossible_fact_halts_the_shard(fact: Message, invariant: str) -> No
         LEDGER.fault(state, fact)
 
 
+def test_an_order_that_rests_is_nobodys_taker() -> None:
+    state = book(place(ANN, BUY, 10, 99), rested(BID, ANN, BUY, 99, 10))
+    with pytest.raises(AssertionError, match="E3: taker 4 rests on the book"):
+        when(state, trade(100, 10, 10))
+
+
 # fmt: off
 BEYOND = [
     # Ann's order                          trade      invariant

@@ -12,6 +12,7 @@ from tests.domain.orders.tables import (
     BTC,
     BTCUSDT,
     ETH,
+    ETH_RULES,
     ETHUSDT,
     LIMITS,
     NOON_US,
@@ -74,7 +75,7 @@ class ToyExchange:
         for asset in ASSETS:
             self.tell_all(AssetListed(b"", asset, f"A{asset}", "", 8))
         self.tell_all(listed())
-        self.tell_all(listed(ETHUSDT, ETH))
+        self.tell_all(listed(ETHUSDT, ETH_RULES))
         for user in USERS:
             self.say(user, UserRegistered(b"", f"user-{user}", 1, 0, user, b"", user % 3))
 
