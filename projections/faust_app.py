@@ -23,11 +23,13 @@ COMMIT_EVERY_S = 5.0
 
 def make_app(group: str, bootstrap: str, data_dir: Path, seek_of: SeekOf) -> Any:
     """An app without web server, tables or topics of its own, in the loop that will start it."""
+    folder = data_dir / "faust"
+    folder.mkdir(parents=True, exist_ok=True)
     urls = ";".join(f"kafka://{address}" for address in bootstrap.split(","))
     app = faust.App(
         group,
         broker=urls,
-        datadir=str(data_dir / "faust" / group),
+        datadir=str(folder),
         store="memory://",
         web_enabled=False,
         topic_allow_declare=False,

@@ -188,9 +188,9 @@ class FaustWorker:
         """Show that the loop turns, and look whether partitions move on while the log does."""
         while True:
             self._health.beat_s = monotonic()
-            assigned = self._app.consumer.assignment() if self._app.started else set()
-            for tp in sorted(assigned & self._followers.keys()):
-                await self._look_after(tp)
+            if self._followers:
+                for tp in sorted(self._app.consumer.assignment() & self._followers.keys()):
+                    await self._look_after(tp)
             await asyncio.sleep(BEAT_S)
 
     async def _look_after(self, tp: TP) -> None:
