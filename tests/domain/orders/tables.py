@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from domain.accounts.messages import AssetListed
-from domain.decider import Message
+from domain.decider import Decider, Message
 from domain.fees import FeeTier
 from domain.ledger.messages import AccountOpened, DepositCredited
 from domain.limits import Limits
@@ -27,7 +27,7 @@ ANN, BOB = 2, 4
 
 NOON_US = 1_700_000_000_000_000
 COMMAND = b"command-id-16-by"
-LEDGER = LedgerDecider()
+LEDGER: Decider[LedgerState] = LedgerDecider()
 
 RULES = MarketRules(
     base_asset=BTC,
