@@ -24,6 +24,8 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "genesis": Subcommand("commands.genesis", "write record 0 of every input partition"),
     "seed": Subcommand("infra.demo.seed", "make the demo market's assets, markets and users"),
     "bots": Subcommand("infra.demo.bots", "trade on the demo market"),
+    "project": Subcommand("projections.project_command", "fold the log into Redis or ClickHouse"),
+    "rebuild": Subcommand("projections.rebuild_command", "build the views anew and switch to them"),
     "kafka": Subcommand("infra.kafka_broker", "run Kafka alone, in the foreground"),
     "redis": Subcommand("infra.redis_server", "run Redis alone, in the foreground"),
     "topics": Subcommand("streams.topics", "create the topics, or check their settings"),

@@ -49,7 +49,7 @@ def make_app(group: str, bootstrap: str, data_dir: Path, seek_of: SeekOf) -> Any
     return app
 
 
-class _Consumer(aiokafka.Consumer):  # type: ignore[misc]
+class _Consumer(aiokafka.Consumer):
     """Reads from where the sink stands."""
 
     async def perform_seek(self) -> None:
@@ -66,7 +66,7 @@ class _Consumer(aiokafka.Consumer):  # type: ignore[misc]
         await self.seek_wait({tp: offset})
 
 
-class _Transport(aiokafka.Transport):  # type: ignore[misc]
+class _Transport(aiokafka.Transport):
     """Makes consumers that ask `seek_of`."""
 
     Consumer = _Consumer

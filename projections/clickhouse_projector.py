@@ -1,0 +1,74 @@
+"""The ClickHouse projector inside another process: its own thread, loop and client.
+
+The embedded engine belongs to one process, so the process that answers queries also writes the
+history, and rebuilds it when `logbourse rebuild clickhouse` asks for that.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+from infra.clickhouse import clickhouse_client
+from infra.settings import Settings
+from projections.clickhouse_sink import ClickHouseSink
+from projections.faust_worker import FaustWorker, end_process
+from projections.rebuild_request import RebuildRequests
+
+STOP_TIMEOUT_S = 10.0
+
+
+class ClickHouseProjector:
+    """A running projector; made by `start_clickhouse_projector`."""
+
+    def __init__(self, settings: Settings, on_failure: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._on_failure = on_failure
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._worker: FaustWorker | None = None
+        self._ready = threading.Event()
+        self._requests = RebuildRequests(settings)
+        self._thread = threading.Thread(target=self._run, name="clickhouse-projector", daemon=True)
+        self._thread.start()
+        self._requests.start()
+
+    def stop(self) -> None:
+        """Finish the current apply and end; returns once the thread ended or after 10 s."""
+        self._requests.stop()
+        self._ready.wait(STOP_TIMEOUT_S)
+        if self._loop is not None and self._worker is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._worker.stop)
+        self._thread.join(STOP_TIMEOUT_S)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._work())
+        except Exception as error:
+            self._on_failure(f"{type(error).__name__}: {error}")
+
+    async def _work(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._worker = clickhouse_worker(self._settings, self._on_failure)
+        self._ready.set()
+        await self._worker.run()
+
+
+def start_clickhouse_projector(
+    settings: Settings, on_failure: Callable[[str], None] = end_process
+) -> ClickHouseProjector:
+    """Project `*.ev` into ClickHouse from a thread of this process until the handle's `stop`.
+
+    `on_failure` gets one sentence when it cannot go on; by default that ends the process, whose
+    supervisor starts it again.
+    """
+    return ClickHouseProjector(settings, on_failure)
+
+
+def clickhouse_worker(
+    settings: Settings, on_failure: Callable[[str], None] = end_process
+) -> FaustWorker:
+    """A worker for ClickHouse, to be run in the loop that calls this."""
+
+    def open_sink() -> ClickHouseSink:
+        return ClickHouseSink(clickhouse_client(settings.clickhouse_dsn))
+
+    return FaustWorker(settings, ClickHouseSink.name, open_sink, on_failure)

@@ -1,0 +1,45 @@
+"""`logbourse project redis|clickhouse`: one Faust worker as its own process."""
+
+import argparse
+import asyncio
+import signal
+from collections.abc import Callable
+
+from infra.logging import configure_logging
+from infra.metrics import serve_metrics
+from infra.redis import redis_client
+from infra.settings import Settings, load_settings
+from projections.clickhouse_projector import clickhouse_worker
+from projections.faust_worker import FaustWorker
+from projections.redis_sink import RedisSink
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `logbourse project` takes."""
+    parser.add_argument("sink", choices=("redis", "clickhouse"), help="where the views are stored")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Project until SIGTERM or SIGINT; returns 0 then. A failure ends the process with status 1."""
+    settings = load_settings()
+    configure_logging(settings.log_level)
+    serve_metrics(settings)
+    make_worker = redis_worker if arguments.sink == "redis" else clickhouse_worker
+    asyncio.run(_until_told(settings, make_worker))
+    return 0
+
+
+def redis_worker(settings: Settings) -> FaustWorker:
+    """A worker for Redis, to be run in the loop that calls this."""
+
+    def open_sink() -> RedisSink:
+        return RedisSink(redis_client(settings.redis_url))
+
+    return FaustWorker(settings, RedisSink.name, open_sink)
+
+
+async def _until_told(settings: Settings, make_worker: Callable[[Settings], FaustWorker]) -> None:
+    worker = make_worker(settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, worker.stop)
+    await worker.run()

@@ -1,0 +1,97 @@
+"""Builds all views anew beside the ones in use, from the start of the log, and then flips.
+
+Live workers go on with the old build meanwhile. After the flip their next apply answers GAP, and
+they read on from where the new build stands.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from infra.clickhouse import ClickHouseClient
+from infra.log import Log, LogRecord
+from projections import clickhouse_builds, redis_sink
+from projections.clickhouse_sink import ClickHouseSink
+from projections.follower import Follower, RawRecord
+from projections.layout import BUILD_KEY, LEDGER_EVENTS, MATCHING_EVENTS
+from projections.redis_sink import RedisSink
+from projections.sink import Sink
+
+Progress = Callable[[int, int], None]
+"""Told how many records are done, and how many there are now."""
+
+READ_AT_MOST = 2_000
+READ_TIMEOUT_S = 0.5
+
+HARDLY_ANYTHING = 1_000
+"""Records: so few that live workers catch up with them in a moment after the flip."""
+
+
+def partitions(ledger_partitions: int, matching_partitions: int) -> list[tuple[str, int]]:
+    """All partitions that feed views."""
+    ledgers = [(LEDGER_EVENTS, p) for p in range(ledger_partitions)]
+    return ledgers + [(MATCHING_EVENTS, p) for p in range(matching_partitions)]
+
+
+def rebuild_redis(client: Any, log: Log, sources: list[tuple[str, int]], progress: Progress) -> str:
+    """Build Redis's views anew, flip, remove the old build; returns the new build's id."""
+    old = redis_sink.current_build(client)
+    new = str(int(old) + 1)
+    redis_sink.remove_build(client, new)
+    catch_up(log, sources, RedisSink(client, new), progress)
+    client.set(BUILD_KEY, new)
+    redis_sink.remove_build(client, old)
+    return new
+
+
+def rebuild_clickhouse(
+    client: ClickHouseClient, log: Log, sources: list[tuple[str, int]], progress: Progress
+) -> str:
+    """Build ClickHouse's tables anew, flip, remove the old build; returns the new build's id."""
+    old = clickhouse_builds.current_build(client)
+    new = str(int(old) + 1)
+    clickhouse_builds.remove_build(client, new)
+    catch_up(log, sources, ClickHouseSink(client, new), progress)
+    clickhouse_builds.flip(client, new)
+    clickhouse_builds.remove_build(client, old)
+    return new
+
+
+def catch_up(log: Log, sources: list[tuple[str, int]], sink: Sink, progress: Progress) -> None:
+    """Feed the sink until hardly anything is left; the log may go on growing meanwhile."""
+    followers = {source: Follower(*source, sink) for source in sources}
+    for (topic, partition), follower in followers.items():
+        log.seek(topic, partition, follower.load())
+    while True:
+        ends = {source: log.ends(*source) for source in sources}
+        total = sum(end - start for start, end in ends.values())
+        left = begun_with = _left(followers, ends)
+        progress(total - left, total)
+        while left:
+            _feed(log, followers, log.read(READ_AT_MOST, READ_TIMEOUT_S))
+            left = _left(followers, ends)
+            progress(total - left, total)
+        if begun_with <= HARDLY_ANYTHING:
+            return
+
+
+def _left(
+    followers: Mapping[tuple[str, int], Follower], ends: Mapping[tuple[str, int], tuple[int, int]]
+) -> int:
+    """How many records stand between the followers and the ends."""
+    return sum(
+        max(0, end - max(start, followers[source].position.offset + 1))
+        for source, (start, end) in ends.items()
+    )
+
+
+def _feed(
+    log: Log, followers: Mapping[tuple[str, int], Follower], records: list[LogRecord]
+) -> None:
+    waiting: dict[tuple[str, int], list[RawRecord]] = {}
+    for record in records:
+        raw = RawRecord(record.offset, record.value)
+        waiting.setdefault((record.topic, record.partition), []).append(raw)
+    for source, raws in waiting.items():
+        offset = followers[source].offer(raws)
+        if offset is not None:
+            log.seek(*source, offset)

@@ -1,0 +1,127 @@
+"""How `logbourse rebuild clickhouse` reaches the process that owns the embedded engine: two files.
+
+`rebuild-clickhouse.request` asks; `rebuild-clickhouse.progress` tells. Only the owner of the
+engine's directory may write there, and it is on the same machine, so that files are enough.
+"""
+
+import json
+import threading
+from pathlib import Path
+from time import monotonic, sleep
+from typing import NamedTuple
+
+from infra.clickhouse import clickhouse_client
+from infra.kafka import KafkaLog
+from infra.logging import get_logger
+from infra.refusal import Refusal
+from infra.settings import Settings
+from projections.rebuild import Progress, partitions, rebuild_clickhouse
+
+LOOK_EVERY_S = 0.5
+PICKED_UP_WITHIN_S = 15.0
+
+
+class RebuildFailed(Refusal):
+    """The rebuild did not happen; the text is one sentence."""
+
+
+class Told(NamedTuple):
+    """What the owner last told: records done of total, the new build once it is current."""
+
+    done: int
+    total: int
+    build: str
+    error: str
+
+
+class RebuildRequests:
+    """Looks for requests in a thread of the owner, and serves one at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="rebuild", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more. A rebuild that runs is given up; the next one starts afresh."""
+        self._stopping.set()
+
+    def _look(self) -> None:
+        request = _request_file(self._settings)
+        while not self._stopping.wait(LOOK_EVERY_S):
+            if request.exists():
+                request.unlink()
+                self._serve()
+
+    def _serve(self) -> None:
+        try:
+            build = run_rebuild(self._settings, self._tell)
+            _write(self._settings, Told(1, 1, build, ""))
+        except Exception as error:
+            get_logger("projections").error("rebuild failed", why=str(error))
+            _write(self._settings, Told(0, 0, "", f"{type(error).__name__}: {error}"))
+
+    def _tell(self, done: int, total: int) -> None:
+        if self._stopping.is_set():
+            raise RebuildFailed("the process that rebuilds is stopping")
+        _write(self._settings, Told(done, total, "", ""))
+
+
+def run_rebuild(settings: Settings, progress: Progress) -> str:
+    """Rebuild ClickHouse with clients of this process; returns the new build's id."""
+    client = clickhouse_client(settings.clickhouse_dsn)
+    log = KafkaLog(settings, outside=True)
+    try:
+        sources = partitions(settings.ledger_partitions, settings.matching_partitions)
+        return rebuild_clickhouse(client, log, sources, progress)
+    finally:
+        log.close()
+        client.close()
+
+
+def ask_owner(settings: Settings, progress: Progress) -> str:
+    """Let the engine's owner rebuild, and follow it; returns the new build's id.
+
+    Raises `RebuildFailed` if nobody takes the request or the rebuild fails.
+    """
+    _progress_file(settings).unlink(missing_ok=True)
+    request = _request_file(settings)
+    request.touch()
+    give_up_s = monotonic() + PICKED_UP_WITHIN_S
+    while request.exists():
+        if monotonic() > give_up_s:
+            request.unlink(missing_ok=True)
+            raise RebuildFailed("a query process must own the ClickHouse directory, none answered")
+        sleep(LOOK_EVERY_S)
+    while True:
+        told = _read(settings)
+        if told.error:
+            raise RebuildFailed(told.error)
+        progress(told.done, told.total)
+        if told.build:
+            return told.build
+        sleep(LOOK_EVERY_S)
+
+
+def _request_file(settings: Settings) -> Path:
+    return settings.data_dir / "rebuild-clickhouse.request"
+
+
+def _progress_file(settings: Settings) -> Path:
+    return settings.data_dir / "rebuild-clickhouse.progress"
+
+
+def _read(settings: Settings) -> Told:
+    path = _progress_file(settings)
+    return Told(*json.loads(path.read_text())) if path.exists() else Told(0, 0, "", "")
+
+
+def _write(settings: Settings, told: Told) -> None:
+    path = _progress_file(settings)
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(told))
+    draft.replace(path)
