@@ -75,52 +75,55 @@ def book(*taker_orders: Message) -> Any:
     return state
 
 
+MAKERS_FILL = FillSettled(
+    command_id=b"",
+    order_id=ASK,
+    user_id=BOB,
+    market_id=BTCUSDT,
+    trade_id=1,
+    client_order_id="",
+    side=SELL,
+    role=Role.MAKER,
+    price_ticks=100,
+    lots=10,
+    paid_asset=BTC,
+    paid_amount=100,
+    received_asset=USDT,
+    received_amount=3_000,
+    fee_amount=0,
+    released_amount=0,
+    filled_lots=10,
+    filled_quote=3_000,
+)
+TAKERS_FILL = FillSettled(
+    command_id=COMMAND,
+    order_id=BID,
+    user_id=ANN,
+    market_id=BTCUSDT,
+    trade_id=1,
+    client_order_id="a1",
+    side=BUY,
+    role=Role.TAKER,
+    price_ticks=100,
+    lots=10,
+    paid_asset=USDT,
+    paid_amount=3_000,
+    received_asset=BTC,
+    received_amount=100,
+    fee_amount=1,
+    released_amount=300,
+    filled_lots=10,
+    filled_quote=3_000,
+)
+
+
 def test_a_trade_pays_receives_charges_and_releases() -> None:
     state = book(place(ANN, BUY, 10, 110, client_order_id="a1"))
     assert purse(state, ANN) == (0, 0, 96_700, 3_300)
 
     maker, taker = when(state, trade(100, 10, 10))
 
-    assert maker == FillSettled(
-        command_id=b"",
-        order_id=ASK,
-        user_id=BOB,
-        market_id=BTCUSDT,
-        trade_id=1,
-        client_order_id="",
-        side=SELL,
-        role=Role.MAKER,
-        price_ticks=100,
-        lots=10,
-        paid_asset=BTC,
-        paid_amount=100,
-        received_asset=USDT,
-        received_amount=3_000,
-        fee_amount=0,
-        released_amount=0,
-        filled_lots=10,
-        filled_quote=3_000,
-    )
-    assert taker == FillSettled(
-        command_id=COMMAND,
-        order_id=BID,
-        user_id=ANN,
-        market_id=BTCUSDT,
-        trade_id=1,
-        client_order_id="a1",
-        side=BUY,
-        role=Role.TAKER,
-        price_ticks=100,
-        lots=10,
-        paid_asset=USDT,
-        paid_amount=3_000,
-        received_asset=BTC,
-        received_amount=100,
-        fee_amount=1,
-        released_amount=300,
-        filled_lots=10,
-        filled_quote=3_000,
-    )
+    assert (maker, taker) == (MAKERS_FILL, TAKERS_FILL)
     assert purse(state, ANN) == (99, 0, 97_000, 0)
     assert purse(state, BOB) == (9_800, 100, 3_000, 0)
     assert (state.balances.house(BTC), state.balances.clearing(USDT)) == (1, 0)
