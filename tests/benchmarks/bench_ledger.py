@@ -69,7 +69,9 @@ def run(state: LedgerState, messages: list[tuple[str, Message]]) -> float:
     start = time.perf_counter()
     for source, message in messages:
         _step(state, source, message)
-    return time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    assert (state.orders_accepted, len(state.orders)) == (2 * ROUNDS, 0)
+    return seconds
 
 
 def run_by_kind(state: LedgerState, messages: list[tuple[str, Message]]) -> dict[str, float]:
