@@ -1,6 +1,7 @@
 """The catalogue of schemas: the `.avsc` files, the one writer schema they make, its fingerprint."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,12 @@ def message_names(types: dict[str, Schema]) -> list[str]:
     fields = types[RECORD]["fields"]
     names: list[str] = fields[-1]["type"]["items"]
     return names
+
+
+def python_class(full_name: str) -> Any:
+    """The class of `domain/` that stands for this Avro type."""
+    namespace, _, name = full_name.rpartition(".")
+    return getattr(import_module(MODULES[namespace]), name)
 
 
 def writer_schema() -> Schema:

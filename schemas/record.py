@@ -114,9 +114,14 @@ def decode_record(value: bytes | None) -> Record:
     if value is None:
         raise UndecodableRecord("a record was wanted, was a tombstone")
     try:
-        return _decode(value)
+        record, pos = _decode_envelope(value)
+        if value.startswith(HEADER):
+            record.messages = _decode_messages(value, pos)
+            return record
     except (IndexError, KeyError, UnicodeDecodeError) as error:
         raise UndecodableRecord(f"the bytes end early or mean nothing: {error!r}") from error
+    record.messages = upcast.older_messages(value)
+    return record
 
 
 def chain_hash(value: bytes) -> bytes:
@@ -149,7 +154,7 @@ def to_dict(record: Record) -> dict[str, Any]:
     return shown
 
 
-def _decode(value: bytes) -> Record:
+def _decode_envelope(value: bytes) -> tuple[Record, int]:
     prev, pos = read_bytes(value, len(HEADER))
     cause_offset, pos = read_long(value, pos)
     src, pos = read_string(value, pos)
@@ -157,11 +162,7 @@ def _decode(value: bytes) -> Record:
     cause, pos = read_long(value, pos)
     time_us, pos = read_long(value, pos)
     input_hash, pos = read_bytes(value, pos)
-    if value.startswith(HEADER):
-        messages = _decode_messages(value, pos)
-    else:
-        messages = upcast.older_messages(value)
-    return Record(prev, cause_offset, src, cseq, cause, time_us, input_hash, messages)
+    return Record(prev, cause_offset, src, cseq, cause, time_us, input_hash, []), pos
 
 
 def _decode_messages(value: bytes, pos: int) -> list[Message]:

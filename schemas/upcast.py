@@ -1,29 +1,26 @@
 """Reads what older schemas wrote: fastavro with the archived schema, then one step per change."""
 
 from collections.abc import Callable
-from dataclasses import fields
-from enum import IntEnum
 from functools import cache
 from io import BytesIO
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 import fastavro
 
 from domain.decider import Message
 from schemas import catalogue
-from schemas.codec import WRITERS
 from schemas.primitives import UndecodableRecord
 
 Fields = dict[str, Any]
 Step = Callable[[str, Fields], tuple[str, Fields]]
-"""From a message's name and fields in one schema to those in the next."""
+"""From a message's full name and fields in one schema to those in the next."""
 
 
 def counts_and_fees_added(name: str, old: Fields) -> tuple[str, Fields]:
     """Orders were not counted before, and every trade was free."""
-    if name == "OrderAccepted":
+    if name == "logbourse.orders.OrderAccepted":
         return name, old | {"order_count_10s": 0, "order_count_1d": 0}
-    if name == "Genesis":
+    if name == "logbourse.protocol.Genesis":
         return name, old | {"fee_tiers": [{"tier": 0, "maker_ppm": 0, "taker_ppm": 0}]}
     return name, old
 
@@ -44,8 +41,7 @@ def older_messages(value: bytes) -> list[Message]:
     if not value.startswith(catalogue.SINGLE_OBJECT) or fingerprint not in known:
         raise UndecodableRecord(f"a record in a known schema was wanted, began {value[:10].hex()}")
     messages = []
-    for full_name, found in _read(value, fingerprint):
-        name = full_name.rpartition(".")[2]
+    for name, found in _read(value, fingerprint):
         for _, step in STEPS[known.index(fingerprint) :]:
             name, found = step(name, found)
         messages.append(_message(name, found))
@@ -74,24 +70,24 @@ def _archived(fingerprint: str) -> Any:
     return fastavro.schema.load_schema(str(catalogue.HISTORY / f"{fingerprint}.avsc"))
 
 
-@cache
-def _classes() -> dict[str, type[Message]]:
-    return {message.__name__: message for message in WRITERS}
-
-
-def _message(name: str, found: Fields) -> Message:
-    message: Message = _built(_classes()[name], found)
+def _message(full_name: str, found: Fields) -> Message:
+    message: Message = _built(full_name, found)
     return message
 
 
 def _built(kind: Any, found: Any) -> Any:
-    if get_origin(kind) is list:
-        return [_built(get_args(kind)[0], item) for item in found]
-    if kind in (int, str, bytes):
+    # By the .avsc, not by type hints: a compiled class no longer knows what its lists hold.
+    if isinstance(kind, dict):
+        return [_built(kind["items"], item) for item in found]
+    if kind not in _present_types():
         return found
-    if issubclass(kind, IntEnum):
-        return kind[found]
-    hints = get_type_hints(kind)
-    return kind(
-        **{field.name: _built(hints[field.name], found[field.name]) for field in fields(kind)}
-    )
+    of_class = catalogue.python_class(kind)
+    schema = _present_types()[kind]
+    if schema["type"] == "enum":
+        return of_class[found]
+    return of_class(*[_built(each["type"], found[each["name"]]) for each in schema["fields"]])
+
+
+@cache
+def _present_types() -> dict[str, catalogue.Schema]:
+    return catalogue.named_types()

@@ -63,11 +63,6 @@ def avro_type(hint: Any) -> Any:
     return f"{namespaces[hint.__module__]}.{hint.__name__}"
 
 
-def python_class(full_name: str) -> Any:
-    namespace, _, name = full_name.rpartition(".")
-    return getattr(importlib.import_module(catalogue.MODULES[namespace]), name)
-
-
 def test_every_message_class_is_in_the_union_and_back():
     assert sorted(message_classes()) == sorted(MESSAGES)
     assert len(set(MESSAGES)) == len(MESSAGES)
@@ -85,7 +80,7 @@ def test_every_file_is_used_and_stands_where_its_namespace_says():
 
 @pytest.mark.parametrize("name", sorted(set(RECORDS) - {catalogue.RECORD}))
 def test_record_has_the_fields_of_its_class(name):
-    of_class = python_class(name)
+    of_class = catalogue.python_class(name)
     assert is_dataclass(of_class)
     hints = get_type_hints(of_class)
     wanted = [(field.name, avro_type(hints[field.name])) for field in fields(of_class)]
@@ -99,7 +94,7 @@ def test_envelope_has_the_fields_of_the_record_class():
 
 @pytest.mark.parametrize("name", sorted(ENUMS))
 def test_enum_has_the_symbols_of_its_class_in_value_order(name):
-    of_class = python_class(name)
+    of_class = catalogue.python_class(name)
     assert issubclass(of_class, IntEnum)
     symbols = [member.name for member in sorted(of_class)]
     assert ENUMS[name]["symbols"] == symbols
