@@ -12,7 +12,7 @@ from pathlib import Path
 from infra.children import spawn, stop, wait_until
 from infra.java import java_command, kafka_jars
 from infra.kafka import MAX_MESSAGE_BYTES, broker_count
-from infra.ports import free_port
+from infra.ports import any_port, free_port
 from infra.settings import Settings, load_settings, save_settings
 from infra.supervisor import Process, Supervisor
 
@@ -20,6 +20,7 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 MINORITY_STOP_TIMEOUT_S = 4.0
 CONTROLLER_PORT_STEP = 1_000
+HIGHEST_PORT = 65_535
 
 _LOG4J = Path(__file__).parent / "kafka" / "log4j2.xml"
 
@@ -42,11 +43,19 @@ def plan_nodes(settings: Settings, count: int) -> tuple[Settings, list[Node]]:
     for node_id in range(1, count + 1):
         taken = [p for node in nodes for p in (node.port, node.controller_port)]
         port = free_port(settings.host, wanted, taken)
-        controller_port = free_port(settings.host, wanted + CONTROLLER_PORT_STEP, [*taken, port])
+        controller_port = free_port(settings.host, _controller_port(wanted), [*taken, port])
         folder = settings.data_dir.absolute() / "kafka" / f"node-{node_id}"
         nodes.append(Node(node_id, settings.host, port, controller_port, folder))
     bootstrap = ",".join(f"{node.host}:{node.port}" for node in nodes)
     return replace(settings, kafka_bootstrap=bootstrap, replication_factor=count), nodes
+
+
+def with_any_port(settings: Settings) -> Settings:
+    """The settings with a port of the kernel's choice as the first to try, far from other stacks.
+
+    A node that is restarted needs its port again, which a stack beside it must not take meanwhile.
+    """
+    return replace(settings, kafka_bootstrap=f"{settings.host}:{any_port(settings.host)}")
 
 
 def kafka_processes(settings: Settings, nodes: Sequence[Node]) -> list[Process]:
@@ -146,8 +155,8 @@ def node_properties(node: Node, nodes: Sequence[Node]) -> dict[str, str]:
 
 @contextmanager
 def running_kafka(settings: Settings, brokers: int = 1) -> Iterator[Settings]:
-    """Kafka for a test or a bench, on free ports; gives the settings that lead to it."""
-    settings, nodes = plan_nodes(settings, brokers)
+    """Kafka for a test or a bench, on any ports; gives the settings that lead to it."""
+    settings, nodes = plan_nodes(with_any_port(settings), brokers)
     processes = kafka_processes(settings, nodes)
     children = [spawn(each.argv, settings.logs_dir / f"{each.name}.log") for each in processes]
     try:
@@ -170,6 +179,11 @@ def run(arguments: argparse.Namespace) -> int:
     save_settings(settings)
     greeting = f"Kafka answers at {settings.kafka_bootstrap}"
     return Supervisor(processes, settings, on_ready=lambda: print(greeting, flush=True)).run()
+
+
+def _controller_port(port: int) -> int:
+    above = port + CONTROLLER_PORT_STEP
+    return above if above + CONTROLLER_PORT_STEP < HIGHEST_PORT else port - CONTROLLER_PORT_STEP
 
 
 def _stop_timeout_s(nodes: Sequence[Node]) -> float:

@@ -13,6 +13,13 @@ def free_port(host: str, wanted: int, taken: Iterable[int] = ()) -> int:
     raise OSError(f"a port from {wanted} up must be free on {host}, none was")
 
 
+def any_port(host: str) -> int:
+    """A port that nobody has now, chosen by the kernel: for tests that run beside other stacks."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
 def _is_free(host: str, port: int) -> bool:
     with socket.socket() as probe:
         # As servers do: a port whose last connections are still fading counts as free.

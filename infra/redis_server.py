@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from infra.children import spawn, stop, wait_until
-from infra.ports import free_port
+from infra.ports import any_port, free_port
 from infra.redis import answers
 from infra.refusal import Refusal
 from infra.settings import Settings, load_settings, save_settings
@@ -67,8 +67,9 @@ def redis_binary() -> str:
 
 @contextmanager
 def running_redis(settings: Settings) -> Iterator[Settings]:
-    """Redis for a test or a bench, on a free port; gives the settings that lead to it."""
-    settings = plan_redis(settings)
+    """Redis for a test or a bench, on any port; gives the settings that lead to it."""
+    port = any_port(settings.host)
+    settings = replace(settings, redis_url=f"redis://{settings.host}:{port}/0")
     child = spawn(redis_argv(settings), settings.logs_dir / "redis.log")
     try:
         wait_until(lambda: answers(settings.redis_url), START_TIMEOUT_S, "Redis must answer")

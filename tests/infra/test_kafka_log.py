@@ -18,7 +18,7 @@ from infra.kafka import (
     check_topics,
     create_topics,
 )
-from infra.kafka_broker import node_argv, plan_nodes, prepare_node
+from infra.kafka_broker import node_argv, plan_nodes, prepare_node, with_any_port
 from infra.log import LogFailure, LogRecord, Mark
 from infra.settings import Settings
 
@@ -234,7 +234,7 @@ def test_a_topic_with_other_partitions_or_none_is_refused(kafka, topic):
 
 @pytest.mark.slow
 def test_a_shard_outlives_a_broker_that_is_killed(tmp_path):
-    settings, nodes = plan_nodes(Settings(data_dir=tmp_path), 1)
+    settings, nodes = plan_nodes(with_any_port(Settings(data_dir=tmp_path)), 1)
     java, jars = java_command(), kafka_jars()
     prepare_node(nodes[0], nodes, java, jars)
 
@@ -270,7 +270,7 @@ def test_a_shard_outlives_a_broker_that_is_killed(tmp_path):
 
 @pytest.mark.slow
 def test_three_brokers_replicate_and_survive_the_loss_of_one(tmp_path):
-    settings, nodes = plan_nodes(Settings(data_dir=tmp_path), 3)
+    settings, nodes = plan_nodes(with_any_port(Settings(data_dir=tmp_path)), 3)
     java, jars = java_command(), kafka_jars()
     children = []
     try:
