@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
@@ -35,6 +36,9 @@ from schemas.topics import outbox, shards
 ROLES = ("gateway", "admin")
 SHUTDOWN_S = 5.0
 APPEND_TIMEOUT_MS = 4_000
+SWITCH_INTERVAL_S = 0.0005
+"""How long the loop may keep the interpreter from the threads that bring acks and outcomes."""
+
 
 _logger = get_logger("serve")
 
@@ -56,6 +60,7 @@ class WriteSide:
 
 def main(settings: Settings, roles: Collection[str], queries_at: str) -> int:
     """`run` in a uvloop; the exit status."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     return uvloop.run(run(settings, roles, queries_at))
 
 

@@ -1,0 +1,65 @@
+"""Genesis: record 0 of every inbox, written once whatever happens."""
+
+import pytest
+
+from commands.genesis import write_genesis
+from domain.fees import FeeTier
+from domain.limits import DEFAULT_LIMITS
+from domain.protocol import Genesis
+from infra.refusal import Refusal
+from schemas.record import decode_record
+
+
+class Inboxes:
+    """An in-memory log of inboxes."""
+
+    def __init__(self, *, replicates: bool = True) -> None:
+        self.values: dict[tuple[str, int], list[bytes]] = {}
+        self.replicates = replicates
+
+    def ends(self, topic: str, partition: int) -> tuple[int, int]:
+        return 0, len(self.values.get((topic, partition), ()))
+
+    def produce(self, topic, partition, value, *, time_us=None, acked=None) -> None:
+        assert time_us == 5
+        self.values.setdefault((topic, partition), []).append(value)
+
+    def flush(self, timeout_s: float) -> bool:
+        return self.replicates
+
+
+def write(log) -> list[str]:
+    return write_genesis(
+        log,
+        exchange="test",
+        ledger_partitions=2,
+        matching_partitions=3,
+        limits=DEFAULT_LIMITS,
+        fee_tiers=[FeeTier(0, 1, 2)],
+        now_us=5,
+    )
+
+
+def test_every_inbox_begins_with_its_own_genesis():
+    log = Inboxes()
+    assert write(log) == ["A0", "A1", "L0", "L1", "M0", "M1", "M2"]
+    record = decode_record(log.values[("matching.in", 2)][0])
+    (genesis,) = record.messages
+    assert isinstance(genesis, Genesis)
+    assert (record.src, record.cseq, record.time_us) == ("operator", 0, 5)
+    assert (genesis.family, genesis.partition) == ("M", 2)
+    assert (genesis.ledger_partitions, genesis.matching_partitions) == (2, 3)
+
+
+def test_what_was_written_before_stays():
+    log = Inboxes()
+    write(log)
+    del log.values[("ledger.in", 1)]
+    assert write(log) == ["L1"]
+    assert write(log) == []
+    assert {len(values) for values in log.values.values()} == {1}
+
+
+def test_a_log_that_does_not_take_it_is_a_refusal():
+    with pytest.raises(Refusal, match="the log must take Genesis within 15 s, did not"):
+        write(Inboxes(replicates=False))

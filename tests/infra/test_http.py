@@ -1,0 +1,256 @@
+"""The HTTP frame: parameters as sent and as meant, limits, headers, and errors without secrets."""
+
+from urllib.parse import quote, urlencode
+
+import pytest
+import structlog
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from hypothesis import given
+from hypothesis import strategies as st
+from yarl import URL
+
+from domain.accounts.messages import Scope
+from domain.limits import Limits
+from infra.http import errors
+from infra.http.app import Call, Endpoint, Frame, build_app
+from infra.http.errors import ApiError
+from infra.http.limits import MINUTE_US, RequestLimits
+from infra.http.parameters import parse_parameters
+from infra.http.principal import Principal
+
+LIMITS = Limits(100, 1_000, request_weight_per_minute=10, raw_requests_per_5m=1_000)
+START_US = 1_790_000_040_000_000 // MINUTE_US * MINUTE_US
+
+
+class Clock:
+    us = START_US
+
+    def now_us(self) -> int:
+        return self.us
+
+    def monotonic_s(self) -> float:
+        return self.us / 1_000_000
+
+
+class OpenDoor:
+    """Knows the key "known" and lets it read."""
+
+    def knows(self, api_key: str) -> bool:
+        return api_key == "known"
+
+    def authenticate(self, api_key, parameters, *, client_ip, now_us) -> Principal:
+        if api_key != "known":
+            raise errors.api_key_refused()
+        return Principal(7, api_key, frozenset([Scope.READ]), now_us)
+
+
+async def show(call: Call):
+    call.position = "ledger.ev.0@5"
+    call.headers["X-Extra"] = "1"
+    return {"ip": call.client_ip, "values": call.parameters.values, "at": call.time(START_US)}
+
+
+async def break_down(call: Call):
+    raise RuntimeError(f"the secret is {call.parameters.text('secret')}")
+
+
+async def greet(call: Call):
+    return {"user": call.sender.user_id}
+
+
+def served(**options):
+    frame = Frame(OpenDoor(), RequestLimits(lambda: LIMITS), Clock(), **options)
+    endpoints = [
+        Endpoint("GET", "/show", show),
+        Endpoint("POST", "/show", show),
+        Endpoint("GET", "/break", break_down),
+        Endpoint("GET", "/heavy", show, lambda p: p.integer("weight")),
+        Endpoint("GET", "/mine", greet, scope=Scope.READ),
+        Endpoint("POST", "/trade", greet, scope=Scope.TRADE),
+    ]
+    return TestClient(TestServer(build_app(frame, endpoints)))
+
+
+async def test_every_answer_carries_weight_and_position():
+    async with served() as client:
+        answer = await client.get("/show")
+        assert answer.headers["X-MBX-USED-WEIGHT"] == "1"
+        assert answer.headers["X-MBX-USED-WEIGHT-1M"] == "1"
+        assert answer.headers["X-Log-Position"] == "ledger.ev.0@5"
+        assert answer.headers["X-Extra"] == "1"
+        assert answer.content_type == "application/json"
+        answer = await client.get("/heavy?weight=7")
+        assert answer.headers["X-MBX-USED-WEIGHT-1M"] == "8"
+        answer = await client.get("/heavy?weight=7")
+        assert (answer.status, answer.headers["X-MBX-USED-WEIGHT-1M"]) == (429, "15")
+
+
+async def test_a_frame_has_a_position_for_whoever_names_none():
+    async with served(log_position=lambda: "ledger.ev.0@1") as client:
+        answer = await client.get("/mine", headers={"X-MBX-APIKEY": "known"})
+        assert answer.headers["X-Log-Position"] == "ledger.ev.0@1"
+
+
+async def test_known_keys_are_counted_by_key_and_all_others_by_address():
+    async with served() as client:
+        for key in ("unknown-1", "unknown-2", ""):
+            answer = await client.get("/heavy?weight=3", headers={"X-MBX-APIKEY": key})
+        assert answer.headers["X-MBX-USED-WEIGHT-1M"] == "9"
+        answer = await client.get("/show", headers={"X-MBX-APIKEY": "known"})
+        assert answer.headers["X-MBX-USED-WEIGHT-1M"] == "1"
+
+
+async def test_scopes():
+    async with served() as client:
+        key = {"X-MBX-APIKEY": "known"}
+        assert await (await client.get("/mine", headers=key)).json() == {"user": 7}
+        answer = await client.post("/trade", headers=key)
+        assert (answer.status, (await answer.json())["code"]) == (401, -2015)
+        answer = await client.get("/mine")
+        assert answer.status == 401
+
+
+async def test_time_units():
+    async with served() as client:
+        assert (await (await client.get("/show")).json())["at"] == START_US // 1_000
+        unit = {"X-MBX-TIME-UNIT": "microsecond"}
+        assert (await (await client.get("/show", headers=unit)).json())["at"] == START_US
+
+
+@pytest.mark.parametrize(("behind", "ip"), [(False, "127.0.0.1"), (True, "8.8.8.8")])
+async def test_a_forwarded_address_counts_behind_our_own_proxy_alone(behind, ip):
+    async with served(behind_proxy=behind) as client:
+        headers = {"X-Forwarded-For": "1.2.3.4, 8.8.8.8"}
+        assert (await (await client.get("/show", headers=headers)).json())["ip"] == ip
+
+
+async def test_a_bug_is_an_unknown_error_and_tells_no_secret():
+    with structlog.testing.capture_logs() as lines:
+        async with served() as client:
+            answer = await client.get("/break?secret=hunter2")
+            assert answer.status == 500
+            assert await answer.json() == {
+                "code": -1000,
+                "msg": "An unknown error occurred while processing the request.",
+            }
+    assert [line["error"] for line in lines] == ["RuntimeError"]
+    assert "hunter2" not in str(lines)
+
+
+async def test_unknown_paths_methods_and_large_bodies():
+    async with served() as client:
+        answer = await client.get("/nothing")
+        assert (answer.status, (await answer.json())["code"]) == (404, -1000)
+        answer = await client.delete("/show")
+        assert (answer.status, answer.headers["Allow"]) == (405, "GET, POST")
+        answer = await client.post("/show", data=b"a=" + b"x" * 65_536)
+        assert (answer.status, (await answer.json())["code"]) == (413, -1101)
+
+
+async def test_the_raw_query_reaches_the_parameters_as_it_was_sent():
+    async with served() as client:
+        url = URL("/show?a=%7e%2B+b&c=%e2%82%ac", encoded=True)
+        values = (await (await client.get(url)).json())["values"]
+        assert values == {"a": "~+ b", "c": "€"}
+
+
+async def test_a_fallback_takes_what_no_endpoint_takes():
+    async def fallback(request: web.Request, ip: str) -> web.StreamResponse:
+        return web.json_response([request.method, request.path, ip])
+
+    async with served(fallback=fallback) as client:
+        assert await (await client.delete("/else")).json() == ["DELETE", "/else", "127.0.0.1"]
+        assert (await client.get("/show")).headers["X-Extra"] == "1"
+
+
+def test_the_query_wins_and_both_are_signed_in_their_order():
+    parameters = parse_parameters(b"a=1&signature=s&b=2", b"b=3&c=4&signature=t")
+    assert parameters.values == {"a": "1", "b": "2", "c": "4", "signature": "s"}
+    assert parameters.signed_payload() == b"a=1&b=2b=3&c=4"
+
+
+@given(st.dictionaries(st.text(min_size=1), st.text()))
+def test_whatever_is_encoded_is_decoded(values):
+    assert parse_parameters(urlencode(values).encode()).values == values
+    assert parse_parameters(urlencode(values, quote_via=quote).encode()).values == values
+
+
+@given(st.binary(max_size=60), st.binary(max_size=60))
+def test_any_bytes_are_parameters_or_a_numbered_error(query, body):
+    codes = set()
+    try:
+        parameters = parse_parameters(query, body)
+        assert b"signature=" not in parameters.signed_payload().split(b"&")
+    except ApiError as error:
+        codes.add(error.code)
+    assert codes <= {-1100, -1101}
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("n=", -1105),
+        ("", -1102),
+        ("n=x", -1100),
+        ("n=-1", -1100),
+        ("n=1.0", -1100),
+        ("n=٣", -1100),
+        ("n=11", -1130),
+        ("n=0", -1130),
+        ("n=" + "9" * 20, -1100),
+    ],
+)
+def test_whole_numbers(query, code):
+    parameters = parse_parameters(urlencode([tuple(query.split("="))]).encode() if query else b"")
+    with pytest.raises(ApiError) as caught:
+        parameters.integer("n", 1, 10)
+    assert caught.value.code == code
+
+
+def test_flags_and_forms():
+    parameters = parse_parameters(b"a=TRUE&b=false&c=yes")
+    assert parameters.flag("a")
+    assert not parameters.flag("b", default=True)
+    assert parameters.flag("d", default=True)
+    with pytest.raises(ApiError, match="Data sent for parameter 'c' is not valid"):
+        parameters.flag("c")
+    assert parameters.matching("b", "^[a-z]+$") == "false"
+    with pytest.raises(ApiError, match="legal range"):
+        parameters.matching("a", "^[a-z]+$")
+
+
+def test_bans_double_and_end():
+    limits = RequestLimits(lambda: LIMITS)
+    now_us = START_US
+    waits = []
+    for _ in range(3):
+        for _ in range(40):
+            try:
+                limits.charge("key", 11, now_us)
+            except ApiError as error:
+                last = error
+        assert last.status == 418
+        waits.append(int(last.headers["Retry-After"]))
+        now_us += waits[-1] * 1_000_000
+    assert waits == [120, 240, 480]
+    assert limits.charge("key", 1, now_us + 60_000_000) == 1
+    assert limits.charge("other", 1, now_us) == 1
+
+
+def test_raw_requests_are_limited_too():
+    few = Limits(1, 1, request_weight_per_minute=1_000, raw_requests_per_5m=3)
+    limits = RequestLimits(lambda: few)
+    for _ in range(3):
+        limits.charge("key", 1, START_US)
+    with pytest.raises(ApiError, match="current limit is 3 requests per 5 MINUTE"):
+        limits.charge("key", 1, START_US)
+    assert limits.charge("key", 1, START_US + 5 * MINUTE_US) == 1
+
+
+def test_idle_senders_are_forgotten():
+    limits = RequestLimits(lambda: LIMITS)
+    for number in range(1_000):
+        limits.charge(f"ip {number}", 1, START_US)
+    limits.charge("late", 1, START_US + 11 * MINUTE_US)
+    assert len(limits._usage) == 1
