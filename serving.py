@@ -1,14 +1,39 @@
 """`logbourse serve`: puts order entry, the operators' port and the query API together."""
 
 import argparse
+import asyncio
+import signal
 import sys
+from collections.abc import Sequence
 
+import uvloop
+from aiohttp import web
+
+from commands.authentication import KeyAuthenticator
+from commands.credentials import Credential, Credentials
 from commands.serve import ROLES as WRITE_ROLES
 from commands.serve import main as serve_writes
-from infra.logging import configure_logging
-from infra.settings import load_settings
+from domain.reference import ReferenceData
+from infra.clickhouse import clickhouse_client
+from infra.clock import SystemClock
+from infra.kafka import KafkaLog
+from infra.keys import open_admin_token, open_keys
+from infra.log import LogRecord
+from infra.logging import configure_logging, get_logger
+from infra.metrics import serve_metrics
+from infra.redis import AsyncRedis, async_redis_client
+from infra.settings import Settings, load_settings
+from infra.tail import Partition, Tail
+from projections.clickhouse_projector import start_clickhouse_projector
+from projections.layout import NOWHERE, Position
+from projections.query.serve import Parts, build_app
+from schemas.record import decode_record
 
-ROLES = (*WRITE_ROLES, "query")
+QUERY_ROLE = "query"
+ROLES = (*WRITE_ROLES, QUERY_ROLE)
+SHUTDOWN_S = 5.0
+
+_logger = get_logger("serve")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,11 +44,93 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM; the exit status."""
-    settings = load_settings()
     roles = set(arguments.roles.split(","))
-    if not roles or not roles <= set(ROLES):
-        print(f"logbourse serve: roles must be among {', '.join(ROLES)}", file=sys.stderr)
-        return 2
+    if not roles <= set(ROLES):
+        return _refuse(f"roles must be among {', '.join(ROLES)}, was {arguments.roles}")
+    if QUERY_ROLE in roles and len(roles) > 1:
+        return _refuse("the query role needs a process of its own, so that reads delay no order")
+    settings = load_settings()
     configure_logging(settings.log_level)
+    serve_metrics(settings)
+    if roles == {QUERY_ROLE}:
+        return uvloop.run(serve_queries(settings))
     queries_at = arguments.queries_at or f"http://{settings.host}:{settings.query_port}"
     return serve_writes(settings, roles, queries_at)
+
+
+async def serve_queries(settings: Settings) -> int:
+    """The query API until SIGTERM; the exit status, 1 if following the log failed.
+
+    An embedded ClickHouse belongs to one process, so its projector runs here too.
+    """
+    ending = asyncio.Event()
+    failures: list[str] = []
+
+    def fail(error: Exception) -> None:
+        failures.append(str(error))
+        _logger.error("following the log failed", error=type(error).__name__, sentence=str(error))
+        ending.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    accounts = AccountsView()
+    starts = {("accounts.ev", p): 0 for p in range(settings.ledger_partitions)}
+    tail = Tail(lambda: KafkaLog(settings, outside=True), starts, accounts.take, fail)
+    tail.start()
+    projector = start_clickhouse_projector(settings)
+    redis = async_redis_client(settings.redis_url)
+    app = build_app(_parts(settings, accounts, tail, redis), behind_proxy=True)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+    await runner.setup()
+    await web.TCPSite(runner, settings.host, settings.query_port).start()
+    _logger.info("serving", roles=[QUERY_ROLE])
+    await ending.wait()
+    await runner.cleanup()
+    await redis.aclose()
+    await tail.stop()
+    await asyncio.to_thread(projector.stop)
+    return 1 if failures else 0
+
+
+class AccountsView:
+    """Keys and reference data, folded from `accounts.ev` in memory."""
+
+    def __init__(self) -> None:
+        self.reference = ReferenceData()
+        self.credentials = Credentials()
+        self.positions: dict[Partition, Position] = {}
+
+    def take(self, records: Sequence[LogRecord]) -> None:
+        """Fold a batch, repetitions apart."""
+        for stored in records:
+            partition = (stored.topic, stored.partition)
+            record = decode_record(stored.value)
+            if record.cseq <= self.positions.get(partition, NOWHERE).cseq:
+                continue
+            for event in record.messages:
+                self.reference.apply(event, stored.partition)
+                self.credentials.apply(event)
+            self.positions[partition] = Position(record.cseq, stored.offset, record.time_us)
+
+
+def _parts(settings: Settings, accounts: AccountsView, tail: Tail, redis: AsyncRedis) -> Parts:
+    keys = open_keys(settings.key_file)
+
+    def open_secret(credential: Credential) -> bytes:
+        return keys.unseal(credential.sealed_secret, credential.api_key.encode())
+
+    return Parts(
+        reference=accounts.reference,
+        reference_positions=lambda: accounts.positions,
+        authenticator=KeyAuthenticator(accounts.credentials, open_secret),
+        end_of_log=tail.end_offset,
+        redis=redis,
+        open_clickhouse=lambda: clickhouse_client(settings.clickhouse_dsn),
+        clock=SystemClock(),
+        operator_token=open_admin_token(settings.admin_token_file),
+    )
+
+
+def _refuse(sentence: str) -> int:
+    print(f"logbourse serve: {sentence}", file=sys.stderr)
+    return 2
