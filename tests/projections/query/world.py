@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from aiohttp.test_utils import TestClient, TestServer
-from fakeredis import FakeAsyncRedis
+from fakeredis import FakeAsyncRedis, FakeServer
 
 from domain.accounts.messages import AssetListed, Scope, UserRegistered
 from domain.fees import FeeTier
@@ -118,14 +118,32 @@ class FakeAuthenticator:
         return Principal(int(user), api_key, scopes, now_us + 5_000_000)
 
 
+class Store:
+    """A ClickHouse with one build, for all tests of a module: each leaves it empty."""
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self.client: ClickHouseClient = clickhouse_client(dsn)
+        current_build(self.client)
+        self._filled: set[str] = set()
+
+    def insert(self, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        self.client.insert(table, list(rows), database=layout.database(BUILD))
+        self._filled.add(table)
+
+    def empty(self) -> None:
+        for table in sorted(self._filled):
+            self.client.command(f"TRUNCATE TABLE {layout.database(BUILD)}.{table}")
+        self._filled.clear()
+
+
 class World:
     """Stores of one exchange with 2 + 2 partitions, and the query API over them."""
 
-    def __init__(self, redis: FakeAsyncRedis, dsn: str, now_us: int = T0_US) -> None:
-        self.redis = redis
-        self.dsn = dsn
-        self.clickhouse: ClickHouseClient = clickhouse_client(dsn)
-        current_build(self.clickhouse)
+    def __init__(self, store: "Store", now_us: int = T0_US) -> None:
+        self.redis_server = FakeServer()
+        self.redis = FakeAsyncRedis(server=self.redis_server)
+        self.store = store
         self.clock = FakeClock(now_us)
         self.reference = reference_data()
         self.reference_at = {
@@ -145,7 +163,7 @@ class World:
             authenticator=FakeAuthenticator(),
             end_of_log=self.end_of_log,
             redis=self.redis,
-            open_clickhouse=lambda: clickhouse_client(self.dsn),
+            open_clickhouse=lambda: clickhouse_client(self.store.dsn),
             clock=self.clock,
             operator_token=TOKEN,
         )
@@ -169,17 +187,12 @@ class World:
             self.advance_history(partition, position)
 
     def advance_history(self, partition: Partition, position: Position) -> None:
-        for table in layout.TABLES:
-            row = (table, *partition, *position)
-            self.insert("positions", [row])
+        self.store.insert("positions", [(table, *partition, *position) for table in layout.TABLES])
 
     async def put(self, key: str, field: object, value: Any) -> None:
         """Set one cell."""
         text = pack(value) if isinstance(value, tuple) else str(value)
         await self.redis.hset(redis_key(BUILD, key), str(field), text)
-
-    def insert(self, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
-        self.clickhouse.insert(table, list(rows), database=layout.database(BUILD))
 
     async def put_order(self, order: StoredOrder) -> None:
         """Let Redis have an order, open or closed."""
@@ -192,7 +205,7 @@ class World:
         place = order.user_id % 2, order.cseq, order.idx, order.updated_us
         for name in ("cseq", "idx", "updated_us"):
             del values[name]
-        self.insert("orders", [(*place, *values.values())])
+        self.store.insert("orders", [(*place, *values.values())])
 
     async def put_book(
         self, market: int, bids: dict[int, int], asks: dict[int, int], sequence: int
@@ -239,18 +252,14 @@ class World:
             )
             for trade in trades
         ]
-        self.insert("trades", rows)
+        self.store.insert("trades", rows)
 
     def store_candles(self, market: int, candles: dict[tuple[str, int], layout.Candle]) -> None:
         rows = [
             (market % 2, candle.last_trade_id, candle.open_us, market, interval, *candle)
             for (interval, _), candle in candles.items()
         ]
-        self.insert("candles", rows)
-
-    async def close(self) -> None:
-        self.clickhouse.close()
-        await self.redis.aclose()
+        self.store.insert("candles", rows)
 
 
 def reference_data() -> ReferenceData:
