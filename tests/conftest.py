@@ -2,11 +2,16 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from infra.kafka_broker import running_kafka
 from infra.redis_server import running_redis
 from infra.settings import Settings, load_settings
+
+# A shared machine is slow at times, which is no failure; a failure prints how to repeat it.
+hypothesis.settings.register_profile("logbourse", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("logbourse")
 
 
 @pytest.fixture(scope="session")
