@@ -121,14 +121,20 @@ class AccountsDecider:
         return state
 
     def destinations(self, state: AccountsState, event: Message) -> Sequence[str]:
-        """What a user may do goes to the user's ledger; reference data of partition 0 to all."""
+        """What a user may do goes to the user's ledger, assets of partition 0 to all.
+
+        Fees and limits reach a ledger through its own accounts partition, so that they never
+        arrive after a user's tier that depends on them.
+        """
         match event:
             case UserRegistered() | UserEnabled() | UserDisabled() | FeeTierChanged():
                 return (f"L{state.partition}",)
             case AssetListed():
                 return _ledgers(state) + _matchings(state)
-            case FeesChanged() | LimitsChanged() if state.partition == REFERENCE_PARTITION:
-                return _other_accounts(state) + _ledgers(state)
+            case FeesChanged() | LimitsChanged():
+                own = (f"L{state.partition}",)
+                first = state.partition == REFERENCE_PARTITION
+                return _other_accounts(state) + own if first else own
             case _:
                 return ()
 
