@@ -2,22 +2,24 @@
 
 from collections.abc import Iterable, Mapping
 
-from projections.intervals import INTERVALS, interval_open
+from projections.intervals import INTERVALS, interval_open, next_open
 from projections.layout import Candle, StoredTrade, unpack
 
 
 class Candles:
     """The last candle of each interval. A trade that is folded in already changes nothing."""
 
-    __slots__ = ("last", "touched")
+    __slots__ = ("_ends", "_touched", "last")
 
     def __init__(self) -> None:
         self.last: dict[str, Candle] = {}
-        self.touched: dict[tuple[str, int], Candle] = {}
+        self._ends: dict[str, int] = {}
+        self._touched: dict[tuple[str, int], Candle] = {}
 
     def load(self, cells: Mapping[str, str]) -> None:
         """Go on from the stored candles."""
         self.last = {interval: unpack(Candle, text) for interval, text in cells.items()}
+        self._ends = {i: next_open(i, candle.open_us) for i, candle in self.last.items()}
 
     def fold(self, trade: StoredTrade) -> None:
         """Put the trade into the candle of each interval that it falls into."""
@@ -25,17 +27,18 @@ class Candles:
             candle = self.last.get(interval)
             if candle is not None and trade.trade_id <= candle.last_trade_id:
                 continue
-            open_us = interval_open(interval, trade.time_us)
-            if candle is None or candle.open_us != open_us:
+            if candle is None or trade.time_us >= self._ends[interval]:
+                open_us = interval_open(interval, trade.time_us)
+                self._ends[interval] = next_open(interval, open_us)
                 candle = opened(open_us, trade)
             else:
                 candle = extended(candle, trade)
             self.last[interval] = candle
-            self.touched[interval, open_us] = candle
+            self._touched[interval, candle.open_us] = candle
 
     def take_touched(self) -> Iterable[tuple[str, Candle]]:
         """The candles that changed since the last call, as (interval, candle)."""
-        touched, self.touched = self.touched, {}
+        touched, self._touched = self._touched, {}
         return [(interval, candle) for (interval, _), candle in touched.items()]
 
 

@@ -115,7 +115,7 @@ class LedgerProjector:
             for account, signed in ((debit, -amount), (credit, amount)):
                 if account >= LOWEST_USER_ACCOUNT:
                     user_id = owner_of(account)
-                    self._touch(user_id).move(asset, account, signed)
+                    self._touch(user_id).move(asset, account, signed, position.time_us)
             at = (self.partition, position.cseq, idx, leg, position.time_us)
             source = (
                 type(message).__name__,

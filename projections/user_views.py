@@ -33,6 +33,7 @@ class UserViews:
         "_changed_assets",
         "_closed",
         "_minute",
+        "_moved_us",
         "_orders_asked",
         "_reference",
         "_volume",
@@ -51,6 +52,7 @@ class UserViews:
         self._closed: list[int] = []
         self._changed_assets: set[int] = set()
         self._minute = 0
+        self._moved_us = 0
         # Orders accepted and cancels asked for, in this log minute and in the one before.
         self._orders_asked = [0, 0, 0, 0]
         self._volume: dict[int, dict[int, int]] = {}
@@ -77,8 +79,9 @@ class UserViews:
             self._minute = risk.minute
             self._orders_asked = list(risk[4:8])
 
-    def move(self, asset: int, account: int, amount: int) -> None:
+    def move(self, asset: int, account: int, amount: int, time_us: int) -> None:
         """Add `amount` (negative for a debit) to one of the user's two accounts of an asset."""
+        self._moved_us = time_us
         balance = self.balances.setdefault(asset, [0, 0])
         balance[0 if kind_of(account) is AccountKind.AVAILABLE else 1] += amount
         self._changed_assets.add(asset)
@@ -158,7 +161,7 @@ class UserViews:
             balance = self.balances[asset]
             changes.put(balances_key(self.user_id), str(asset), pack(Balance(*balance)))
         if self._changed_assets:
-            changes.put(account_key(self.user_id), "updated_us", str(time_us))
+            changes.put(account_key(self.user_id), "updated_us", str(self._moved_us))
             self._changed_assets.clear()
         key = account_key(self.user_id)
         changes.put(key, "active_minute", str(self.active_minute))

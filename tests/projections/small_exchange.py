@@ -153,9 +153,15 @@ class SmallExchange:
             touched.add(maker.price)
             book_events.append(
                 TradeExecuted(
-                    MARKET, self.next_trade, maker.price, lots, taker.side,
-                    maker.order_id, taker.order_id, maker.open,
-                )  # fmt: skip
+                    MARKET,
+                    self.next_trade,
+                    maker.price,
+                    lots,
+                    taker.side,
+                    maker.order_id,
+                    taker.order_id,
+                    maker.open,
+                )
             )
             ledger_events.append(self._fill(maker, Role.MAKER, maker.price, lots))
             if not maker.open:

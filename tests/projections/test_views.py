@@ -1,0 +1,240 @@
+"""What the projectors write, against the naive fold of the same events, however they are cut."""
+
+import json
+from collections.abc import Mapping
+from math import isqrt
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.orders.messages import CloseReason, Side
+from projections.follower import Follower
+from projections.intervals import INTERVALS, MINUTE_US
+from projections.layout import (
+    ACCEPTED,
+    CLOSED,
+    LEDGER_EVENTS,
+    MATCHING_EVENTS,
+    RESTED,
+    Balance,
+    BookTop,
+    Candle,
+    MarketRisk,
+    StoredOrder,
+    StoredTrade,
+    Ticker,
+    UserRisk,
+    account_key,
+    asks_key,
+    balances_key,
+    bids_key,
+    candles_key,
+    closed_key,
+    market_key,
+    open_key,
+    trades_key,
+    unpack,
+)
+from tests.oracles import naive_views
+from tests.projections.dict_sink import Crash, DictSink
+from tests.projections.scenarios import busy_exchange, exchanges, feed, raw
+from tests.projections.small_exchange import BTC, LOT, MARKET, TICK, USDT, SmallExchange
+
+PRICE = 1_000_000
+"""A tick of the small exchange, 0.01 USDT per BTC, in 10^-8."""
+
+cuts = st.integers(1, 20)
+
+
+def projected(exchange: SmallExchange, step: int = 7) -> DictSink:
+    sink = DictSink()
+    feed(exchange, sink, step)
+    return sink
+
+
+@given(exchange=exchanges(), step=cuts)
+def test_balances_are_those_of_the_naive_fold(exchange, step):
+    sink = projected(exchange, step)
+    stored = {
+        (user, int(asset)): tuple(unpack(Balance, text))
+        for user in exchange.users
+        for asset, text in sink.cells[balances_key(user)].items()
+    }
+    assert stored == naive_views.balances(exchange.ledger.events)
+
+
+@given(exchange=exchanges(), step=cuts)
+def test_every_order_is_open_or_closed_as_it_should_be(exchange, step):
+    sink = projected(exchange, step)
+    stored = {}
+    for user in exchange.users:
+        for key, states in ((open_key(user), (ACCEPTED, RESTED)), (closed_key(user), (CLOSED,))):
+            for name, text in sink.cells[key].items():
+                order = unpack(StoredOrder, text)
+                assert (order.order_id, order.user_id) == (int(name), user)
+                assert order.state in states
+                word = (
+                    CloseReason(order.reason).name
+                    if order.state == CLOSED
+                    else {ACCEPTED: "accepted", RESTED: "rested"}[order.state]
+                )
+                lots = order.filled_quantity // LOT
+                stored[order.order_id] = (word, lots, order.filled_quote)
+    assert stored == naive_views.orders(exchange.ledger.events)
+
+
+@given(exchange=exchanges(), step=cuts)
+def test_depth_and_top_are_those_of_the_naive_fold(exchange, step):
+    sink = projected(exchange, step)
+    top = unpack(BookTop, sink.cells[market_key(MARKET)]["book"])
+    assert top.book_seq == exchange.book_seq
+    for side, key in ((Side.BUY, bids_key(MARKET)), (Side.SELL, asks_key(MARKET))):
+        naive = naive_views.depth(exchange.matching.events, MARKET, side)
+        stored = {int(price): int(text) for price, text in sink.cells[key].items()}
+        assert stored == {price * PRICE: lots * LOT for price, lots in naive.items()}
+        best = (max if side is Side.BUY else min)(naive, default=0)
+        told = (top.bid_price, top.bid_quantity) if side is Side.BUY else top[4:]
+        assert tuple(told) == (best * PRICE, naive.get(best, 0) * LOT)
+
+
+@given(exchange=exchanges(), step=cuts)
+def test_p3_candles_add_up_to_the_trades(exchange, step):
+    sink = projected(exchange, step)
+    events = exchange.matching.events
+    rows = newest_candles(sink)
+    for interval in INTERVALS:
+        naive = naive_views.candles(events, MARKET, interval)
+        stored = {c.open_us: c for (name, _), c in rows.items() if name == interval}
+        assert {opens: in_ticks(candle) for opens, candle in stored.items()} == naive
+        if naive:
+            last = unpack(Candle, sink.cells[candles_key(MARKET)][interval])
+            assert last == stored[max(stored)]
+    total = sum(trade.lots for _, trade in naive_views.trades(events, MARKET))
+    assert sum(c.quantity for (name, _), c in rows.items() if name == "1s") == total * LOT
+
+
+def newest_candles(sink: DictSink) -> Mapping[tuple[str, int], Candle]:
+    """What ClickHouse would answer with FINAL."""
+    newest: dict[tuple[str, int], tuple[int, Candle]] = {}
+    for _partition, cseq, _time, _market, interval, *fields in sink.rows["candles"]:
+        candle = Candle(*(int(field) for field in fields))
+        key, version = (str(interval), candle.open_us), int(cseq)
+        if key not in newest or newest[key][0] <= version:
+            newest[key] = (version, candle)
+    return {key: candle for key, (_, candle) in newest.items()}
+
+
+def in_ticks(candle: Candle) -> tuple[int, ...]:
+    prices = candle.open_price, candle.high_price, candle.low_price, candle.close_price
+    quantities = candle.quantity // LOT, candle.trades, candle.taker_buy_quantity // LOT
+    return (*(price // PRICE for price in prices), *quantities)
+
+
+@given(exchange=exchanges(), step=cuts)
+def test_ticker_and_market_risk_are_those_of_the_last_day(exchange, step):
+    sink = projected(exchange, step)
+    views, now_us = sink.cells[market_key(MARKET)], exchange.time_us
+    ticker, risk = unpack(Ticker, views["ticker"]), unpack(MarketRisk, views["risk"])
+    events = exchange.matching.events
+    day = naive_views.day_trades(events, MARKET, now_us)
+    assert ticker.time_us // MINUTE_US == now_us // MINUTE_US
+    assert (ticker.trades, ticker.quantity) == (len(day), sum(t.lots for t in day) * LOT)
+    assert ticker.quote == sum(t.price_ticks * t.lots for t in day) * TICK
+    if day:
+        prices = [t.price_ticks * PRICE for t in day]
+        assert ticker[2:6] == (prices[0], max(prices), min(prices), prices[-1])
+        assert (ticker.first_trade_id, ticker.last_trade_id) == (day[0].trade_id, day[-1].trade_id)
+    squares = naive_views.volatility_ppm_squared(events, MARKET, now_us // MINUTE_US)
+    assert risk.volatility_now_ppm == isqrt(squares)
+    for side, told in ((Side.BUY, risk.bid_notional), (Side.SELL, risk.ask_notional)):
+        levels = naive_views.depth(events, MARKET, side)
+        assert told == sum(price * lots for price, lots in levels.items()) * TICK
+
+
+@given(exchange=exchanges(), step=cuts)
+def test_user_risk_is_that_of_the_naive_fold(exchange, step):
+    sink, events, now_us = projected(exchange, step), exchange.ledger.events, exchange.time_us
+    held = naive_views.balances(events)
+    for user in exchange.users:
+        risk = unpack(UserRisk, sink.cells[account_key(user)]["risk"])
+        assert risk.exposure == {str(a): sum(held[user, a]) for a in (BTC, USDT) if held[user, a]}
+        mine = [order for order in exchange.book if order.user_id == user]
+        notional = sum(order.price * order.open for order in mine) * TICK
+        assert risk.open_notional == ({str(USDT): notional} if notional else {})
+        volume = naive_views.day_volume(events, user, now_us)
+        assert risk.volume_24h == ({str(USDT): volume} if volume else {})
+        counts = risk[4:6] if risk.minute == now_us // MINUTE_US else (0, 0)
+        assert counts == naive_views.asked(events, user, now_us // MINUTE_US)
+
+
+def test_last_trades_wrap_around():
+    exchange = SmallExchange()
+    for _ in range(1_100):
+        exchange.place(1, Side.SELL, 100, 1)
+        exchange.place(2, Side.BUY, 100, 1)
+    cells = projected(exchange, 50).cells[trades_key(MARKET)]
+    ids = sorted(unpack(StoredTrade, text).trade_id for text in cells.values())
+    assert ids == list(range(101, 1_101))
+
+
+@settings(max_examples=50)
+@given(exchange=exchanges(), step=cuts, seed=st.integers(0, 1 << 32))
+def test_a_projector_loaded_at_any_cut_goes_on_as_if_nothing_had_happened(exchange, step, seed):
+    """Crashes before and after the sink's step, reloads, repeated and overlapping records."""
+    smooth, rough, random = projected(exchange, step), DictSink(), Random(seed)
+    for topic, values in exchange.outboxes().items():
+        records, follower = raw(values), Follower(topic, 0, rough)
+        at = follower.load()
+        while at < len(records):
+            rough.crash_before = random.random() < 0.2
+            rough.crash_after = random.random() < 0.2
+            start = max(0, at - random.randint(0, 3))
+            try:
+                moved = follower.offer(records[start : start + step])
+                at = follower.position.offset + 1 if moved is None else moved
+            except Crash:
+                follower = Follower(topic, 0, rough)
+                at = follower.load()
+    assert rough.positions == smooth.positions
+    assert without_flush_times(rough) == without_flush_times(smooth)
+    for table in ("trades", "orders", "fills", "ledger_entries"):
+        assert rough.rows[table] == smooth.rows[table]
+    assert newest_candles(rough) == newest_candles(smooth)
+    assert rough.rows["risk_samples"] == smooth.rows["risk_samples"]
+
+
+def without_flush_times(sink: DictSink) -> dict[str, dict[str, object]]:
+    """All cells that are not empty; views say as of when, which depends on how records came."""
+    texts = {key: dict(cells) for key, cells in sink.cells.items() if cells}
+    plain: dict[str, dict[str, object]] = {}
+    for key, cells in texts.items():
+        for name, text in cells.items():
+            value = json.loads(text)
+            if name in ("risk", "ticker"):
+                value = value[1:]
+            plain.setdefault(key, {})[name] = value
+    return plain
+
+
+@pytest.mark.parametrize("topic", [LEDGER_EVENTS, MATCHING_EVENTS])
+def test_nothing_behind_a_gap_is_applied(topic):
+    sink, records = DictSink(), raw(busy_exchange(1, 30).outboxes()[topic])
+    follower = Follower(topic, 0, sink)
+    follower.load()
+    assert follower.offer([*records[:5], *records[6:9]]) == 5
+    assert follower.position.cseq == sink.positions[topic, 0].cseq == 5
+    assert follower.offer(records[5:9]) is None
+    assert follower.position.cseq == 9
+
+
+def test_a_sink_that_stands_elsewhere_is_loaded_again():
+    sink, records = DictSink(), raw(busy_exchange(1, 30).outboxes()[LEDGER_EVENTS])
+    mine, other = Follower(LEDGER_EVENTS, 0, sink), Follower(LEDGER_EVENTS, 0, sink)
+    mine.load()
+    other.load()
+    assert other.offer(records[:8]) is None
+    assert mine.offer(records[:3]) == 8
+    assert mine.offer(records[8:]) is None
+    assert sink.positions[LEDGER_EVENTS, 0].cseq == len(records)
