@@ -8,12 +8,14 @@ from domain.decider import Message, Outcome
 from domain.protocol import CommandExpired, CommandFaulted, CommandRepeated
 from infra.http import errors
 from infra.http.errors import ApiError
-from infra.log import LogFailure
+from infra.logging import get_logger
 from schemas.record import Record
 from schemas.topics import outbox
 
 Originals = Callable[[str, int, int], AsyncIterator[Record]]
 """Of a shard: the records from cause (2nd) on, of those that stand before offset (3rd)."""
+
+_logger = get_logger("outcomes")
 
 _ENDS_EVERYWHERE = (CommandExpired, CommandFaulted)
 
@@ -157,7 +159,9 @@ class Outcomes:
                     pending.feed(seen)
                 if pending.future.done():
                     return
-        except LogFailure:
+        except Exception as error:
+            # The request alone is lost by this, not the process: its sender may ask again.
+            _logger.error("reading an original outcome failed", shard=shard, error=repr(error))
             pending.fail(errors.outcome_unknown())
         later, pending.later = pending.later or [], None
         for seen in later:

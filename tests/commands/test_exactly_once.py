@@ -1,6 +1,7 @@
 """Repeated, late, lost and overloaded commands: one effect, and an honest answer."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -276,3 +277,17 @@ async def test_the_queue_is_bounded():
     with pytest.raises(ApiError) as caught:
         await submit(publisher, [one] * 2_000)
     assert (caught.value.status, caught.value.code) == (503, -1008)
+
+
+async def test_an_original_that_cannot_be_read_is_unknown_and_harms_nobody(world, alice):
+    body = alice.signed(**LIMIT, quantity="0.1")
+    first = await alice.send("POST", "/api/v3/order", body=body)
+    outbox_place = ("ledger.ev", alice.user_id % 2)
+    kept = world.exchange.topics[outbox_place]
+    damaged = [replace(stored, value=b"no record") for stored in kept]
+    world.exchange.topics[outbox_place] = damaged
+    status, found, _ = await alice.send("POST", "/api/v3/order", body=body)
+    assert (status, found["code"]) == (503, -1007)
+    world.exchange.topics[outbox_place] = kept + damaged[len(kept) :]
+    again = await alice.send("POST", "/api/v3/order", body=body)
+    assert again[:2] == first[:2]
