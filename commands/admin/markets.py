@@ -220,7 +220,14 @@ def _rules(fields: Fields, rules: MarketRules, base: Asset, quote: Asset) -> Mar
             changed.setdefault(market_bound, changed[bound])
     if fields.optional_integer("maxOpenOrders") is not None:
         changed["max_open_orders"] = fields.integer("maxOpenOrders")
-    return replace(rules, **changed)
+    bounded = replace(rules, **changed)
+    if not money.is_writable(bounded, base.decimals, quote.decimals):
+        raise ApiError(
+            400,
+            -1130,
+            f"Steps must be written with {money.PLACES} decimals, so that all prices are.",
+        )
+    return bounded
 
 
 def _read(name: str, convert: Callable[[], int]) -> int:

@@ -132,7 +132,7 @@ class AccountsDecider:
             case AssetListed():
                 return _ledgers(state) + _matchings(state)
             case FeesChanged() | LimitsChanged():
-                own = (f"L{state.partition}",)
+                own = [f"L{state.partition}"]
                 first = state.partition == REFERENCE_PARTITION
                 return _other_accounts(state) + own if first else own
             case _:
