@@ -8,7 +8,8 @@ from domain.reference import REFERENCE_PARTITION, Asset, Market, ReferenceData
 from infra.clock import Clock
 from infra.http import errors
 from infra.http.app import Call
-from projections.layout import LEDGER_EVENTS, MATCHING_EVENTS, Position
+from infra.log import LogFailure
+from projections.layout import LEDGER_EVENTS, MATCHING_EVENTS, NOWHERE, Position
 from projections.query.freshness import (
     PATIENCE_S,
     Partition,
@@ -40,12 +41,12 @@ class Sources:
     clock: Clock
 
     def ledger_partition(self, user_id: int) -> Partition:
-        """The partition that feeds a user's views."""
-        return LEDGER_EVENTS, user_id % self.reference.ledger_partitions
+        """The partition that feeds a user's views; -1008 (503) before genesis is known."""
+        return LEDGER_EVENTS, user_id % _known(self.reference.ledger_partitions)
 
     def market_partition(self, market_id: int) -> Partition:
-        """The partition that feeds a market's views."""
-        return MATCHING_EVENTS, market_id % self.reference.matching_partitions
+        """The partition that feeds a market's views; -1008 (503) before genesis is known."""
+        return MATCHING_EVENTS, market_id % _known(self.reference.matching_partitions)
 
     def partitions(self) -> list[Partition]:
         """All that feed views."""
@@ -114,15 +115,21 @@ class Sources:
         wanted = wanted_positions(call)
         if partition in wanted:
             return Target(cseq=wanted[partition])
-        return Target(offset=await self.end_of_log(*partition) - 1)
+        return Target(offset=await self.end_offset(partition, give_up_s()) - 1)
+
+    async def end_offset(self, partition: Partition, give_up_s: float) -> int:
+        """The offset the next record will get; -1008 (503) if the log does not say so in time."""
+        try:
+            async with asyncio.timeout_at(give_up_s):
+                return await self.end_of_log(*partition)
+        except (TimeoutError, LogFailure):
+            raise errors.view_behind() from None
 
     async def reach_reference(self, call: Call) -> None:
         """Wait until the reference data have what `X-Log-Min-Position` asks for."""
-        positions = self.reference_positions()
-        wanted = wanted_positions(call)
         partition = (ACCOUNTS_EVENTS, REFERENCE_PARTITION)
-        target = Target(cseq=wanted.get(partition, 0))
-        if partition in wanted and not target.met(positions[partition]):
+        target = Target(cseq=wanted_positions(call).get(partition, 0))
+        if not target.met(self.reference_positions().get(partition, NOWHERE)):
             watch = PositionWatch(self._reference_positions, REFERENCE_PAUSE_S)
             await watch.reach(partition, target, give_up_s())
         call.position = format_positions(self.reference_positions())
@@ -139,3 +146,9 @@ def wanted_positions(call: Call) -> dict[Partition, int]:
 def give_up_s() -> float:
     """The loop time until which a request that begins to wait now may wait."""
     return asyncio.get_running_loop().time() + PATIENCE_S
+
+
+def _known(partitions: int) -> int:
+    if partitions == 0:
+        raise errors.view_behind()
+    return partitions

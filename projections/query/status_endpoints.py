@@ -11,7 +11,7 @@ from infra.http.errors import ApiError
 from projections.layout import LEDGER_TABLES, MATCHING_EVENTS, MATCHING_TABLES, NOWHERE, Position
 from projections.query.exchange_info import empty_exchange_info
 from projections.query.freshness import Partition
-from projections.query.sources import Sources
+from projections.query.sources import ACCOUNTS_EVENTS, Sources, give_up_s
 
 READY_LAG_US = 3_000_000
 """A view may lag that much: time goes on by one tick a second, and 2 s are what a reader waits."""
@@ -70,7 +70,10 @@ class StatusEndpoints:
         views = await self._views()
         partitions = sorted({partition for _, partition in views})
         # Asked after the views were read, so that a lag is never told too small.
-        ends = await asyncio.gather(*(self._sources.end_of_log(*each) for each in partitions))
+        deadline_s = give_up_s()
+        ends = await asyncio.gather(
+            *(self._sources.end_offset(each, deadline_s) for each in partitions)
+        )
         end_of = dict(zip(partitions, ends, strict=True))
         now_us = self._sources.clock.now_us()
         rows = [
@@ -119,14 +122,18 @@ class StatusEndpoints:
 
     async def _behind(self) -> list[str]:
         """Names of what lags."""
-        if not self._sources.reference.ledger_partitions:
+        partitions = self._sources.reference.ledger_partitions
+        if not partitions:
             return [REFERENCE_VIEW]
+        folded = self._sources.reference_positions()
+        accounts = [(ACCOUNTS_EVENTS, p) for p in range(partitions)]
+        reference = {each: folded.get(each, NOWHERE) for each in accounts}
         try:
             live = await self._sources.live.positions()
         except ApiError:
             return [LIVE_VIEW]
         oldest_us = self._sources.clock.now_us() - READY_LAG_US
-        named = [(LIVE_VIEW, live), (REFERENCE_VIEW, self._sources.reference_positions())]
+        named = [(LIVE_VIEW, live), (REFERENCE_VIEW, reference)]
         return [
             f"{view} {topic}.{partition}"
             for view, positions in named

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from infra.log import LogFailure
 from projections import layout
 from projections.layout import Balance, MarketRisk, Position, UserRisk
 from tests.projections.query.world import (
@@ -221,3 +222,27 @@ async def test_a_user_without_anything_is_told_so(api):
     assert (await get(api, f"/x/v1/risk/users/{BOB}", user=BOB))[1]["exposure"] == []
     assert await get(api, "/api/v3/openOrders", user=BOB) == (200, [])
     assert await get(api, "/api/v3/allOrders", user=BOB, symbol="ETHBTC") == (200, [])
+
+
+async def test_a_log_that_does_not_answer_is_503(world, api):
+    world.log_failure = LogFailure("the brokers are away")
+    status, answer = await get(api, "/api/v3/account")
+    assert (status, answer["code"]) == (503, -1008)
+    at = signed(ALICE) | {"X-Log-Min-Position": "ledger.ev.0@100"}
+    response = await api.get("/api/v3/account", headers=at)
+    assert response.status == 200, "who names a position does not need the end of the log"
+
+
+async def test_before_genesis_everything_but_time_is_503(world, api):
+    world.reference.ledger_partitions = world.reference.matching_partitions = 0
+    world.reference_at.clear()
+    for path in ("/api/v3/account", "/api/v3/ticker/price"):
+        assert (await get(api, path))[0] == 503
+    assert await get(api, "/health/ready") == (503, {"status": "behind", "behind": ["reference"]})
+    assert (await get(api, "/api/v3/ping")) == (200, {})
+
+
+async def test_not_ready_before_all_reference_data_are_folded(world, api):
+    del world.reference_at["accounts.ev", 1]
+    status, answer = await get(api, "/health/ready")
+    assert (status, answer["behind"]) == (503, ["reference accounts.ev.1"])

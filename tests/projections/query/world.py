@@ -152,6 +152,7 @@ class World:
         }
         self.ends: dict[Partition, int] = defaultdict(int)
         self.asked_ends: list[Partition] = []
+        self.log_failure: Exception | None = None
         self.positions: dict[Partition, Position] = {}
         self.trades: dict[int, list[StoredTrade]] = defaultdict(list)
 
@@ -174,6 +175,8 @@ class World:
     async def end_of_log(self, topic: str, partition: int) -> int:
         await asyncio.sleep(0)
         self.asked_ends.append((topic, partition))
+        if self.log_failure is not None:
+            raise self.log_failure
         return self.ends[topic, partition]
 
     async def advance(
