@@ -22,6 +22,36 @@ MINORITY_STOP_TIMEOUT_S = 4.0
 CONTROLLER_PORT_STEP = 1_000
 HIGHEST_PORT = 65_535
 
+_SETTINGS = {
+    "process.roles": "broker,controller",
+    "inter.broker.listener.name": "BROKER",
+    "controller.listener.names": "CONTROLLER",
+    "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "auto.create.topics.enable": "false",
+    "delete.topic.enable": "false",
+    "message.max.bytes": str(MAX_MESSAGE_BYTES),
+    "replica.fetch.max.bytes": str(MAX_MESSAGE_BYTES),
+    "log.retention.ms": "-1",
+    # Marks live in an internal topic, the only compacted one: a small buffer is enough.
+    "log.cleaner.dedupe.buffer.size": str(4 * 1024 * 1024),
+    "offsets.topic.num.partitions": "4",
+    "offsets.retention.minutes": str(366 * 24 * 60),
+    "group.coordinator.threads": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    "share.coordinator.state.topic.num.partitions": "1",
+    "transaction.state.log.num.partitions": "1",
+    "num.network.threads": "2",
+    "num.io.threads": "4",
+    # A killed node is replaced, and may come back, only when its session is over.
+    "broker.session.timeout.ms": "2500",
+    "broker.heartbeat.interval.ms": "500",
+}
+_REPLICATED = (
+    "default.replication.factor",
+    "offsets.topic.replication.factor",
+    "share.coordinator.state.topic.replication.factor",
+    "transaction.state.log.replication.factor",
+)
 _LOG4J = Path(__file__).parent / "kafka" / "log4j2.xml"
 
 
@@ -112,43 +142,17 @@ def node_argv(node: Node, java: str, jars: Path) -> tuple[str, ...]:
 
 def node_properties(node: Node, nodes: Sequence[Node]) -> dict[str, str]:
     """The node's configuration by Kafka's names."""
-    count = len(nodes)
     voters = ",".join(f"{each.node_id}@{each.host}:{each.controller_port}" for each in nodes)
-    addresses = f"BROKER://{node.host}:{node.port}"
-    properties = {
-        "process.roles": "broker,controller",
+    address = f"BROKER://{node.host}:{node.port}"
+    properties = _SETTINGS | {
         "node.id": str(node.node_id),
         "controller.quorum.voters": voters,
-        "listeners": f"{addresses},CONTROLLER://{node.host}:{node.controller_port}",
-        "advertised.listeners": addresses,
-        "inter.broker.listener.name": "BROKER",
-        "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": f"{address},CONTROLLER://{node.host}:{node.controller_port}",
+        "advertised.listeners": address,
         "log.dirs": str(node.folder / "data"),
-        "auto.create.topics.enable": "false",
-        "delete.topic.enable": "false",
-        "default.replication.factor": str(count),
-        "message.max.bytes": str(MAX_MESSAGE_BYTES),
-        "replica.fetch.max.bytes": str(MAX_MESSAGE_BYTES),
-        "log.retention.ms": "-1",
-        # Marks live in this internal topic, the only compacted one: a small buffer is enough.
-        "log.cleaner.dedupe.buffer.size": str(4 * 1024 * 1024),
-        "offsets.topic.num.partitions": "4",
-        "offsets.topic.replication.factor": str(count),
-        "offsets.retention.minutes": str(366 * 24 * 60),
-        "group.coordinator.threads": "1",
-        "group.initial.rebalance.delay.ms": "0",
-        "share.coordinator.state.topic.num.partitions": "1",
-        "share.coordinator.state.topic.replication.factor": str(count),
-        "transaction.state.log.num.partitions": "1",
-        "transaction.state.log.replication.factor": str(count),
-        "num.network.threads": "2",
-        "num.io.threads": "4",
-        # A killed node is replaced, and may come back, only when its session is over.
-        "broker.session.timeout.ms": "2500",
-        "broker.heartbeat.interval.ms": "500",
     }
-    if count > 1:
+    properties |= dict.fromkeys(_REPLICATED, str(len(nodes)))
+    if len(nodes) > 1:
         properties["min.insync.replicas"] = "2"
     return properties
 
