@@ -1,0 +1,140 @@
+"""History in the real engine: exact counts whatever crashes between an insert and its answer."""
+
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from infra.clickhouse import ClickHouseClient, clickhouse_client
+from projections.clickhouse_builds import MIGRATIONS, make_build, remove_build, statements
+from projections.clickhouse_sink import ClickHouseSink
+from projections.follower import Follower
+from projections.layout import (
+    LEDGER_EVENTS,
+    LEDGER_TABLES,
+    MATCHING_EVENTS,
+    MATCHING_TABLES,
+    TABLES,
+    Position,
+    database,
+)
+from tests.oracles import naive_views
+from tests.projections.dict_sink import Crash, DictSink
+from tests.projections.scenarios import busy_exchange, feed, raw
+from tests.projections.small_exchange import LOT, MARKET, SmallExchange
+
+pytestmark = pytest.mark.integration
+numbers = count(100)
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseClient]:
+    """One for a module, since a process can have but one directory open at a time."""
+    found = clickhouse_client(f"chdb://{tmp_path_factory.mktemp('history')}/store")
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def build(client: ClickHouseClient) -> Iterator[str]:
+    name = str(next(numbers))
+    yield name
+    remove_build(client, name)
+
+
+class CrashingSink(ClickHouseSink):
+    """Ends its process before or after the insert whose number comes up."""
+
+    crash_at = -1
+    crash_after_insert = False
+
+    def _insert(self, table, rows):
+        self.crash_at -= 1
+        if self.crash_at == 0 and not self.crash_after_insert:
+            raise Crash(table)
+        super()._insert(table, rows)
+        if self.crash_at == 0:
+            raise Crash(table)
+
+
+def rows(client, build, table):
+    name = f"{database(build)}.{table}"
+    columns = client.query(f"SELECT * FROM {name} LIMIT 0").column_names
+    order = ", ".join(columns)
+    return client.query(f"SELECT * FROM {name} FINAL ORDER BY {order}").result_rows
+
+
+def check(client, build, exchange: SmallExchange):
+    """Every table holds what one run without a crash writes."""
+    model = DictSink()
+    feed(exchange, model)
+    for table in ("trades", "orders", "fills", "ledger_entries", "risk_samples"):
+        assert rows(client, build, table) == sorted(model.rows[table]), table
+    naive = naive_views.trades(exchange.matching.events, MARKET)
+    sums = client.query(
+        f"SELECT interval, sum(quantity), sum(trades) FROM {database(build)}.candles FINAL "
+        "GROUP BY interval"
+    ).result_rows
+    lots = sum(trade.lots for _, trade in naive)
+    assert len(sums) == 16
+    assert {(quantity, trades) for _, quantity, trades in sums} == {(lots * LOT, len(naive))}
+
+
+def test_tables_hold_every_event_once(client, build):
+    exchange = busy_exchange(1, 200)
+    feed(exchange, ClickHouseSink(client, build), 60)
+    check(client, build, exchange)
+
+
+@pytest.mark.parametrize("after_insert", [False, True])
+def test_p3_counts_are_exact_after_a_crash_at_every_insert(client, build, after_insert):
+    exchange = busy_exchange(2, 120)
+    for topic, values in exchange.outboxes().items():
+        records, crash_at, at = raw(values), 1, 0
+        while at < len(records):
+            sink = CrashingSink(client, build)
+            follower = Follower(topic, 0, sink)
+            at = follower.load()
+            sink.crash_at, sink.crash_after_insert = crash_at, after_insert
+            try:
+                while at < len(records):
+                    assert follower.offer(records[at : at + 40]) is None
+                    at = follower.position.offset + 1
+            except Crash:
+                crash_at = crash_at % 11 + 1
+    check(client, build, exchange)
+
+
+def test_positions_tell_where_each_table_stands(client, build):
+    exchange, sink = busy_exchange(3, 40), ClickHouseSink(client, build)
+    feed(exchange, sink)
+    wanted = {}
+    for topic, tables in ((LEDGER_EVENTS, LEDGER_TABLES), (MATCHING_EVENTS, MATCHING_TABLES)):
+        last = len(exchange.outboxes()[topic])
+        assert sink.load(topic, 0)[0] == Position(last, last - 1, exchange.time_us)
+        wanted |= {(table, topic, 0): (last, last - 1, exchange.time_us) for table in tables}
+    found = client.query(
+        f"SELECT table_name, topic, partition, cseq, offset, time_us "
+        f"FROM {database(build)}.positions FINAL"
+    ).result_rows
+    assert {row[:3]: row[3:] for row in found} == wanted
+
+
+def test_what_was_stored_is_not_stored_again(client, build):
+    exchange, sink = busy_exchange(4, 40), ClickHouseSink(client, build)
+    feed(exchange, sink)
+    late = Follower(MATCHING_EVENTS, 0, sink)
+    assert late.load() == len(exchange.outboxes()[MATCHING_EVENTS])
+    before = [rows(client, build, table) for table in TABLES]
+    assert late.offer(raw(exchange.outboxes()[MATCHING_EVENTS])) is None
+    assert [rows(client, build, table) for table in TABLES] == before
+
+
+def test_migrations_run_once(client, build):
+    assert make_build(client, build) == sorted(path.name for path in MIGRATIONS.glob("*.sql"))
+    assert make_build(client, build) == []
+
+
+def test_statements_are_split_without_comments():
+    text = "-- one; not two\nSELECT 1;\n\n-- more\nSELECT\n    2;\n"
+    assert statements(text) == ["SELECT 1", "SELECT\n    2"]

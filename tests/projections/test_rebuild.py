@@ -1,0 +1,117 @@
+"""Views anew beside the old ones: equal, switched at once, while records go on coming."""
+
+from collections.abc import Iterator
+
+import pytest
+from fakeredis import FakeRedis
+
+from domain.orders.messages import Side
+from infra.clickhouse import clickhouse_client
+from projections import clickhouse_builds, redis_sink
+from projections.clickhouse_sink import ClickHouseSink
+from projections.follower import Follower
+from projections.layout import LEDGER_EVENTS, MATCHING_EVENTS, redis_key
+from projections.rebuild import partitions, rebuild_clickhouse, rebuild_redis
+from projections.rebuild_command import ProgressBar
+from projections.redis_sink import RedisSink
+from tests.projections.dict_sink import DictSink
+from tests.projections.list_log import ListLog
+from tests.projections.scenarios import busy_exchange, feed, raw
+
+SOURCES = partitions(1, 1)
+
+
+class GrowingProgress:
+    """Places an order whenever progress is told, for a while, as trading would."""
+
+    def __init__(self, exchange, orders=20):
+        self.exchange, self.orders, self.told = exchange, orders, []
+
+    def __call__(self, done, total):
+        self.told.append((done, total))
+        if self.orders:
+            self.orders -= 1
+            self.exchange.place(1 + self.orders % 3, Side(self.orders % 2), 6_000_000, 3)
+
+
+def feed_live(exchange, sink) -> dict[str, Follower]:
+    followers = {topic: Follower(topic, 0, sink) for topic in (LEDGER_EVENTS, MATCHING_EVENTS)}
+    for topic, follower in followers.items():
+        follower.load()
+        follower.offer(raw(exchange.outboxes()[topic]))
+    return followers
+
+
+def go_on(exchange, followers):
+    """Live followers read on; one that is told to read elsewhere does so."""
+    for topic, follower in followers.items():
+        at: int | None = follower.position.offset + 1
+        while at is not None and at < len(exchange.outboxes()[topic]):
+            at = follower.offer(raw(exchange.outboxes()[topic])[at:])
+
+
+def test_partitions_are_all_outboxes_that_feed_views():
+    assert partitions(2, 1) == [("ledger.ev", 0), ("ledger.ev", 1), ("matching.ev", 0)]
+
+
+def test_redis_is_rebuilt_while_trading_goes_on():
+    exchange, client = busy_exchange(7, 200), FakeRedis()
+    live = feed_live(exchange, RedisSink(client))
+    client.hset(redis_key("1", "balances:1"), "1", "[0,0]")  # what the rebuild is to mend
+    client.set(redis_key("2", "left:behind"), "by a rebuild that was killed")
+    progress = GrowingProgress(exchange)
+    assert rebuild_redis(client, ListLog(exchange.outboxes), SOURCES, progress) == "2"
+    assert redis_sink.current_build(client) == "2"
+    assert not client.keys("lb:1:*")
+    assert client.get(redis_key("2", "left:behind")) is None
+    exchange.place(2, Side.BUY, 6_000_000, 9)
+    go_on(exchange, live)
+    model = DictSink()
+    feed(exchange, model)
+    for key, cells in model.cells.items():
+        found = client.hgetall(redis_key("2", key))
+        assert {k.decode(): v.decode() for k, v in found.items()} == cells, key
+    assert not client.keys("lb:1:*")
+
+
+def test_progress_ends_at_the_whole():
+    exchange = busy_exchange(8, 50)
+    progress = GrowingProgress(exchange, orders=0)
+    rebuild_redis(FakeRedis(), ListLog(exchange.outboxes), SOURCES, progress)
+    whole = sum(len(values) for values in exchange.outboxes().values())
+    assert progress.told[0] == (0, whole)
+    assert progress.told[-1] == (whole, whole)
+
+
+def test_progress_is_told_in_lines_where_there_is_no_terminal(capsys):
+    bar = ProgressBar()
+    bar(1_500, 6_000)
+    bar(1_600, 6_000)
+    assert capsys.readouterr().out == " 25 %  1,500 of 6,000 records\n"
+
+
+@pytest.fixture
+def history(tmp_path) -> Iterator:
+    client = clickhouse_client(f"chdb://{tmp_path}/store")
+    yield client
+    client.close()
+
+
+@pytest.mark.integration
+def test_clickhouse_is_rebuilt_while_trading_goes_on(history):
+    exchange = busy_exchange(9, 200)
+    live = feed_live(exchange, ClickHouseSink(history))
+    history.command("ALTER TABLE logbourse_1.trades DELETE WHERE trade_id < 10")
+    progress = GrowingProgress(exchange)
+    log = ListLog(exchange.outboxes)
+    assert rebuild_clickhouse(history, log, SOURCES, progress) == "2"
+    assert clickhouse_builds.current_build(history) == "2"
+    exchange.place(2, Side.BUY, 6_000_000, 9)
+    go_on(exchange, live)
+    model = DictSink()
+    feed(exchange, model)
+    for table in ("trades", "orders", "fills", "ledger_entries"):
+        found = history.query(f"SELECT count() FROM logbourse_2.{table} FINAL").result_rows
+        assert found == [(len(model.rows[table]),)], table
+    names = {row[0] for row in history.query("SHOW DATABASES").result_rows}
+    assert "logbourse_1" not in names
