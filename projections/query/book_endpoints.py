@@ -1,7 +1,7 @@
 """exchangeInfo, books, trades and candles of markets."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from domain.reference import Market
@@ -225,10 +225,9 @@ def _log_time(position: Position, latest: Candle) -> int:
     return max(position.time_us, latest.open_us)
 
 
-def _levels(cells: Sequence[bytes] | dict[bytes, bytes]) -> list[Level]:
-    """Ascending by price. RESP2 pipelines of raw commands answer a map as a flat list."""
-    pairs = cells.items() if isinstance(cells, dict) else zip(cells[::2], cells[1::2], strict=True)
-    return sorted(Level(int(price), int(quantity)) for price, quantity in pairs)
+def _levels(cells: Mapping[bytes, bytes]) -> list[Level]:
+    """Ascending by price."""
+    return sorted(Level(int(price), int(quantity)) for price, quantity in cells.items())
 
 
 def _selected(parameters: Parameters, markets: list[Market]) -> list[Market]:
