@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import uvloop
 from aiohttp import web
@@ -29,6 +30,7 @@ from infra.kafka import KafkaLog, outside_producer
 from infra.keys import SealingKeys, open_admin_token, open_keys
 from infra.log import Log, LogRecord
 from infra.logging import get_logger
+from infra.refusal import Refusal
 from infra.settings import Settings
 from infra.tail import Tail
 from schemas.topics import outbox, shards
@@ -45,17 +47,13 @@ _logger = get_logger("serve")
 
 @dataclass(slots=True)
 class WriteSide:
-    """Everything that order entry and operators share in one process.
-
-    `failed` is set once the log cannot be followed any more: the process must end.
-    """
+    """Everything that order entry and operators share in one process."""
 
     tail: Tail
     follower: Follower
     health: Health
     orders: Execution
     operations: Execution
-    failed: asyncio.Event
 
 
 def main(settings: Settings, roles: Collection[str], queries_at: str) -> int:
@@ -65,16 +63,18 @@ def main(settings: Settings, roles: Collection[str], queries_at: str) -> int:
 
 
 async def run(settings: Settings, roles: Collection[str], queries_at: str) -> int:
-    """Serve until SIGTERM or SIGINT; the exit status, 1 if following the log failed.
+    """Serve until SIGTERM or SIGINT; the exit status, 1 if the log failed. Raises `Refusal`.
 
     `queries_at` is the query API's address, to which order entry passes all other requests.
     """
     clock = SystemClock()
-    appender = KafkaAppender(outside_producer(settings, message_timeout_ms=APPEND_TIMEOUT_MS))
+    failed = asyncio.Event()
+    producer = outside_producer(settings, message_timeout_ms=APPEND_TIMEOUT_MS)
+    appender = KafkaAppender(producer, partial(_fail, failed))
     appender.start()
     keys = open_keys(settings.key_file)
     side = await open_write_side(
-        settings, lambda: KafkaLog(settings, outside=True), appender, clock
+        settings, lambda: KafkaLog(settings, outside=True), appender, clock, failed
     )
     proxy = Proxy(queries_at)
     await proxy.start()
@@ -86,39 +86,42 @@ async def run(settings: Settings, roles: Collection[str], queries_at: str) -> in
         app = build_operator_app(side, keys, clock, open_admin_token(settings.admin_token_file))
         runners.append(await _serve(app, "127.0.0.1", settings.admin_port))
     _logger.info("serving", roles=sorted(roles))
-    await _until_stopped(side)
+    await _until_stopped(failed)
     for runner in runners:
         await runner.cleanup()
     await proxy.stop()
     await side.tail.stop()
     await appender.stop(SHUTDOWN_S)
-    return 1 if side.failed.is_set() else 0
+    return 1 if failed.is_set() else 0
 
 
 async def open_write_side(
-    settings: Settings, open_log: Callable[[], Log], appender: Appender, clock: Clock
+    settings: Settings,
+    open_log: Callable[[], Log],
+    appender: Appender,
+    clock: Clock,
+    failed: asyncio.Event,
 ) -> WriteSide:
-    """Follow the outboxes: accounts from the start, ledgers and matching from their ends."""
+    """Follow the outboxes: accounts from the start, ledgers and matching from their ends.
+
+    `failed` is set once that cannot go on: the process must end.
+    """
     names = shards(settings.ledger_partitions, settings.matching_partitions)
     ends = await asyncio.to_thread(_ends, open_log, names)
     outcomes = Outcomes(lambda *place: originals.read(*place))
     # What matching did before is nobody's concern here.
     follower = Follower(outcomes, clock, {s: 0 if s[0] == "M" else ends[s] for s in names})
-    failed = asyncio.Event()
 
     def take(records: Sequence[LogRecord]) -> None:
         try:
             follower.take(records)
         except Exception as error:
-            fail(error)
-
-    def fail(error: Exception) -> None:
-        _logger.error("following the log failed", error=type(error).__name__, sentence=str(error))
-        failed.set()
+            _fail(failed, error)
 
     # The last record of a ledger tells its log time; nobody here waits for what came before.
     starts = {s: 0 if s[0] == "A" else max(0, end - 1) for s, end in ends.items()}
-    tail = Tail(open_log, {outbox(s): start for s, start in starts.items()}, take, fail)
+    places = {outbox(s): start for s, start in starts.items()}
+    tail = Tail(open_log, places, take, partial(_fail, failed))
     originals = OriginalRecords(tail.scan)
     tail.start()
     publisher = Publisher(appender, clock, "gw")
@@ -129,7 +132,6 @@ async def open_write_side(
         health=Health(follower, publisher),
         orders=Execution(publisher, outcomes, follower),
         operations=Execution(operator_publisher, outcomes, follower),
-        failed=failed,
     )
 
 
@@ -161,6 +163,11 @@ def build_operator_app(
     return build_admin_app(operator, side.health, token)
 
 
+def _fail(failed: asyncio.Event, error: Exception) -> None:
+    _logger.error("the log failed", error=type(error).__name__, sentence=str(error))
+    failed.set()
+
+
 def _ends(open_log: Callable[[], Log], names: Sequence[str]) -> dict[str, int]:
     log = open_log()
     ends = {shard: log.ends(*outbox(shard))[1] for shard in names}
@@ -171,16 +178,19 @@ def _ends(open_log: Callable[[], Log], names: Sequence[str]) -> dict[str, int]:
 async def _serve(app: web.Application, host: str, port: int) -> web.AppRunner:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
-    await web.TCPSite(runner, host, port).start()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        raise Refusal(f"port {port} of {host} must be free, was not: {error}") from error
     return runner
 
 
-async def _until_stopped(side: WriteSide) -> None:
+async def _until_stopped(failed: asyncio.Event) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
-    waits = [asyncio.create_task(event.wait()) for event in (stopping, side.failed)]
+    waits = [asyncio.create_task(event.wait()) for event in (stopping, failed)]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
         wait.cancel()

@@ -5,7 +5,8 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from infra.kafka.clients import KafkaError, Message, Producer
+from infra.kafka.clients import KafkaError, KafkaException, Message, Producer
+from infra.log import LogFailure
 
 Done = Callable[[Exception | None], None]
 """Called in the loop: None once the record is replicated, else why that is not so."""
@@ -27,10 +28,15 @@ class Appender(Protocol):
 
 
 class KafkaAppender:
-    """One outside producer whose reports are brought to the loop."""
+    """One outside producer whose reports are brought to the loop.
 
-    def __init__(self, producer: Producer) -> None:
+    `on_failure` is called in the loop when the producer can append nothing any more: the process
+    must end and start with a new one.
+    """
+
+    def __init__(self, producer: Producer, on_failure: Callable[[Exception], None]) -> None:
         self._producer = producer
+        self._on_failure = on_failure
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="appender", daemon=True)
@@ -53,6 +59,7 @@ class KafkaAppender:
 
         def report(error: KafkaError | None, _message: Message) -> None:
             loop.call_soon_threadsafe(done, _judge(error))
+            self._tell_if_fatal(loop, error)
 
         try:
             self._producer.produce(
@@ -64,6 +71,13 @@ class KafkaAppender:
             )
         except BufferError as error:
             loop.call_soon(done, AppendRefused(str(error)))
+        except KafkaException as error:
+            loop.call_soon(done, AppendRefused(str(error)))
+            self._tell_if_fatal(loop, error.args[0])
+
+    def _tell_if_fatal(self, loop: asyncio.AbstractEventLoop, error: KafkaError | None) -> None:
+        if error is not None and error.fatal():
+            loop.call_soon_threadsafe(self._on_failure, LogFailure(error.str()))
 
     def _poll(self) -> None:
         while not self._stopping.is_set():

@@ -70,10 +70,12 @@ def exchange(kafka, tmp_path_factory):
 
 @asynccontextmanager
 async def served(settings, clock):
-    appender = KafkaAppender(outside_producer(settings, message_timeout_ms=4_000))
+    failures: list[Exception] = []
+    producer = outside_producer(settings, message_timeout_ms=4_000)
+    appender = KafkaAppender(producer, failures.append)
     appender.start()
     side = await open_write_side(
-        settings, lambda: KafkaLog(settings, outside=True), appender, clock
+        settings, lambda: KafkaLog(settings, outside=True), appender, clock, asyncio.Event()
     )
     keys = open_keys(settings.key_file)
     gateway = TestClient(TestServer(build_gateway_app(side, keys, clock, None)))
@@ -88,6 +90,7 @@ async def served(settings, clock):
         await admin.close()
         await side.tail.stop()
         await appender.stop(5)
+    assert failures == []
 
 
 async def until_ready(gateway, timeout_s=30.0):

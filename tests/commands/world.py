@@ -1,5 +1,6 @@
 """A served exchange for contract tests: gateway and admin clients over the fake exchange."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -120,7 +121,10 @@ async def opened_world(tmp_path, limits: Limits = DEFAULT_LIMITS, proxy=None, ti
     exchange = FakeExchange(clock, limits)
     appender = FakeAppender(exchange)
     settings = load_settings({"LOGBOURSE_DATA_DIR": str(tmp_path)})
-    side = await open_write_side(settings, lambda: cast(Log, FakeLog(exchange)), appender, clock)
+    failed = asyncio.Event()
+    side = await open_write_side(
+        settings, lambda: cast(Log, FakeLog(exchange)), appender, clock, failed
+    )
     shorten(side.orders, timeout_s)
     shorten(side.operations, timeout_s)
     keys = open_keys(settings.key_file)
@@ -130,6 +134,7 @@ async def opened_world(tmp_path, limits: Limits = DEFAULT_LIMITS, proxy=None, ti
     await admin.start_server()
     try:
         yield World(exchange, appender, side, gateway, admin)
+        assert not failed.is_set()
     finally:
         await gateway.close()
         await admin.close()
