@@ -1,0 +1,78 @@
+"""The fold of the outboxes: duplicates dropped, positions known, damage never passed over."""
+
+import pytest
+
+from commands.follower import STALE_US, Follower
+from commands.outcomes import Awaited, Outcomes
+from domain.accounts.messages import AssetListed
+from domain.decider import Message
+from infra.log import LogRecord
+from schemas.record import UndecodableRecord, encode_message, encode_record
+from tests.commands.fake_exchange import START_US, FakeClock
+
+
+def stored(topic: str, offset: int, cseq: int, *messages: Message) -> LogRecord:
+    value = encode_record(
+        prev=b"",
+        cause_offset=0,
+        src="A0",
+        cseq=cseq,
+        cause=cseq,
+        time_us=START_US,
+        input_hash=b"",
+        messages=[encode_message(message) for message in messages],
+    )
+    return LogRecord(topic, 0, offset, -1, value)
+
+
+@pytest.fixture
+def outcomes() -> Outcomes:
+    return Outcomes(lambda shard, cause, before: pytest.fail("nothing was repeated"))
+
+
+@pytest.fixture
+def follower(outcomes) -> Follower:
+    return Follower(outcomes, FakeClock(), {"A0": 2, "L0": 1, "M0": 0})
+
+
+def listed(asset_id: int, code: str) -> AssetListed:
+    return AssetListed(b"c", asset_id, code, code, 8)
+
+
+def test_records_that_a_restart_repeated_are_dropped(follower):
+    follower.take([stored("accounts.ev", 0, 1, listed(1, "BTC"))])
+    follower.take([stored("accounts.ev", 1, 1, listed(1, "XXX"))])
+    assert follower.reference.assets[1].code == "BTC"
+
+
+def test_caught_up_means_every_outbox_was_read_to_its_end(follower):
+    assert not follower.is_caught_up()
+    follower.take([stored("accounts.ev", 1, 2)])
+    assert not follower.is_caught_up()
+    follower.take([stored("ledger.ev", 0, 7)])
+    assert follower.is_caught_up()
+    assert follower.position() == "ledger.ev.0@7"
+
+
+def test_a_shard_is_stale_until_its_log_time_is_near_the_clock(outcomes):
+    clock = FakeClock()
+    follower = Follower(outcomes, clock, {"A0": 0, "L0": 0, "M0": 0})
+    assert follower.stale_shards() == ["A0", "L0"]
+    follower.take([stored("accounts.ev", 0, 1), stored("ledger.ev", 0, 1)])
+    assert follower.stale_shards() == []
+    clock.us += STALE_US + 1
+    assert follower.stale_shards() == ["A0", "L0"]
+
+
+async def test_matching_is_read_only_while_somebody_waits_for_it(follower, outcomes):
+    damaged = LogRecord("matching.ev", 0, 0, -1, b"damaged")
+    follower.take([damaged])
+    outcomes.expect(b"c", Awaited({"M0": (AssetListed,)}))
+    with pytest.raises(UndecodableRecord):
+        follower.take([damaged])
+
+
+@pytest.mark.parametrize("value", [b"", b"damaged", None])
+def test_what_no_shard_writes_ends_the_fold(follower, value):
+    with pytest.raises(UndecodableRecord):
+        follower.take([LogRecord("ledger.ev", 0, 0, -1, value)])
