@@ -125,16 +125,16 @@ class Store:
         self.dsn = dsn
         self.client: ClickHouseClient = clickhouse_client(dsn)
         current_build(self.client)
-        self._filled: set[str] = set()
+        self.filled: set[str] = set()
 
     def insert(self, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
         self.client.insert(table, list(rows), database=layout.database(BUILD))
-        self._filled.add(table)
+        self.filled.add(table)
 
     def empty(self) -> None:
-        for table in sorted(self._filled):
+        for table in sorted(self.filled):
             self.client.command(f"TRUNCATE TABLE {layout.database(BUILD)}.{table}")
-        self._filled.clear()
+        self.filled.clear()
 
 
 class World:
