@@ -111,20 +111,20 @@ async def _open_accounts(
     call: Call, keys: dict[str, dict[str, Any]], save: Callable[[], None]
 ) -> None:
     for login in USERS:
-        if login in keys:
-            continue
-        user = await call("register-user", {"login": f"{login}@demo"})
-        key = await call("create-api-key", {"userId": user["userId"], "label": "demo"})
+        account = keys.setdefault(login, {})
+        if "userId" not in account:
+            account["userId"] = (await call("register-user", {"login": f"{login}@demo"}))["userId"]
+            save()
+        user = {"userId": account["userId"]}
         for asset, amount in FUNDS[login].items():
-            reference = f"demo-{user['userId']}-{asset}"
-            movement = {"asset": asset, "amount": amount, "reference": reference}
-            await call("deposit", {"userId": user["userId"], **movement})
-        keys[login] = {
-            "userId": user["userId"],
-            "apiKey": key["apiKey"],
-            "secret": key["secretKey"],
-        }
-        save()
+            reference = f"demo-{account['userId']}-{asset}"
+            await call(
+                "deposit", {**user, "asset": asset, "amount": amount, "reference": reference}
+            )
+        if "apiKey" not in account:
+            key = await call("create-api-key", {**user, "label": "demo"})
+            account |= {"apiKey": key["apiKey"], "secret": key["secretKey"]}
+            save()
 
 
 async def _unless_taken(call: Call, operation: str, body: dict[str, Any]) -> None:
