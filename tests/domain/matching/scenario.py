@@ -20,8 +20,14 @@ from domain.matching.messages import (
     OrderTerminated,
     TradeExecuted,
 )
-from domain.orders.messages import CancelAllRequested, CancelRequested, CloseReason, OrderAccepted
-from tests.domain.matching.shard import BUY, SELL, MemoryShard, Side, accepted, owner
+from domain.orders.messages import (
+    CancelAllRequested,
+    CancelRequested,
+    CloseReason,
+    OrderAccepted,
+    Side,
+)
+from tests.domain.matching.shard import BUY, SELL, MemoryShard, accepted, owner
 
 CANCEL_ID = b"c" * 16
 

@@ -20,9 +20,10 @@ from domain.orders.messages import (
     CancelRequested,
     CloseReason,
     OrderAccepted,
+    Side,
 )
-from tests.domain.matching.draws import Draw, draws, message_of, opening
-from tests.domain.matching.shard import BUY, GTC, LIMIT, USERS, MemoryShard, Side, accepted
+from tests.domain.matching.draws import Draw, changes_rules, draws, message_of, opening
+from tests.domain.matching.shard import BUY, GTC, LIMIT, USERS, MemoryShard, accepted
 from tests.oracles.naive_book import NaiveMatching
 
 Step = tuple[str, Message, int]
@@ -107,7 +108,8 @@ def with_user(message: Message, shift: int) -> Message:
 @settings(max_examples=100, deadline=None)
 @given(draws())
 def test_an_order_that_nobody_can_meet_changes_no_trade(drawn):
-    steps, events = steps_of(drawn)
+    # It does keep the market from being empty, so lot and tick could no longer change.
+    steps, events = steps_of([draw for draw in drawn if not changes_rules(draw)])
     shard = new_shard()
     shard.tell("L", accepted(1_000, BUY, lots=9, at=1))
     again = replay(steps, shard)
@@ -125,7 +127,7 @@ def reports(events: list[list[Message]]) -> list[Message]:
 
 
 @settings(max_examples=100, deadline=None)
-@given(draws(30), st.sampled_from(Side), st.integers(96, 104), st.integers(1, 9), st.integers(1, 9))
+@given(draws(), st.sampled_from(Side), st.integers(96, 104), st.integers(1, 9), st.integers(1, 9))
 def test_an_order_and_its_two_parts_trade_the_same(drawn, side, price_ticks, first, second):
     steps, _ = steps_of(drawn)
     whole, parts = new_shard(), new_shard()

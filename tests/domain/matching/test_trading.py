@@ -180,6 +180,32 @@ def test_a_sell_by_quote_stops_when_its_amount_or_its_lots_are_used_up():
     """)
 
 
+def test_a_sell_by_quote_passes_nobody_over_for_a_lower_price_that_would_fit():
+    # After one lot at 100, 299 are left: too little for another at 100 (300), enough for one at 99.
+    book = """
+        bid | price | ask
+        3#1 | 100   |
+        3#2 | 99    |
+    """
+    order = accepted(9, SELL, lots=5, quote_amount=599, at=90, order_type=MARKET)
+    given(book).when(order).then("""
+        trade 1: 1 @ 100, maker 1 keeps 2
+        bid 100: 2
+        9 FILLED with 4
+    """)
+
+
+def test_a_sell_by_quote_whose_lots_just_empty_the_book_is_filled():
+    order = accepted(9, SELL, lots=11, quote_amount=10**9, at=59_000, order_type=MARKET)
+    market = given(BOOK).when(order)
+    assert reasons(market.events) == [CloseReason.FILLED] * 4
+    market.book("""
+        bid | price | ask
+            | 60010 | 3#1
+            | 60000 | 5#2 2#3
+    """)
+
+
 def test_a_sell_by_quote_within_a_collar_that_nobody_meets_ends_for_want_of_liquidity():
     order = accepted(9, SELL, lots=9, quote_amount=10**9, at=59_985, order_type=MARKET)
     given(BOOK).when(order).then("""
