@@ -116,9 +116,8 @@ async def test_the_book_is_that_of_the_log(exchange, api):
     book = await get(api, "/api/v3/depth")
     assert book["lastUpdateId"] == exchange.book_seq
     for name, side, direction in (("bids", Side.BUY, -1), ("asks", Side.SELL, 1)):
-        assert [
-            (Decimal(price) * 100, Decimal(quantity) * LOTS) for price, quantity in book[name]
-        ] == [(price, levels[side][price]) for price in sorted(levels[side])[::direction]]
+        found = [(int(Decimal(p) * 100), int(Decimal(q) * LOTS)) for p, q in book[name]]
+        assert found == [(p, levels[side][p]) for p in sorted(levels[side])[::direction]]
 
 
 async def test_accounts_are_those_of_the_log(exchange, api):
