@@ -1,0 +1,196 @@
+"""The pump on a real broker: reads from where the sink stands, and ends when it cannot go on."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from infra.kafka import KafkaLog, consumer, create_topics
+from infra.kafka_broker import running_kafka
+from infra.redis import redis_client
+from infra.settings import Settings, load_settings
+from projections import faust_worker
+from projections.faust_worker import FaustWorker
+from projections.layout import LEDGER_EVENTS, MATCHING_EVENTS, position_key, redis_key
+from projections.redis_sink import RedisSink
+from schemas.topics import catalogue
+from tests.projections.dict_sink import DictSink
+from tests.projections.scenarios import busy_exchange, feed
+from tests.projections.small_exchange import SmallExchange
+
+pytestmark = pytest.mark.integration
+PATIENCE_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory) -> Iterator[Settings]:
+    """A broker of this module's own, since the outboxes' names are fixed."""
+    wanted = load_settings({"LOGBOURSE_DATA_DIR": str(tmp_path_factory.mktemp("pump"))})
+    with running_kafka(replace(wanted, ledger_partitions=1, matching_partitions=1)) as settings:
+        create_topics(settings, catalogue(1, 1))
+        yield settings
+
+
+@pytest.fixture(scope="module")
+def life(broker) -> "Life":
+    return Life(broker)
+
+
+class Life:
+    """An exchange whose outboxes stand in Kafka."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.exchange: SmallExchange = busy_exchange(3, 300)
+        self.sent = {LEDGER_EVENTS: 0, MATCHING_EVENTS: 0}
+        self.log = KafkaLog(settings)
+        self.send()
+
+    def send(self) -> None:
+        for topic, values in self.exchange.outboxes().items():
+            for value in values[self.sent[topic] :]:
+                self.log.produce(topic, 0, value)
+            self.sent[topic] = len(values)
+        assert self.log.flush(10.0)
+
+    def repeat(self, topic: str, count: int) -> None:
+        """Append the last records again, as a shard does after a restart."""
+        for value in self.exchange.outboxes()[topic][-count:]:
+            self.log.produce(topic, 0, value)
+        assert self.log.flush(10.0)
+
+    def model(self) -> DictSink:
+        sink = DictSink()
+        feed(self.exchange, sink)
+        return sink
+
+
+@asynccontextmanager
+async def running(settings, open_sink, on_failure):
+    worker = FaustWorker(settings, "redis", open_sink, on_failure)
+    task = asyncio.create_task(worker.run())
+    yield task
+    worker.stop()
+    await asyncio.wait_for(task, 10.0)
+
+
+async def until(done, wanted: str) -> None:
+    for _ in range(int(PATIENCE_S / 0.02)):
+        if done():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{wanted} within {PATIENCE_S} s")
+
+
+def unexpected(sentence: str) -> None:
+    raise AssertionError(f"the worker must go on, said: {sentence}")
+
+
+async def test_pumps_all_there_is_from_where_the_sink_stands(broker, life, redis_server):
+    settings = replace(broker, redis_url=redis_server.redis_url)
+    client = redis_client(settings.redis_url)
+    client.flushdb()
+
+    def stands(topic):
+        return int(client.hget(redis_key("1", position_key(topic, 0)), "cseq") or 0)
+
+    async def caught_up():
+        ends = {topic: len(values) for topic, values in life.exchange.outboxes().items()}
+        await until(lambda: all(stands(t) == end for t, end in ends.items()), f"must reach {ends}")
+
+    def check():
+        for key, cells in life.model().cells.items():
+            found = client.hgetall(redis_key("1", key))
+            assert found.keys() == {name.encode() for name in cells}, key
+            if key.startswith(("balances:", "bids:", "asks:", "open:", "candles:")):
+                assert {k.decode(): v.decode() for k, v in found.items()} == cells, key
+
+    async with running(settings, lambda: RedisSink(redis_client(settings.redis_url)), unexpected):
+        await caught_up()
+        check()
+        life.repeat(LEDGER_EVENTS, 5)  # a restarted shard's duplicates
+        life.exchange.place(1, 0, 6_000_000, 5)
+        life.send()
+        await caught_up()
+        client.flushdb()  # Redis lost everything: the next apply is a gap
+        life.exchange.place(2, 1, 6_000_000, 5)
+        life.send()
+        await caught_up()
+        check()
+    client.flushdb()  # Faust's committed offsets stand at the end now; they must not count
+    async with running(settings, lambda: RedisSink(redis_client(settings.redis_url)), unexpected):
+        await caught_up()
+        check()
+    client.close()
+
+
+class FailingSink(DictSink):
+    def apply(self, topic, partition, changes):
+        raise OSError("the disk is full")
+
+
+async def test_an_unknown_error_ends_the_worker_before_anything_is_acknowledged(broker, life):
+    failures: list[str] = []
+    worker = FaustWorker(broker, "failing", FailingSink, failures.append)
+    await asyncio.wait_for(worker.run(), PATIENCE_S)
+    assert failures == ["OSError: the disk is full"]
+    reader = consumer(broker, "logbourse-project-failing")
+    try:
+        places = [p for p in reader.committed(partitions_of(reader), timeout=10) if p.offset > 0]
+        assert places == []
+    finally:
+        reader.close()
+
+
+def partitions_of(reader):
+    from confluent_kafka import TopicPartition
+
+    assert reader is not None
+    return [TopicPartition(topic, 0) for topic in (LEDGER_EVENTS, MATCHING_EVENTS)]
+
+
+class HangingSink(DictSink):
+    def __init__(self, release):
+        super().__init__()
+        self.release = release
+
+    def apply(self, topic, partition, changes):
+        self.release.wait(PATIENCE_S)
+        return super().apply(topic, partition, changes)
+
+
+async def test_a_hung_apply_is_named_by_the_watchdog(broker, life, monkeypatch):
+    import threading
+
+    monkeypatch.setattr(faust_worker, "HUNG_AFTER_S", 1.0)
+    release, failures = threading.Event(), []
+    worker = FaustWorker(broker, "hanging", lambda: HangingSink(release), failures.append)
+    task = asyncio.create_task(worker.run())
+    await until(lambda: failures, "the watchdog must bark")
+    assert failures == ["an apply must end within 1 s, did not"]
+    release.set()
+    worker.stop()
+    await asyncio.wait_for(task, 10.0)
+
+
+def test_a_partition_that_stands_still_while_the_log_grows_is_named(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(faust_worker, "monotonic", lambda: now[0])
+    health = faust_worker._Health()
+    tp = faust_worker.TP(LEDGER_EVENTS, 0)
+
+    def look(offset, *, behind):
+        now[0] += 6.0
+        health.beat_s = now[0]
+        health.stuck_s(tp, offset, behind=behind)
+        return health.complaint()
+
+    assert look(5, behind=True) == ""
+    assert look(9, behind=True) == ""
+    assert look(9, behind=True) == ""
+    assert look(9, behind=True) == "ledger.ev.0 must move on from offset 9, did not"
+    assert look(9, behind=False) == ""
+    now[0] += 11.0
+    assert health.complaint() == "the event loop must turn, stood still for 11 s"
