@@ -194,8 +194,7 @@ class Shard:
                 self._follow_rules(message)
             events = self._plan(message, step)
         try:
-            for event in events:
-                self._happen(event)
+            self._happen(events)
         except Exception as error:
             raise Halt(HaltReason.FAULT, f"applying {type(message).__name__}: {error!r}") from error
 
@@ -238,12 +237,16 @@ class Shard:
                 shards(message.ledger_partitions, message.matching_partitions)
             )
 
-    def _happen(self, event: Message) -> None:
-        self.state = self._decider.evolve(self.state, event)
-        encoded = encode_message(event)
-        self._outputs[self.id].append(encoded)
-        for destination in self._decider.destinations(self.state, event):
-            self._outputs.setdefault(destination, []).append(encoded)
+    def _happen(self, events: Sequence[Message]) -> None:
+        evolve, destinations = self._decider.evolve, self._decider.destinations
+        outputs = self._outputs
+        own = outputs[self.id]
+        for event in events:
+            self.state = evolve(self.state, event)
+            encoded = encode_message(event)
+            own.append(encoded)
+            for destination in destinations(self.state, event):
+                outputs.setdefault(destination, []).append(encoded)
 
     def _emit(self, offset: int, step: Step) -> None:
         origin = Origin(self.id, self.ordinal, offset, self.state.time_us)

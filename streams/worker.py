@@ -1,6 +1,7 @@
 """A process that runs any set of shards: one reader, one producer, one loop."""
 
 import argparse
+import gc
 import signal
 import sys
 import time
@@ -39,6 +40,8 @@ class Worker:
         """Recover every host. Raises `ShardHalted`."""
         for host in self._hosts.values():
             host.start()
+        # What was recovered stays: the collector need not look at it again and again.
+        gc.freeze()
 
     def turn(self, timeout_s: float) -> int:
         """Read what there is, apply it, and do what is due; how many records were read."""
