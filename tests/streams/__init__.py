@@ -1,0 +1,1 @@
+"""Tests of the host and of the auditor's tools."""

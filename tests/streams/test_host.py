@@ -1,0 +1,256 @@
+"""The host: recovery, marks, snapshots, halts and their resolution, on a log in memory."""
+
+import json
+import random
+
+import pytest
+
+from domain.protocol import HaltAction, HaltResolved, ResolveHalt, Tick
+from infra.log import Mark
+from schemas.record import decode_record, record_hash
+from streams.halts import HaltReason, ShardHalted
+from streams.host import Host, HostPolicy
+from streams.snapshots import Inline, SnapshotStore
+from tests.simulation.faults import Faults
+from tests.simulation.files import SimFiles
+from tests.simulation.log import LogWorld, SimLog
+from tests.simulation.world import SimClock
+from tests.streams.echo import FAULT_IN_APPLYING, Echo
+from tests.streams.records import DEADLINE_US, GENESIS, channel, deposit, from_outside
+
+INBOX = ("ledger.in", 0)
+OUTBOX = ("ledger.ev", 0)
+QUARANTINE = ("dlq", 0)
+
+
+class Stage:
+    """One shard, its log, its files and its clock; processes come and go."""
+
+    def __init__(self) -> None:
+        faults = Faults(random.Random(1), crashes_left=0, duplicate_rate=0.0)
+        self.world = LogWorld(faults)
+        self.files = SimFiles(faults)
+        self.clock = SimClock()
+        self.clock.elapsed_us = 10
+        self.reports: list[str] = []
+        self.append(GENESIS)
+
+    def append(self, *values: bytes) -> None:
+        for value in values:
+            self.world.append(INBOX, value)
+
+    def start(self, snapshot_records: int = 10**9) -> Host:
+        self.log = SimLog(self.world)
+        policy = HostPolicy(0.0, 1e9, snapshot_records)
+        store = SnapshotStore(self.files, Inline())
+        report = lambda event, detail: self.reports.append(event)  # noqa: E731
+        host = Host("L0", Echo(), self.log, self.clock, store, policy, report)
+        host.start()
+        return host
+
+    def run(self, host: Host, turns: int = 60) -> Host:
+        for _ in range(turns):
+            for record in self.log.read(5, 0.0):
+                host.take(record)
+            self.log.flush(0.0)
+            host.tend()
+        return host
+
+    def outbox(self) -> list[int]:
+        return [decode_record(value).cseq for value in self.world.partitions.get(OUTBOX, [])]
+
+    def amounts(self, host: Host) -> list[int]:
+        amounts: list[int] = host.shard.state.amounts
+        return amounts
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def halt_of(stage: Stage) -> ShardHalted:
+    with pytest.raises(ShardHalted) as halted:
+        stage.run(stage.start())
+    return halted.value
+
+
+class TestRecovery:
+    def test_what_lies_below_the_mark_is_not_written_again(self, stage):
+        stage.append(from_outside(deposit(5)), from_outside(deposit(6)))
+        stage.run(stage.start())
+        before = stage.outbox()
+        stage.log.close()
+        again = stage.run(stage.start(), turns=3)
+        assert stage.amounts(again)[:1] == [5]
+        assert stage.outbox()[: len(before)] == before
+        assert len(set(stage.outbox())) == len(stage.outbox())
+
+    def test_without_a_mark_everything_is_written_again_and_is_the_same(self, stage):
+        stage.append(from_outside(deposit(5)))
+        stage.run(stage.start())
+        once = list(stage.world.partitions[OUTBOX])
+        stage.log.close()
+        stage.world.marks.clear()
+        stage.run(stage.start())
+        assert stage.world.partitions[OUTBOX][len(once) :][: len(once)] == once
+
+    def test_a_snapshot_shortens_the_way(self, stage):
+        stage.append(*[from_outside(deposit(100 + n)) for n in range(10)])
+        first = stage.run(stage.start(snapshot_records=4))
+        assert first.counts.snapshots > 0
+        stage.log.close()
+        second = stage.start()
+        assert second.position > 4
+        assert stage.run(second).shard.state.amounts == first.shard.state.amounts
+
+    def test_a_spoiled_snapshot_costs_only_time(self, stage):
+        stage.append(*[from_outside(deposit(100 + n)) for n in range(10)])
+        first = stage.run(stage.start(snapshot_records=4))
+        stage.log.close()
+        for _ in range(3):
+            stage.files.spoil_newest()
+        for name in stage.files.names():
+            stage.files.write(name, b"spoiled")
+        second = stage.start()
+        assert second.position == 0
+        assert stage.run(second).shard.state.amounts == first.shard.state.amounts
+
+    def test_a_snapshot_waits_for_the_outputs_before_it(self, stage):
+        stage.append(*[from_outside(deposit(100 + n)) for n in range(10)])
+        host = stage.start(snapshot_records=4)
+        for _ in range(12):
+            for record in stage.log.read(1, 0.0):
+                host.take(record)
+            host.tend()
+        assert host.counts.snapshots == 0
+        assert [name for name in stage.files.names() if name.endswith(".snapshot")] == []
+        stage.run(host)
+        assert host.counts.snapshots > 0
+
+
+class TestMarks:
+    def test_no_mark_passes_an_unacknowledged_output(self, stage):
+        stage.append(from_outside(deposit(5)), from_outside(deposit(6)))
+        host = stage.start()
+        for _ in range(3):
+            for record in stage.log.read(1, 0.0):
+                host.take(record)
+            host.tend()
+        assert INBOX not in stage.world.marks
+        stage.run(host)
+        assert stage.world.marks[INBOX].offset >= 3
+
+    def test_another_input_than_was_committed_halts(self, stage):
+        stage.append(from_outside(deposit(5)), from_outside(deposit(6)))
+        stage.run(stage.start())
+        stage.log.close()
+        stage.world.partitions[INBOX][1] = from_outside(deposit(7))
+        halted = halt_of(stage)
+        assert halted.reason is HaltReason.INPUT_CHANGED
+
+    def test_a_log_that_ends_below_the_mark_halts(self, stage):
+        stage.world.marks[INBOX] = Mark(5, f"5 {bytes(16).hex()}")
+        with pytest.raises(ShardHalted, match="ACKED_LOSS"):
+            stage.start()
+
+    def test_a_log_that_ends_below_the_snapshot_halts(self, stage):
+        stage.append(*[from_outside(deposit(100 + n)) for n in range(10)])
+        stage.run(stage.start(snapshot_records=4))
+        stage.log.close()
+        stage.world.marks.clear()
+        del stage.world.partitions[INBOX][3:]
+        with pytest.raises(ShardHalted, match="ACKED_LOSS"):
+            stage.start()
+
+    def test_a_missing_offset_halts(self, stage):
+        stage.append(from_outside(deposit(5)), from_outside(deposit(6)))
+        host = stage.start()
+        records = [stage.log.read(1, 0.0)[0] for _ in range(3)]
+        host.take(records[0])
+        with pytest.raises(ShardHalted, match="ACKED_LOSS"):
+            host.take(records[2])
+
+
+class TestQuarantine:
+    def test_it_is_told_with_its_position_and_the_next_command_is_served(self, stage):
+        stage.append(b"nonsense", from_outside(deposit(5), source="gw"), from_outside(deposit(6)))
+        host = stage.run(stage.start())
+        assert stage.amounts(host) == [6]
+        notices = [json.loads(value) for value in stage.world.partitions[QUARANTINE]]
+        assert [(n["offset"], n["message_index"]) for n in notices] == [(1, -1), (2, 0)]
+        assert notices[0]["record_hash"] == record_hash(b"nonsense").hex()
+        assert stage.reports == ["quarantined", "quarantined"]
+        assert host.counts.quarantined == 2
+
+
+class TestHalts:
+    def resolve(self, record: bytes, action: HaltAction = HaltAction.SKIP) -> bytes:
+        return from_outside(ResolveHalt(b"r" * 16, DEADLINE_US, record_hash(record), action))
+
+    def test_a_gap_halts_and_names_its_record(self, stage):
+        forged = channel([Tick()], [Tick()])[1]
+        stage.append(from_outside(deposit(5)), forged, from_outside(deposit(6)))
+        halted = halt_of(stage)
+        assert (halted.reason, halted.offset) == (HaltReason.GAP, 2)
+        assert halted.record_hash == record_hash(forged)
+        assert record_hash(forged).hex() in str(halted)
+
+    def test_an_operators_word_gets_past_a_forgery(self, stage):
+        forged = channel([Tick()], [Tick()])[1]
+        stage.append(forged, from_outside(deposit(5)))
+        halt_of(stage)
+        stage.append(self.resolve(forged))
+        host = stage.run(stage.start())
+        assert stage.amounts(host) == [5]
+        assert "halt resolved" in stage.reports
+        events = [
+            message
+            for value in stage.world.partitions[OUTBOX]
+            for message in decode_record(value).messages
+        ]
+        assert HaltResolved(b"r" * 16, record_hash(forged), HaltAction.SKIP) in events
+
+    def test_a_record_that_was_applied_in_half_leaves_nothing_behind(self, stage):
+        poison = from_outside(deposit(FAULT_IN_APPLYING))
+        stage.append(from_outside(deposit(5)), poison, from_outside(deposit(6)))
+        assert halt_of(stage).reason is HaltReason.FAULT
+        stage.append(self.resolve(poison))
+        assert stage.amounts(stage.run(stage.start())) == [5, 6]
+
+    def test_nobody_but_an_operator_resolves(self, stage):
+        forged = channel([Tick()], [Tick()])[1]
+        word = ResolveHalt(b"r" * 16, DEADLINE_US, record_hash(forged), HaltAction.SKIP)
+        stage.append(forged, from_outside(word, source="gw"))
+        assert halt_of(stage).reason is HaltReason.GAP
+
+    def test_a_word_on_another_record_does_not_help(self, stage):
+        forged = channel([Tick()], [Tick()])[1]
+        stage.append(forged, self.resolve(GENESIS))
+        assert halt_of(stage).reason is HaltReason.GAP
+
+    def test_the_replayed_state_is_that_of_the_host(self, stage):
+        forged = channel([Tick()], [Tick()])[1]
+        stage.append(from_outside(deposit(5)), forged, from_outside(deposit(6)))
+        stage.append(self.resolve(forged))
+        host = stage.run(stage.start())
+        stage.log.close()
+        stage.world.marks.clear()
+        again = stage.run(stage.start(), turns=0)
+        for record in stage.log.scan(*INBOX, 0, host.position):
+            again.take(record)
+        while again.position < host.position:
+            for record in stage.log.read(1, 0.0):
+                again.take(record)
+        assert again.shard.dump() == host.shard.dump()
+
+
+def test_a_tick_a_second_once_caught_up(stage):
+    host = stage.run(stage.start(), turns=5)
+    ticks = len(stage.world.partitions[INBOX])
+    stage.clock.elapsed_us += 999_000
+    stage.run(host, turns=3)
+    assert len(stage.world.partitions[INBOX]) == ticks
+    stage.clock.elapsed_us += 2_000
+    stage.run(host, turns=3)
+    assert len(stage.world.partitions[INBOX]) == ticks + 1

@@ -1,0 +1,93 @@
+"""Snapshots: any changed byte is noticed, older ones stand in, the writer works beside us."""
+
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.files import Directory
+from streams.snapshots import (
+    KEPT,
+    BadSnapshot,
+    Fork,
+    Inline,
+    PendingSnapshot,
+    Snapshot,
+    SnapshotStore,
+    decode_snapshot,
+    encode_snapshot,
+)
+
+
+@given(offset=st.integers(0, 2**62), payload=st.binary(max_size=200))
+def test_round_trip(offset, payload):
+    snapshot = Snapshot(offset, payload)
+    assert decode_snapshot(encode_snapshot(snapshot)) == snapshot
+
+
+@given(payload=st.binary(max_size=60), place=st.integers(0), flip=st.integers(1, 255))
+def test_any_changed_byte_is_noticed(payload, place, flip):
+    data = bytearray(encode_snapshot(Snapshot(123, payload)))
+    data[place % len(data)] ^= flip
+    with pytest.raises(BadSnapshot):
+        decode_snapshot(bytes(data))
+
+
+@given(payload=st.binary(max_size=60), length=st.integers(0))
+def test_a_torn_snapshot_is_noticed(payload, length):
+    data = encode_snapshot(Snapshot(123, payload))
+    with pytest.raises(BadSnapshot):
+        decode_snapshot(data[: length % len(data)])
+
+
+def write(store: SnapshotStore, offset: int) -> PendingSnapshot:
+    return store.start(offset, lambda: f"state {offset}".encode())
+
+
+def test_a_snapshot_counts_only_once_published(tmp_path):
+    store = SnapshotStore(Directory(tmp_path), Inline())
+    pending = write(store, 7)
+    assert list(store.newest_first()) == []
+    pending = write(store, 7)
+    store.publish(pending)
+    assert list(store.newest_first()) == [Snapshot(7, b"state 7")]
+
+
+def test_several_are_kept_and_a_bad_newest_is_passed_over(tmp_path):
+    store = SnapshotStore(Directory(tmp_path), Inline())
+    for offset in range(KEPT + 2):
+        store.publish(write(store, offset))
+    assert [snapshot.offset for snapshot in store.newest_first()] == [4, 3, 2]
+    newest = sorted(Path(tmp_path).iterdir())[-1]
+    newest.write_bytes(newest.read_bytes()[:-1])
+    assert [snapshot.offset for snapshot in store.newest_first()] == [3, 2]
+
+
+def test_a_forked_writer_sees_the_state_of_its_start(tmp_path):
+    store = SnapshotStore(Directory(tmp_path), Fork())
+    state = ["before"]
+    pending = store.start(1, lambda: state[0].encode())
+    state[0] = "after"
+    _wait(pending)
+    store.publish(pending)
+    assert list(store.newest_first()) == [Snapshot(1, b"before")]
+
+
+def test_a_writer_that_fails_says_so(tmp_path):
+    store = SnapshotStore(Directory(tmp_path), Fork())
+
+    def broken() -> bytes:
+        raise AssertionError("a broken state is never kept")
+
+    pending = store.start(1, broken)
+    with pytest.raises(OSError, match="failed"):
+        _wait(pending)
+
+
+def _wait(pending: PendingSnapshot) -> None:
+    give_up = time.monotonic() + 10
+    while not pending.job.done():
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
