@@ -5,10 +5,10 @@ they read on from where the new build stands.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from infra.clickhouse import ClickHouseClient
-from infra.log import Log, LogRecord
+from infra.log import LogRecord
 from projections import clickhouse_builds, redis_sink
 from projections.clickhouse_sink import ClickHouseSink
 from projections.follower import Follower, RawRecord
@@ -18,6 +18,20 @@ from projections.sink import Sink
 
 Progress = Callable[[int, int], None]
 """Told how many records are done, and how many there are now."""
+
+
+class ReadableLog(Protocol):
+    """The reading half of `infra.log.Log`."""
+
+    def ends(self, topic: str, partition: int) -> tuple[int, int]:
+        """The first offset that is kept and the offset the next record will get."""
+
+    def seek(self, topic: str, partition: int, offset: int) -> None:
+        """Read this partition from `offset` on."""
+
+    def read(self, max_records: int, timeout_s: float) -> list[LogRecord]:
+        """Up to `max_records` of the sought partitions, in order in each; empty on timeout."""
+
 
 READ_AT_MOST = 2_000
 READ_TIMEOUT_S = 0.5
@@ -32,7 +46,9 @@ def partitions(ledger_partitions: int, matching_partitions: int) -> list[tuple[s
     return ledgers + [(MATCHING_EVENTS, p) for p in range(matching_partitions)]
 
 
-def rebuild_redis(client: Any, log: Log, sources: list[tuple[str, int]], progress: Progress) -> str:
+def rebuild_redis(
+    client: Any, log: ReadableLog, sources: list[tuple[str, int]], progress: Progress
+) -> str:
     """Build Redis's views anew, flip, remove the old build; returns the new build's id."""
     old = redis_sink.current_build(client)
     new = str(int(old) + 1)
@@ -44,7 +60,7 @@ def rebuild_redis(client: Any, log: Log, sources: list[tuple[str, int]], progres
 
 
 def rebuild_clickhouse(
-    client: ClickHouseClient, log: Log, sources: list[tuple[str, int]], progress: Progress
+    client: ClickHouseClient, log: ReadableLog, sources: list[tuple[str, int]], progress: Progress
 ) -> str:
     """Build ClickHouse's tables anew, flip, remove the old build; returns the new build's id."""
     old = clickhouse_builds.current_build(client)
@@ -56,7 +72,9 @@ def rebuild_clickhouse(
     return new
 
 
-def catch_up(log: Log, sources: list[tuple[str, int]], sink: Sink, progress: Progress) -> None:
+def catch_up(
+    log: ReadableLog, sources: list[tuple[str, int]], sink: Sink, progress: Progress
+) -> None:
     """Feed the sink until hardly anything is left; the log may go on growing meanwhile."""
     followers = {source: Follower(*source, sink) for source in sources}
     for (topic, partition), follower in followers.items():
@@ -85,7 +103,7 @@ def _left(
 
 
 def _feed(
-    log: Log, followers: Mapping[tuple[str, int], Follower], records: list[LogRecord]
+    log: ReadableLog, followers: Mapping[tuple[str, int], Follower], records: list[LogRecord]
 ) -> None:
     waiting: dict[tuple[str, int], list[RawRecord]] = {}
     for record in records:

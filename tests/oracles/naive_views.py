@@ -47,6 +47,8 @@ def balances(events: Events) -> dict[tuple[int, int], tuple[int, int]]:
             case OrderClosed():
                 held[event.user_id, event.released_asset] -= event.released_amount
                 free[event.user_id, event.released_asset] += event.released_amount
+            case _:
+                pass
     return {key: (free[key], held[key]) for key in free.keys() | held.keys()}
 
 
@@ -64,6 +66,8 @@ def orders(events: Events) -> dict[int, tuple[str, int, int]]:
                 state[event.order_id] = (was, event.filled_lots, event.filled_quote)
             case OrderClosed():
                 state[event.order_id] = (event.reason.name, event.filled_lots, event.filled_quote)
+            case _:
+                pass
     return state
 
 

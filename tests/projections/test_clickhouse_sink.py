@@ -108,7 +108,7 @@ def test_p3_counts_are_exact_after_a_crash_at_every_insert(client, build, after_
 def test_positions_tell_where_each_table_stands(client, build):
     exchange, sink = busy_exchange(3, 40), ClickHouseSink(client, build)
     feed(exchange, sink)
-    wanted = {}
+    wanted: dict[tuple[str, str, int], tuple[int, int, int]] = {}
     for topic, tables in ((LEDGER_EVENTS, LEDGER_TABLES), (MATCHING_EVENTS, MATCHING_TABLES)):
         last = len(exchange.outboxes()[topic])
         assert sink.load(topic, 0)[0] == Position(last, last - 1, exchange.time_us)
