@@ -98,6 +98,7 @@ from domain.protocol import (
     Tick,
 )
 from schemas.primitives import (
+    SHORT_LONGS,
     end_array,
     read_bytes,
     read_count,
@@ -126,11 +127,11 @@ _TIME_IN_FORCE = {symbol << 1: symbol for symbol in TimeInForce}
 _HALT_ACTION = {symbol << 1: symbol for symbol in HaltAction}
 
 
-def write_accounts_command_rejected(out: bytearray, message: AccountsCommandRejected) -> None:
-    """Append branch number 38 and the fields of a AccountsCommandRejected."""
-    out.append(0x4C)
+def write_accounts_command_rejected(out: list[bytes], message: AccountsCommandRejected) -> None:
+    """Append branch number 38, then the fields of AccountsCommandRejected."""
+    out.append(SHORT_LONGS[38])
     write_bytes(out, message.command_id)
-    out.append(message.reason << 1)
+    out.append(SHORT_LONGS[message.reason])
 
 
 def read_accounts_command_rejected(data: bytes, pos: int) -> tuple[AccountsCommandRejected, int]:
@@ -142,28 +143,28 @@ def read_accounts_command_rejected(data: bytes, pos: int) -> tuple[AccountsComma
     return message, pos
 
 
-def write_api_key_created(out: bytearray, message: ApiKeyCreated) -> None:
-    """Append branch number 32 and the fields of a ApiKeyCreated."""
-    out.append(0x40)
+def write_api_key_created(out: list[bytes], message: ApiKeyCreated) -> None:
+    """Append branch number 32, then the fields of ApiKeyCreated."""
+    out.append(SHORT_LONGS[32])
     write_bytes(out, message.command_id)
     write_string(out, message.originator_id)
     write_long(out, message.originator_version)
     write_long(out, message.timestamp_us)
     write_long(out, message.user_id)
     write_string(out, message.api_key)
-    out.append(message.kind << 1)
+    out.append(SHORT_LONGS[message.kind])
     write_bytes(out, message.sealed_secret)
     write_bytes(out, message.public_key)
     if message.scopes:
         write_long(out, len(message.scopes))
         for scope in message.scopes:
-            out.append(scope << 1)
-    out.append(0)
+            out.append(SHORT_LONGS[scope])
+    out.append(SHORT_LONGS[0])
     if message.ip_allowlist:
         write_long(out, len(message.ip_allowlist))
         for each in message.ip_allowlist:
             write_string(out, each)
-    out.append(0)
+    out.append(SHORT_LONGS[0])
     write_long(out, message.expires_us)
     write_string(out, message.label)
 
@@ -215,9 +216,9 @@ def read_api_key_created(data: bytes, pos: int) -> tuple[ApiKeyCreated, int]:
     return message, pos
 
 
-def write_api_key_restricted(out: bytearray, message: ApiKeyRestricted) -> None:
-    """Append branch number 33 and the fields of a ApiKeyRestricted."""
-    out.append(0x42)
+def write_api_key_restricted(out: list[bytes], message: ApiKeyRestricted) -> None:
+    """Append branch number 33, then the fields of ApiKeyRestricted."""
+    out.append(SHORT_LONGS[33])
     write_bytes(out, message.command_id)
     write_string(out, message.originator_id)
     write_long(out, message.originator_version)
@@ -227,13 +228,13 @@ def write_api_key_restricted(out: bytearray, message: ApiKeyRestricted) -> None:
     if message.scopes:
         write_long(out, len(message.scopes))
         for scope in message.scopes:
-            out.append(scope << 1)
-    out.append(0)
+            out.append(SHORT_LONGS[scope])
+    out.append(SHORT_LONGS[0])
     if message.ip_allowlist:
         write_long(out, len(message.ip_allowlist))
         for each in message.ip_allowlist:
             write_string(out, each)
-    out.append(0)
+    out.append(SHORT_LONGS[0])
     write_long(out, message.expires_us)
 
 
@@ -275,9 +276,9 @@ def read_api_key_restricted(data: bytes, pos: int) -> tuple[ApiKeyRestricted, in
     return message, pos
 
 
-def write_api_key_revoked(out: bytearray, message: ApiKeyRevoked) -> None:
-    """Append branch number 34 and the fields of a ApiKeyRevoked."""
-    out.append(0x44)
+def write_api_key_revoked(out: list[bytes], message: ApiKeyRevoked) -> None:
+    """Append branch number 34, then the fields of ApiKeyRevoked."""
+    out.append(SHORT_LONGS[34])
     write_bytes(out, message.command_id)
     write_string(out, message.originator_id)
     write_long(out, message.originator_version)
@@ -300,9 +301,9 @@ def read_api_key_revoked(data: bytes, pos: int) -> tuple[ApiKeyRevoked, int]:
     return message, pos
 
 
-def write_asset_listed(out: bytearray, message: AssetListed) -> None:
-    """Append branch number 35 and the fields of a AssetListed."""
-    out.append(0x46)
+def write_asset_listed(out: list[bytes], message: AssetListed) -> None:
+    """Append branch number 35, then the fields of AssetListed."""
+    out.append(SHORT_LONGS[35])
     write_bytes(out, message.command_id)
     write_long(out, message.asset_id)
     write_string(out, message.code)
@@ -321,9 +322,9 @@ def read_asset_listed(data: bytes, pos: int) -> tuple[AssetListed, int]:
     return message, pos
 
 
-def write_change_fee_tier(out: bytearray, message: ChangeFeeTier) -> None:
-    """Append branch number 24 and the fields of a ChangeFeeTier."""
-    out.append(0x30)
+def write_change_fee_tier(out: list[bytes], message: ChangeFeeTier) -> None:
+    """Append branch number 24, then the fields of ChangeFeeTier."""
+    out.append(SHORT_LONGS[24])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
@@ -340,16 +341,16 @@ def read_change_fee_tier(data: bytes, pos: int) -> tuple[ChangeFeeTier, int]:
     return message, pos
 
 
-def write_change_fees(out: bytearray, message: ChangeFees) -> None:
-    """Append branch number 26 and the fields of a ChangeFees."""
-    out.append(0x34)
+def write_change_fees(out: list[bytes], message: ChangeFees) -> None:
+    """Append branch number 26, then the fields of ChangeFees."""
+    out.append(SHORT_LONGS[26])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     if message.fee_tiers:
         write_long(out, len(message.fee_tiers))
         for fee_tier in message.fee_tiers:
             write_fee_tier(out, fee_tier)
-    out.append(0)
+    out.append(SHORT_LONGS[0])
 
 
 def read_change_fees(data: bytes, pos: int) -> tuple[ChangeFees, int]:
@@ -367,9 +368,9 @@ def read_change_fees(data: bytes, pos: int) -> tuple[ChangeFees, int]:
     return message, pos
 
 
-def write_change_limits(out: bytearray, message: ChangeLimits) -> None:
-    """Append branch number 27 and the fields of a ChangeLimits."""
-    out.append(0x36)
+def write_change_limits(out: list[bytes], message: ChangeLimits) -> None:
+    """Append branch number 27, then the fields of ChangeLimits."""
+    out.append(SHORT_LONGS[27])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_limits(out, message.limits)
@@ -384,26 +385,26 @@ def read_change_limits(data: bytes, pos: int) -> tuple[ChangeLimits, int]:
     return message, pos
 
 
-def write_create_api_key(out: bytearray, message: CreateApiKey) -> None:
-    """Append branch number 21 and the fields of a CreateApiKey."""
-    out.append(0x2A)
+def write_create_api_key(out: list[bytes], message: CreateApiKey) -> None:
+    """Append branch number 21, then the fields of CreateApiKey."""
+    out.append(SHORT_LONGS[21])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
     write_string(out, message.api_key)
-    out.append(message.kind << 1)
+    out.append(SHORT_LONGS[message.kind])
     write_bytes(out, message.sealed_secret)
     write_bytes(out, message.public_key)
     if message.scopes:
         write_long(out, len(message.scopes))
         for scope in message.scopes:
-            out.append(scope << 1)
-    out.append(0)
+            out.append(SHORT_LONGS[scope])
+    out.append(SHORT_LONGS[0])
     if message.ip_allowlist:
         write_long(out, len(message.ip_allowlist))
         for each in message.ip_allowlist:
             write_string(out, each)
-    out.append(0)
+    out.append(SHORT_LONGS[0])
     write_long(out, message.expires_us)
     write_string(out, message.label)
 
@@ -451,9 +452,9 @@ def read_create_api_key(data: bytes, pos: int) -> tuple[CreateApiKey, int]:
     return message, pos
 
 
-def write_disable_user(out: bytearray, message: DisableUser) -> None:
-    """Append branch number 20 and the fields of a DisableUser."""
-    out.append(0x28)
+def write_disable_user(out: list[bytes], message: DisableUser) -> None:
+    """Append branch number 20, then the fields of DisableUser."""
+    out.append(SHORT_LONGS[20])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
@@ -468,9 +469,9 @@ def read_disable_user(data: bytes, pos: int) -> tuple[DisableUser, int]:
     return message, pos
 
 
-def write_enable_user(out: bytearray, message: EnableUser) -> None:
-    """Append branch number 19 and the fields of a EnableUser."""
-    out.append(0x26)
+def write_enable_user(out: list[bytes], message: EnableUser) -> None:
+    """Append branch number 19, then the fields of EnableUser."""
+    out.append(SHORT_LONGS[19])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
@@ -485,9 +486,9 @@ def read_enable_user(data: bytes, pos: int) -> tuple[EnableUser, int]:
     return message, pos
 
 
-def write_fee_tier_changed(out: bytearray, message: FeeTierChanged) -> None:
-    """Append branch number 31 and the fields of a FeeTierChanged."""
-    out.append(0x3E)
+def write_fee_tier_changed(out: list[bytes], message: FeeTierChanged) -> None:
+    """Append branch number 31, then the fields of FeeTierChanged."""
+    out.append(SHORT_LONGS[31])
     write_bytes(out, message.command_id)
     write_string(out, message.originator_id)
     write_long(out, message.originator_version)
@@ -510,15 +511,15 @@ def read_fee_tier_changed(data: bytes, pos: int) -> tuple[FeeTierChanged, int]:
     return message, pos
 
 
-def write_fees_changed(out: bytearray, message: FeesChanged) -> None:
-    """Append branch number 36 and the fields of a FeesChanged."""
-    out.append(0x48)
+def write_fees_changed(out: list[bytes], message: FeesChanged) -> None:
+    """Append branch number 36, then the fields of FeesChanged."""
+    out.append(SHORT_LONGS[36])
     write_bytes(out, message.command_id)
     if message.fee_tiers:
         write_long(out, len(message.fee_tiers))
         for fee_tier in message.fee_tiers:
             write_fee_tier(out, fee_tier)
-    out.append(0)
+    out.append(SHORT_LONGS[0])
 
 
 def read_fees_changed(data: bytes, pos: int) -> tuple[FeesChanged, int]:
@@ -535,9 +536,9 @@ def read_fees_changed(data: bytes, pos: int) -> tuple[FeesChanged, int]:
     return message, pos
 
 
-def write_limits_changed(out: bytearray, message: LimitsChanged) -> None:
-    """Append branch number 37 and the fields of a LimitsChanged."""
-    out.append(0x4A)
+def write_limits_changed(out: list[bytes], message: LimitsChanged) -> None:
+    """Append branch number 37, then the fields of LimitsChanged."""
+    out.append(SHORT_LONGS[37])
     write_bytes(out, message.command_id)
     write_limits(out, message.limits)
 
@@ -550,9 +551,9 @@ def read_limits_changed(data: bytes, pos: int) -> tuple[LimitsChanged, int]:
     return message, pos
 
 
-def write_list_asset(out: bytearray, message: ListAsset) -> None:
-    """Append branch number 25 and the fields of a ListAsset."""
-    out.append(0x32)
+def write_list_asset(out: list[bytes], message: ListAsset) -> None:
+    """Append branch number 25, then the fields of ListAsset."""
+    out.append(SHORT_LONGS[25])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_string(out, message.code)
@@ -571,9 +572,9 @@ def read_list_asset(data: bytes, pos: int) -> tuple[ListAsset, int]:
     return message, pos
 
 
-def write_register_user(out: bytearray, message: RegisterUser) -> None:
-    """Append branch number 18 and the fields of a RegisterUser."""
-    out.append(0x24)
+def write_register_user(out: list[bytes], message: RegisterUser) -> None:
+    """Append branch number 18, then the fields of RegisterUser."""
+    out.append(SHORT_LONGS[18])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_bytes(out, message.login_digest)
@@ -590,9 +591,9 @@ def read_register_user(data: bytes, pos: int) -> tuple[RegisterUser, int]:
     return message, pos
 
 
-def write_restrict_api_key(out: bytearray, message: RestrictApiKey) -> None:
-    """Append branch number 22 and the fields of a RestrictApiKey."""
-    out.append(0x2C)
+def write_restrict_api_key(out: list[bytes], message: RestrictApiKey) -> None:
+    """Append branch number 22, then the fields of RestrictApiKey."""
+    out.append(SHORT_LONGS[22])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
@@ -600,13 +601,13 @@ def write_restrict_api_key(out: bytearray, message: RestrictApiKey) -> None:
     if message.scopes:
         write_long(out, len(message.scopes))
         for scope in message.scopes:
-            out.append(scope << 1)
-    out.append(0)
+            out.append(SHORT_LONGS[scope])
+    out.append(SHORT_LONGS[0])
     if message.ip_allowlist:
         write_long(out, len(message.ip_allowlist))
         for each in message.ip_allowlist:
             write_string(out, each)
-    out.append(0)
+    out.append(SHORT_LONGS[0])
     write_long(out, message.expires_us)
 
 
@@ -638,9 +639,9 @@ def read_restrict_api_key(data: bytes, pos: int) -> tuple[RestrictApiKey, int]:
     return message, pos
 
 
-def write_revoke_api_key(out: bytearray, message: RevokeApiKey) -> None:
-    """Append branch number 23 and the fields of a RevokeApiKey."""
-    out.append(0x2E)
+def write_revoke_api_key(out: list[bytes], message: RevokeApiKey) -> None:
+    """Append branch number 23, then the fields of RevokeApiKey."""
+    out.append(SHORT_LONGS[23])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
@@ -657,9 +658,9 @@ def read_revoke_api_key(data: bytes, pos: int) -> tuple[RevokeApiKey, int]:
     return message, pos
 
 
-def write_user_disabled(out: bytearray, message: UserDisabled) -> None:
-    """Append branch number 30 and the fields of a UserDisabled."""
-    out.append(0x3C)
+def write_user_disabled(out: list[bytes], message: UserDisabled) -> None:
+    """Append branch number 30, then the fields of UserDisabled."""
+    out.append(SHORT_LONGS[30])
     write_bytes(out, message.command_id)
     write_string(out, message.originator_id)
     write_long(out, message.originator_version)
@@ -678,9 +679,9 @@ def read_user_disabled(data: bytes, pos: int) -> tuple[UserDisabled, int]:
     return message, pos
 
 
-def write_user_enabled(out: bytearray, message: UserEnabled) -> None:
-    """Append branch number 29 and the fields of a UserEnabled."""
-    out.append(0x3A)
+def write_user_enabled(out: list[bytes], message: UserEnabled) -> None:
+    """Append branch number 29, then the fields of UserEnabled."""
+    out.append(SHORT_LONGS[29])
     write_bytes(out, message.command_id)
     write_string(out, message.originator_id)
     write_long(out, message.originator_version)
@@ -699,9 +700,9 @@ def read_user_enabled(data: bytes, pos: int) -> tuple[UserEnabled, int]:
     return message, pos
 
 
-def write_user_registered(out: bytearray, message: UserRegistered) -> None:
-    """Append branch number 28 and the fields of a UserRegistered."""
-    out.append(0x38)
+def write_user_registered(out: list[bytes], message: UserRegistered) -> None:
+    """Append branch number 28, then the fields of UserRegistered."""
+    out.append(SHORT_LONGS[28])
     write_bytes(out, message.command_id)
     write_string(out, message.originator_id)
     write_long(out, message.originator_version)
@@ -726,8 +727,8 @@ def read_user_registered(data: bytes, pos: int) -> tuple[UserRegistered, int]:
     return message, pos
 
 
-def write_fee_tier(out: bytearray, message: FeeTier) -> None:
-    """Append the fields of a FeeTier."""
+def write_fee_tier(out: list[bytes], message: FeeTier) -> None:
+    """Append the fields of FeeTier."""
     write_long(out, message.tier)
     write_long(out, message.maker_ppm)
     write_long(out, message.taker_ppm)
@@ -742,9 +743,9 @@ def read_fee_tier(data: bytes, pos: int) -> tuple[FeeTier, int]:
     return message, pos
 
 
-def write_account_opened(out: bytearray, message: AccountOpened) -> None:
-    """Append branch number 41 and the fields of a AccountOpened."""
-    out.append(0x52)
+def write_account_opened(out: list[bytes], message: AccountOpened) -> None:
+    """Append branch number 41, then the fields of AccountOpened."""
+    out.append(SHORT_LONGS[41])
     write_bytes(out, message.command_id)
     write_long(out, message.user_id)
     write_long(out, message.fee_tier)
@@ -759,9 +760,9 @@ def read_account_opened(data: bytes, pos: int) -> tuple[AccountOpened, int]:
     return message, pos
 
 
-def write_credit_deposit(out: bytearray, message: CreditDeposit) -> None:
-    """Append branch number 39 and the fields of a CreditDeposit."""
-    out.append(0x4E)
+def write_credit_deposit(out: list[bytes], message: CreditDeposit) -> None:
+    """Append branch number 39, then the fields of CreditDeposit."""
+    out.append(SHORT_LONGS[39])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
@@ -782,9 +783,9 @@ def read_credit_deposit(data: bytes, pos: int) -> tuple[CreditDeposit, int]:
     return message, pos
 
 
-def write_debit_withdrawal(out: bytearray, message: DebitWithdrawal) -> None:
-    """Append branch number 40 and the fields of a DebitWithdrawal."""
-    out.append(0x50)
+def write_debit_withdrawal(out: list[bytes], message: DebitWithdrawal) -> None:
+    """Append branch number 40, then the fields of DebitWithdrawal."""
+    out.append(SHORT_LONGS[40])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
@@ -805,9 +806,9 @@ def read_debit_withdrawal(data: bytes, pos: int) -> tuple[DebitWithdrawal, int]:
     return message, pos
 
 
-def write_deposit_credited(out: bytearray, message: DepositCredited) -> None:
-    """Append branch number 42 and the fields of a DepositCredited."""
-    out.append(0x54)
+def write_deposit_credited(out: list[bytes], message: DepositCredited) -> None:
+    """Append branch number 42, then the fields of DepositCredited."""
+    out.append(SHORT_LONGS[42])
     write_bytes(out, message.command_id)
     write_long(out, message.user_id)
     write_long(out, message.asset_id)
@@ -826,13 +827,13 @@ def read_deposit_credited(data: bytes, pos: int) -> tuple[DepositCredited, int]:
     return message, pos
 
 
-def write_funding_rejected(out: bytearray, message: FundingRejected) -> None:
-    """Append branch number 45 and the fields of a FundingRejected."""
-    out.append(0x5A)
+def write_funding_rejected(out: list[bytes], message: FundingRejected) -> None:
+    """Append branch number 45, then the fields of FundingRejected."""
+    out.append(SHORT_LONGS[45])
     write_bytes(out, message.command_id)
     write_long(out, message.user_id)
     write_string(out, message.reference)
-    out.append(message.reason << 1)
+    out.append(SHORT_LONGS[message.reason])
 
 
 def read_funding_rejected(data: bytes, pos: int) -> tuple[FundingRejected, int]:
@@ -846,9 +847,9 @@ def read_funding_rejected(data: bytes, pos: int) -> tuple[FundingRejected, int]:
     return message, pos
 
 
-def write_funding_repeated(out: bytearray, message: FundingRepeated) -> None:
-    """Append branch number 44 and the fields of a FundingRepeated."""
-    out.append(0x58)
+def write_funding_repeated(out: list[bytes], message: FundingRepeated) -> None:
+    """Append branch number 44, then the fields of FundingRepeated."""
+    out.append(SHORT_LONGS[44])
     write_bytes(out, message.command_id)
     write_long(out, message.user_id)
     write_string(out, message.reference)
@@ -865,9 +866,9 @@ def read_funding_repeated(data: bytes, pos: int) -> tuple[FundingRepeated, int]:
     return message, pos
 
 
-def write_withdrawal_debited(out: bytearray, message: WithdrawalDebited) -> None:
-    """Append branch number 43 and the fields of a WithdrawalDebited."""
-    out.append(0x56)
+def write_withdrawal_debited(out: list[bytes], message: WithdrawalDebited) -> None:
+    """Append branch number 43, then the fields of WithdrawalDebited."""
+    out.append(SHORT_LONGS[43])
     write_bytes(out, message.command_id)
     write_long(out, message.user_id)
     write_long(out, message.asset_id)
@@ -886,8 +887,8 @@ def read_withdrawal_debited(data: bytes, pos: int) -> tuple[WithdrawalDebited, i
     return message, pos
 
 
-def write_limits(out: bytearray, message: Limits) -> None:
-    """Append the fields of a Limits."""
+def write_limits(out: list[bytes], message: Limits) -> None:
+    """Append the fields of Limits."""
     write_long(out, message.orders_per_10s)
     write_long(out, message.orders_per_day)
     write_long(out, message.request_weight_per_minute)
@@ -904,9 +905,9 @@ def read_limits(data: bytes, pos: int) -> tuple[Limits, int]:
     return message, pos
 
 
-def write_change_market_rules(out: bytearray, message: ChangeMarketRules) -> None:
-    """Append branch number 9 and the fields of a ChangeMarketRules."""
-    out.append(0x12)
+def write_change_market_rules(out: list[bytes], message: ChangeMarketRules) -> None:
+    """Append branch number 9, then the fields of ChangeMarketRules."""
+    out.append(SHORT_LONGS[9])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.market_id)
@@ -925,9 +926,9 @@ def read_change_market_rules(data: bytes, pos: int) -> tuple[ChangeMarketRules, 
     return message, pos
 
 
-def write_halt_market(out: bytearray, message: HaltMarket) -> None:
-    """Append branch number 10 and the fields of a HaltMarket."""
-    out.append(0x14)
+def write_halt_market(out: list[bytes], message: HaltMarket) -> None:
+    """Append branch number 10, then the fields of HaltMarket."""
+    out.append(SHORT_LONGS[10])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.market_id)
@@ -942,9 +943,9 @@ def read_halt_market(data: bytes, pos: int) -> tuple[HaltMarket, int]:
     return message, pos
 
 
-def write_list_market(out: bytearray, message: ListMarket) -> None:
-    """Append branch number 8 and the fields of a ListMarket."""
-    out.append(0x10)
+def write_list_market(out: list[bytes], message: ListMarket) -> None:
+    """Append branch number 8, then the fields of ListMarket."""
+    out.append(SHORT_LONGS[8])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_string(out, message.symbol)
@@ -963,11 +964,11 @@ def read_list_market(data: bytes, pos: int) -> tuple[ListMarket, int]:
     return message, pos
 
 
-def write_market_command_rejected(out: bytearray, message: MarketCommandRejected) -> None:
-    """Append branch number 16 and the fields of a MarketCommandRejected."""
-    out.append(0x20)
+def write_market_command_rejected(out: list[bytes], message: MarketCommandRejected) -> None:
+    """Append branch number 16, then the fields of MarketCommandRejected."""
+    out.append(SHORT_LONGS[16])
     write_bytes(out, message.command_id)
-    out.append(message.reason << 1)
+    out.append(SHORT_LONGS[message.reason])
 
 
 def read_market_command_rejected(data: bytes, pos: int) -> tuple[MarketCommandRejected, int]:
@@ -979,9 +980,9 @@ def read_market_command_rejected(data: bytes, pos: int) -> tuple[MarketCommandRe
     return message, pos
 
 
-def write_market_halted(out: bytearray, message: MarketHalted) -> None:
-    """Append branch number 14 and the fields of a MarketHalted."""
-    out.append(0x1C)
+def write_market_halted(out: list[bytes], message: MarketHalted) -> None:
+    """Append branch number 14, then the fields of MarketHalted."""
+    out.append(SHORT_LONGS[14])
     write_bytes(out, message.command_id)
     write_long(out, message.market_id)
 
@@ -994,9 +995,9 @@ def read_market_halted(data: bytes, pos: int) -> tuple[MarketHalted, int]:
     return message, pos
 
 
-def write_market_listed(out: bytearray, message: MarketListed) -> None:
-    """Append branch number 12 and the fields of a MarketListed."""
-    out.append(0x18)
+def write_market_listed(out: list[bytes], message: MarketListed) -> None:
+    """Append branch number 12, then the fields of MarketListed."""
+    out.append(SHORT_LONGS[12])
     write_bytes(out, message.command_id)
     write_long(out, message.market_id)
     write_string(out, message.symbol)
@@ -1017,9 +1018,9 @@ def read_market_listed(data: bytes, pos: int) -> tuple[MarketListed, int]:
     return message, pos
 
 
-def write_market_resumed(out: bytearray, message: MarketResumed) -> None:
-    """Append branch number 15 and the fields of a MarketResumed."""
-    out.append(0x1E)
+def write_market_resumed(out: list[bytes], message: MarketResumed) -> None:
+    """Append branch number 15, then the fields of MarketResumed."""
+    out.append(SHORT_LONGS[15])
     write_bytes(out, message.command_id)
     write_long(out, message.market_id)
 
@@ -1032,8 +1033,8 @@ def read_market_resumed(data: bytes, pos: int) -> tuple[MarketResumed, int]:
     return message, pos
 
 
-def write_market_rules(out: bytearray, message: MarketRules) -> None:
-    """Append the fields of a MarketRules."""
+def write_market_rules(out: list[bytes], message: MarketRules) -> None:
+    """Append the fields of MarketRules."""
     write_long(out, message.base_asset)
     write_long(out, message.quote_asset)
     write_long(out, message.lot)
@@ -1097,9 +1098,9 @@ def read_market_rules(data: bytes, pos: int) -> tuple[MarketRules, int]:
     return message, pos
 
 
-def write_market_rules_changed(out: bytearray, message: MarketRulesChanged) -> None:
-    """Append branch number 13 and the fields of a MarketRulesChanged."""
-    out.append(0x1A)
+def write_market_rules_changed(out: list[bytes], message: MarketRulesChanged) -> None:
+    """Append branch number 13, then the fields of MarketRulesChanged."""
+    out.append(SHORT_LONGS[13])
     write_bytes(out, message.command_id)
     write_long(out, message.market_id)
     write_long(out, message.revision)
@@ -1118,9 +1119,9 @@ def read_market_rules_changed(data: bytes, pos: int) -> tuple[MarketRulesChanged
     return message, pos
 
 
-def write_reference_price_changed(out: bytearray, message: ReferencePriceChanged) -> None:
-    """Append branch number 17 and the fields of a ReferencePriceChanged."""
-    out.append(0x22)
+def write_reference_price_changed(out: list[bytes], message: ReferencePriceChanged) -> None:
+    """Append branch number 17, then the fields of ReferencePriceChanged."""
+    out.append(SHORT_LONGS[17])
     write_long(out, message.market_id)
     write_long(out, message.price_ticks)
 
@@ -1133,9 +1134,9 @@ def read_reference_price_changed(data: bytes, pos: int) -> tuple[ReferencePriceC
     return message, pos
 
 
-def write_resume_market(out: bytearray, message: ResumeMarket) -> None:
-    """Append branch number 11 and the fields of a ResumeMarket."""
-    out.append(0x16)
+def write_resume_market(out: list[bytes], message: ResumeMarket) -> None:
+    """Append branch number 11, then the fields of ResumeMarket."""
+    out.append(SHORT_LONGS[11])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.market_id)
@@ -1150,28 +1151,28 @@ def read_resume_market(data: bytes, pos: int) -> tuple[ResumeMarket, int]:
     return message, pos
 
 
-def write_book_changed(out: bytearray, message: BookChanged) -> None:
-    """Append branch number 57 and the fields of a BookChanged."""
-    out.append(0x72)
+def write_book_changed(out: list[bytes], message: BookChanged) -> None:
+    """Append branch number 57, then the fields of BookChanged."""
+    out.append(SHORT_LONGS[57])
     number = message.market_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.book_seq
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
-    out.append(message.side << 1)
+    out.append(SHORT_LONGS[message.side])
     number = message.price_ticks
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.lots
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
 
@@ -1208,29 +1209,29 @@ def read_book_changed(data: bytes, pos: int) -> tuple[BookChanged, int]:
     return message, pos
 
 
-def write_cancel_all_completed(out: bytearray, message: CancelAllCompleted) -> None:
-    """Append branch number 61 and the fields of a CancelAllCompleted."""
-    out.append(0x7A)
+def write_cancel_all_completed(out: list[bytes], message: CancelAllCompleted) -> None:
+    """Append branch number 61, then the fields of CancelAllCompleted."""
+    out.append(SHORT_LONGS[61])
     write_bytes(out, message.command_id)
     number = message.user_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     if message.order_ids:
         write_long(out, len(message.order_ids))
         for each in message.order_ids:
             number = each
-            if 0 <= number < 64:
-                out.append(number << 1)
+            if 0 <= number < 8192:
+                out.append(SHORT_LONGS[number])
             else:
                 write_long(out, number)
-    out.append(0)
+    out.append(SHORT_LONGS[0])
 
 
 def read_cancel_all_completed(data: bytes, pos: int) -> tuple[CancelAllCompleted, int]:
@@ -1264,23 +1265,23 @@ def read_cancel_all_completed(data: bytes, pos: int) -> tuple[CancelAllCompleted
     return message, pos
 
 
-def write_cancel_refused(out: bytearray, message: CancelRefused) -> None:
-    """Append branch number 60 and the fields of a CancelRefused."""
-    out.append(0x78)
+def write_cancel_refused(out: list[bytes], message: CancelRefused) -> None:
+    """Append branch number 60, then the fields of CancelRefused."""
+    out.append(SHORT_LONGS[60])
     write_bytes(out, message.command_id)
     number = message.order_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.user_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
 
@@ -1310,34 +1311,34 @@ def read_cancel_refused(data: bytes, pos: int) -> tuple[CancelRefused, int]:
     return message, pos
 
 
-def write_order_rested(out: bytearray, message: OrderRested) -> None:
-    """Append branch number 58 and the fields of a OrderRested."""
-    out.append(0x74)
+def write_order_rested(out: list[bytes], message: OrderRested) -> None:
+    """Append branch number 58, then the fields of OrderRested."""
+    out.append(SHORT_LONGS[58])
     write_bytes(out, message.command_id)
     number = message.order_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.user_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
-    out.append(message.side << 1)
+    out.append(SHORT_LONGS[message.side])
     number = message.price_ticks
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.lots
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
 
@@ -1381,24 +1382,24 @@ def read_order_rested(data: bytes, pos: int) -> tuple[OrderRested, int]:
     return message, pos
 
 
-def write_order_terminated(out: bytearray, message: OrderTerminated) -> None:
-    """Append branch number 59 and the fields of a OrderTerminated."""
-    out.append(0x76)
+def write_order_terminated(out: list[bytes], message: OrderTerminated) -> None:
+    """Append branch number 59, then the fields of OrderTerminated."""
+    out.append(SHORT_LONGS[59])
     write_bytes(out, message.command_id)
     number = message.order_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
-    out.append(message.reason << 1)
+    out.append(SHORT_LONGS[message.reason])
     number = message.remaining_lots
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
 
@@ -1430,43 +1431,43 @@ def read_order_terminated(data: bytes, pos: int) -> tuple[OrderTerminated, int]:
     return message, pos
 
 
-def write_trade_executed(out: bytearray, message: TradeExecuted) -> None:
-    """Append branch number 56 and the fields of a TradeExecuted."""
-    out.append(0x70)
+def write_trade_executed(out: list[bytes], message: TradeExecuted) -> None:
+    """Append branch number 56, then the fields of TradeExecuted."""
+    out.append(SHORT_LONGS[56])
     number = message.market_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.trade_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.price_ticks
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.lots
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
-    out.append(message.taker_side << 1)
+    out.append(SHORT_LONGS[message.taker_side])
     number = message.maker_order_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.taker_order_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.maker_remaining_lots
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
 
@@ -1530,23 +1531,23 @@ def read_trade_executed(data: bytes, pos: int) -> tuple[TradeExecuted, int]:
     return message, pos
 
 
-def write_cancel_all_orders(out: bytearray, message: CancelAllOrders) -> None:
-    """Append branch number 48 and the fields of a CancelAllOrders."""
-    out.append(0x60)
+def write_cancel_all_orders(out: list[bytes], message: CancelAllOrders) -> None:
+    """Append branch number 48, then the fields of CancelAllOrders."""
+    out.append(SHORT_LONGS[48])
     write_bytes(out, message.command_id)
     number = message.deadline_us
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.user_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
 
@@ -1576,29 +1577,29 @@ def read_cancel_all_orders(data: bytes, pos: int) -> tuple[CancelAllOrders, int]
     return message, pos
 
 
-def write_cancel_all_requested(out: bytearray, message: CancelAllRequested) -> None:
-    """Append branch number 53 and the fields of a CancelAllRequested."""
-    out.append(0x6A)
+def write_cancel_all_requested(out: list[bytes], message: CancelAllRequested) -> None:
+    """Append branch number 53, then the fields of CancelAllRequested."""
+    out.append(SHORT_LONGS[53])
     write_bytes(out, message.command_id)
     number = message.user_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     if message.order_ids:
         write_long(out, len(message.order_ids))
         for each in message.order_ids:
             number = each
-            if 0 <= number < 64:
-                out.append(number << 1)
+            if 0 <= number < 8192:
+                out.append(SHORT_LONGS[number])
             else:
                 write_long(out, number)
-    out.append(0)
+    out.append(SHORT_LONGS[0])
 
 
 def read_cancel_all_requested(data: bytes, pos: int) -> tuple[CancelAllRequested, int]:
@@ -1632,28 +1633,28 @@ def read_cancel_all_requested(data: bytes, pos: int) -> tuple[CancelAllRequested
     return message, pos
 
 
-def write_cancel_order(out: bytearray, message: CancelOrder) -> None:
-    """Append branch number 47 and the fields of a CancelOrder."""
-    out.append(0x5E)
+def write_cancel_order(out: list[bytes], message: CancelOrder) -> None:
+    """Append branch number 47, then the fields of CancelOrder."""
+    out.append(SHORT_LONGS[47])
     write_bytes(out, message.command_id)
     number = message.deadline_us
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.user_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.order_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     write_string(out, message.client_order_id)
@@ -1691,27 +1692,27 @@ def read_cancel_order(data: bytes, pos: int) -> tuple[CancelOrder, int]:
     return message, pos
 
 
-def write_cancel_rejected(out: bytearray, message: CancelRejected) -> None:
-    """Append branch number 52 and the fields of a CancelRejected."""
-    out.append(0x68)
+def write_cancel_rejected(out: list[bytes], message: CancelRejected) -> None:
+    """Append branch number 52, then the fields of CancelRejected."""
+    out.append(SHORT_LONGS[52])
     write_bytes(out, message.command_id)
     number = message.user_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.order_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     write_string(out, message.client_order_id)
-    out.append(message.reason << 1)
+    out.append(SHORT_LONGS[message.reason])
 
 
 def read_cancel_rejected(data: bytes, pos: int) -> tuple[CancelRejected, int]:
@@ -1742,23 +1743,23 @@ def read_cancel_rejected(data: bytes, pos: int) -> tuple[CancelRejected, int]:
     return message, pos
 
 
-def write_cancel_requested(out: bytearray, message: CancelRequested) -> None:
-    """Append branch number 51 and the fields of a CancelRequested."""
-    out.append(0x66)
+def write_cancel_requested(out: list[bytes], message: CancelRequested) -> None:
+    """Append branch number 51, then the fields of CancelRequested."""
+    out.append(SHORT_LONGS[51])
     write_bytes(out, message.command_id)
     number = message.order_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.user_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
 
@@ -1788,81 +1789,81 @@ def read_cancel_requested(data: bytes, pos: int) -> tuple[CancelRequested, int]:
     return message, pos
 
 
-def write_fill_settled(out: bytearray, message: FillSettled) -> None:
-    """Append branch number 54 and the fields of a FillSettled."""
-    out.append(0x6C)
+def write_fill_settled(out: list[bytes], message: FillSettled) -> None:
+    """Append branch number 54, then the fields of FillSettled."""
+    out.append(SHORT_LONGS[54])
     write_bytes(out, message.command_id)
     number = message.order_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.user_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.trade_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     write_string(out, message.client_order_id)
-    out.append(message.side << 1)
-    out.append(message.role << 1)
+    out.append(SHORT_LONGS[message.side])
+    out.append(SHORT_LONGS[message.role])
     number = message.price_ticks
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.lots
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.paid_asset
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.paid_amount
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.received_asset
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.received_amount
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.fee_amount
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.released_amount
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.filled_lots
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.filled_quote
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
 
@@ -1982,67 +1983,67 @@ def read_fill_settled(data: bytes, pos: int) -> tuple[FillSettled, int]:
     return message, pos
 
 
-def write_order_accepted(out: bytearray, message: OrderAccepted) -> None:
-    """Append branch number 49 and the fields of a OrderAccepted."""
-    out.append(0x62)
+def write_order_accepted(out: list[bytes], message: OrderAccepted) -> None:
+    """Append branch number 49, then the fields of OrderAccepted."""
+    out.append(SHORT_LONGS[49])
     write_bytes(out, message.command_id)
     number = message.order_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.user_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_revision
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     write_string(out, message.client_order_id)
-    out.append(message.side << 1)
-    out.append(message.order_type << 1)
-    out.append(message.time_in_force << 1)
+    out.append(SHORT_LONGS[message.side])
+    out.append(SHORT_LONGS[message.order_type])
+    out.append(SHORT_LONGS[message.time_in_force])
     number = message.price_ticks
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.lots
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.quote_amount
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.held_asset
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.held_amount
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.order_count_10s
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.order_count_1d
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
 
@@ -2144,68 +2145,68 @@ def read_order_accepted(data: bytes, pos: int) -> tuple[OrderAccepted, int]:
     return message, pos
 
 
-def write_order_closed(out: bytearray, message: OrderClosed) -> None:
-    """Append branch number 55 and the fields of a OrderClosed."""
-    out.append(0x6E)
+def write_order_closed(out: list[bytes], message: OrderClosed) -> None:
+    """Append branch number 55, then the fields of OrderClosed."""
+    out.append(SHORT_LONGS[55])
     write_bytes(out, message.command_id)
     number = message.order_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.user_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     write_string(out, message.client_order_id)
-    out.append(message.side << 1)
-    out.append(message.order_type << 1)
-    out.append(message.time_in_force << 1)
+    out.append(SHORT_LONGS[message.side])
+    out.append(SHORT_LONGS[message.order_type])
+    out.append(SHORT_LONGS[message.time_in_force])
     number = message.price_ticks
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.lots
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.quote_amount
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.filled_lots
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.filled_quote
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
-    out.append(message.reason << 1)
+    out.append(SHORT_LONGS[message.reason])
     number = message.released_asset
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.released_amount
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.accepted_time_us
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
 
@@ -2310,22 +2311,22 @@ def read_order_closed(data: bytes, pos: int) -> tuple[OrderClosed, int]:
     return message, pos
 
 
-def write_order_rejected(out: bytearray, message: OrderRejected) -> None:
-    """Append branch number 50 and the fields of a OrderRejected."""
-    out.append(0x64)
+def write_order_rejected(out: list[bytes], message: OrderRejected) -> None:
+    """Append branch number 50, then the fields of OrderRejected."""
+    out.append(SHORT_LONGS[50])
     write_bytes(out, message.command_id)
     number = message.user_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     write_string(out, message.client_order_id)
-    out.append(message.reason << 1)
+    out.append(SHORT_LONGS[message.reason])
 
 
 def read_order_rejected(data: bytes, pos: int) -> tuple[OrderRejected, int]:
@@ -2350,55 +2351,55 @@ def read_order_rejected(data: bytes, pos: int) -> tuple[OrderRejected, int]:
     return message, pos
 
 
-def write_place_order(out: bytearray, message: PlaceOrder) -> None:
-    """Append branch number 46 and the fields of a PlaceOrder."""
-    out.append(0x5C)
+def write_place_order(out: list[bytes], message: PlaceOrder) -> None:
+    """Append branch number 46, then the fields of PlaceOrder."""
+    out.append(SHORT_LONGS[46])
     write_bytes(out, message.command_id)
     number = message.deadline_us
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.user_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     write_string(out, message.client_order_id)
-    out.append(message.side << 1)
-    out.append(message.order_type << 1)
-    out.append(message.time_in_force << 1)
+    out.append(SHORT_LONGS[message.side])
+    out.append(SHORT_LONGS[message.order_type])
+    out.append(SHORT_LONGS[message.time_in_force])
     number = message.price_ticks
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.lots
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.quote_amount
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.stop_price_ticks
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.iceberg_lots
-    if 0 <= number < 64:
-        out.append(number << 1)
+    if 0 <= number < 8192:
+        out.append(SHORT_LONGS[number])
     else:
         write_long(out, number)
-    out.append(message.self_trade_prevention << 1)
+    out.append(SHORT_LONGS[message.self_trade_prevention])
 
 
 def read_place_order(data: bytes, pos: int) -> tuple[PlaceOrder, int]:
@@ -2480,9 +2481,9 @@ def read_place_order(data: bytes, pos: int) -> tuple[PlaceOrder, int]:
     return message, pos
 
 
-def write_command_expired(out: bytearray, message: CommandExpired) -> None:
-    """Append branch number 5 and the fields of a CommandExpired."""
-    out.append(0x0A)
+def write_command_expired(out: list[bytes], message: CommandExpired) -> None:
+    """Append branch number 5, then the fields of CommandExpired."""
+    out.append(SHORT_LONGS[5])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
 
@@ -2495,9 +2496,9 @@ def read_command_expired(data: bytes, pos: int) -> tuple[CommandExpired, int]:
     return message, pos
 
 
-def write_command_faulted(out: bytearray, message: CommandFaulted) -> None:
-    """Append branch number 7 and the fields of a CommandFaulted."""
-    out.append(0x0E)
+def write_command_faulted(out: list[bytes], message: CommandFaulted) -> None:
+    """Append branch number 7, then the fields of CommandFaulted."""
+    out.append(SHORT_LONGS[7])
     write_bytes(out, message.command_id)
     write_string(out, message.message_type)
     write_string(out, message.error)
@@ -2512,9 +2513,9 @@ def read_command_faulted(data: bytes, pos: int) -> tuple[CommandFaulted, int]:
     return message, pos
 
 
-def write_command_repeated(out: bytearray, message: CommandRepeated) -> None:
-    """Append branch number 6 and the fields of a CommandRepeated."""
-    out.append(0x0C)
+def write_command_repeated(out: list[bytes], message: CommandRepeated) -> None:
+    """Append branch number 6, then the fields of CommandRepeated."""
+    out.append(SHORT_LONGS[6])
     write_bytes(out, message.command_id)
     write_long(out, message.original_cause)
 
@@ -2527,9 +2528,9 @@ def read_command_repeated(data: bytes, pos: int) -> tuple[CommandRepeated, int]:
     return message, pos
 
 
-def write_genesis(out: bytearray, message: Genesis) -> None:
-    """Append branch number 0 and the fields of a Genesis."""
-    out.append(0x00)
+def write_genesis(out: list[bytes], message: Genesis) -> None:
+    """Append branch number 0, then the fields of Genesis."""
+    out.append(SHORT_LONGS[0])
     write_string(out, message.exchange)
     write_string(out, message.family)
     write_long(out, message.partition)
@@ -2541,7 +2542,7 @@ def write_genesis(out: bytearray, message: Genesis) -> None:
         write_long(out, len(message.fee_tiers))
         for fee_tier in message.fee_tiers:
             write_fee_tier(out, fee_tier)
-    out.append(0)
+    out.append(SHORT_LONGS[0])
 
 
 def read_genesis(data: bytes, pos: int) -> tuple[Genesis, int]:
@@ -2573,12 +2574,12 @@ def read_genesis(data: bytes, pos: int) -> tuple[Genesis, int]:
     return message, pos
 
 
-def write_halt_resolved(out: bytearray, message: HaltResolved) -> None:
-    """Append branch number 4 and the fields of a HaltResolved."""
-    out.append(0x08)
+def write_halt_resolved(out: list[bytes], message: HaltResolved) -> None:
+    """Append branch number 4, then the fields of HaltResolved."""
+    out.append(SHORT_LONGS[4])
     write_bytes(out, message.command_id)
     write_bytes(out, message.record_hash)
-    out.append(message.action << 1)
+    out.append(SHORT_LONGS[message.action])
 
 
 def read_halt_resolved(data: bytes, pos: int) -> tuple[HaltResolved, int]:
@@ -2591,13 +2592,13 @@ def read_halt_resolved(data: bytes, pos: int) -> tuple[HaltResolved, int]:
     return message, pos
 
 
-def write_resolve_halt(out: bytearray, message: ResolveHalt) -> None:
-    """Append branch number 3 and the fields of a ResolveHalt."""
-    out.append(0x06)
+def write_resolve_halt(out: list[bytes], message: ResolveHalt) -> None:
+    """Append branch number 3, then the fields of ResolveHalt."""
+    out.append(SHORT_LONGS[3])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_bytes(out, message.record_hash)
-    out.append(message.action << 1)
+    out.append(SHORT_LONGS[message.action])
 
 
 def read_resolve_halt(data: bytes, pos: int) -> tuple[ResolveHalt, int]:
@@ -2611,9 +2612,9 @@ def read_resolve_halt(data: bytes, pos: int) -> tuple[ResolveHalt, int]:
     return message, pos
 
 
-def write_rules_activated(out: bytearray, message: RulesActivated) -> None:
-    """Append branch number 2 and the fields of a RulesActivated."""
-    out.append(0x04)
+def write_rules_activated(out: list[bytes], message: RulesActivated) -> None:
+    """Append branch number 2, then the fields of RulesActivated."""
+    out.append(SHORT_LONGS[2])
     write_long(out, message.version)
 
 
@@ -2624,9 +2625,9 @@ def read_rules_activated(data: bytes, pos: int) -> tuple[RulesActivated, int]:
     return message, pos
 
 
-def write_tick(out: bytearray, message: Tick) -> None:
-    """Append branch number 1 and the fields of a Tick."""
-    out.append(0x02)
+def write_tick(out: list[bytes], message: Tick) -> None:
+    """Append branch number 1, then the fields of Tick."""
+    out.append(SHORT_LONGS[1])
 
 
 def read_tick(data: bytes, pos: int) -> tuple[Tick, int]:
@@ -2635,7 +2636,7 @@ def read_tick(data: bytes, pos: int) -> tuple[Tick, int]:
     return message, pos
 
 
-WRITERS: dict[type[Message], Callable[[bytearray, Any], None]] = {
+WRITERS: dict[type[Message], Callable[[list[bytes], Any], None]] = {
     Genesis: write_genesis,
     Tick: write_tick,
     RulesActivated: write_rules_activated,

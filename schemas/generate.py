@@ -7,6 +7,7 @@ from typing import Any
 
 from schemas import catalogue
 from schemas.catalogue import Schema
+from schemas.primitives import SHORT_LONGS
 
 CODEC = catalogue.FOLDER / "codec.py"
 
@@ -21,7 +22,7 @@ PREAMBLE = '''"""Encoding and decoding of every message; `python -m schemas.gene
 # (Functions are long and branchy because short longs are handled in place, which is fast.)
 '''
 PRIMITIVES = [
-    *["end_array", "read_bytes", "read_count", "read_long", "read_string"],
+    *["SHORT_LONGS", "end_array", "read_bytes", "read_count", "read_long", "read_string"],
     *["write_bytes", "write_long", "write_string"],
 ]
 
@@ -64,7 +65,7 @@ def main() -> None:
 
 
 class _Writer:
-    """Writes the function that appends one record type to a bytearray."""
+    """Writes the function that appends one record type, in parts."""
 
     def __init__(self, types: dict[str, Schema], schema: Schema) -> None:
         self.types = types
@@ -73,12 +74,12 @@ class _Writer:
 
     def lines(self, branch: int | None) -> list[str]:
         name = self.schema["name"]
-        lines = [f"def write_{_snake(name)}(out: bytearray, message: {name}) -> None:"]
+        lines = [f"def write_{_snake(name)}(out: list[bytes], message: {name}) -> None:"]
         if branch is None:
-            lines.append(f'    """Append the fields of a {name}."""')
+            lines.append(f'    """Append the fields of {name}."""')
         else:
-            lines.append(f'    """Append branch number {branch} and the fields of a {name}."""')
-            lines += [f"    out.append(0x{byte:02X})" for byte in _varint(branch)]
+            lines.append(f'    """Append branch number {branch}, then the fields of {name}."""')
+            lines.append(f"    out.append(SHORT_LONGS[{branch}])")
         for field in self.schema["fields"]:
             lines += self.value(field["type"], f"message.{field['name']}", "    ")
         return lines
@@ -89,15 +90,15 @@ class _Writer:
         if kind == "long" and self.hot:
             return [
                 f"{pad}number = {value}",
-                f"{pad}if 0 <= number < 64:",
-                f"{pad}    out.append(number << 1)",
+                f"{pad}if 0 <= number < {len(SHORT_LONGS)}:",
+                f"{pad}    out.append(SHORT_LONGS[number])",
                 f"{pad}else:",
                 f"{pad}    write_long(out, number)",
             ]
         if kind in ("long", "bytes", "string"):
             return [f"{pad}write_{kind}(out, {value})"]
         if self.types[kind]["type"] == "enum":
-            return [f"{pad}out.append({value} << 1)"]
+            return [f"{pad}out.append(SHORT_LONGS[{value}])"]
         return [f"{pad}write_{_snake(_short(kind))}(out, {value})"]
 
     def array(self, items: Any, value: str, pad: str) -> list[str]:
@@ -106,7 +107,7 @@ class _Writer:
             f"{pad}    write_long(out, len({value}))",
             f"{pad}    for {_item(items)} in {value}:",
             *self.value(items, _item(items), pad + "        "),
-            f"{pad}out.append(0)",
+            f"{pad}out.append(SHORT_LONGS[0])",
         ]
 
 
@@ -166,7 +167,7 @@ def _imports(used: list[Schema]) -> list[str]:
     names["schemas.primitives"] = PRIMITIVES
     lines = ["from collections.abc import Callable", "from typing import Any", ""]
     for module in sorted(names):
-        listed = sorted(names[module], key=str.lower)
+        listed = sorted(names[module], key=lambda name: (not name.isupper(), name.lower()))
         whole = f"from {module} import {', '.join(listed)}"
         if len(whole) <= WIDTH:
             lines.append(whole)
@@ -191,7 +192,7 @@ def _constants(enums: list[Schema]) -> list[str]:
 def _tables(messages: list[str]) -> list[str]:
     names = [_short(message) for message in messages]
     return [
-        "WRITERS: dict[type[Message], Callable[[bytearray, Any], None]] = {",
+        "WRITERS: dict[type[Message], Callable[[list[bytes], Any], None]] = {",
         *[f"    {name}: write_{_snake(name)}," for name in names],
         "}",
         '"""Appends a message with its branch number, by class."""',
@@ -211,15 +212,6 @@ def _call(pad: str, name: str, arguments: list[str]) -> list[str]:
     if len(f"{indent}    {joined}") <= WIDTH:
         return [f"{pad}{name}(", f"{indent}    {joined}", f"{indent})"]
     return [f"{pad}{name}(", *[f"{indent}    {each}," for each in arguments], f"{indent})"]
-
-
-def _varint(value: int) -> list[int]:
-    rest = value << 1
-    found = []
-    while rest > 0x7F:
-        found.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    return [*found, rest]
 
 
 def _python(kind: str) -> str:

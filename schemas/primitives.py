@@ -8,28 +8,40 @@ class UndecodableRecord(Exception):
     """These bytes are no record that this code can read; the text says what was wrong."""
 
 
-def write_long(out: bytearray, value: int) -> None:
+def _varint(rest: int) -> bytes:
+    found = []
+    while rest > 0x7F:
+        found.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    found.append(rest)
+    return bytes(found)
+
+
+SHORT_LONGS: list[bytes] = [_varint(value << 1) for value in range(1 << 13)]
+"""The longs from 0 on whose encoding has one or two bytes, encoded."""
+
+_TWO_MORE: list[bytes] = [bytes((low & 0x7F | 0x80, low >> 7 | 0x80)) for low in range(1 << 14)]
+_LAST: list[bytes] = [_varint(low) for low in range(1 << 14)]
+
+
+def write_long(out: list[bytes], value: int) -> None:
     """Append a zigzag varint; `OverflowError` if `value` does not fit in 64 bits."""
     if value < INT64_MIN or value > INT64_MAX:
         raise OverflowError(f"a long must fit in 64 bits, was {value}")
     rest = value << 1 if value >= 0 else ~(value << 1)
-    while rest > 0x7F:
-        out.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    out.append(rest)
+    while rest > 0x3FFF:
+        out.append(_TWO_MORE[rest & 0x3FFF])
+        rest >>= 14
+    out.append(_LAST[rest])
 
 
-def write_bytes(out: bytearray, value: bytes) -> None:
+def write_bytes(out: list[bytes], value: bytes) -> None:
     """Append the length and the bytes."""
-    length = len(value)
-    if length < 64:
-        out.append(length << 1)
-    else:
-        write_long(out, length)
-    out += value
+    write_long(out, len(value))
+    out.append(value)
 
 
-def write_string(out: bytearray, value: str) -> None:
+def write_string(out: list[bytes], value: str) -> None:
     """Append the length and the UTF-8 bytes; `UnicodeEncodeError` for half a surrogate pair."""
     write_bytes(out, value.encode())
 

@@ -60,9 +60,9 @@ def encode_message(message: Message) -> bytes:
     writer = WRITERS.get(type(message))
     if writer is None:
         raise TypeError(f"a message of the catalogue was wanted, was {type(message).__name__}")
-    out = bytearray()
+    out: list[bytes] = []
     writer(out, message)
-    return bytes(out)
+    return b"".join(out)
 
 
 def encode_record(
@@ -77,7 +77,7 @@ def encode_record(
     messages: Sequence[bytes],
 ) -> bytes:
     """The bytes of a record of already encoded `messages`; `OverflowError` beyond 64 bits."""
-    out = bytearray(HEADER)
+    out = [HEADER]
     write_bytes(out, prev)
     write_long(out, cause_offset)
     write_string(out, src)
@@ -87,9 +87,9 @@ def encode_record(
     write_bytes(out, input_hash)
     if messages:
         write_long(out, len(messages))
-        out += b"".join(messages)
-    out.append(0)
-    return bytes(out)
+        out += messages
+    out.append(b"\x00")
+    return b"".join(out)
 
 
 def outside_record(source: str, time_us: int, messages: Sequence[bytes]) -> bytes:

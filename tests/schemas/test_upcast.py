@@ -116,14 +116,14 @@ def test_array_that_tells_its_bytes_is_legal_avro_but_undecodable():
     value = golden(FIRST)
     count_at = value.index(b"\x06\x00\x0cB")
     items = value[count_at + 1 : -1]
-    told = bytearray(value[:count_at] + b"\x05")
-    write_long(told, len(items))
-    told += items + b"\x00"
+    parts = [value[:count_at], b"\x05"]
+    write_long(parts, len(items))
+    told = b"".join([*parts, items, b"\x00"])
     schema = fastavro.parse_schema(archived(FIRST))
-    read: Any = fastavro.schemaless_reader(BytesIO(bytes(told[10:])), schema, None)
+    read: Any = fastavro.schemaless_reader(BytesIO(told[10:]), schema, None)
     assert len(read["messages"]) == 3
     with pytest.raises(UndecodableRecord, match="would have written other bytes"):
-        decode_record(bytes(told))
+        decode_record(told)
 
 
 def test_fastavro_can_read_every_record_with_the_archived_schema_alone():
