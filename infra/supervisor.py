@@ -48,8 +48,9 @@ class StartFailed(Exception):
 
 
 class Supervisor:
-    """Runs processes until SIGINT or SIGTERM. Exit status 3 means halted: never restarted.
+    """Runs processes until SIGINT or SIGTERM.
 
+    Exit status 3 means halted: started again only once an operator makes <data>/run/<name>.restart.
     Outputs go to <data>/logs/<name>.log, process ids to <data>/run/<name>.pid. `on_ready` is
     called once when all serve; `status` adds words to the status line of a terminal.
     """
@@ -145,6 +146,7 @@ class _Child:
         self.halted = False
         self._log = settings.logs_dir / f"{process.name}.log"
         self._pid_file = settings.data_dir / "run" / f"{process.name}.pid"
+        self._restart_file = self._pid_file.with_suffix(".restart")
         self._popen: subprocess.Popen[bytes] | None = None
         self._started_s = 0.0
         self._pause_s = FIRST_PAUSE_S
@@ -161,6 +163,8 @@ class _Child:
         return self._popen is not None
 
     def start(self) -> None:
+        # A wish from before this start is not about a halt to come.
+        self._restart_file.unlink(missing_ok=True)
         self._popen = spawn(self.process.argv, self._log, self.process.environment)
         self._started_s = time.monotonic()
         self._start_again_s = None
@@ -181,6 +185,9 @@ class _Child:
         if self._popen is not None:
             status = self._popen.poll()
             return None if status is None else self._ended(status)
+        if self.halted and self._restart_file.exists():
+            self.halted = False
+            self._start_again_s = time.monotonic()
         if self._start_again_s is not None and time.monotonic() >= self._start_again_s:
             self.restarts += 1
             self.start()
@@ -204,7 +211,8 @@ class _Child:
         self._forget()
         if status == HALTED:
             self.halted = True
-            return f"{self.process.name} HALTED and stays down, {self.hint()}"
+            way_back = f"start it again with: touch {self._restart_file}"
+            return f"{self.process.name} HALTED and stays down, {self.hint()}; {way_back}"
         if status == 0 and self.process.task:
             self._done = True
             return None

@@ -106,7 +106,7 @@ def test_what_is_killed_is_started_again(journal, settings):
     assert "a ended with signal SIGKILL" in said
 
 
-def test_what_halts_is_never_started_again(journal, settings):
+def test_what_halts_stays_down(journal, settings):
     halting = (
         'print(\'{"event": "halted", "halt": "GAP", "shard": "L0"}\', flush=True); os._exit(3)'
     )
@@ -119,6 +119,26 @@ def test_what_halts_is_never_started_again(journal, settings):
         f'a HALTED and stays down, last said "halted halt=GAP shard=L0", see {settings.logs_dir}'
         in said
     )
+
+
+def test_what_halted_starts_again_on_an_operators_word(journal, settings):
+    wish = settings.data_dir / "run" / "a.restart"
+    starts = f"open({str(journal.path)!r}).read().count('a:start')"
+    halts_once = f"os._exit(3) if {starts} == 1 else time.sleep(60)"
+    asked_s: list[float] = []
+
+    def ask_once() -> bool:
+        if not asked_s and not (settings.data_dir / "run" / "a.pid").exists():
+            asked_s.append(time.monotonic())
+            wish.touch()
+        return journal.lines().count("a:start") == 2
+
+    status, said = run([journal.child("a", then=halts_once)], settings, ask_once)
+    assert status == 0
+    assert journal.lines() == ["a:start", "a:start", "a:end"]
+    assert f"start it again with: touch {wish}" in said
+    assert "a started again" in said
+    assert not wish.exists()
 
 
 def test_a_task_ends_before_the_next_starts_and_is_not_repeated(journal, settings):
