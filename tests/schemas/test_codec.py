@@ -65,7 +65,7 @@ def test_message_of_extremes(name, choice):
 
 @pytest.mark.parametrize("name", MESSAGES)
 def test_any_message(name):
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(any_datum(name, TYPES))
     def check(message):
         check_both_directions(envelope((name, message)))

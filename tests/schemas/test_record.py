@@ -209,13 +209,13 @@ def decodes_canonically_or_not_at_all(value: bytes) -> None:
         assert encode(record) == value
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.sampled_from(HEADERS), st.binary(max_size=200))
 def test_any_bytes(header, tail):
     decodes_canonically_or_not_at_all(header + tail)
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(
     st.sampled_from(HEADERS),
     st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255), st.integers(0, 2))),

@@ -86,7 +86,7 @@ def test_any_record_of_a_former_schema_is_read(fingerprint):
     schema = archived(fingerprint)
     types = types_in(schema)
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(any_datum(catalogue.RECORD, types))
     def check(datum):
         record = decode_record(written_by_fastavro(schema, datum))
