@@ -130,6 +130,7 @@ class TestCommands:
         assert faulted == CommandFaulted(
             deposit(FAULT_IN_PLANNING).command_id, "CreditDeposit", "ZeroDivisionError"
         )
+        assert isinstance(credited, DepositCredited)
         assert credited.amount == 6
         assert step.faults == ["CreditDeposit: ZeroDivisionError('planned to')"]
 
