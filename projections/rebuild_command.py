@@ -2,14 +2,15 @@
 
 import argparse
 import sys
+from contextlib import suppress
 from time import monotonic
 
-from infra.clickhouse import StoreUnavailable
+from infra.clickhouse import EMBEDDED, StoreUnavailable
 from infra.kafka import KafkaLog
 from infra.redis import redis_client
 from infra.settings import Settings, load_settings
 from projections.rebuild import Progress, partitions, rebuild_redis
-from projections.rebuild_request import ask_owner, run_rebuild
+from projections.rebuild_request import NobodyAnswered, RebuildFailed, ask_owner, run_rebuild
 
 BAR = 40
 PLAIN_LINE_EVERY_S = 5.0
@@ -24,7 +25,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Rebuild and switch; returns 0. Raises `RebuildFailed`."""
     rebuild = _redis if arguments.sink == "redis" else _clickhouse
     build = rebuild(load_settings(), ProgressBar())
-    print(f"\n{arguments.sink} now serves build {build}")
+    if sys.stdout.isatty():
+        print()
+    print(f"{arguments.sink} now serves build {build}")
     return 0
 
 
@@ -41,7 +44,7 @@ class ProgressBar:
         if sys.stdout.isatty():
             filled = BAR * percent // 100
             print(f"\r[{'#' * filled}{'.' * (BAR - filled)}] {text}", end="", flush=True)
-        elif monotonic() >= self._next_line_s:
+        elif done == total or monotonic() >= self._next_line_s:
             self._next_line_s = monotonic() + PLAIN_LINE_EVERY_S
             print(text, flush=True)
 
@@ -58,8 +61,11 @@ def _redis(settings: Settings, progress: Progress) -> str:
 
 
 def _clickhouse(settings: Settings, progress: Progress) -> str:
-    """Rebuild here if the store is free or a server, else by the process that owns it."""
+    """Rebuild here if the store is a server or nobody owns it, else by the process that does."""
+    if settings.clickhouse_dsn.startswith(EMBEDDED):
+        with suppress(NobodyAnswered):
+            return ask_owner(settings, progress)
     try:
         return run_rebuild(settings, progress)
-    except StoreUnavailable:
-        return ask_owner(settings, progress)
+    except StoreUnavailable as error:
+        raise RebuildFailed(str(error)) from error

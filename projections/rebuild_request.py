@@ -18,11 +18,15 @@ from infra.settings import Settings
 from projections.rebuild import Progress, partitions, rebuild_clickhouse
 
 LOOK_EVERY_S = 0.5
-PICKED_UP_WITHIN_S = 15.0
+PICKED_UP_WITHIN_S = 5.0
 
 
 class RebuildFailed(Refusal):
     """The rebuild did not happen; the text is one sentence."""
+
+
+class NobodyAnswered(RebuildFailed):
+    """No process that owns the engine took the request."""
 
 
 class Told(NamedTuple):
@@ -54,7 +58,7 @@ class RebuildRequests:
         request = _request_file(self._settings)
         while not self._stopping.wait(LOOK_EVERY_S):
             if request.exists():
-                request.unlink()
+                request.unlink(missing_ok=True)
                 self._serve()
 
     def _serve(self) -> None:
@@ -86,7 +90,7 @@ def run_rebuild(settings: Settings, progress: Progress) -> str:
 def ask_owner(settings: Settings, progress: Progress) -> str:
     """Let the engine's owner rebuild, and follow it; returns the new build's id.
 
-    Raises `RebuildFailed` if nobody takes the request or the rebuild fails.
+    Raises `NobodyAnswered` if nobody takes the request, `RebuildFailed` if the rebuild fails.
     """
     _progress_file(settings).unlink(missing_ok=True)
     request = _request_file(settings)
@@ -95,13 +99,14 @@ def ask_owner(settings: Settings, progress: Progress) -> str:
     while request.exists():
         if monotonic() > give_up_s:
             request.unlink(missing_ok=True)
-            raise RebuildFailed("a query process must own the ClickHouse directory, none answered")
+            raise NobodyAnswered("a query process must take the rebuild, none answered")
         sleep(LOOK_EVERY_S)
     while True:
         told = _read(settings)
         if told.error:
             raise RebuildFailed(told.error)
-        progress(told.done, told.total)
+        if told.total:
+            progress(told.done, told.total)
         if told.build:
             return told.build
         sleep(LOOK_EVERY_S)

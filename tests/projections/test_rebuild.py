@@ -7,7 +7,8 @@ from fakeredis import FakeRedis
 
 from domain.orders.messages import Side
 from infra.clickhouse import clickhouse_client
-from projections import clickhouse_builds, redis_sink
+from infra.settings import load_settings
+from projections import clickhouse_builds, rebuild_request, redis_sink
 from projections.clickhouse_sink import ClickHouseSink
 from projections.follower import Follower
 from projections.layout import LEDGER_EVENTS, MATCHING_EVENTS, redis_key
@@ -87,7 +88,9 @@ def test_progress_is_told_in_lines_where_there_is_no_terminal(capsys):
     bar = ProgressBar()
     bar(1_500, 6_000)
     bar(1_600, 6_000)
-    assert capsys.readouterr().out == " 25 %  1,500 of 6,000 records\n"
+    bar(6_000, 6_000)
+    told = " 25 %  1,500 of 6,000 records\n100 %  6,000 of 6,000 records\n"
+    assert capsys.readouterr().out == told
 
 
 @pytest.fixture
@@ -115,3 +118,44 @@ def test_clickhouse_is_rebuilt_while_trading_goes_on(history):
         assert found == [(len(model.rows[table]),)], table
     names = {row[0] for row in history.query("SHOW DATABASES").result_rows}
     assert "logbourse_1" not in names
+
+
+def test_the_owner_is_asked_by_file_and_tells_how_far_it_is(tmp_path, monkeypatch):
+    settings = load_settings({"LOGBOURSE_DATA_DIR": str(tmp_path)})
+    monkeypatch.setattr(rebuild_request, "LOOK_EVERY_S", 0.02)
+
+    def rebuilt(_settings, progress):
+        progress(3, 9)
+        return "7"
+
+    monkeypatch.setattr(rebuild_request, "run_rebuild", rebuilt)
+    owner = rebuild_request.RebuildRequests(settings)
+    owner.start()
+    told: list[tuple[int, int]] = []
+    assert rebuild_request.ask_owner(settings, lambda *numbers: told.append(numbers)) == "7"
+    assert told[-1] == (1, 1)
+    owner.stop()
+
+
+def test_what_fails_at_the_owner_is_said_here(tmp_path, monkeypatch):
+    settings = load_settings({"LOGBOURSE_DATA_DIR": str(tmp_path)})
+    monkeypatch.setattr(rebuild_request, "LOOK_EVERY_S", 0.02)
+
+    def broken(_settings, _progress):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(rebuild_request, "run_rebuild", broken)
+    owner = rebuild_request.RebuildRequests(settings)
+    owner.start()
+    with pytest.raises(rebuild_request.RebuildFailed, match="OSError: the disk is full"):
+        rebuild_request.ask_owner(settings, lambda *_: None)
+    owner.stop()
+
+
+def test_without_an_owner_the_request_is_taken_back(tmp_path, monkeypatch):
+    settings = load_settings({"LOGBOURSE_DATA_DIR": str(tmp_path)})
+    monkeypatch.setattr(rebuild_request, "PICKED_UP_WITHIN_S", 0.0)
+    monkeypatch.setattr(rebuild_request, "LOOK_EVERY_S", 0.02)
+    with pytest.raises(rebuild_request.NobodyAnswered):
+        rebuild_request.ask_owner(settings, lambda *_: None)
+    assert not list(tmp_path.glob("rebuild-*"))
