@@ -9,6 +9,8 @@ from infra.http import errors
 from infra.http.app import Call, Endpoint
 from infra.http.parameters import Parameters
 from projections.layout import (
+    CLOSED,
+    CLOSED_ORDERS,
     OrderWindows,
     Position,
     StoredOrder,
@@ -102,11 +104,25 @@ class OrderEndpoints:
         low_id = call.parameters.optional_integer("orderId")
         limit = row_limit(call.parameters, USUAL_ROWS, MOST_ROWS)
         user_id = call.sender.user_id
-        target = await self._sources.own_writes(call, user_id)
-        await self._sources.reach_account_table(call, "orders", user_id, target)
-        rows = await self._history.orders(
+        recent = await self._recent_orders(call)
+        position = call.position
+        # History need not stand where Redis does: whatever changed since is among the recent ones.
+        needed = Target(cseq=forgotten_until(recent))
+        await self._sources.reach_account_table(call, "orders", user_id, needed)
+        stored = await self._history.orders(
             user_id, market.market_id, low_id=low_id, span=span, limit=limit
         )
+        call.position = position
+        mine = [
+            row
+            for row in recent
+            if row.market_id == market.market_id
+            and row.order_id >= (low_id or 0)
+            and span.contains(row.accepted_us)
+        ]
+        ascending = low_id is not None or span.ascending
+        rows = latest_states([*stored, *mine])
+        rows = rows[:limit] if ascending else rows[-limit:]
         return [responses.order(row, market, call.time) for row in rows]
 
     async def my_trades(self, call: Call) -> list[dict[str, Any]]:
@@ -138,6 +154,14 @@ class OrderEndpoints:
         limits = self._sources.reference.limits
         return responses.order_counts(limits, count_10s=counts[0], count_1d=counts[1])
 
+    async def _recent_orders(self, call: Call) -> list[StoredOrder]:
+        """What Redis keeps: all open orders, and the last that closed."""
+        user_id = call.sender.user_id
+        target = await self._sources.own_writes(call, user_id)
+        questions = [("HVALS", open_key(user_id)), ("HVALS", closed_key(user_id))]
+        _, answers = await self._sources.read_account(call, user_id, target, questions)
+        return [unpack(StoredOrder, text) for texts in answers for text in texts]
+
     async def _find(
         self,
         call: Call,
@@ -158,6 +182,25 @@ class OrderEndpoints:
         at = Target(cseq=position.cseq)
         await self._sources.reach_account_table(call, "orders", user_id, at)
         return await self._history.order(user_id, market.market_id, order_id, client_order_id)
+
+
+def forgotten_until(recent: Sequence[StoredOrder]) -> int:
+    """The sequence after which no change of an order is missing among the recent ones.
+
+    0 while nothing was forgotten; else that of the oldest closing that is still remembered.
+    """
+    closings = [row.cseq for row in recent if row.state == CLOSED]
+    return min(closings) if len(closings) >= CLOSED_ORDERS else 0
+
+
+def latest_states(rows: Iterable[StoredOrder]) -> list[StoredOrder]:
+    """Each order once, in the state that came last, ascending by id."""
+    latest: dict[int, StoredOrder] = {}
+    for row in rows:
+        known = latest.get(row.order_id)
+        if known is None or (row.cseq, row.idx) > (known.cseq, known.idx):
+            latest[row.order_id] = row
+    return sorted(latest.values())
 
 
 def running_counts(windows: OrderWindows, position: Position) -> tuple[int, int]:

@@ -38,6 +38,11 @@ class Span:
         """Whether the oldest rows are wanted: a start was named. Otherwise the most recent ones."""
         return self.start_us is not None
 
+    def contains(self, time_us: int) -> bool:
+        """Whether a time lies in it."""
+        after_start = self.start_us is None or time_us >= self.start_us
+        return after_start and (self.end_us is None or time_us <= self.end_us)
+
 
 def one_market(call: Call, reference: ReferenceData) -> Market:
     """The market of the mandatory parameter `symbol`; -1102, -1105, -1100 or -1121 without it."""

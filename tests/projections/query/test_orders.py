@@ -161,6 +161,7 @@ async def test_a_view_that_stays_behind_is_503(world, api):
         get(api, "/api/v3/account"),
         get(api, "/api/v3/allOrders"),
         get(api, "/api/v3/myTrades"),
+        get(api, "/sapi/v1/capital/deposit/hisrec"),
     ):
         assert (status, answer["code"]) == (503, -1008)
     assert time.monotonic() - started_s < 3
@@ -231,6 +232,45 @@ async def test_all_orders_show_each_order_once_in_its_last_state(world, api):
     assert await ids(startTime=start, limit=1) == [(4, "NEW")]
     assert await ids(endTime=start) == [(2, "FILLED")]
     assert await ids(user=BOB) == []
+
+
+async def test_all_orders_need_not_wait_for_history(world, api):
+    for number in (2, 4, 6):
+        world.store_order(order(number))
+    await world.put_order(closed(2, cseq=150))
+    await world.put_order(order(4))
+    await world.put_order(order(6, cseq=151, filled_quantity=E8 // 10))
+    await world.put_order(order(8, cseq=152))
+    await world.put_order(order(10, cseq=153, market_id=ETHBTC))
+    await world.advance(LEDGER_0, Position(160, 159, T0_US), history=False)
+    world.ends[LEDGER_0] = 160
+
+    async def found(**parameters):
+        response = await api.get(
+            "/api/v3/allOrders",
+            params={"symbol": "BTCUSDT"} | parameters,
+            headers=signed(ALICE),
+        )
+        assert response.headers["X-Log-Position"] == "ledger.ev.0@160"
+        return [(row["orderId"], row["status"]) for row in await response.json()]
+
+    states = [(2, "FILLED"), (4, "NEW"), (6, "PARTIALLY_FILLED"), (8, "NEW")]
+    assert await found() == states
+    assert await found(limit=2) == states[-2:]
+    assert await found(orderId=4, limit=2) == states[1:3]
+    assert await found(endTime=T0_US // MS + 6_000) == states[:3]
+
+
+async def test_all_orders_wait_for_history_of_what_redis_forgot(world, api):
+    for number in range(2, 402, 2):
+        await world.put_order(closed(number, cseq=200 + number))
+    await world.advance(LEDGER_0, Position(700, 699, T0_US), history=False)
+    asking = asyncio.create_task(get(api, "/api/v3/allOrders"))
+    await asyncio.sleep(0.1)
+    assert not asking.done()
+    world.advance_history(LEDGER_0, Position(202, 201, T0_US))
+    status, rows = await asking
+    assert (status, len(rows)) == (200, 200)
 
 
 async def test_own_trades(world, api):
