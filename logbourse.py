@@ -29,6 +29,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "kafka": Subcommand("infra.kafka_broker", "run Kafka alone, in the foreground"),
     "redis": Subcommand("infra.redis_server", "run Redis alone, in the foreground"),
     "topics": Subcommand("streams.topics", "create the topics, or check their settings"),
+    "bench": Subcommand("benchmarking", "measure how fast the parts and the whole are"),
 }
 
 
@@ -50,10 +51,9 @@ def _run(name: str, rest: list[str]) -> int:
     subcommand = SUBCOMMANDS[name]
     module = importlib.import_module(subcommand.module)
     parser = _OneSentenceParser(prog=f"logbourse {name}", description=subcommand.help)
-    module.add_arguments(parser)
-    arguments = parser.parse_args(rest)
     try:
-        status: int = module.run(arguments)
+        module.add_arguments(parser)
+        status: int = module.run(parser.parse_args(rest))
     except Refusal as refusal:
         print(f"logbourse {name}: {refusal}", file=sys.stderr)
         return 1

@@ -1,13 +1,12 @@
 """How many orders a second one ledger shard admits and settles.
 
-`python -m tests.benchmarks.bench_ledger`. Two users of one shard trade with each other: a SELL
+Two users of one shard trade with each other: a SELL
 rests, a BUY takes it, the book reports. An order counts when it is closed. Each message goes
 through refuse, decide, evolve and destinations, as the host drives them.
 """
 
-import platform
-import statistics
-import time
+from collections.abc import Callable
+from time import process_time
 
 from domain.accounts.messages import LimitsChanged
 from domain.decider import Message
@@ -16,22 +15,35 @@ from domain.limits import Limits
 from domain.matching.messages import OrderRested, OrderTerminated, TradeExecuted
 from domain.orders.messages import CloseReason, PlaceOrder, Side
 from domain.orders.state import LedgerState
+from tests.benchmarks.report import Effort, Figure, median_of, rates
 from tests.domain.orders.tables import ANN, BOB, BTC, LEDGER, OPENED, USDT, given, place
 
 ROUNDS = 10_000
-REPEATS = 5
 NO_LIMITS = Limits(1 << 40, 1 << 40, 1, 1)
 
 
-def main() -> None:
-    """Print orders per second, and microseconds by kind of message, medians of five runs."""
-    messages = script(ROUNDS)
-    seconds = statistics.median(run(shard(), messages) for _ in range(REPEATS))
-    print(f"{platform.machine()}, {platform.python_implementation()} {platform.python_version()}")
-    print(f"place and settle: {2 * ROUNDS / seconds:,.0f} orders/s")
-    runs = [run_by_kind(shard(), messages) for _ in range(REPEATS)]
-    for kind in runs[0]:
-        print(f"{kind:16} {statistics.median(times[kind] for times in runs):6.2f} us")
+def measure(effort: Effort) -> list[Figure]:
+    """Orders per second, and microseconds by kind of message."""
+    rounds = effort.count(ROUNDS, least=10)
+    messages = script(rounds)
+
+    def prepare() -> Callable[[], None]:
+        state = shard()
+        return lambda: run(state, messages, rounds)
+
+    method = (
+        f"ledger alone: {2 * rounds:,} orders of two users of one shard, each SELL rests and the "
+        "next BUY takes it; each message through refuse, decide, evolve and destinations, without "
+        "codec or log; per second of processor"
+    )
+    orders = rates(effort, 2 * rounds, prepare)
+    figures = [median_of("ledger alone", "orders/s", orders, method)]
+    by_kind = [run_by_kind(shard(), messages) for _ in range(effort.runs)]
+    for kind in by_kind[0]:
+        spent = [times[kind] for times in by_kind]
+        name = f"ledger, one {kind}"
+        figures.append(median_of(name, "us", spent, method, least_is_best=True))
+    return figures
 
 
 def shard() -> LedgerState:
@@ -64,14 +76,11 @@ def _named(user_id: int, side: Side, price_ticks: int, order_id: int) -> PlaceOr
     return place(user_id, side, 10, price_ticks, client_order_id=f"order-{order_id}")
 
 
-def run(state: LedgerState, messages: list[tuple[str, Message]]) -> float:
-    """Seconds that the shard takes for all of `messages`."""
-    start = time.perf_counter()
+def run(state: LedgerState, messages: list[tuple[str, Message]], rounds: int) -> None:
+    """Give the shard all of `messages`, and see that it closed the orders."""
     for source, message in messages:
         _step(state, source, message)
-    seconds = time.perf_counter() - start
-    assert (state.orders_accepted, len(state.orders)) == (2 * ROUNDS, 0)
-    return seconds
+    assert (state.orders_accepted, len(state.orders)) == (2 * rounds, 0)
 
 
 def run_by_kind(state: LedgerState, messages: list[tuple[str, Message]]) -> dict[str, float]:
@@ -79,10 +88,10 @@ def run_by_kind(state: LedgerState, messages: list[tuple[str, Message]]) -> dict
     spent: dict[str, float] = {}
     counts: dict[str, int] = {}
     for source, message in messages:
-        start = time.perf_counter()
+        start = process_time()
         _step(state, source, message)
         kind = type(message).__name__
-        spent[kind] = spent.get(kind, 0.0) + time.perf_counter() - start
+        spent[kind] = spent.get(kind, 0.0) + process_time() - start
         counts[kind] = counts.get(kind, 0) + 1
     return {kind: spent[kind] / counts[kind] * 1e6 for kind in spent}
 
@@ -93,7 +102,3 @@ def _step(state: LedgerState, source: str, message: Message) -> None:
     for event in LEDGER.decide(state, message):
         LEDGER.evolve(state, event)
         LEDGER.destinations(state, event)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,196 @@
+"""A whole exchange in memory that has traded the standard mix: what every shard read and wrote."""
+
+from collections.abc import Iterator, Sequence
+from itertools import count, islice
+
+from domain.accounts.messages import ListAsset, RegisterUser
+from domain.decider import Message
+from domain.fees import FeeTier
+from domain.ledger.messages import CreditDeposit
+from domain.limits import Limits
+from domain.markets import ListMarket, MarketRules
+from domain.orders.messages import (
+    CancelOrder,
+    OrderType,
+    PlaceOrder,
+    SelfTradePrevention,
+    TimeInForce,
+)
+from domain.protocol import Genesis
+from infra.log import LogRecord
+from schemas.record import encode_message, outside_record
+from schemas.topics import catalogue, inbox, shards
+from streams.audit.archive import Archive, Bounds, Manifest, Place
+from streams.families import decider_of
+from streams.shard import Shard
+from tests.benchmarks.mix import (
+    BLOCK,
+    CANCEL,
+    IOC,
+    LEDGERS,
+    USERS_PER_LEDGER,
+    Command,
+    Mix,
+    user_of,
+)
+
+MATCHERS = 1
+MARKET_ID = 1
+NOON_US = 1_790_000_000_000_000
+FAR_US = NOON_US + 86_400_000_000
+RECORD_US = 1_000
+"""Logical time from one record to the next: 100,000 commands a second."""
+PLENTY = 1 << 45
+UNLIMITED = Limits(1 << 40, 1 << 40, 1 << 40, 1 << 40)
+FEES = [FeeTier(0, 1_000, 1_000)]
+
+RULES = MarketRules(
+    base_asset=1,
+    quote_asset=2,
+    lot=1_000,
+    tick=10,
+    min_price_ticks=1,
+    max_price_ticks=10_000_000,
+    min_lots=1,
+    max_lots=1_000_000,
+    market_min_lots=1,
+    market_max_lots=1_000_000,
+    min_notional=1,
+    max_notional=1 << 60,
+    bid_up_ppm=5_000_000,
+    bid_down_ppm=200_000,
+    ask_up_ppm=5_000_000,
+    ask_down_ppm=200_000,
+    collar_ppm=50_000,
+    max_open_orders=200,
+)
+
+
+class MemoryExchange:
+    """Two accounts, two ledger and one matching shard; every record is drained before the next.
+
+    After `play`, `before` says of each shard how long its inbox was when the mix began.
+    """
+
+    def __init__(self) -> None:
+        self.partitions: dict[Place, list[bytes]] = {}
+        self.before: dict[str, int] = {}
+        names = shards(LEDGERS, MATCHERS)
+        self._shards = {name: Shard(name, decider_of(name)) for name in names}
+        self._read = dict.fromkeys(names, 0)
+        self._sent = 0
+        self._ids = count(1)
+        for name in names:
+            family, partition = name[0], int(name[1:])
+            genesis = Genesis("bench", family, partition, LEDGERS, MATCHERS, 1, UNLIMITED, FEES)
+            self._send(name, "operator", [genesis])
+        self._open()
+
+    def play(self, mix: Mix) -> None:
+        """Fill the book, then trade the mix, `BLOCK` commands in a record."""
+        self._trade(mix.opening)
+        self.before = {name: len(self.partitions[inbox(name)]) for name in self._shards}
+        self._trade(mix.commands)
+
+    def archive(self) -> Archive:
+        """All partitions as the auditor reads them."""
+        bounds = {}
+        for topic in catalogue(LEDGERS, MATCHERS):
+            for partition in range(topic.partitions):
+                place = (topic.name, partition)
+                end = len(self.partitions.get(place, ()))
+                bounds[place] = Bounds(0, end, end)
+        return Archive(_Partitions(self.partitions), Manifest(LEDGERS, MATCHERS, bounds, {}))
+
+    def _open(self) -> None:
+        """Two assets, a market, and users with more money than they can spend."""
+        wishes: list[Message] = [
+            ListAsset(self._id(), FAR_US, "BTC", "Bitcoin", 8),
+            ListAsset(self._id(), FAR_US, "USDT", "Tether", 8),
+        ]
+        self._send("A0", "operator", wishes)
+        market = ListMarket(self._id(), FAR_US, "BTCUSDT", RULES, 60_000)
+        self._send("M0", "operator", [market])
+        for partition in range(LEDGERS):
+            logins = [number * LEDGERS + partition for number in range(USERS_PER_LEDGER)]
+            users = [RegisterUser(self._id(), FAR_US, n.to_bytes(8) + bytes(24), 0) for n in logins]
+            self._send(f"A{partition}", "operator", users)
+            deposits = [
+                CreditDeposit(self._id(), FAR_US, n + LEDGERS, asset, PLENTY, f"{n} {asset}")
+                for n in logins
+                for asset in (1, 2)
+            ]
+            self._send(f"L{partition}", "operator", deposits)
+
+    def _trade(self, commands: list[Command]) -> None:
+        rest = iter(commands)
+        while block := list(islice(rest, BLOCK)):
+            wishes = [wish for command in block for wish in self._wishes(command)]
+            self._send(f"L{block[0][2] % LEDGERS}", "gw", wishes)
+
+    def _send(self, shard: str, source: str, messages: Sequence[Message]) -> None:
+        self._sent += 1
+        time_us = NOON_US + self._sent * RECORD_US
+        value = outside_record(source, time_us, [encode_message(each) for each in messages])
+        self.partitions.setdefault(inbox(shard), []).append(value)
+        self._drain()
+
+    def _drain(self) -> None:
+        busy = True
+        while busy:
+            busy = False
+            for name, shard in self._shards.items():
+                waiting = self.partitions.get(inbox(name), [])
+                while self._read[name] < len(waiting):
+                    busy = True
+                    offset = self._read[name]
+                    self._read[name] += 1
+                    step = shard.step(offset, waiting[offset])
+                    assert not step.quarantined, step.quarantined[0].why
+                    for output in step.outputs:
+                        place = (output.topic, output.partition)
+                        self.partitions.setdefault(place, []).append(output.value)
+
+    def _wishes(self, command: Command) -> list[Message]:
+        kind, canceled_id, order_id, side, price_ticks, lots = command
+        wishes: list[Message] = []
+        if kind >= CANCEL:
+            user_id = user_of(canceled_id)
+            wishes.append(
+                CancelOrder(self._id(), FAR_US, user_id, MARKET_ID, 0, f"bench-{canceled_id}")
+            )
+        if kind != CANCEL:
+            wishes.append(
+                PlaceOrder(
+                    command_id=self._id(),
+                    deadline_us=FAR_US,
+                    user_id=user_of(order_id),
+                    market_id=MARKET_ID,
+                    client_order_id=f"bench-{order_id}",
+                    side=side,
+                    order_type=OrderType.LIMIT,
+                    time_in_force=TimeInForce.IOC if kind == IOC else TimeInForce.GTC,
+                    price_ticks=price_ticks,
+                    lots=lots,
+                    quote_amount=0,
+                    stop_price_ticks=0,
+                    iceberg_lots=0,
+                    self_trade_prevention=SelfTradePrevention.NONE,
+                )
+            )
+        return wishes
+
+    def _id(self) -> bytes:
+        return next(self._ids).to_bytes(16)
+
+
+class _Partitions:
+    """`streams.audit.archive.Source` of lists."""
+
+    def __init__(self, partitions: dict[Place, list[bytes]]) -> None:
+        self._partitions = partitions
+
+    def records(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
+        values = self._partitions.get((topic, partition), [])
+        for offset in range(start, min(stop, len(values))):
+            yield LogRecord(topic, partition, offset, -1, values[offset])
