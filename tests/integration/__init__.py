@@ -1,0 +1,1 @@
+"""The whole stack as `logbourse run` starts it, judged by its clients."""

@@ -1,0 +1,183 @@
+"""A whole stack as an operator runs it: a subprocess with ports and a data directory of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from commands.admin.cli import call
+from infra.children import spawn, stop
+from infra.kafka.clients import Producer, outside_producer
+from infra.kafka import KafkaLog
+from infra.ports import free_port
+from infra.settings import Settings, load_settings
+
+ROOT = Path(__file__).parents[2]
+PROCESSES = ("kafka", "redis", "shards", "project-redis", "query", "gateway")
+START_S = 120.0
+READY_S = 60.0
+
+
+@dataclass(slots=True, frozen=True)
+class Account:
+    """A user with an HMAC key."""
+
+    user_id: int
+    api_key: str
+    secret: str
+
+
+class RunningStack:
+    """One stack, which may be stopped and started again on the same data."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.said = data_dir.parent / "run.log"
+        self._environment = _environment(data_dir)
+        self._child: subprocess.Popen[bytes] | None = None
+        self._users = 0
+
+    def start(self) -> None:
+        """Run until everything serves; fails with what the processes said."""
+        mark = len(self.words())
+        argv = (sys.executable, "-m", "logbourse", "run", "--no-bots")
+        self._child = spawn(argv, self.said, self._environment)
+        self.until(lambda: "Ctrl-C stops" in self.words()[mark:], START_S, "the stack must start")
+
+    def stop(self) -> None:
+        """End it as Ctrl-C would."""
+        if self._child is not None:
+            stop(self._child, 60.0)
+            self._child = None
+
+    @property
+    def settings(self) -> Settings:
+        """What leads to its parts."""
+        return load_settings({"LOGBOURSE_DATA_DIR": str(self.data_dir)})
+
+    @property
+    def url(self) -> str:
+        """The one public address."""
+        return f"http://127.0.0.1:{self.settings.public_port}"
+
+    def admin(self, operation: str, **fields: Any) -> dict[str, Any]:
+        """The answer of the operators' port."""
+        return call(self.settings, operation, fields)
+
+    def command(self, *words: str, timeout_s: float = 90.0) -> subprocess.CompletedProcess[str]:
+        """A finished `logbourse …` on this stack."""
+        return subprocess.run(
+            [sys.executable, "-m", "logbourse", *words],
+            env={**os.environ, **self._environment},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+
+    def add_user(self, **funds: str) -> Account:
+        """A user that nobody else has, with money and a key."""
+        self._users += 1
+        login = f"user-{os.getpid()}-{self._users}"
+        user_id = self.admin("register-user", login=login)["userId"]
+        for asset, amount in funds.items():
+            reference = f"{login}-{asset}"
+            self.admin("deposit", userId=user_id, asset=asset, amount=amount, reference=reference)
+        key = self.admin("create-api-key", userId=user_id)
+        return Account(user_id, key["apiKey"], key["secretKey"])
+
+    def pid(self, name: str) -> int:
+        """The process id of one of `PROCESSES`, 0 while it is down."""
+        try:
+            return int((self.data_dir / "run" / f"{name}.pid").read_text())
+        except (FileNotFoundError, ValueError):
+            return 0
+
+    def kill(self, name: str) -> None:
+        """SIGKILL one process, and wait until the supervisor has started it again."""
+        before = self.pid(name)
+        os.kill(before, signal.SIGKILL)
+        self.until(lambda: self.pid(name) not in (0, before), 30.0, f"{name} must be restarted")
+
+    def until_ready(self) -> None:
+        """Wait until both APIs say that they serve, order entry and queries."""
+        settings = self.settings
+        for port in (settings.query_port, settings.public_port):
+            ready = f"http://127.0.0.1:{port}/health/ready"
+            self.until(lambda ready=ready: _status(ready) == 200, READY_S, f"{ready} must be 200")  # type: ignore[misc]
+
+    def until(self, condition: Callable[[], bool], timeout_s: float, wanted: str) -> None:
+        """Wait; fails with the ends of all logs."""
+        give_up_s = time.monotonic() + timeout_s
+        while not condition():
+            ended = self._child is not None and self._child.poll() is not None
+            if ended or time.monotonic() > give_up_s:
+                raise AssertionError(f"{wanted}, did not in {timeout_s:.0f} s\n{self.evidence()}")
+            time.sleep(0.1)
+
+    def words(self) -> str:
+        """What the supervisor has said so far."""
+        return self.said.read_text(errors="replace") if self.said.exists() else ""
+
+    def evidence(self, lines: int = 8) -> str:
+        """The end of every log, for a failure."""
+        logs = [self.said, *sorted((self.data_dir / "logs").glob("*.log"))]
+        return "\n".join(f"--- {path}\n{_tail(path, lines)}" for path in logs if path.exists())
+
+    def log(self) -> KafkaLog:
+        """A handle that only looks."""
+        return KafkaLog(self.settings, outside=True)
+
+    def producer(self) -> Producer:
+        """A producer with which a test writes what no part of the stack would."""
+        return outside_producer(self.settings)
+
+
+def _environment(data_dir: Path) -> dict[str, str]:
+    """Ports below those that the kernel hands out, so that a restarted part finds its own free."""
+    first = 30_000 + os.getpid() % 16 * 100
+    taken: list[int] = []
+    for offset in (0, 1, 2, 40, 60):
+        taken.append(free_port("127.0.0.1", first + offset, taken))
+    public, query, admin, kafka, redis = taken
+    return {
+        "LOGBOURSE_DATA_DIR": str(data_dir),
+        "LOGBOURSE_PUBLIC_PORT": str(public),
+        "LOGBOURSE_QUERY_PORT": str(query),
+        "LOGBOURSE_ADMIN_PORT": str(admin),
+        "LOGBOURSE_METRICS_PORT": str(first + 20),
+        "LOGBOURSE_KAFKA_BOOTSTRAP": f"127.0.0.1:{kafka}",
+        "LOGBOURSE_REDIS_URL": f"redis://127.0.0.1:{redis}/0",
+    }
+
+
+def _status(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=2.0) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+
+
+def _tail(path: Path, lines: int) -> str:
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+
+
+def demo_accounts(stack: RunningStack) -> dict[str, Account]:
+    """The users that `logbourse run` has made, by name."""
+    users = json.loads((stack.data_dir / "demo-keys.json").read_text())
+    return {
+        name: Account(user["userId"], user["apiKey"], user["secret"])
+        for name, user in users.items()
+    }

@@ -1,0 +1,104 @@
+"""A lean client of the public API: it signs once, and can send the same bytes again."""
+
+import hashlib
+import hmac
+import http.client
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from tests.integration.running_stack import Account
+
+TIMEOUT_S = 15.0
+
+
+@dataclass(slots=True, frozen=True)
+class Request:
+    """A signed request: the same bytes each time it is sent."""
+
+    method: str
+    path: str
+    body: str
+    api_key: str
+
+
+@dataclass(slots=True, frozen=True)
+class Answer:
+    """What came back; status 0 where the connection broke."""
+
+    status: int
+    body: Any
+    headers: dict[str, str]
+
+    @property
+    def code(self) -> int:
+        """The number of the error; 0 for none."""
+        return self.body.get("code", 0) if isinstance(self.body, dict) else 0
+
+
+NO_ANSWER = Answer(0, None, {})
+
+
+class Trader:
+    """One user on one connection; for one thread."""
+
+    def __init__(self, url: str, account: Account) -> None:
+        self.account = account
+        self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=TIMEOUT_S)
+
+    def sign(self, method: str, path: str, **parameters: object) -> Request:
+        """A request with timestamp and signature; `recvWindow` is a minute unless given."""
+        now = {"timestamp": time.time_ns() // 1_000_000, "recvWindow": 59_999}
+        payload = urlencode({**now, **parameters})
+        secret = self.account.secret.encode()
+        signature = hmac.new(secret, payload.encode(), hashlib.sha256).hexdigest()
+        return Request(method, path, f"{payload}&signature={signature}", self.account.api_key)
+
+    def send(self, request: Request) -> Answer:
+        """One attempt; never raises for what the network does."""
+        headers = {"X-MBX-APIKEY": request.api_key}
+        in_query = request.method in ("GET", "DELETE")
+        target = f"{request.path}?{request.body}" if in_query else request.path
+        try:
+            self._connection.request(
+                request.method, target, None if in_query else request.body, headers
+            )
+            response = self._connection.getresponse()
+            text = response.read()
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            return NO_ANSWER
+        return Answer(response.status, json.loads(text), dict(response.getheaders()))
+
+    def ask(self, method: str, path: str, **parameters: object) -> Answer:
+        """Sign and send once."""
+        return self.send(self.sign(method, path, **parameters))
+
+    def good(self, method: str, path: str, **parameters: object) -> Any:
+        """The body of a 200; fails for anything else."""
+        answer = self.ask(method, path, **parameters)
+        assert answer.status == 200, f"{method} {path} {parameters}: {answer}"
+        return answer.body
+
+    def order(self, side: str, quantity: str, price: str, **parameters: object) -> Answer:
+        """POST a LIMIT GTC order for BTCUSDT unless told otherwise."""
+        fields: dict[str, object] = {"symbol": "BTCUSDT", "side": side, "quantity": quantity}
+        fields |= {"type": "LIMIT", "timeInForce": "GTC", "price": price}
+        return self.ask("POST", "/api/v3/order", **fields | parameters)
+
+    def balances(self) -> dict[str, tuple[int, int]]:
+        """Free and locked units of 10^-8 by asset."""
+        account = self.good("GET", "/api/v3/account")
+        return {row["asset"]: (units(row["free"]), units(row["locked"])) for row in account["balances"]}
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def units(text: str) -> int:
+    """A number with 8 decimals as a whole number of 10^-8."""
+    whole, _, fraction = text.partition(".")
+    assert len(fraction) == 8, f"8 decimals wanted, was {text}"
+    return int(whole + fraction)
