@@ -1,0 +1,1 @@
+"""The auditor's tools: export the log, re-execute it, compare, and check the invariants."""

@@ -1,0 +1,119 @@
+"""What an auditor reads: records by position, and a manifest of what the log held when."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from infra.log import Log, LogRecord, Mark
+from schemas.topics import catalogue, inbox, shards
+
+Place = tuple[str, int]
+"""A topic and a partition."""
+
+
+class BadArchive(Exception):
+    """What was to be read is not there or not readable; the text is one sentence."""
+
+
+class Progress(Protocol):
+    """Who is told how many more records were handled."""
+
+    def advance(self, records: int) -> None:
+        """So many more."""
+
+
+@dataclass(slots=True, frozen=True)
+class Bounds:
+    """Offsets of a partition: the first kept, the end at first sight, the end at second sight.
+
+    All partitions were looked at once, then all again: a record below `settled` was caused by an
+    input below its own partition's `end`. Between the two it may only have been cut off.
+    """
+
+    first: int
+    settled: int
+    end: int
+
+
+@dataclass(slots=True, frozen=True)
+class Manifest:
+    """The partition counts, and of each partition its bounds and its committed mark, if any."""
+
+    ledger_partitions: int
+    matching_partitions: int
+    bounds: Mapping[Place, Bounds]
+    marks: Mapping[Place, Mark]
+
+    def shards(self) -> list[str]:
+        """The ids of all shards."""
+        return shards(self.ledger_partitions, self.matching_partitions)
+
+
+class Source(Protocol):
+    """Where records are read from. It can be pickled, so that another process reads them too."""
+
+    def records(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
+        """The records of [start, stop), in order. Raises `BadArchive`."""
+
+
+@dataclass(slots=True, frozen=True)
+class Archive:
+    """A log at rest: what the manifest says there is, and where to read it."""
+
+    source: Source
+    manifest: Manifest
+
+    def records(self, place: Place, start: int, stop: int) -> Iterator[LogRecord]:
+        """The records of [start, stop), no further than the manifest's end."""
+        return self.source.records(*place, start, min(stop, self.end(place)))
+
+    def end(self, place: Place) -> int:
+        """The offset behind the last record."""
+        return self.manifest.bounds[place].end
+
+    def mark(self, shard: str) -> Mark | None:
+        """Up to where the shard had done with its inbox, and what its input was there."""
+        return self.manifest.marks.get(inbox(shard))
+
+
+def capture(log: Log, ledger_partitions: int, matching_partitions: int) -> Manifest:
+    """The manifest of a log that may be growing: marks, then all ends, then all ends again."""
+    places = [
+        (topic.name, partition)
+        for topic in catalogue(ledger_partitions, matching_partitions)
+        for partition in range(topic.partitions)
+    ]
+    found = {
+        place: log.committed(*place)
+        for place in map(inbox, shards(ledger_partitions, matching_partitions))
+    }
+    marks = {place: mark for place, mark in found.items() if mark is not None}
+    settled = {place: log.ends(*place) for place in places}
+    bounds = {
+        place: Bounds(first=settled[place][0], settled=settled[place][1], end=log.ends(*place)[1])
+        for place in places
+    }
+    return Manifest(ledger_partitions, matching_partitions, bounds, marks)
+
+
+def place_name(place: Place) -> str:
+    """How a partition is named to people, such as "ledger.in.0"."""
+    return f"{place[0]}.{place[1]}"
+
+
+def position_name(place: Place, offset: int) -> str:
+    """How a position is named to people, such as "ledger.in.0@17"."""
+    return f"{place_name(place)}@{offset}"
+
+
+def parse_position(text: str) -> tuple[Place, int]:
+    """The partition and offset that "ledger.in.0@17" names; `BadArchive` for any other text."""
+    place, at, offset = text.partition("@")
+    topic, _, partition = place.rpartition(".")
+    if not (at and topic and _is_number(partition) and _is_number(offset)):
+        raise BadArchive(f"a position such as ledger.in.0@17 was wanted, was {text!r}")
+    return (topic, int(partition)), int(offset)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 18

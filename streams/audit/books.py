@@ -1,0 +1,198 @@
+"""Checks the replayed states, the witnesses' books and the trades against each other."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from domain.ledger.chart import (
+    CLEARING,
+    EXTERNAL,
+    HOUSE,
+    LOWEST_USER_ACCOUNT,
+    AccountKind,
+    kind_of,
+    owner_of,
+)
+from domain.markets import MarketRules
+from domain.matching.messages import TradeExecuted
+from domain.orders.messages import Side
+from domain.orders.state import LedgerState, OpenOrder
+from streams.audit.checks import Checks
+from streams.audit.ledger_witness import LedgerRecord, Leg
+from streams.audit.matching_witness import MatchingRecord
+
+
+@dataclass(slots=True)
+class Sheet:
+    """One asset over all ledger shards, in its smallest units.
+
+    `in_flight` is what `clearing` must be: the legs of trades that are not settled yet, computed
+    from matching's records alone.
+    """
+
+    available: int = 0
+    held: int = 0
+    house: int = 0
+    clearing: int = 0
+    external: int = 0
+    deposited: int = 0
+    withdrawn: int = 0
+    in_flight: int = 0
+
+
+@dataclass(slots=True)
+class Exchange:
+    """Everything at the consistent cut: states and witnesses by shard, and legs under way."""
+
+    ledgers: dict[str, tuple[LedgerState, LedgerRecord]]
+    matchings: dict[str, MatchingRecord]
+    under_way: set[Leg] = field(default_factory=set)
+
+
+def check_exchange(exchange: Exchange, checks: Checks) -> dict[int, Sheet]:
+    """Check all there is, and return the balance sheet by asset id."""
+    sheets: dict[int, Sheet] = {}
+    for shard, (state, record) in exchange.ledgers.items():
+        _check_sums(shard, state, checks)
+        _check_own_books(shard, state, record, checks)
+        _check_orders(shard, state, record, checks)
+        _add_to_sheets(state, record, sheets)
+    _check_legs(exchange, checks, sheets)
+    for asset, sheet in sorted(sheets.items()):
+        _check_sheet(asset, sheet, checks)
+    return sheets
+
+
+def _check_sums(shard: str, state: LedgerState, checks: Checks) -> None:
+    for asset, total in state.balances.total_by_asset().items():
+        checks.check("L1", total == 0, f"asset {asset} of {shard} sums to {total}")
+    for asset, account, amount in state.balances.entries():
+        covered = amount >= 0 or account in (EXTERNAL, CLEARING)
+        checks.check("L4", covered, f"account {account} of {shard} has {amount} of asset {asset}")
+
+
+def _check_own_books(shard: str, state: LedgerState, record: LedgerRecord, checks: Checks) -> None:
+    """The balances must be what the witness booked from the events."""
+    booked: Counter[tuple[int, int]] = Counter()
+    for (user, asset), amount in record.available.items():
+        booked[(asset, user << 3 | AccountKind.AVAILABLE)] += amount
+    for (user, asset), amount in record.held.items():
+        booked[(asset, user << 3 | AccountKind.HELD)] += amount
+    for asset, amount in record.house.items():
+        booked[(asset, HOUSE)] += amount
+    for asset, amount in record.clearing.items():
+        booked[(asset, CLEARING)] += amount
+    for asset in record.deposited | record.withdrawn:
+        booked[(asset, EXTERNAL)] = record.withdrawn[asset] - record.deposited[asset]
+    found = {(asset, account): amount for asset, account, amount in state.balances.entries()}
+    for asset, account in sorted(booked.keys() | found.keys()):
+        wanted, amount = booked[(asset, account)], found.get((asset, account), 0)
+        words = f"account {account} of {shard} must have {wanted} of asset {asset}, has {amount}"
+        checks.check("L5", wanted == amount, words)
+
+
+def _check_orders(shard: str, state: LedgerState, record: LedgerRecord, checks: Checks) -> None:
+    """Open orders here and in the witness's books are the same, and held is what they need."""
+    checks.check(
+        "E3",
+        state.orders.keys() == record.open.keys(),
+        f"{shard} has {len(state.orders)} open orders, by its events {len(record.open)}",
+    )
+    needed: Counter[tuple[int, int]] = Counter()
+    for order_id, order in state.orders.items():
+        needed[(order.user_id, order.held_asset)] += _remainder(order)
+        kept = record.open.get(order_id)
+        if kept is not None:
+            same = (kept.held, kept.filled_lots, kept.filled_quote)
+            found = (order.held, order.filled_lots, order.filled_quote)
+            checks.check("E3", same == found, f"order {order_id} must be at {same}, is at {found}")
+    held = {
+        (owner_of(account), asset): amount
+        for asset, account, amount in state.balances.entries()
+        if account >= LOWEST_USER_ACCOUNT and kind_of(account) is AccountKind.HELD
+    }
+    for user, asset in sorted(needed.keys() | held.keys()):
+        wanted, amount = needed[(user, asset)], held.get((user, asset), 0)
+        words = f"user {user} must hold {wanted} of asset {asset}, holds {amount}"
+        checks.check("L6", wanted == amount, words)
+    for command_id, answers in record.cancel_answers.items():
+        checks.check("E6", answers == 1, f"cancel {command_id.hex()} was refused {answers} times")
+
+
+def _remainder(order: OpenOrder) -> int:
+    """What the part not filled can cost at most."""
+    lots = order.lots - order.filled_lots
+    if order.side == Side.SELL:
+        return lots * order.lot
+    if order.quote_amount:
+        return order.quote_amount - order.filled_quote
+    return lots * order.price_ticks * order.tick
+
+
+def _add_to_sheets(state: LedgerState, record: LedgerRecord, sheets: dict[int, Sheet]) -> None:
+    for asset, account, amount in state.balances.entries():
+        sheet = sheets.setdefault(asset, Sheet())
+        if account >= LOWEST_USER_ACCOUNT:
+            if kind_of(account) is AccountKind.HELD:
+                sheet.held += amount
+            else:
+                sheet.available += amount
+        elif account == HOUSE:
+            sheet.house += amount
+        elif account == CLEARING:
+            sheet.clearing += amount
+        else:
+            sheet.external += amount
+    for asset, amount in record.deposited.items():
+        sheets.setdefault(asset, Sheet()).deposited += amount
+    for asset, amount in record.withdrawn.items():
+        sheets.setdefault(asset, Sheet()).withdrawn += amount
+
+
+def _check_legs(exchange: Exchange, checks: Checks, sheets: dict[int, Sheet]) -> None:
+    """Each leg of each trade is settled once and as it was traded, or it is under way (E5)."""
+    settled = {
+        leg: fill for _, record in exchange.ledgers.values() for leg, fill in record.legs.items()
+    }
+    for record in exchange.matchings.values():
+        for trade, rules in record.trades:
+            maker_side = Side.SELL if trade.taker_side == Side.BUY else Side.BUY
+            for order_id, side in (
+                (trade.maker_order_id, maker_side),
+                (trade.taker_order_id, trade.taker_side),
+            ):
+                leg = (trade.market_id, trade.trade_id, order_id)
+                fill = settled.pop(leg, None)
+                under_way = leg in exchange.under_way
+                words = f"leg {leg} is settled: {fill is not None}, under way: {under_way}"
+                checks.check("E5", (fill is None) == under_way, words)
+                if fill is None:
+                    _leave_in_flight(trade, rules, side, sheets)
+                    continue
+                same = (fill.price_ticks, fill.lots, fill.side) == (
+                    trade.price_ticks,
+                    trade.lots,
+                    side,
+                )
+                checks.check("E5", same, f"leg {leg} was settled otherwise than traded")
+    for leg in settled:
+        checks.check("E5", False, f"leg {leg} was settled, its trade is nowhere")
+
+
+def _leave_in_flight(
+    trade: TradeExecuted, rules: MarketRules, side: Side, sheets: dict[int, Sheet]
+) -> None:
+    """The other leg is settled or will be; this one is missing from `clearing` until it is."""
+    quote = trade.price_ticks * trade.lots * rules.tick
+    base = trade.lots * rules.lot
+    sign = 1 if side == Side.BUY else -1
+    sheets.setdefault(rules.quote_asset, Sheet()).in_flight -= sign * quote
+    sheets.setdefault(rules.base_asset, Sheet()).in_flight += sign * base
+
+
+def _check_sheet(asset: int, sheet: Sheet, checks: Checks) -> None:
+    owned = sheet.available + sheet.held + sheet.house + sheet.clearing
+    funded = sheet.deposited - sheet.withdrawn
+    words = f"asset {asset}: users, house and flight have {owned}, {funded} was funded"
+    checks.check("L2", owned == funded == -sheet.external, words)
+    words = f"asset {asset}: clearing is {sheet.clearing}, unsettled legs are {sheet.in_flight}"
+    checks.check("L2", sheet.clearing == sheet.in_flight, words)

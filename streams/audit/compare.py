@@ -1,0 +1,287 @@
+"""Compares every record that stands in the log with what re-execution says should stand there."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from infra.log import LogRecord
+from schemas.topics import QUARANTINE_TOPIC, inbox, outbox, shard_of
+from streams.audit.archive import Archive, Place, position_name
+from streams.audit.channels import Found, FoundChannel, Produced
+from streams.audit.findings import Finding, Findings, Kind, of_channel
+from streams.audit.rerun import Run, SetAside
+from streams.marks import Done
+
+Notice = tuple[str, int, int, int, str]
+"""What a quarantine notice says: topic, partition, offset, index of the message, record hash."""
+
+
+def compare(archive: Archive, runs: Mapping[str, Run], found: Mapping[Place, Found]) -> Findings:
+    """All divergences between the log and the runs; `found` has every partition they write to.
+
+    Records of shards that were not run are not judged. A record that its source does not produce
+    is forged below the first sight of its partition's end; above it is only cut off.
+    """
+    findings = Findings()
+    for place, stream in found.items():
+        _judge_offsets(archive, place, stream, findings)
+        if place[0].endswith(".ev"):
+            _judge_strangers(place, stream, findings)
+        else:
+            _judge_outside(place, stream, findings)
+    for shard, run in runs.items():
+        for place in _places_of(run, shard, found):
+            channel = found[place].channels.get(shard, FoundChannel())
+            resolved = _resolved_in(place, runs)
+            _Comparison(archive, run, place, channel, resolved, findings).judge()
+    _judge_quarantine(archive, runs, findings)
+    for run in runs.values():
+        _judge_run(archive, run, findings)
+    return findings
+
+
+def mark_of(archive: Archive, shard: str) -> Done | None:
+    """The shard's committed mark; None if there is none that can be read."""
+    mark = archive.mark(shard)
+    try:
+        return Done.of_mark(mark) if mark is not None else None
+    except ValueError:
+        return None
+
+
+def _places_of(run: Run, shard: str, found: Mapping[Place, Found]) -> list[Place]:
+    """Where the shard has written, or should have."""
+    places = dict.fromkeys(run.produced)
+    places.update(dict.fromkeys(p for p, stream in found.items() if shard in stream.channels))
+    return list(places)
+
+
+def _resolved_in(place: Place, runs: Mapping[str, Run]) -> frozenset[bytes]:
+    """Hashes of records in this inbox that an operator has dealt with."""
+    if place[0].endswith(".ev"):
+        return frozenset()
+    owner = runs.get(shard_of(*place))
+    return frozenset(owner.resolved) if owner else frozenset()
+
+
+def _judge_offsets(archive: Archive, place: Place, stream: Found, findings: Findings) -> None:
+    bounds = archive.manifest.bounds[place]
+    if bounds.first:
+        words = f"the partition must begin at offset 0, begins at {bounds.first}"
+        findings.add(Finding(Kind.MISSING, place, 0, words))
+    for wanted, offset in stream.breaks:
+        words = f"offset {wanted} was next, found {offset}"
+        kind = Kind.MISSING if offset > wanted else Kind.OUT_OF_ORDER
+        findings.add(Finding(kind, place, wanted, words))
+    if stream.next_offset < bounds.end:
+        words = f"the partition must end at offset {bounds.end}, ends here"
+        findings.add(Finding(Kind.MISSING, place, stream.next_offset, words))
+
+
+def _judge_strangers(place: Place, stream: Found, findings: Findings) -> None:
+    """An outbox has one writer, and holds nothing that is not a record."""
+    owner = shard_of(*place)
+    for offset, why in stream.unreadable:
+        findings.add(Finding(Kind.CHANGED, place, offset, f"{owner} wrote no such record: {why}"))
+    for offset, src, _ in stream.outside:
+        words = f"only {owner} writes here, the record says it is an outside record of {src!r}"
+        findings.add(Finding(Kind.FORGED, place, offset, words, src))
+    for src, channel in stream.channels.items():
+        if src != owner:
+            for offset, cseq in zip(channel.offsets, channel.cseqs, strict=True):
+                words = f"only {owner} writes here, the record says it is of {src!r}"
+                findings.add(Finding(Kind.FORGED, place, offset, words, src, cseq))
+
+
+def _judge_outside(place: Place, stream: Found, findings: Findings) -> None:
+    for offset, src, cause_offset in stream.outside:
+        words = f"an outside record ({src!r}) has cause_offset 0, this one {cause_offset}"
+        findings.add(Finding(Kind.CHANGED, place, offset, words, src))
+
+
+class _Comparison:
+    """One channel: what its source produces against what stands in the partition."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        run: Run,
+        place: Place,
+        channel: FoundChannel,
+        resolved: frozenset[bytes],
+        findings: Findings,
+    ) -> None:
+        self._run = run
+        self._place = place
+        self._channel = channel
+        self._resolved = resolved
+        self._findings = findings
+        self._produced = run.produced.get(place) or Produced(1)
+        self._bounds = archive.manifest.bounds[place]
+        self._mark = mark_of(archive, run.shard)
+        # A run that ended before the archive's end says nothing of what the source wrote later.
+        self._whole = run.halted is None and run.stop >= archive.end(inbox(run.shard))
+
+    def judge(self) -> None:
+        """Judge each record found, then each that is not there."""
+        produced, channel = self._produced, self._channel
+        high = produced.first - 1
+        for index, (cseq, offset) in enumerate(zip(channel.cseqs, channel.offsets, strict=True)):
+            if channel.hash_at(index) in self._resolved:
+                continue
+            self._findings.compared += 1
+            if not produced.first <= cseq <= produced.last:
+                self._judge_unexpected(cseq, offset)
+                continue
+            if channel.hash_at(index) != produced.hash_of(cseq):
+                self._add(Kind.CHANGED, offset, cseq, "it is not what its source produces")
+            if cseq > high + 1:
+                self._add(Kind.OUT_OF_ORDER, offset, cseq, f"#{high + 1} was next")
+            high = max(high, cseq)
+        seen = set(channel.cseqs)
+        for cseq in range(produced.first, produced.last + 1):
+            if cseq not in seen:
+                self._judge_absent(cseq, high)
+
+    def _judge_unexpected(self, cseq: int, offset: int) -> None:
+        before_snapshot = 0 < cseq < self._produced.first
+        if before_snapshot or not self._whole or (cseq > 0 and offset >= self._bounds.settled):
+            return
+        self._add(Kind.FORGED, offset, cseq, "its source produces no such record")
+
+    def _judge_absent(self, cseq: int, high: int) -> None:
+        cause = self._produced.cause_of(cseq)
+        below_mark = self._mark is not None and cause <= self._mark.ordinal
+        if cseq > high and not below_mark:
+            self._findings.unwritten += 1
+            return
+        if self._findings.is_full(Kind.MISSING, self._place, self._run.shard):
+            self._findings.left_out += 1
+            return
+        why = "its source has committed past its cause" if below_mark else "later ones are there"
+        self._add(Kind.MISSING, self._where_due(cseq), cseq, f"it is not there, and {why}")
+
+    def _where_due(self, cseq: int) -> int:
+        """The offset of the first record of the channel behind the missing one, else the end."""
+        channel = self._channel
+        pairs = zip(channel.cseqs, channel.offsets, strict=True)
+        return next((offset for later, offset in pairs if later > cseq), self._bounds.end)
+
+    def _add(self, kind: Kind, offset: int, cseq: int, words: str) -> None:
+        produced = self._produced
+        known = produced.first <= cseq <= produced.last
+        self._findings.add(
+            Finding(
+                kind,
+                self._place,
+                offset,
+                f"{of_channel(self._run.shard, self._place, cseq)}: {words}",
+                self._run.shard,
+                cseq,
+                # What is forged follows on all that was produced.
+                produced.cause_of(cseq) if known else 1 << 62,
+            )
+        )
+
+
+def _judge_quarantine(archive: Archive, runs: Mapping[str, Run], findings: Findings) -> None:
+    """The quarantine must say what the shards set aside, all of it and nothing else.
+
+    The words of its notices are left out: they may differ between builds.
+    """
+    place = (QUARANTINE_TOPIC, 0)
+    due: dict[Notice, tuple[Run, SetAside]] = {}
+    for shard, run in runs.items():
+        for aside in run.set_aside:
+            key = (*inbox(shard), aside.offset, aside.index, aside.record_hash.hex())
+            due[key] = (run, aside)
+    told: set[Notice] = set()
+    next_offset = 0
+    for record in archive.records(place, 0, archive.end(place)):
+        if record.offset != next_offset:
+            words = f"offset {next_offset} was next, found {record.offset}"
+            findings.add(Finding(Kind.MISSING, place, next_offset, words))
+        next_offset = record.offset + 1
+        _judge_notice(archive, runs, record, due, told, findings)
+    for key, (run, aside) in due.items():
+        mark = mark_of(archive, run.shard)
+        if key not in told and mark is not None and aside.offset < mark.offset:
+            words = f"{run.shard} sets this aside ({aside.why}), but the quarantine tells nothing"
+            findings.add(Finding(Kind.INPUT_CHANGED, inbox(run.shard), aside.offset, words))
+
+
+def _judge_notice(
+    archive: Archive,
+    runs: Mapping[str, Run],
+    record: LogRecord,
+    due: Mapping[Notice, tuple[Run, SetAside]],
+    told: set[Notice],
+    findings: Findings,
+) -> None:
+    place = (record.topic, record.partition)
+    notice = _notice(record.value)
+    if notice is None:
+        findings.add(Finding(Kind.CHANGED, place, record.offset, "it is no quarantine notice"))
+    elif notice in due:
+        told.add(notice)
+    elif _is_judged(archive, runs, notice, record.offset):
+        about = position_name(notice[:2], notice[2])
+        words = f"it is about {about}, of which nothing is set aside"
+        findings.add(Finding(Kind.FORGED, place, record.offset, words))
+
+
+def _is_judged(archive: Archive, runs: Mapping[str, Run], notice: Notice, offset: int) -> bool:
+    """Whether the run of the shard that the notice is of went as far as its record."""
+    topic, partition, about, _, _ = notice
+    settled = archive.manifest.bounds[(QUARANTINE_TOPIC, 0)].settled
+    try:
+        run = runs.get(shard_of(topic, partition))
+    except KeyError:
+        return True
+    if run is None or offset >= settled:
+        return False
+    reached = run.stop if run.halted is None else run.halted.offset
+    return run.base_ordinal == 0 and (about < reached or about >= archive.end(inbox(run.shard)))
+
+
+def _notice(value: bytes | None) -> Notice | None:
+    try:
+        said: Any = json.loads(value or b"")
+        return (
+            str(said["topic"]),
+            int(said["partition"]),
+            int(said["offset"]),
+            int(said["message_index"]),
+            str(said["record_hash"]),
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _judge_run(archive: Archive, run: Run, findings: Findings) -> None:
+    """What a run says of itself: a halt, unsound books, another input than its mark tells."""
+    place = inbox(run.shard)
+    if run.halted is not None:
+        words = f"{run.shard} halts here: {run.halted.words}"
+        findings.add(
+            Finding(Kind.HALTED, place, run.halted.offset, words, cause=run.halted.ordinal + 1)
+        )
+    if run.unsound:
+        findings.add(Finding(Kind.UNSOUND, outbox(run.shard), run.stop, run.unsound))
+    mark = archive.mark(run.shard)
+    if mark is None or run.halted is not None or mark.offset > run.stop:
+        if mark is not None and mark.offset > archive.end(place):
+            words = f"{run.shard} has committed {mark.offset}, the log ends here"
+            findings.add(Finding(Kind.MISSING, place, archive.end(place), words))
+        return
+    told, at_mark = mark_of(archive, run.shard), run.at_mark
+    if told is None:
+        words = f"{run.shard}'s mark cannot be read: {mark.metadata!r}"
+        findings.add(Finding(Kind.INPUT_CHANGED, place, mark.offset, words))
+    elif at_mark is not None and at_mark != told:
+        words = (
+            f"the input before this mark is not what {run.shard} read: it committed input "
+            f"{told.ordinal} {told.input_hash.hex()}, here it is "
+            f"{at_mark.ordinal} {at_mark.input_hash.hex()}"
+        )
+        findings.add(Finding(Kind.INPUT_CHANGED, place, mark.offset, words, cause=at_mark.ordinal))

@@ -1,0 +1,56 @@
+"""The consistent cut: how far each inbox may be read so that every fact in it has its cause."""
+
+from collections.abc import Mapping
+
+from schemas.topics import inbox
+from streams.audit.archive import Archive, Place
+from streams.audit.channels import Found
+from streams.audit.rerun import Run
+
+
+def consistent_cut(
+    archive: Archive, runs: Mapping[str, Run], found: Mapping[Place, Found]
+) -> dict[str, int]:
+    """By shard, the offset before which its inbox is read (ARCHITECTURE §3).
+
+    Each inbox is cut off at the first record that its source, run up to its own cut, does not
+    produce; that is repeated until nothing changes. Of what the runs have noted alone.
+    """
+    cut = {shard: _reached(archive, run) for shard, run in runs.items()}
+    while True:
+        shorter = {
+            shard: min(cut[shard], _first_unfounded(shard, runs, found[inbox(shard)], cut))
+            for shard in runs
+        }
+        if shorter == cut:
+            return cut
+        cut = shorter
+
+
+def _reached(archive: Archive, run: Run) -> int:
+    return min(run.stop, archive.end(inbox(run.shard))) if run.halted is None else run.halted.offset
+
+
+def _first_unfounded(
+    shard: str, runs: Mapping[str, Run], found: Found, cut: Mapping[str, int]
+) -> int:
+    """The offset of the first channel record that its source does not produce before its cut."""
+    first = found.next_offset
+    for source, channel in found.channels.items():
+        if source not in runs:
+            continue
+        produced = runs[source].produced.get(inbox(shard))
+        last = 0
+        if produced is not None:
+            last = produced.last_caused_by(runs[source].last_cause_below(cut[source]))
+        resolved = runs[shard].resolved
+        for index, cseq in enumerate(channel.cseqs):
+            if channel.offsets[index] >= first:
+                break
+            known = produced is not None and produced.first <= cseq <= last
+            if known and produced is not None and channel.hash_at(index) == produced.hash_of(cseq):
+                continue
+            if channel.hash_at(index) not in resolved:
+                first = channel.offsets[index]
+                break
+    return first

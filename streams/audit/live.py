@@ -1,0 +1,71 @@
+"""The archive that is a running log: read from Kafka, as far as it reached when asked."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from domain.protocol import Genesis
+from infra.kafka import KafkaLog, broker_count
+from infra.log import LogFailure, LogRecord
+from infra.settings import Settings, load_settings
+from schemas.record import UndecodableRecord, decode_record
+from schemas.topics import inbox
+from streams.audit.archive import Archive, BadArchive, capture
+
+
+class KafkaSource:
+    """Reads records of a cluster; connects in whichever process it finds itself."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._log: KafkaLog | None = None
+
+    def __getstate__(self) -> Settings:
+        return self._settings
+
+    def __setstate__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._log = None
+
+    def log(self) -> KafkaLog:
+        """This process's handle on the log."""
+        if self._log is None:
+            self._log = KafkaLog(self._settings)
+        return self._log
+
+    def records(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
+        """The records of [start, stop). Raises `BadArchive` if the log does not give them."""
+        try:
+            yield from self.log().scan(topic, partition, start, stop)
+        except LogFailure as failure:
+            raise BadArchive(str(failure)) from failure
+
+
+def open_live(bootstrap: str = "") -> Archive:
+    """The log of the running stack, or of the brokers at `bootstrap`. Raises `BadArchive`.
+
+    How many partitions there are is what the log's own first record says.
+    """
+    settings = load_settings()
+    if bootstrap:
+        settings = replace(settings, kafka_bootstrap=bootstrap)
+    if not broker_count(settings):
+        raise BadArchive(f"Kafka must answer at {settings.kafka_bootstrap}, did not")
+    source = KafkaSource(settings)
+    try:
+        genesis = _genesis(source)
+        manifest = capture(source.log(), genesis.ledger_partitions, genesis.matching_partitions)
+    except LogFailure as failure:
+        raise BadArchive(str(failure)) from failure
+    return Archive(source, manifest)
+
+
+def _genesis(source: KafkaSource) -> Genesis:
+    place = inbox("A0")
+    for record in source.log().scan(*place, 0, min(1, source.log().ends(*place)[1])):
+        try:
+            messages = decode_record(record.value).messages
+        except UndecodableRecord as error:
+            raise BadArchive(f"accounts.in.0@0 must be Genesis, was unreadable: {error}") from error
+        if messages and isinstance(messages[0], Genesis):
+            return messages[0]
+    raise BadArchive("accounts.in.0 must begin with Genesis, did not: is there an exchange?")

@@ -1,0 +1,250 @@
+"""Re-execution of one shard over its inbox, from genesis or a snapshot, as its host ran it."""
+
+import gc
+import time
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from domain.decider import Decider
+from domain.matching.state import MatchingState
+from domain.protocol import HaltAction, ResolveHalt
+from infra.log import LogRecord
+from schemas.record import UndecodableRecord, decode_record, record_hash
+from schemas.topics import inbox, outbox
+from streams.audit.archive import Archive, Place, Progress
+from streams.audit.channels import Found, Produced
+from streams.families import decider_of
+from streams.halts import Halt, HaltReason
+from streams.marks import Done
+from streams.shard import Shard, Step
+from streams.snapshots import Snapshot
+
+PROGRESS_RECORDS = 256
+OnOutput = Callable[[Place, int, bytes], None]
+"""Told of each record the shard would write: where to, its cseq, its bytes."""
+
+
+@dataclass(slots=True)
+class SetAside:
+    """A record, or one message of it, that the shard quarantines."""
+
+    offset: int
+    index: int
+    why: str
+    record_hash: bytes
+
+
+@dataclass(slots=True)
+class Halted:
+    """Where the shard stops, and why."""
+
+    offset: int
+    ordinal: int
+    words: str
+    record_hash: bytes
+
+
+@dataclass(slots=True)
+class Run:
+    """What the re-execution of a shard came to. Offsets are those of its inbox."""
+
+    shard: str
+    stop: int
+    found: Found
+    base_ordinal: int = 0
+    records: int = 0
+    commands: int = 0
+    messages: int = 0
+    trades: int = 0
+    duplicates: int = 0
+    seconds: float = 0.0
+    produced: dict[Place, Produced] = field(default_factory=dict)
+    accepted: "array[int]" = field(default_factory=lambda: array("q"))
+    set_aside: list[SetAside] = field(default_factory=list)
+    resolved: dict[bytes, HaltAction] = field(default_factory=dict)
+    at_mark: Done | None = None
+    halted: Halted | None = None
+    state_hash: bytes = b""
+    dumped: bytes = b""
+    unsound: str = ""
+
+    def last_cause_below(self, offset: int) -> int:
+        """The ordinal of the last input before `offset` that the shard accepted."""
+        return self.base_ordinal + bisect_left(self.accepted, offset)
+
+
+@dataclass(slots=True, frozen=True)
+class Options:
+    """How to run: to which offset (None: the end), from which snapshot, watched by whom."""
+
+    stop: int | None = None
+    snapshot: Snapshot | None = None
+    decider: Callable[[str], Decider[Any]] = decider_of
+    on_output: OnOutput | None = None
+
+
+DEFAULT = Options()
+
+
+def rerun(
+    archive: Archive, shard: str, options: Options = DEFAULT, progress: Progress | None = None
+) -> Run:
+    """Re-execute the shard and note all it would have written, and all that stands in its inbox.
+
+    An operator's `ResolveHalt` is honored as the host honors it: the run begins anew and knows
+    of it. Raises `BadArchive` if the records cannot be read.
+    """
+    resolutions: dict[bytes, HaltAction] = {}
+    while True:
+        attempt = _Attempt(archive, shard, options, dict(resolutions))
+        with _no_garbage_collection():
+            attempt.go(progress)
+        halted = attempt.run.halted
+        if halted is None or halted.record_hash in resolutions:
+            return attempt.run
+        action = _find_resolution(archive, inbox(shard), halted)
+        if action is None:
+            return attempt.run
+        resolutions[halted.record_hash] = action
+        progress = None
+
+
+class _Attempt:
+    """One pass over the inbox with the halts that are known to be resolved."""
+
+    def __init__(
+        self, archive: Archive, shard: str, options: Options, resolutions: dict[bytes, HaltAction]
+    ) -> None:
+        decider = options.decider(shard)
+        self._place = inbox(shard)
+        bounds = archive.manifest.bounds[self._place]
+        start = bounds.first
+        if options.snapshot is None:
+            self._shard = Shard(shard, decider)
+        else:
+            self._shard = Shard.load(options.snapshot.payload, decider)
+            start = options.snapshot.offset
+        self._shard.resolutions = resolutions
+        self._archive = archive
+        self._on_output = options.on_output
+        self._start = start
+        mark = archive.mark(shard)
+        self._mark_offset = mark.offset if mark else -1
+        stop = bounds.end if options.stop is None else min(options.stop, bounds.end)
+        self.run = Run(shard, stop, Found(self._place, bounds.first), self._shard.ordinal)
+        self.run.resolved = resolutions
+        for destination, channel in self._shard.outgoing.items():
+            self._produced(_place_of(shard, destination)).first = channel.cseq + 1
+
+    def go(self, progress: Progress | None) -> None:
+        """Read the whole inbox; step through what lies between start and stop."""
+        run = self.run
+        begin = time.perf_counter()
+        for number, record in enumerate(
+            self._archive.records(
+                self._place, run.found.next_offset, self._archive.end(self._place)
+            )
+        ):
+            messages = run.found.note(record.offset, record.value)
+            if record.offset == self._mark_offset:
+                self._note_mark()
+            if self._start <= record.offset < run.stop and run.halted is None:
+                self._step(record, messages)
+            if progress is not None and number % PROGRESS_RECORDS == 0:
+                progress.advance(PROGRESS_RECORDS)
+        if run.found.next_offset == self._mark_offset:
+            self._note_mark()
+        run.seconds = time.perf_counter() - begin
+        self._sum_up()
+
+    def _note_mark(self) -> None:
+        if self._mark_offset <= self.run.stop and self._mark_offset >= self._start:
+            shard = self._shard
+            self.run.at_mark = Done(self._mark_offset, shard.ordinal, shard.input_hash)
+
+    def _step(self, record: LogRecord, messages: int) -> None:
+        try:
+            step = self._shard.step(record.offset, record.value)
+        except Halt as halt:
+            self._halt(halt, record)
+            return
+        except Exception as error:
+            # Only a damaged log gets here; the host would have ended, so must this run.
+            self._halt(Halt(HaltReason.FAULT, repr(error)), record)
+            return
+        self._count(step, messages)
+        if step.accepted:
+            self.run.accepted.append(record.offset)
+        for quarantined in step.quarantined:
+            name = record_hash(record.value or b"")
+            aside = SetAside(record.offset, quarantined.index, quarantined.why, name)
+            self.run.set_aside.append(aside)
+        for output in step.outputs:
+            place = (output.topic, output.partition)
+            cseq = self._produced(place).add(output.value, self._shard.ordinal)
+            if self._on_output is not None:
+                self._on_output(place, cseq, output.value)
+
+    def _halt(self, halt: Halt, record: LogRecord) -> None:
+        name = record_hash(record.value or b"")
+        ordinal = self.run.base_ordinal + len(self.run.accepted)
+        self.run.halted = Halted(record.offset, ordinal, str(halt), name)
+
+    def _count(self, step: Step, messages: int) -> None:
+        run = self.run
+        run.records += 1
+        run.commands += step.commands
+        run.messages += messages if step.accepted else 0
+        run.duplicates += not step.accepted and not step.quarantined
+
+    def _produced(self, place: Place) -> Produced:
+        produced = self.run.produced.get(place)
+        if produced is None:
+            produced = self.run.produced[place] = Produced(1)
+        return produced
+
+    def _sum_up(self) -> None:
+        """The state at the end; a shard that halted has none to show."""
+        run, state = self.run, self._shard.state
+        if isinstance(state, MatchingState):
+            run.trades = sum(market.trades for market in state.markets.values())
+        if run.halted is None:
+            try:
+                run.dumped = self._shard.dump()
+                run.state_hash = self._shard.state_hash()
+            except AssertionError as error:
+                run.unsound = str(error)
+
+
+def _find_resolution(archive: Archive, place: Place, halted: Halted) -> HaltAction | None:
+    for record in archive.records(place, halted.offset + 1, archive.end(place)):
+        try:
+            decoded = decode_record(record.value)
+        except UndecodableRecord:
+            continue
+        if decoded.src != "operator" or decoded.cseq:
+            continue
+        for message in decoded.messages:
+            if isinstance(message, ResolveHalt) and message.record_hash == halted.record_hash:
+                return message.action
+    return None
+
+
+def _place_of(shard: str, destination: str) -> Place:
+    return outbox(shard) if destination == shard else inbox(destination)
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """The state is large and has no cycles: looking for them would cost a third of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

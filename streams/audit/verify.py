@@ -1,0 +1,89 @@
+"""Re-executes shards, several at a time where there are processors, and judges the whole log."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+from schemas.topics import inbox, outbox
+from streams.audit.archive import Archive, Place, Progress
+from streams.audit.channels import Found, scan
+from streams.audit.compare import compare
+from streams.audit.explain import explain
+from streams.audit.findings import Findings
+from streams.audit.rerun import DEFAULT, Options, Run, rerun
+
+WORTH_PROCESSES = 20_000
+"""Records from which on starting further processes takes less time than it saves."""
+
+
+@dataclass(slots=True)
+class Verdict:
+    """The runs of the shards, all that was found in the log, and how they differ."""
+
+    runs: dict[str, Run]
+    found: dict[Place, Found]
+    findings: Findings
+
+
+def verify(
+    archive: Archive,
+    shards: Sequence[str],
+    options: Mapping[str, Options],
+    progress: Progress,
+    processes: int = 0,
+) -> Verdict:
+    """Re-execute the shards and compare all they would write with what stands in the log.
+
+    `processes` 0 takes what the machine has if the log is long. Raises `BadArchive`.
+    """
+    processes = min(processes or _processes(archive), len(shards))
+    if processes > 1:
+        results = _side_by_side(archive, shards, options, progress, processes)
+    else:
+        results = [_run(archive, shard, options.get(shard), progress) for shard in shards]
+    runs = {run.shard: run for run, _ in results}
+    found = {run.found.place: run.found for run, _ in results}
+    found |= {written.place: written for _, written in results}
+    for place in _further_places(runs.values(), found):
+        found[place] = scan(archive, place)
+    findings = compare(archive, runs, found)
+    explain(archive, runs, findings, options)
+    return Verdict({shard: runs[shard] for shard in shards}, found, findings)
+
+
+def _processes(archive: Archive) -> int:
+    records = sum(bounds.end for bounds in archive.manifest.bounds.values())
+    return (os.cpu_count() or 1) if records >= WORTH_PROCESSES else 1
+
+
+def _side_by_side(
+    archive: Archive,
+    shards: Sequence[str],
+    options: Mapping[str, Options],
+    progress: Progress,
+    processes: int,
+) -> list[tuple[Run, Found]]:
+    """Each shard in a process of its own; the longest inboxes first, so that all end together."""
+    longest_first = sorted(shards, key=lambda shard: -archive.end(inbox(shard)))
+    results = []
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(_run, archive, shard, options.get(shard)) for shard in longest_first]
+        for future in as_completed(futures):
+            results.append(future.result())
+            progress.advance(results[-1][0].found.next_offset)
+    return results
+
+
+def _run(
+    archive: Archive, shard: str, options: Options | None, progress: Progress | None = None
+) -> tuple[Run, Found]:
+    run = rerun(archive, shard, options or DEFAULT, progress)
+    return run, scan(archive, outbox(shard))
+
+
+def _further_places(runs: Iterable[Run], found: Mapping[Place, Found]) -> list[Place]:
+    """Inboxes of shards that were not run, in which records of those that were should stand."""
+    places = dict.fromkeys(place for run in runs for place in run.produced)
+    return [place for place in places if place not in found]
