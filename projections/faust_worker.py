@@ -32,6 +32,10 @@ BEAT_S = 0.5
 SEEK_AGAIN_AFTER_S = 2.0
 
 
+class ViewAheadOfLog(Exception):
+    """P2: the log is shorter than what was folded from it, so that it is another log."""
+
+
 def end_process(sentence: str) -> None:
     """Say why and end this process at once, with whatever else runs in it."""
     get_logger("projections").error("worker ended", why=sentence)
@@ -64,6 +68,7 @@ class FaustWorker:
         self._waiting: dict[TP, list[Any]] = {}
         self._waiting_count = 0
         self._awaited: dict[TP, tuple[int, float]] = {}
+        self._ahead_since_s: dict[TP, float] = {}
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -194,8 +199,18 @@ class FaustWorker:
             await asyncio.sleep(BEAT_S)
 
     async def _look_after(self, tp: TP) -> None:
-        position = self._followers[tp].position
-        behind = (self._app.consumer.highwater(tp) or 0) > position.offset + 1
+        follower = self._followers[tp]
+        position, end = follower.position, self._app.consumer.highwater(tp) or 0
+        # A rebuild may have read a moment further than this consumer; another log stays behind.
+        if not 0 < end <= position.offset:
+            self._ahead_since_s.pop(tp, None)
+        elif monotonic() - self._ahead_since_s.setdefault(tp, monotonic()) > HUNG_AFTER_S:
+            raise ViewAheadOfLog(
+                f"{self._sink_name} must not stand beyond the end of {tp.topic}.{tp.partition}, "
+                f"{end}, stands at {position.offset}: logbourse rebuild {self._sink_name}"
+            )
+        follower.tell_lag(end)
+        behind = end > position.offset + 1
         stuck_s = self._health.stuck_s(tp, position.offset, behind=behind)
         awaited = self._awaited.get(tp)
         if awaited is not None and stuck_s and monotonic() - awaited[1] > SEEK_AGAIN_AFTER_S:

@@ -15,6 +15,7 @@ from schemas.record import decode_record
 _LABELS = ("sink", "topic", "partition")
 POSITION = Gauge("logbourse_projection_cseq", "Sequence of the last applied record", _LABELS)
 LOG_TIME = Gauge("logbourse_projection_log_time_seconds", "Log time that is applied", _LABELS)
+LAG = Gauge("logbourse_projection_lag_records", "Records in Kafka not yet applied", _LABELS)
 RECORDS = Counter("logbourse_projection_records", "Records applied", _LABELS)
 APPLY_S = Histogram(
     "logbourse_projection_apply_seconds",
@@ -61,6 +62,10 @@ class Follower:
         """The last record that the projector contains."""
         return self._projector.position
 
+    def tell_lag(self, end_offset: int) -> None:
+        """Let the metrics say how many records stand between the position and the log's end."""
+        LAG.labels(*self._labels).set(max(0, end_offset - self.position.offset - 1))
+
     def load(self) -> int:
         """Take position and state from the sink; returns the offset at which to read on."""
         position, cells = self._sink.load(self.topic, self.partition)
@@ -84,20 +89,32 @@ class Follower:
             RECORDS.labels(*self._labels).inc(len(following))
             APPLY_S.labels(*self._labels).observe(monotonic() - started_s)
             self._report()
-        return self.load() if gap else None
+        return None if gap is None else self._before(gap)
 
-    def _following(self, records: Sequence[RawRecord]) -> tuple[list[PlacedRecord], bool]:
-        """The records that follow the position without a gap, and whether a gap comes then."""
+    def _following(
+        self, records: Sequence[RawRecord]
+    ) -> tuple[list[PlacedRecord], PlacedRecord | None]:
+        """The records that follow the position without a gap, and the one behind the gap."""
         following: list[PlacedRecord] = []
         wanted = self.position.cseq + 1
         for raw in records:
             record = decode_record(raw.value)
             if record.cseq > wanted:
-                return following, True
+                return following, PlacedRecord(raw.offset, record)
             if record.cseq == wanted:
                 following.append(PlacedRecord(raw.offset, record))
                 wanted += 1
-        return following, False
+        return following, None
+
+    def _before(self, gap: PlacedRecord) -> int:
+        """Load, and say where to read on so that nothing before `gap` is left out.
+
+        The stored offset is a hint: in a mirrored log the record may stand earlier. Duplicates may
+        put it earlier still, and then the next gap leads there.
+        """
+        hint = self.load()
+        missing = gap.record.cseq - (self.position.cseq + 1)
+        return max(0, min(hint, gap.offset - max(missing, 0)))
 
     def _report(self) -> None:
         POSITION.labels(*self._labels).set(self.position.cseq)

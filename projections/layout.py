@@ -262,10 +262,12 @@ class StoredTrade(NamedTuple):
 
 Shape = TypeVar("Shape", bound=tuple[Any, ...])
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 
 def pack(value: tuple[Any, ...]) -> str:
     """The text of a cell."""
-    return json.dumps(value, separators=(",", ":"))
+    return _encode(value)
 
 
 def unpack(shape: type[Shape], text: str | bytes) -> Shape:

@@ -35,13 +35,14 @@ class ReferencePrice(NamedTuple):
 class Reference:
     """Decimals of assets, rules of markets and reference prices, as one partition tells them."""
 
-    __slots__ = ("decimals", "key", "markets", "prices")
+    __slots__ = ("_scales", "decimals", "key", "markets", "prices")
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.decimals: dict[int, int] = {}
         self.markets: dict[int, KnownMarket] = {}
         self.prices: dict[int, ReferencePrice] = {}
+        self._scales: dict[int, tuple[int, int]] = {}
 
     def load(self, cells: Mapping[str, str]) -> None:
         """Know again what `learn` wrote."""
@@ -74,17 +75,17 @@ class Reference:
     def price(self, market_id: int, price_ticks: int) -> int:
         """`price_ticks` in 10^-8 quote per base, exact for every market that may be listed."""
         market = self.markets[market_id]
-        above, below = self._scale(market)
+        above, below = self._scale(market_id)
         return price_ticks * market.tick * above // (market.lot * below)
 
     def price_paid(self, market_id: int, *, quantity: int, quote: int) -> int:
         """The price at which `quantity` base units cost `quote` quote units."""
-        above, below = self._scale(self.markets[market_id])
+        above, below = self._scale(market_id)
         return quote * above // (quantity * below)
 
     def notional(self, market_id: int, *, price: int, quantity: int) -> int:
         """The quote units that `quantity` base units cost at `price`."""
-        above, below = self._scale(self.markets[market_id])
+        above, below = self._scale(market_id)
         return price * quantity * below // above
 
     def prices_now(self) -> dict[str, tuple[int, int]]:
@@ -99,8 +100,15 @@ class Reference:
         self.prices[market_id] = told
         changes.put(self.key, f"price:{market_id}", pack(told))
 
-    def _scale(self, market: KnownMarket) -> tuple[int, int]:
-        """Quote units per base unit times above / below is a price in 10^-8 quote per base."""
-        above: int = 10 ** (self.decimals[market.base_asset] + PLACES)
-        below: int = 10 ** self.decimals[market.quote_asset]
-        return above, below
+    def _scale(self, market_id: int) -> tuple[int, int]:
+        """Quote units per base unit times above / below is a price in 10^-8 quote per base.
+
+        A market keeps its assets for ever, and they their decimals.
+        """
+        scale = self._scales.get(market_id)
+        if scale is None:
+            market = self.markets[market_id]
+            above: int = 10 ** (self.decimals[market.base_asset] + PLACES)
+            below: int = 10 ** self.decimals[market.quote_asset]
+            scale = self._scales[market_id] = (above, below)
+        return scale

@@ -17,7 +17,7 @@ from infra.redis import redis_client
 from infra.settings import Settings, load_settings
 from projections import faust_worker
 from projections.faust_worker import FaustWorker
-from projections.layout import LEDGER_EVENTS, MATCHING_EVENTS, position_key, redis_key
+from projections.layout import LEDGER_EVENTS, MATCHING_EVENTS, Position, position_key, redis_key
 from projections.redis_sink import RedisSink
 from schemas.topics import catalogue
 from tests.projections.dict_sink import DictSink
@@ -173,6 +173,16 @@ async def test_a_hung_apply_is_named_by_the_watchdog(broker, life, monkeypatch):
     release.set()
     worker.stop()
     await asyncio.wait_for(task, 10.0)
+
+
+async def test_a_view_of_another_log_is_refused(broker, life, monkeypatch):
+    monkeypatch.setattr(faust_worker, "HUNG_AFTER_S", 1.0)
+    failures: list[str] = []
+    sink = DictSink()
+    sink.positions[MATCHING_EVENTS, 0] = Position(10**6, 10**6, 10**6)
+    worker = FaustWorker(broker, "foreign", lambda: sink, failures.append)
+    await asyncio.wait_for(worker.run(), PATIENCE_S)
+    assert "foreign must not stand beyond the end of matching.ev.0" in failures[0]
 
 
 def test_a_partition_that_stands_still_while_the_log_grows_is_named(monkeypatch):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.orders.messages import CloseReason, Side
-from projections.follower import Follower
+from projections.follower import Follower, RawRecord
 from projections.intervals import INTERVALS, MINUTE_US
 from projections.layout import (
     ACCEPTED,
@@ -247,6 +247,20 @@ def test_nothing_behind_a_gap_is_applied(topic):
     assert follower.position.cseq == sink.positions[topic, 0].cseq == 5
     assert follower.offer(records[5:9]) is None
     assert follower.position.cseq == 9
+
+
+def test_an_offset_that_another_log_gave_is_only_a_hint():
+    """Records 1 to 20 were read at offsets 0 to 19; in this log they stand 7 earlier at the end."""
+    sink, records = DictSink(), raw(busy_exchange(1, 30).outboxes()[LEDGER_EVENTS])
+    follower = Follower(LEDGER_EVENTS, 0, sink)
+    follower.load()
+    follower.offer(records[:20])
+    mirrored = [RawRecord(record.offset - 7, record.value) for record in records]
+    assert follower.load() == 20
+    at = follower.offer(mirrored[27:])
+    assert at == 13
+    assert follower.offer(mirrored[20:]) is None
+    assert follower.position.cseq == len(records)
 
 
 def test_a_sink_that_stands_elsewhere_is_loaded_again():
