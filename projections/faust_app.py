@@ -19,6 +19,10 @@ SeekOf = Callable[[str, int], Awaitable[int]]
 READ_AT_MOST = 2_000
 BUFFERED_AT_MOST = 8_192
 COMMIT_EVERY_S = 5.0
+# The partitions of a killed worker are given to its successor only after this. Faust's own choice
+# of a minute would leave views stale that long; infra/kafka_broker.py lets it be so short.
+SESSION_S = 4.0
+HEARTBEAT_S = 1.0
 
 
 def make_app(group: str, bootstrap: str, data_dir: Path, seek_of: SeekOf) -> Any:
@@ -40,6 +44,8 @@ def make_app(group: str, bootstrap: str, data_dir: Path, seek_of: SeekOf) -> Any
         consumer_auto_offset_reset="earliest",
         broker_max_poll_records=READ_AT_MOST,
         broker_commit_interval=COMMIT_EVERY_S,
+        broker_session_timeout=SESSION_S,
+        broker_heartbeat_interval=HEARTBEAT_S,
         broker_commit_livelock_soft_timeout=0,
         stream_buffer_maxsize=BUFFERED_AT_MOST,
         stream_wait_empty=False,

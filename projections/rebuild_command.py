@@ -36,9 +36,13 @@ class ProgressBar:
 
     def __init__(self) -> None:
         self._next_line_s = 0.0
+        self._shown = (-1, -1)
 
     def __call__(self, done: int, total: int) -> None:
         """Show that `done` of `total` records are done."""
+        if (done, total) == self._shown:
+            return
+        self._shown = (done, total)
         percent = 100 * done // total if total else 100
         text = f"{percent:3d} %  {done:,} of {total:,} records"
         if sys.stdout.isatty():

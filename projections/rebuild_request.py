@@ -44,6 +44,7 @@ class RebuildRequests:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stopping = threading.Event()
+        self._last_told = (0, 0)
         self._thread = threading.Thread(target=self._look, name="rebuild", daemon=True)
 
     def start(self) -> None:
@@ -64,7 +65,7 @@ class RebuildRequests:
     def _serve(self) -> None:
         try:
             build = run_rebuild(self._settings, self._tell)
-            _write(self._settings, Told(1, 1, build, ""))
+            _write(self._settings, Told(*self._last_told, build, ""))
         except Exception as error:
             get_logger("projections").error("rebuild failed", why=str(error))
             _write(self._settings, Told(0, 0, "", f"{type(error).__name__}: {error}"))
@@ -72,6 +73,7 @@ class RebuildRequests:
     def _tell(self, done: int, total: int) -> None:
         if self._stopping.is_set():
             raise RebuildFailed("the process that rebuilds is stopping")
+        self._last_told = (done, total)
         _write(self._settings, Told(done, total, "", ""))
 
 
