@@ -1,0 +1,134 @@
+"""How long after an event's log time the views show it: watched from outside, while orders come."""
+
+import json
+import threading
+import time
+import urllib.request
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from infra.kafka import KafkaLog
+from infra.redis import redis_client
+from infra.settings import Settings
+from projections.layout import (
+    BUILD_KEY,
+    LEDGER_EVENTS,
+    LEDGER_TABLES,
+    MATCHING_EVENTS,
+    MATCHING_TABLES,
+)
+from schemas.record import decode_record
+
+Partition = tuple[str, int]
+
+REDIS_EVERY_S = 0.005
+CLICKHOUSE_EVERY_S = 0.05
+SETTLE_S = 3.0
+
+
+@dataclass(slots=True)
+class Sightings:
+    """When a view was first seen to stand at a sequence, per partition, in order."""
+
+    cseqs: dict[Partition, list[int]] = field(default_factory=dict)
+    times_s: dict[Partition, list[float]] = field(default_factory=dict)
+
+    def note(self, partition: Partition, cseq: int, now_s: float) -> None:
+        """The view stands at `cseq` now."""
+        seen = self.cseqs.setdefault(partition, [])
+        if not seen or cseq > seen[-1]:
+            seen.append(cseq)
+            self.times_s.setdefault(partition, []).append(now_s)
+
+    def shown_at_s(self, partition: Partition, cseq: int) -> float | None:
+        """The wall time at which `cseq` was seen first; None if it never was, or was at once."""
+        seen = self.cseqs.get(partition, [])
+        index = bisect_left(seen, cseq)
+        return self.times_s[partition][index] if 0 < index < len(seen) else None
+
+
+class FreshnessWatch:
+    """Watches Redis and ClickHouse of one stack."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._redis = Sightings()
+        self._clickhouse = Sightings()
+        self._ending = threading.Event()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch until the block ends, and a little longer for what is under way."""
+        threads = [
+            threading.Thread(target=self._look, args=(self._look_at_redis(), REDIS_EVERY_S)),
+            threading.Thread(
+                target=self._look, args=(self._look_at_clickhouse, CLICKHOUSE_EVERY_S)
+            ),
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+            time.sleep(SETTLE_S)
+        finally:
+            self._ending.set()
+            for thread in threads:
+                thread.join()
+
+    def lags_s(self) -> tuple[list[float], list[float]]:
+        """Seconds from log time to sight of each record that came meanwhile: Redis, ClickHouse."""
+        log = KafkaLog(self._settings, outside=True)
+        lags: tuple[list[float], list[float]] = ([], [])
+        for partition, seen in self._redis.cseqs.items():
+            _, end = log.ends(*partition)
+            for stored in log.scan(*partition, 0, end):
+                record = decode_record(stored.value)
+                if record.cseq <= seen[0]:
+                    continue
+                for view, found in zip((self._redis, self._clickhouse), lags, strict=True):
+                    shown_s = view.shown_at_s(partition, record.cseq)
+                    if shown_s is not None:
+                        found.append(shown_s - record.time_us / 1e6)
+        log.close()
+        return lags
+
+    def _look(self, look: Callable[[], None], every_s: float) -> None:
+        while not self._ending.wait(every_s):
+            look()
+
+    def _look_at_redis(self) -> Callable[[], None]:
+        client = redis_client(self._settings.redis_url)
+        build = client.get(BUILD_KEY)
+        assert isinstance(build, bytes), "the views are built"
+        partitions = [(LEDGER_EVENTS, p) for p in range(self._settings.ledger_partitions)]
+        partitions += [(MATCHING_EVENTS, p) for p in range(self._settings.matching_partitions)]
+        keys = [f"lb:{build.decode()}:position:{topic}:{p}" for topic, p in partitions]
+
+        def look() -> None:
+            pipeline = client.pipeline(transaction=False)
+            for key in keys:
+                pipeline.hget(key, "cseq")
+            found = pipeline.execute()
+            now_s = time.time()
+            for partition, cseq in zip(partitions, found, strict=True):
+                if cseq is not None:
+                    self._redis.note(partition, int(cseq), now_s)
+
+        return look
+
+    def _look_at_clickhouse(self) -> None:
+        """A partition is shown once all of its tables show it."""
+        url = f"http://{self._settings.host}:{self._settings.query_port}/x/v1/positions"
+        with urllib.request.urlopen(url, timeout=5.0) as answer:
+            rows = json.load(answer)["positions"]
+        now_s = time.time()
+        slowest: dict[Partition, int] = {}
+        for row in rows:
+            if row["view"] in {*LEDGER_TABLES, *MATCHING_TABLES}:
+                partition = (row["topic"], row["partition"])
+                cseq = min(row["sequence"], slowest.get(partition, row["sequence"]))
+                slowest[partition] = cseq
+        for partition, cseq in slowest.items():
+            self._clickhouse.note(partition, cseq, now_s)
