@@ -227,7 +227,7 @@ def _judge_notice(
     elif _is_judged(archive, runs, notice, record.offset):
         about = position_name(notice[:2], notice[2])
         words = f"it is about {about}, of which nothing is set aside"
-        findings.add(Finding(Kind.FORGED, place, record.offset, words))
+        findings.add(Finding(Kind.FORGED, place, record.offset, words, about=about))
 
 
 def _is_judged(archive: Archive, runs: Mapping[str, Run], notice: Notice, offset: int) -> bool:

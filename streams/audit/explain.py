@@ -114,26 +114,32 @@ def _trace_consequences(runs: Mapping[str, Run], findings: Findings) -> None:
         if finding.src in tainted and finding.cause >= tainted[finding.src]:
             finding.consequence = True
     for finding in findings.listed:
-        shard = _owner(finding)
-        if shard in runs and not finding.src and finding.kind is not Kind.UNSOUND:
+        if not finding.src and finding.kind is not Kind.UNSOUND:
             finding.consequence = any(
-                other is not finding
-                and other.place == finding.place
-                and _comes_first(other, finding)
-                for other in findings.listed
+                other is not finding and _explains(other, finding) for other in findings.listed
             )
 
 
-def _comes_first(other: Finding, finding: Finding) -> bool:
-    """Whether `other`, a record of the same inbox, explains what the shard made of the inbox."""
+def _explains(other: Finding, finding: Finding) -> bool:
+    """Whether `other` is reason enough for what a shard, or the quarantine, made of an inbox."""
     if other.consequence:
         return False
-    if other.src or other.kind in (Kind.MISSING, Kind.OUT_OF_ORDER):
-        return other.offset <= finding.offset and finding.kind in (Kind.HALTED, Kind.INPUT_CHANGED)
-    return (other.offset, other.kind != Kind.INPUT_CHANGED) < (
-        finding.offset,
-        finding.kind != Kind.INPUT_CHANGED,
-    )
+    if finding.about:
+        return other.kind is Kind.INPUT_CHANGED and other.position == finding.about
+    if other.place != finding.place or finding.kind not in (Kind.HALTED, Kind.INPUT_CHANGED):
+        return False
+    if other.offset != finding.offset:
+        return other.offset < finding.offset
+    return _weight(other) > _weight(finding)
+
+
+def _weight(finding: Finding) -> int:
+    """Of two findings at one place the one that says more explains the other."""
+    if finding.src or finding.kind in (Kind.MISSING, Kind.OUT_OF_ORDER):
+        return 3
+    if finding.kind is Kind.INPUT_CHANGED:
+        return 2 if finding.expected is not None else 1
+    return 0
 
 
 def _first_changed_inputs(runs: Mapping[str, Run], findings: Findings) -> dict[str, int]:

@@ -24,7 +24,8 @@ class Finding:
     """One divergence: where it stands, and which record of which shard it is about.
 
     `offset` of what is missing is where it would stand at the earliest. `cseq` and `cause` are 0
-    where no record is meant. A `consequence` needs no other reason than an earlier finding.
+    where no record is meant. `about` is the position a notice is of. A `consequence`
+    needs no other reason than an earlier finding.
     """
 
     kind: Kind
@@ -36,6 +37,7 @@ class Finding:
     cause: int = 0
     expected: dict[str, Any] | None = None
     found: dict[str, Any] | None = None
+    about: str = ""
     consequence: bool = False
 
     @property

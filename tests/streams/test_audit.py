@@ -1,0 +1,284 @@
+"""The audit: sound where it must be, at any cut, and sharp: each invariant can be seen to fail."""
+
+import argparse
+import functools
+import json
+import random
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain.decider import Message
+from domain.matching.messages import OrderTerminated, TradeExecuted
+from domain.orders import settlement
+from domain.orders.messages import CloseReason, FillSettled, OrderAccepted, OrderClosed
+from streams.audit import audit, inspect
+from streams.audit.archive import Archive, Bounds, Manifest
+from streams.audit.channels import Produced
+from streams.audit.checks import TITLES, Checks
+from streams.audit.cut import consistent_cut
+from streams.audit.export import export
+from streams.audit.ledger_witness import LedgerRecord, LedgerWitness
+from streams.audit.matching_witness import MatchingRecord, MatchingWitness
+from streams.audit.rerun import Options, rerun
+from streams.families import decider_of
+from tests.simulation.world import World
+from tests.streams.audited_log import (
+    Nobody,
+    archived,
+    partitions_of,
+    replayed,
+    traded,
+)
+
+
+@functools.cache
+def world() -> World:
+    return traded(3)
+
+
+@pytest.mark.parametrize("seed", range(11, 19))
+def test_a_drained_exchange_is_sound_and_nothing_is_in_flight(seed):
+    result = audit.audit(archived(traded(seed, crashes=5, duplicate_rate=0.03)), Nobody())
+    assert result.checks.words == []
+    assert all(sheet.clearing == 0 == sheet.in_flight for sheet in result.sheets.values())
+    checked = {invariant for invariant, count in result.checks.counts.items() if count}
+    assert checked == TITLES.keys() - {"L3"}
+
+
+def cut_short(seed: int) -> Archive:
+    """A log of which every partition ends somewhere, as if read while it grew."""
+    rng = random.Random(seed)
+    partitions = {
+        place: values[: rng.randint(len(values) // 2, len(values))]
+        for place, values in partitions_of(world()).items()
+    }
+    archive = archived(world(), partitions)
+    bounds = {place: Bounds(0, 0, b.end) for place, b in archive.manifest.bounds.items()}
+    return Archive(archive.source, Manifest(2, 2, bounds, {}))
+
+
+def test_every_cut_is_sound_and_clearing_is_what_is_in_flight():
+    in_flight: Counter[bool] = Counter()
+    for seed in range(60):
+        result = audit.audit(cut_short(seed), Nobody())
+        assert result.checks.words == [], seed
+        assert all(sheet.clearing == sheet.in_flight for sheet in result.sheets.values())
+        in_flight[any(sheet.clearing for sheet in result.sheets.values())] += 1
+    assert in_flight[True] > 3
+    assert in_flight[False] > 3
+
+
+def test_the_cut_leaves_no_fact_without_its_cause():
+    for seed in range(60):
+        archive = cut_short(seed)
+        verdict = replayed(archive)
+        cut = consistent_cut(archive, verdict.runs, verdict.found)
+        for shard, run in verdict.runs.items():
+            for source, channel in run.found.channels.items():
+                produced = verdict.runs[source].produced.get(run.found.place, Produced(1))
+                last = produced.last_caused_by(verdict.runs[source].last_cause_below(cut[source]))
+                for cseq, offset in zip(channel.cseqs, channel.offsets, strict=True):
+                    assert offset >= cut[shard] or cseq <= last
+
+
+def test_a_fee_that_was_not_taken_is_a_violation(monkeypatch):
+    """The replay agrees, for it runs the same code; the auditor's own formula does not."""
+    monkeypatch.setattr(settlement, "fee", lambda amount, rate_ppm: 0)
+    result = audit.audit(archived(traded(3)), Nobody(), processes=1)
+    assert result.checks.broken["S3"] == 0
+    assert result.checks.broken["L8"] > 0
+    assert not result.checks.ok()
+    assert any(line.startswith("L8: the fee in trade") for line in audit.report(result))
+
+
+class Scripted:
+    """A ledger decider that lets anything happen."""
+
+    family = "L"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(decider_of("L0"), name)
+
+    def evolve(self, state: Any, event: Message) -> Any:
+        return state
+
+
+class Listening(LedgerWitness):
+    """Keeps the events it sees."""
+
+    def __init__(self) -> None:
+        super().__init__(decider_of("L0"), LedgerRecord())
+        self.seen: list[Message] = []
+
+    def evolve(self, state: Any, event: Message) -> Any:
+        self.seen.append(event)
+        return super().evolve(state, event)
+
+
+def events_of(kind: type[Message]) -> list[Any]:
+    """The events of ledger shard 0 up to the first of this kind."""
+    listening = Listening()
+    rerun(archived(world()), "L0", Options(decider=lambda _: listening))
+    first = next(i for i, event in enumerate(listening.seen) if isinstance(event, kind))
+    return listening.seen[: first + 1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "change", "invariant"),
+    [
+        (FillSettled, "fee_amount", 1, "L8"),
+        (FillSettled, "price_ticks", 1_000, "E4"),
+        (FillSettled, "filled_lots", 1, "E3"),
+        (FillSettled, "lots", 100_000, "E3"),
+        (FillSettled, "paid_amount", 10**12, "L6"),
+        (FillSettled, "received_amount", -(10**12), "L5"),
+        (FillSettled, "order_id", 10**6, "E3"),
+        (OrderClosed, "released_amount", 1, "L7"),
+        (OrderClosed, "filled_quote", 1, "L7"),
+        (OrderClosed, "order_id", 10**6, "E3"),
+        (OrderAccepted, "held_amount", 10**12, "L4"),
+    ],
+)
+def test_the_ledgers_witness_sees_an_event_that_is_wrong(kind, field, change, invariant):
+    record = LedgerRecord()
+    witness = LedgerWitness(Scripted(), record)
+    *before, event = events_of(kind)
+    for each in before:
+        witness.evolve(None, each)
+    assert record.checks.ok()
+    setattr(event, field, getattr(event, field) + change)
+    witness.evolve(None, event)
+    assert record.checks.broken[invariant] > 0
+
+
+def test_an_event_that_happens_twice_is_a_violation():
+    for kind, invariant in ((FillSettled, "E5"), (OrderAccepted, "E6"), (OrderClosed, "E3")):
+        record = LedgerRecord()
+        witness = LedgerWitness(Scripted(), record)
+        events = events_of(kind)
+        for event in [*events, events[-1]]:
+            witness.evolve(None, event)
+        assert record.checks.broken[invariant] == 1
+
+
+class Unfair:
+    """A matching decider whose answers are bent before they are given."""
+
+    family = "M"
+
+    def __init__(self, bend: Any) -> None:
+        self._real = decider_of("M0")
+        self._bend = bend
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def decide(self, state: Any, command: Message) -> Sequence[Message]:
+        return self._bend(list(self._real.decide(state, command)))
+
+
+def _other_maker(events: list[Message]) -> list[Message]:
+    for event in events:
+        if isinstance(event, TradeExecuted):
+            event.maker_order_id += 4
+    return events
+
+
+def _other_price(events: list[Message]) -> list[Message]:
+    for event in events:
+        if isinstance(event, TradeExecuted):
+            event.price_ticks += 50 if event.taker_side == 0 else -50
+    return events
+
+
+def _no_report(events: list[Message]) -> list[Message]:
+    return [event for event in events if not isinstance(event, OrderTerminated)]
+
+
+def _other_reason(events: list[Message]) -> list[Message]:
+    for event in events:
+        if isinstance(event, OrderTerminated) and event.command_id:
+            event.reason = CloseReason.FOK_NOT_FILLABLE
+    return events
+
+
+@pytest.mark.parametrize(
+    ("bend", "invariant"),
+    [(_other_maker, "E2"), (_other_price, "E4"), (_no_report, "E2"), (_other_reason, "E2")],
+)
+def test_the_books_witness_sees_an_unfair_answer(bend, invariant):
+    records: list[MatchingRecord] = []
+
+    def witnessed(_: str) -> Any:
+        records.append(MatchingRecord())
+        return MatchingWitness(Unfair(bend), records[-1])
+
+    rerun(archived(world()), "M0", Options(decider=witnessed))
+    assert records[-1].checks.broken[invariant] > 0
+
+
+def arguments(module: Any, *words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+def test_the_command_prints_the_table_and_tells_by_its_status(tmp_path: Path, capsys):
+    export(archived(world()), tmp_path, Nobody())
+    assert audit.run(arguments(audit, "--from", str(tmp_path))) == 0
+    out = capsys.readouterr().out
+    assert out.rstrip().endswith("SOUND")
+    assert all(f"\n{invariant}" in out for invariant in TITLES)
+    assert "BTC" in out
+    assert audit.run(arguments(audit, "--from", str(tmp_path), "--json")) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["sound"]
+    assert said["balance_sheet"]["USDT"]["clearing"] == 0
+    assert audit.run(arguments(audit, "--from", str(tmp_path / "nowhere"))) == 2
+    partitions = partitions_of(world())
+    place = ("matching.ev", 0)
+    offset, value = partitions[place][5]
+    partitions[place][5] = (offset, value[:-2] + bytes([value[-2] ^ 1]) + value[-1:])
+    export(archived(world(), partitions), tmp_path / "spoiled", Nobody())
+    assert audit.run(arguments(audit, "--from", str(tmp_path / "spoiled"))) == 1
+    assert "S3: CHANGED matching.ev.0@5" in capsys.readouterr().out
+
+
+def test_checks_keep_the_first_words_and_count_all():
+    checks = Checks()
+    for number in range(9):
+        checks.check("L1", False, f"number {number}")
+    assert checks.broken["L1"] == 9
+    assert checks.words == [f"L1: number {number}" for number in range(5)]
+
+
+def test_inspect_shows_a_record(tmp_path: Path, capsys):
+    export(archived(world()), tmp_path, Nobody())
+    there = ("--from", str(tmp_path))
+    assert inspect.run(arguments(inspect, "ledger.in", "0", "0", *there)) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["position"] == "ledger.in.0@0"
+    assert shown["record"]["messages"][0]["type"] == "Genesis"
+    assert len(shown["record_hash"]) == len(shown["chain_hash"]) == 32
+    junk = next(o for o, v in partitions_of(world())[("ledger.in", 0)] if v.startswith(b"no rec"))
+    assert inspect.run(arguments(inspect, "ledger.in", "0", str(junk), *there)) == 0
+    assert "undecodable" in json.loads(capsys.readouterr().out)["record"]
+    assert inspect.run(arguments(inspect, "dlq", "0", "0", *there)) == 0
+    assert json.loads(capsys.readouterr().out)["notice"]["topic"] == "ledger.in"
+
+
+@pytest.mark.parametrize(
+    ("where", "sentence"),
+    [
+        (("ledger.in", "7", "0"), "a partition must be among"),
+        (("ledger.in", "0", "100000"), "must be in the log, which ends at"),
+    ],
+)
+def test_inspect_says_in_one_sentence_what_is_not_there(where, sentence, tmp_path: Path, capsys):
+    export(archived(world()), tmp_path, Nobody())
+    assert inspect.run(arguments(inspect, *where, "--from", str(tmp_path))) == 2
+    assert sentence in capsys.readouterr().err

@@ -1,0 +1,188 @@
+"""Exports: what comes back is what was there, however often it was interrupted."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import pytest
+
+from infra.log import LogRecord, Mark
+from streams.audit.archive import (
+    Archive,
+    BadArchive,
+    Bounds,
+    Manifest,
+    Place,
+    capture,
+    parse_position,
+)
+from streams.audit.export import export
+from streams.audit.exported import open_export, partition_file
+from tests.streams.audited_log import Nobody, archived, partitions_of, replayed, told, traded
+
+PLACE = ("ledger.in", 0)
+
+
+def small(count: int, *, mark: int = 0) -> Archive:
+    """A log of one interesting partition with `count` records."""
+    return Archive(Numbers(), manifest(count, mark))
+
+
+def manifest(count: int, mark: int = 0) -> Manifest:
+    bounds = {PLACE: Bounds(0, count, count), ("dlq", 0): Bounds(0, 0, 0)}
+    return Manifest(1, 1, bounds, {PLACE: Mark(mark, f"{mark} {bytes(16).hex()}")})
+
+
+class Numbers:
+    """Records whose content is their offset, behind some bytes that do not compress."""
+
+    def __init__(self, fails_at: int = -1) -> None:
+        self._fails_at = fails_at
+
+    def records(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
+        for offset in range(start, stop):
+            if offset == self._fails_at:
+                raise BadArchive("the log went away")
+            value = None if offset == 3 else bytes(range(256)) * 40 + str(offset).encode()
+            yield LogRecord(topic, partition, offset, 1_000 + offset, value)
+
+
+def contents(archive: Archive, place: Place = PLACE) -> list[LogRecord]:
+    return list(archive.records(place, 0, archive.end(place)))
+
+
+def test_what_comes_back_is_what_was_there(tmp_path: Path):
+    archive = small(1_000, mark=7)
+    assert export(archive, tmp_path, Nobody()) == 1_000
+    again = open_export(tmp_path)
+    assert again.manifest == archive.manifest
+    assert contents(again) == contents(archive)
+    assert list(again.records(PLACE, 500, 503)) == contents(archive)[500:503]
+    assert contents(again, ("dlq", 0)) == []
+
+
+def test_a_second_run_adds_what_is_new(tmp_path: Path):
+    export(small(400), tmp_path, Nobody())
+    assert export(small(1_000), tmp_path, Nobody()) == 600
+    assert export(small(1_000), tmp_path, Nobody()) == 0
+    assert contents(open_export(tmp_path)) == contents(small(1_000))
+
+
+def test_an_interrupted_export_goes_on(tmp_path: Path):
+    with pytest.raises(BadArchive, match="went away"):
+        export(replace(small(1_000), source=Numbers(fails_at=700)), tmp_path, Nobody())
+    with pytest.raises(BadArchive, match="was the export finished"):
+        open_export(tmp_path)
+    assert 0 < export(small(1_000), tmp_path, Nobody()) < 1_000
+    assert contents(open_export(tmp_path)) == contents(small(1_000))
+
+
+@pytest.mark.parametrize("kept", [0, 10, 300, 0.3, 0.5, 0.99, 0.9999])
+def test_a_torn_end_is_cut_off(kept, tmp_path: Path):
+    export(small(1_000), tmp_path, Nobody())
+    path = partition_file(tmp_path, PLACE)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: kept if isinstance(kept, int) else int(len(whole) * kept)])
+    assert export(small(1_000), tmp_path, Nobody()) > 0
+    assert contents(open_export(tmp_path)) == contents(small(1_000))
+
+
+def test_a_directory_of_another_log_is_refused(tmp_path: Path):
+    export(small(10), tmp_path, Nobody())
+
+    class Other(Numbers):
+        def records(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
+            for record in super().records(topic, partition, start, stop):
+                yield replace(record, value=b"other")
+
+    with pytest.raises(BadArchive, match="must go on with the same log"):
+        export(replace(small(20), source=Other()), tmp_path, Nobody())
+
+
+def test_damage_is_told_in_one_sentence(tmp_path: Path):
+    export(small(1_000), tmp_path, Nobody())
+    path = partition_file(tmp_path, PLACE)
+    whole = bytearray(path.read_bytes())
+    for at in range(len(whole) // 3, len(whole), len(whole) // 50):
+        spoiled = bytearray(whole)
+        spoiled[at] ^= 0x55
+        path.write_bytes(spoiled)
+        said = damage_in(tmp_path)
+        assert "is damaged after" in said or said == "other records"
+        assert "\n" not in said
+
+
+def damage_in(directory: Path) -> str:
+    """What reading the files again says."""
+    try:
+        found = contents(open_export(directory))
+    except BadArchive as error:
+        return str(error)
+    return "nothing" if found == contents(small(1_000)) else "other records"
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 9}', '{"format": 1, "marks": 3}'])
+def test_a_manifest_that_is_none_is_told(text, tmp_path: Path):
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(BadArchive, match=r"manifest\.json must be"):
+        open_export(tmp_path)
+
+
+def test_an_exported_exchange_replays_equal_and_brings_its_schemas(tmp_path: Path):
+    archive = archived(traded(4))
+    export(archive, tmp_path, Nobody())
+    verdict = replayed(open_export(tmp_path))
+    assert told(verdict.findings) == ""
+    assert [r.state_hash for r in verdict.runs.values()] == [
+        r.state_hash for r in replayed(archive).runs.values()
+    ]
+    value = next(archive.records(PLACE, 0, 1)).value or b""
+    schema = json.loads((tmp_path / "schemas" / f"{value[2:10].hex()}.avsc").read_text())
+    with partition_file(tmp_path, PLACE).open("rb") as file:
+        first: Any = next(iter(fastavro.reader(file)))
+    assert first["value"] == value
+    assert schema["name"] == "Record"
+
+
+def test_a_record_taken_out_of_the_files_is_missed(tmp_path: Path):
+    archive = archived(traded(4))
+    export(archive, tmp_path, Nobody())
+    partitions = partitions_of(traded(4))
+    del partitions[PLACE][6]
+    gone = archived(traded(4), partitions)
+    partition_file(tmp_path, PLACE).unlink()
+    export(Archive(gone.source, archive.manifest), tmp_path, Nobody())
+    assert "MISSING ledger.in.0@6" in told(replayed(open_export(tmp_path)).findings)
+
+
+class GrowingLog:
+    """A log that grows by a record whenever it is asked for its end."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def ends(self, topic: str, partition: int) -> tuple[int, int]:
+        self.asked.append("end")
+        return 0, len(self.asked)
+
+    def committed(self, topic: str, partition: int) -> Mark | None:
+        self.asked.append("mark")
+        return Mark(1, "1 00") if partition == 0 else None
+
+
+def test_marks_are_read_before_ends_and_all_ends_twice():
+    log = GrowingLog()
+    found = capture(log, 2, 1)  # type: ignore[arg-type]
+    assert log.asked == ["mark"] * 5 + ["end"] * 22
+    assert set(found.marks) == {("accounts.in", 0), ("ledger.in", 0), ("matching.in", 0)}
+    latest_settled = max(bounds.settled for bounds in found.bounds.values())
+    assert all(bounds.end > latest_settled for bounds in found.bounds.values())
+
+
+@pytest.mark.parametrize("text", ["", "ledger.in", "ledger.in.0", "ledger.in.x@1", "@1", "a.1@²"])
+def test_a_position_that_is_none_is_refused(text):
+    with pytest.raises(BadArchive, match="a position such as"):
+        parse_position(text)
