@@ -23,6 +23,9 @@ COMMIT_EVERY_S = 5.0
 # of a minute would leave views stale that long; infra/kafka_broker.py lets it be so short.
 SESSION_S = 4.0
 HEARTBEAT_S = 1.0
+# A broker that has just come back may not know its topics yet; who joins then is assigned nothing,
+# until the next look at the metadata shows the topics. Faust's own choice is five minutes.
+LOOK_FOR_TOPICS_MS = 2_000
 
 
 def make_app(group: str, bootstrap: str, data_dir: Path, seek_of: SeekOf) -> Any:
@@ -46,6 +49,7 @@ def make_app(group: str, bootstrap: str, data_dir: Path, seek_of: SeekOf) -> Any
         broker_commit_interval=COMMIT_EVERY_S,
         broker_session_timeout=SESSION_S,
         broker_heartbeat_interval=HEARTBEAT_S,
+        consumer_metadata_max_age_ms=LOOK_FOR_TOPICS_MS,
         broker_commit_livelock_soft_timeout=0,
         stream_buffer_maxsize=BUFFERED_AT_MOST,
         stream_wait_empty=False,
