@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 CLIENTS = 4
 FUNDS = {"USDT": "1000000", "BTC": "10", "ETH": "100"}
-LOAD_S = 2.0
+LOAD_S = 1.0
 
 
 @pytest.fixture(scope="module")

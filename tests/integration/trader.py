@@ -91,7 +91,9 @@ class Trader:
     def balances(self) -> dict[str, tuple[int, int]]:
         """Free and locked units of 10^-8 by asset."""
         account = self.good("GET", "/api/v3/account")
-        return {row["asset"]: (units(row["free"]), units(row["locked"])) for row in account["balances"]}
+        return {
+            row["asset"]: (units(row["free"]), units(row["locked"])) for row in account["balances"]
+        }
 
     def close(self) -> None:
         self._connection.close()
