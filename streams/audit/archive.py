@@ -10,6 +10,9 @@ from schemas.topics import catalogue, inbox, shards
 Place = tuple[str, int]
 """A topic and a partition."""
 
+NO_END = 1 << 62
+"""An offset that no record has."""
+
 
 class BadArchive(Exception):
     """What was to be read is not there or not readable; the text is one sentence."""
@@ -58,14 +61,23 @@ class Source(Protocol):
 
 @dataclass(slots=True, frozen=True)
 class Archive:
-    """A log at rest: what the manifest says there is, and where to read it."""
+    """What the manifest says there is, and where to read it.
+
+    A `growing` log may have more by now, which is not read. A copy must have nothing more.
+    """
 
     source: Source
     manifest: Manifest
+    growing: bool = False
 
     def records(self, place: Place, start: int, stop: int) -> Iterator[LogRecord]:
         """The records of [start, stop), no further than the manifest's end."""
         return self.source.records(*place, start, min(stop, self.end(place)))
+
+    def everything(self, place: Place) -> Iterator[LogRecord]:
+        """All records from the first on; of a copy, those behind the manifest's end as well."""
+        stop = self.end(place) if self.growing else NO_END
+        return self.source.records(*place, self.manifest.bounds[place].first, stop)
 
     def end(self, place: Place) -> int:
         """The offset behind the last record."""

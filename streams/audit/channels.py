@@ -102,8 +102,7 @@ class Found:
 
 def scan(archive: Archive, place: Place) -> Found:
     """All that stands in the partition."""
-    bounds = archive.manifest.bounds[place]
-    found = Found(place, bounds.first)
-    for record in archive.records(place, bounds.first, bounds.end):
+    found = Found(place, archive.manifest.bounds[place].first)
+    for record in archive.everything(place):
         found.note(record.offset, record.value)
     return found

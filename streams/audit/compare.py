@@ -73,6 +73,9 @@ def _judge_offsets(archive: Archive, place: Place, stream: Found, findings: Find
         words = f"offset {wanted} was next, found {offset}"
         kind = Kind.MISSING if offset > wanted else Kind.OUT_OF_ORDER
         findings.add(Finding(kind, place, wanted, words))
+    if stream.next_offset > bounds.end:
+        words = f"the manifest says that the partition ends at offset {bounds.end}, more is here"
+        findings.add(Finding(Kind.FORGED, place, bounds.end, words))
     if stream.next_offset < bounds.end:
         words = f"the partition must end at offset {bounds.end}, ends here"
         findings.add(Finding(Kind.MISSING, place, stream.next_offset, words))
@@ -145,7 +148,10 @@ class _Comparison:
 
     def _judge_unexpected(self, cseq: int, offset: int) -> None:
         before_snapshot = 0 < cseq < self._produced.first
-        if before_snapshot or not self._whole or (cseq > 0 and offset >= self._bounds.settled):
+        if before_snapshot or not self._whole:
+            return
+        if cseq > 0 and offset >= self._bounds.settled:
+            self._findings.cut_off += 1
             return
         self._add(Kind.FORGED, offset, cseq, "its source produces no such record")
 
@@ -196,13 +202,11 @@ def _judge_quarantine(archive: Archive, runs: Mapping[str, Run], findings: Findi
             key = (*inbox(shard), aside.offset, aside.index, aside.record_hash.hex())
             due[key] = (run, aside)
     told: set[Notice] = set()
-    next_offset = 0
-    for record in archive.records(place, 0, archive.end(place)):
-        if record.offset != next_offset:
-            words = f"offset {next_offset} was next, found {record.offset}"
-            findings.add(Finding(Kind.MISSING, place, next_offset, words))
-        next_offset = record.offset + 1
+    stream = Found(place, archive.manifest.bounds[place].first)
+    for record in archive.everything(place):
+        stream.note(record.offset, record.value)
         _judge_notice(archive, runs, record, due, told, findings)
+    _judge_offsets(archive, place, stream, findings)
     for key, (run, aside) in due.items():
         mark = mark_of(archive, run.shard)
         if key not in told and mark is not None and aside.offset < mark.offset:

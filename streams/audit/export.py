@@ -13,7 +13,14 @@ import fastavro
 from infra.log import LogRecord
 from schemas import catalogue
 from streams.audit.archive import Archive, BadArchive, Place, Progress, position_name
-from streams.audit.exported import DAMAGE, SCHEMA, as_record, partition_file, write_manifest
+from streams.audit.exported import (
+    DAMAGE,
+    MANIFEST,
+    SCHEMA,
+    as_record,
+    partition_file,
+    write_manifest,
+)
 from streams.audit.live import open_live
 from streams.audit.progress import Bar
 
@@ -43,10 +50,11 @@ def run(arguments: argparse.Namespace) -> int:
 def export(archive: Archive, directory: Path, progress: Progress) -> int:
     """Bring the directory up to the archive's ends; how many records were added.
 
-    The manifest is written last: until then the directory says what it held before. Raises
-    `BadArchive` if it holds records of another log.
+    The manifest is taken away first and written last, so that it never tells of less than the
+    files hold. Raises `BadArchive` if they hold records of another log.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    (directory / MANIFEST).unlink(missing_ok=True)
     _write_schemas(directory)
     written = 0
     for place in archive.manifest.bounds:

@@ -68,7 +68,8 @@ class Finding:
 class Findings:
     """Findings in the order they were made; of each kind in each channel only the first few.
 
-    `unwritten` counts records that are due but above their source's mark: no fault.
+    Two counts are no faults: `unwritten`, records that are due but above their source's mark, and
+    `cut_off`, records appended while the ends were read, whose causes were not seen.
     """
 
     PER_CHANNEL: ClassVar[int] = 50
@@ -77,6 +78,7 @@ class Findings:
     left_out: int = 0
     compared: int = 0
     unwritten: int = 0
+    cut_off: int = 0
     _counts: dict[tuple[Kind, Place, str], int] = field(default_factory=dict)
 
     def is_full(self, kind: Kind, place: Place, src: str) -> bool:

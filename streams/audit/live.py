@@ -1,12 +1,12 @@
 """The archive that is a running log: read from Kafka, as far as it reached when asked."""
 
+import os
 from collections.abc import Iterator
-from dataclasses import replace
 
 from domain.protocol import Genesis
 from infra.kafka import KafkaLog, broker_count
 from infra.log import LogFailure, LogRecord
-from infra.settings import Settings, load_settings
+from infra.settings import Settings, SettingsError, load_settings
 from schemas.record import UndecodableRecord, decode_record
 from schemas.topics import inbox
 from streams.audit.archive import Archive, BadArchive, capture
@@ -45,9 +45,11 @@ def open_live(bootstrap: str = "") -> Archive:
 
     How many partitions there are is what the log's own first record says.
     """
-    settings = load_settings()
-    if bootstrap:
-        settings = replace(settings, kafka_bootstrap=bootstrap)
+    chosen = {"LOGBOURSE_KAFKA_BOOTSTRAP": bootstrap} if bootstrap else {}
+    try:
+        settings = load_settings({**os.environ, **chosen})
+    except SettingsError as error:
+        raise BadArchive(str(error)) from error
     if not broker_count(settings):
         raise BadArchive(f"Kafka must answer at {settings.kafka_bootstrap}, did not")
     source = KafkaSource(settings)
@@ -56,7 +58,7 @@ def open_live(bootstrap: str = "") -> Archive:
         manifest = capture(source.log(), genesis.ledger_partitions, genesis.matching_partitions)
     except LogFailure as failure:
         raise BadArchive(str(failure)) from failure
-    return Archive(source, manifest)
+    return Archive(source, manifest, growing=True)
 
 
 def _genesis(source: KafkaSource) -> Genesis:

@@ -102,6 +102,7 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
         "equal": not findings.listed,
         "compared": findings.compared,
         "not_yet_written": findings.unwritten,
+        "too_new_to_be_judged": findings.cut_off,
         "shards": {shard: _run_as_json(run, verdict) for shard, run in verdict.runs.items()},
         "divergences": [finding.as_json() for finding in findings.listed],
         "divergences_left_out": findings.left_out,
@@ -222,7 +223,9 @@ def _sum(verdict: Verdict) -> str:
             f"DIVERGENT: {len(findings.roots())} divergences, {consequences} more follow from them"
         )
     unwritten = f", {findings.unwritten:,} not yet written" if findings.unwritten else ""
-    return f"EQUAL: {findings.compared:,} records are what their inputs lead to{unwritten}"
+    cut_off = f", {findings.cut_off:,} too new to be judged" if findings.cut_off else ""
+    judged = findings.compared - findings.cut_off
+    return f"EQUAL: {judged:,} records are what their inputs lead to{unwritten}{cut_off}"
 
 
 def _run_as_json(run: Run, verdict: Verdict) -> dict[str, Any]:

@@ -144,17 +144,13 @@ class _Attempt:
         """Read the whole inbox; step through what lies between start and stop."""
         run = self.run
         begin = time.perf_counter()
-        for number, record in enumerate(
-            self._archive.records(
-                self._place, run.found.next_offset, self._archive.end(self._place)
-            )
-        ):
+        for record in self._archive.everything(self._place):
             messages = run.found.note(record.offset, record.value)
             if record.offset == self._mark_offset:
                 self._note_mark()
             if self._start <= record.offset < run.stop and run.halted is None:
                 self._step(record, messages)
-            if progress is not None and number % PROGRESS_RECORDS == 0:
+            if progress is not None and record.offset % PROGRESS_RECORDS == 0:
                 progress.advance(PROGRESS_RECORDS)
         if run.found.next_offset == self._mark_offset:
             self._note_mark()
@@ -240,7 +236,7 @@ def _place_of(shard: str, destination: str) -> Place:
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """The state is large and has no cycles: looking for them would cost a third of the time."""
+    """The state is large and has no cycles, so that looking for them is time lost."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -149,6 +149,17 @@ def test_a_lost_end_is_found(topic):
     )
 
 
+@pytest.mark.parametrize("topic", ["ledger.in", "ledger.ev", "matching.in", "matching.ev", "dlq"])
+def test_what_a_copy_has_beyond_its_manifest_is_found(topic):
+    place = (topic, 0)
+    original = archived(world())
+    partitions = partitions_of(world())
+    end = original.end(place)
+    partitions[place].append((end, partitions[place][-1][1]))
+    said = told(replayed(with_ends_of(archived(world(), partitions), original)).findings)
+    assert f"FORGED {position_name(place, end)}: the manifest says" in said
+
+
 @pytest.mark.parametrize("topic", ["ledger.in", "ledger.ev", "matching.in", "matching.ev"])
 def test_a_swapped_pair_is_found(topic):
     place = (topic, 0)
