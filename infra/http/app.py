@@ -71,7 +71,8 @@ class Frame:
     """What all endpoints of one application share.
 
     `behind_proxy` believes the X-Forwarded-For header of a peer on this machine. `log_position`
-    is the X-Log-Position of answers whose endpoint names none.
+    is the X-Log-Position of answers whose endpoint names none. `catch_up` is awaited before an
+    unknown API key is refused, since it may have been made a moment ago.
     """
 
     authenticator: Authenticator
@@ -80,6 +81,7 @@ class Frame:
     behind_proxy: bool = False
     log_position: Callable[[], str] = str
     fallback: Fallback | None = None
+    catch_up: Callable[[], Awaitable[None]] | None = None
 
 
 def build_app(frame: Frame, endpoints: Iterable[Endpoint]) -> web.Application:
@@ -135,6 +137,7 @@ async def _respond(frame: Frame, endpoint: Endpoint, call: Call) -> web.StreamRe
         amount = weight if isinstance(weight, int) else weight(call.parameters)
         frame.limits.charge(_sender(frame, call), amount, call.arrived_us)
     if endpoint.scope is not None:
+        await _learn_key(frame, call)
         call.principal = _authenticate(frame, endpoint.scope, call)
     answer = await endpoint.handler(call)
     return answer if isinstance(answer, web.StreamResponse) else json_response(answer)
@@ -151,6 +154,12 @@ async def _read_parameters(request: web.Request) -> Parameters:
     raw_query = request.raw_path.partition("?")[2].encode("utf-8", "surrogateescape")
     raw_body = b"" if request.method in ("GET", "HEAD") else await request.read()
     return parse_parameters(raw_query, raw_body)
+
+
+async def _learn_key(frame: Frame, call: Call) -> None:
+    api_key = call.request.headers.get("X-MBX-APIKEY", "")
+    if api_key and frame.catch_up is not None and not frame.authenticator.knows(api_key):
+        await frame.catch_up()
 
 
 def _authenticate(frame: Frame, scope: Scope, call: Call) -> Principal:

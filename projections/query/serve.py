@@ -58,6 +58,7 @@ def build_app(parts: Parts, *, behind_proxy: bool = False) -> web.Application:
         clock=parts.clock,
         behind_proxy=behind_proxy,
         log_position=lambda: format_positions(parts.reference_positions()),
+        catch_up=sources.catch_up_reference,
     )
     app = build_frame(frame, endpoints(sources, parts))
 

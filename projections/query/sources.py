@@ -134,6 +134,16 @@ class Sources:
             await watch.reach(partition, target, give_up_s())
         call.position = format_positions(self.reference_positions())
 
+    async def catch_up_reference(self) -> None:
+        """Wait until all is folded that stands in `accounts.ev` now; -1008 (503) if that lasts."""
+        deadline_s = give_up_s()
+        watch = PositionWatch(self._reference_positions, REFERENCE_PAUSE_S)
+        for partition in range(self.reference.ledger_partitions):
+            place = (ACCOUNTS_EVENTS, partition)
+            target = Target(offset=await self.end_offset(place, deadline_s) - 1)
+            if not target.met(self.reference_positions().get(place, NOWHERE)):
+                await watch.reach(place, target, deadline_s)
+
     async def _reference_positions(self) -> Mapping[Partition, Position]:
         return self.reference_positions()
 

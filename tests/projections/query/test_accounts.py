@@ -1,5 +1,6 @@
 """Balances, fees, deposits, withdrawals, risk, health and positions."""
 
+import asyncio
 import time
 
 import pytest
@@ -246,3 +247,21 @@ async def test_not_ready_before_all_reference_data_are_folded(world, api):
     del world.reference_at["accounts.ev", 1]
     status, answer = await get(api, "/health/ready")
     assert (status, answer["behind"]) == (503, ["reference accounts.ev.1"])
+
+
+async def test_a_key_made_a_moment_ago_is_waited_for(world, api):
+    """The operator was told of the key by another process, which had read on further."""
+    world.ends["accounts.ev", 1] = 32
+    asked = asyncio.create_task(
+        api.get("/api/v3/account", headers={"X-MBX-APIKEY": f"new-{ALICE}"})
+    )
+    await asyncio.sleep(0.05)
+    assert not asked.done()
+    world.reference_at["accounts.ev", 1] = Position(31, 31, T0_US)
+    assert (await asked).status == 200
+
+
+async def test_a_key_that_nobody_made_is_refused(world, api):
+    response = await api.get("/api/v3/account", headers={"X-MBX-APIKEY": f"new-{ALICE}"})
+    assert (response.status, (await response.json())["code"]) == (401, -2015)
+    assert world.asked_ends == [("accounts.ev", 0), ("accounts.ev", 1)]

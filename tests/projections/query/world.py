@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiohttp.test_utils import TestClient, TestServer
@@ -103,18 +103,24 @@ class FakeClock:
 
 
 class FakeAuthenticator:
-    """Whoever sends the key `key-<user>` is that user; `mute-<user>` may not read."""
+    """Whoever sends the key `key-<user>` is that user; `mute-<user>` may not read.
+
+    `new-<user>` becomes known once `made_known` says so.
+    """
+
+    def __init__(self, made_known: Callable[[], bool]) -> None:
+        self._made_known = made_known
 
     def knows(self, api_key: str) -> bool:
-        return api_key.startswith("key-")
+        return api_key.startswith("key-") or (api_key.startswith("new-") and self._made_known())
 
     def authenticate(
         self, api_key: str, parameters: Parameters, *, client_ip: str, now_us: int
     ) -> Principal:
         kind, _, user = api_key.partition("-")
-        if kind not in ("key", "mute"):
+        if kind != "mute" and not self.knows(api_key):
             raise errors.api_key_refused()
-        scopes = frozenset([Scope.READ]) if kind == "key" else frozenset[Scope]()
+        scopes = frozenset[Scope]() if kind == "mute" else frozenset([Scope.READ])
         return Principal(int(user), api_key, scopes, now_us + 5_000_000)
 
 
@@ -161,7 +167,7 @@ class World:
         parts = Parts(
             reference=self.reference,
             reference_positions=lambda: self.reference_at,
-            authenticator=FakeAuthenticator(),
+            authenticator=FakeAuthenticator(lambda: self.reference_at["accounts.ev", 1].cseq > 30),
             end_of_log=self.end_of_log,
             redis=self.redis,
             open_clickhouse=lambda: clickhouse_client(self.store.dsn),
