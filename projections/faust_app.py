@@ -26,6 +26,10 @@ HEARTBEAT_S = 1.0
 # A broker that has just come back may not know its topics yet; who joins then is assigned nothing,
 # until the next look at the metadata shows the topics. Faust's own choice is five minutes.
 LOOK_FOR_TOPICS_MS = 2_000
+# The broker answers a fetch after this, or once so much is there. Answers for single records would
+# cost it and us a multiple; Faust has no setting for either.
+GATHER_MS = 30
+GATHER_BYTES = 256 * 1024
 
 
 def make_app(group: str, bootstrap: str, data_dir: Path, seek_of: SeekOf) -> Any:
@@ -59,8 +63,21 @@ def make_app(group: str, bootstrap: str, data_dir: Path, seek_of: SeekOf) -> Any
     return app
 
 
+class _ConsumerThread(aiokafka.AIOKafkaConsumerThread):
+    """Lets records gather for a moment at the broker."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_min_bytes = GATHER_BYTES
+        consumer._fetch_max_wait_ms = GATHER_MS
+        return consumer
+
+
 class _Consumer(aiokafka.Consumer):
     """Reads from where the sink stands."""
+
+    def _new_consumer_thread(self) -> Any:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def perform_seek(self) -> None:
         for tp in sorted(self.assignment()):
