@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import cycle
 
 from infra.clock import Clock, SystemClock
 from infra.files import Directory
@@ -33,6 +34,7 @@ class Worker:
 
     def __init__(self, hosts: Sequence[Host], log: Log, metrics: WorkerMetrics) -> None:
         self._hosts = {(host.topic, host.partition): host for host in hosts}
+        self._in_turn = cycle(self._hosts.values())
         self._log = log
         self._metrics = metrics
 
@@ -44,15 +46,17 @@ class Worker:
         gc.freeze()
 
     def turn(self, timeout_s: float) -> int:
-        """Read what there is, apply it, and do what is due; how many records were read."""
+        """Read what there is, apply it, and do what is due; how many records were read.
+
+        One host is tended a turn: storing the marks of all would keep the input waiting.
+        """
         records = self._log.read(READ_RECORDS, timeout_s)
         for record in records:
             host = self._hosts[(record.topic, record.partition)]
             with self._metrics.step_time(host.id):
                 host.take(record)
         self._log.poll()
-        for host in self._hosts.values():
-            host.tend()
+        next(self._in_turn).tend()
         return len(records)
 
     def finish(self) -> None:
