@@ -46,7 +46,7 @@ format: setup  ## rewrite the sources as ruff wants them
 	@$(BIN)/ruff check --fix .
 
 bench: setup  ## measure, and write docs/benchmarks.md
-	@$(BIN)/logbourse bench $(ARGS)
+	@$(BIN)/logbourse bench --record $(ARGS)
 
 sweep: setup  ## any number of seeded crash schedules: make sweep ARGS="--schedules 100000"
 	@$(BIN)/python -m tests.simulation $(ARGS)

@@ -4,9 +4,13 @@ import argparse
 import importlib
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
-from tests.benchmarks.report import FULL, QUICK, Effort, Figure, as_json, as_table
+from tests.benchmarks.report import FULL, QUICK, ROOT, Effort, Figure, as_json, as_table
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
 
 
 class Benchmark(NamedTuple):
@@ -32,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="name them and end")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, three runs")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--record", action="store_true", help=f"put the table into {PAGE.name} too")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,7 +56,18 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"measuring {BENCHMARKS[name].what} …", file=sys.stderr, flush=True)
         figures += measure(name, QUICK if arguments.quick else FULL)
     print(as_json(figures) if arguments.json else as_table(figures))
+    if arguments.record:
+        record(PAGE, as_table(figures))
     return 0
+
+
+def record(page: Path, table: str) -> None:
+    """Put the table in the place of the last one; `ValueError` if the page has no place for it."""
+    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{page} must have a line {BEGIN} and a line {END}, had not")
+    page.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}", encoding="utf-8")
 
 
 def measure(name: str, effort: Effort) -> list[Figure]:

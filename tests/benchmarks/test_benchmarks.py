@@ -1,10 +1,14 @@
 """Each benchmark without a stack runs with tiny counts; how fast is nobody's concern here."""
 
 import json
+import socket
+import threading
+import time
 
 import pytest
 
-from tests.benchmarks.command import BENCHMARKS, measure
+from tests.benchmarks.command import BEGIN, BENCHMARKS, END, PAGE, measure, record
+from tests.benchmarks.open_loop import Shot, fire
 from tests.benchmarks.report import Effort, Figure, as_json, as_table, median_of
 
 ONCE = Effort(runs=1, scale=0.0)
@@ -41,3 +45,40 @@ def test_a_missed_floor_is_shown_in_the_table():
     assert fast.startswith("| fast | 7.00 orders/s | 5.00 to 300 | 3 | ≥ 6.00 |")
     assert slow.startswith("| slow | 1.00 orders/s | 1.00 to 1.00 | 1 | ≥ 6.00 missed |")
     assert lines[-1] == "* how"
+
+
+def test_a_new_table_takes_the_place_of_the_last_one(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
+    record(page, "new")
+    assert page.read_text(encoding="utf-8") == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
+
+
+def test_the_page_of_numbers_has_a_place_for_the_table():
+    text = PAGE.read_text(encoding="utf-8")
+    assert text.count(BEGIN) == text.count(END) == 1
+
+
+def test_what_a_stalled_server_keeps_waiting_counts_from_the_planned_moment():
+    """One connection, a server that sleeps before its first answer: the second shot waited too."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=_answer_slowly, args=(listener, 0.2))
+        server.start()
+        shots = [Shot(0.0, b"first"), Shot(0.01, b"second")]
+        port = listener.getsockname()[1]
+        first, second = fire("127.0.0.1", port, shots, time.time(), connections=1)
+        server.join()
+    assert (first.status, second.status, second.body) == (200, 400, b"no")
+    assert first.latency_s >= 0.2
+    assert second.latency_s >= second.late_s >= 0.15
+
+
+def _answer_slowly(listener: socket.socket, pause_s: float) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(100)
+        time.sleep(pause_s)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        connection.recv(100)
+        connection.sendall(b"HTTP/1.1 400 Bad\r\ncontent-length: 2\r\n\r\nn")
+        connection.sendall(b"o")
