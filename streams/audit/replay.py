@@ -205,23 +205,34 @@ def _side_by_side(finding: Finding) -> list[str]:
         return [f"  {side}: {json.dumps(record)[: 4 * CELL_WIDTH]}"]
     rows = differences(finding.expected, finding.found)
     lines = [f"  {'field':<28} {'expected':<{CELL_WIDTH}} found"]
-    lines += [f"  {p:<28} {_cut(e):<{CELL_WIDTH}} {_cut(f)}" for p, e, f in rows[:FIELDS_SHOWN]]
+    for path, expected, found in rows[:FIELDS_SHOWN]:
+        left, right = _contrast(expected, found)
+        lines.append(f"  {path:<28} {left:<{CELL_WIDTH}} {right}")
     if len(rows) > FIELDS_SHOWN:
         lines.append(f"  and {len(rows) - FIELDS_SHOWN} more fields")
     return lines
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= CELL_WIDTH else text[: CELL_WIDTH - 1] + "…"
+def _contrast(expected: str, found: str) -> tuple[str, str]:
+    """Both texts, cut to the width of a cell so that their first difference is seen."""
+    pairs = enumerate(zip(expected, found, strict=False))
+    same = next((at for at, (left, right) in pairs if left != right), 0)
+    start = max(0, same - CELL_WIDTH // 2) if max(len(expected), len(found)) > CELL_WIDTH else 0
+    return _cut(expected, start), _cut(found, start)
+
+
+def _cut(text: str, start: int) -> str:
+    shown = ("…" if start else "") + text[start:]
+    return shown if len(shown) <= CELL_WIDTH else shown[: CELL_WIDTH - 1] + "…"
 
 
 def _sum(verdict: Verdict) -> str:
     findings = verdict.findings
     consequences = len(findings.listed) - len(findings.roots()) + findings.left_out
     if findings.listed:
-        return (
-            f"DIVERGENT: {len(findings.roots())} divergences, {consequences} more follow from them"
-        )
+        roots = len(findings.roots())
+        noun = "divergence" if roots == 1 else "divergences"
+        return f"DIVERGENT: {roots:,} {noun}, {consequences:,} more findings follow"
     unwritten = f", {findings.unwritten:,} not yet written" if findings.unwritten else ""
     cut_off = f", {findings.cut_off:,} too new to be judged" if findings.cut_off else ""
     judged = findings.compared - findings.cut_off

@@ -189,7 +189,7 @@ def test_the_command_tells_by_its_status(tmp_path: Path, capsys):
     assert replay.run(arguments("--from", str(spoiled))) == 1
     out = capsys.readouterr().out
     assert "first divergence of L1: CHANGED ledger.ev.1@4" in out
-    assert "DIVERGENT: 1 divergences" in out
+    assert "DIVERGENT: 1 divergence, 0 more" in out
     assert "expected" in out
 
 
