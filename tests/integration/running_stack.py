@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from commands.admin.cli import call
+from domain.markets import MarketListed
 from infra.children import spawn, stop
-from infra.kafka.clients import Producer, outside_producer
 from infra.kafka import KafkaLog
+from infra.kafka.clients import Producer, outside_producer
 from infra.ports import free_port
 from infra.settings import Settings, load_settings
+from schemas.record import decode_record
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = ("kafka", "redis", "shards", "project-redis", "query", "gateway")
@@ -95,6 +97,21 @@ class RunningStack:
             self.admin("deposit", userId=user_id, asset=asset, amount=amount, reference=reference)
         key = self.admin("create-api-key", userId=user_id)
         return Account(user_id, key["apiKey"], key["secretKey"])
+
+    def market_id(self, symbol: str) -> int:
+        """The id of a market, as the log tells it."""
+        log = self.log()
+        try:
+            records = list(log.scan("accounts.ev", 0, *log.ends("accounts.ev", 0)))
+        finally:
+            log.close()
+        events = [event for each in records for event in decode_record(each.value).messages]
+        (found,) = {
+            event.market_id
+            for event in events
+            if isinstance(event, MarketListed) and event.symbol == symbol
+        }
+        return found
 
     def pid(self, name: str) -> int:
         """The process id of one of `PROCESSES`, 0 while it is down."""

@@ -60,3 +60,11 @@ def test_the_same_bytes_still_get_the_same_answer(witnesses):
     for client in witnesses:
         entry = [e for e in client.record.placed.values() if e.acknowledged][-1]
         assert client.trader.send(entry.request).body == entry.answer.body
+
+
+def test_the_log_follows_from_its_inputs(stack, witnesses):
+    """What auditors run, after all that."""
+    for words in (("replay",), ("audit",)):
+        done = stack.command(*words)
+        assert done.returncode == 0, f"{words}\n{done.stdout[-3_000:]}\n{done.stderr[-1_000:]}"
+        assert "L0" in done.stdout or "L2" in done.stdout

@@ -1,0 +1,72 @@
+"""A second start resumes from the log; `make clean` forgets."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from tests.integration.running_stack import ROOT
+from tests.integration.trader import Trader
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+
+def state_of(trader: Trader) -> list:
+    return [
+        trader.balances(),
+        trader.good("GET", "/api/v3/openOrders"),
+        trader.good("GET", "/api/v3/allOrders", symbol="BTCUSDT"),
+        trader.good("GET", "/api/v3/myTrades", symbol="BTCUSDT"),
+        trader.good("GET", "/api/v3/depth", symbol="BTCUSDT"),
+    ]
+
+
+def test_a_second_start_resumes_from_the_log(stack, trader):
+    maker = Trader(stack.url, stack.add_user(BTC="1"))
+    assert maker.order("SELL", "0.5", "61000").status == 200
+    assert trader.order("BUY", "0.2", "61000").body["status"] == "FILLED"
+    request = trader.sign("POST", "/api/v3/order", **ORDER)
+    first = trader.send(request)
+    assert first.body["status"] == "NEW"
+    before = state_of(trader)
+
+    stack.stop()
+    assert not any((stack.data_dir / "run").glob("*.pid")), "nothing is left running"
+    stack.start()
+    stack.until_ready()
+    trader.close()
+    maker.close()
+
+    assert state_of(trader) == before
+    assert trader.send(request).body == first.body, "the same bytes have one effect for ever"
+    assert state_of(trader) == before
+    assert trader.order("BUY", "0.1", "61000").body["status"] == "FILLED"
+    maker.good("DELETE", "/api/v3/openOrders", symbol="BTCUSDT")
+    maker.close()
+
+
+ORDER = {
+    "symbol": "BTCUSDT",
+    "side": "BUY",
+    "type": "LIMIT",
+    "timeInForce": "GTC",
+    "quantity": "0.001",
+    "price": "50000",
+}
+
+
+def test_two_stacks_do_not_share_their_data(stack):
+    done = stack.command("run", "--no-bots")
+    assert done.returncode == 1
+    assert "must be used by one stack" in done.stderr
+
+
+def test_clean_forgets_the_local_stack_alone(tmp_path):
+    for name in ("Makefile", "pyproject.toml", "requirements-dev.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    for kept in (".data/kafka", ".venv", "tests"):
+        (tmp_path / kept).mkdir(parents=True)
+    subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True)
+    assert not (tmp_path / ".data").exists()
+    assert (tmp_path / ".venv").exists()
+    assert (tmp_path / "tests").exists()
