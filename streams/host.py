@@ -74,7 +74,7 @@ class Host:
         self._snapshots = snapshots
         self._policy = policy
         self._report = report
-        self._resolutions: dict[bytes, HaltAction] = {}
+        self._resolutions: dict[int, HaltAction] = {}
         self._pending_snapshot: PendingSnapshot | None = None
         self._rewound = False
         self._start_of_snapshot_interval()
@@ -238,10 +238,10 @@ class Host:
         """Go on past the halted record if an operator has resolved it, else raise."""
         name = record_hash(record.value or b"")
         action = self._find_resolution(record.offset, name)
-        if action is None or name in self._resolutions:
+        if action is None or record.offset in self._resolutions:
             raise ShardHalted(self.id, halt, record.offset, name, resolvable=True) from halt
         self._report("halt resolved", f"{halt} at {record.offset}: {action.name}")
-        self._resolutions[name] = action
+        self._resolutions[record.offset] = action
         self._emit_from = max(self._emit_from, record.offset)
         self._pending_snapshot = None
         self._restore()

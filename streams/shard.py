@@ -15,7 +15,7 @@ from domain.protocol import (
     HaltAction,
     RulesActivated,
 )
-from schemas.record import Record, UndecodableRecord, decode_record, encode_message, record_hash
+from schemas.record import Record, UndecodableRecord, decode_record, encode_message
 from schemas.record import input_part as hashed_input
 from schemas.topics import inbox, outbox, shards
 from streams.channels import GENESIS_CHAIN, Channel, Origin, Output, advance, is_next, seal
@@ -76,21 +76,23 @@ class Shard:
         self.incoming: dict[str, Channel] = {}
         self.outgoing: dict[str, Channel] = {}
         self.window = CommandWindow()
-        self.resolutions: dict[bytes, HaltAction] = {}
+        self.resolutions: dict[int, HaltAction] = {}
         self._upstreams: frozenset[str] = frozenset()
         self._outputs: dict[str, list[bytes]] = {}
 
     def step(self, offset: int, value: bytes | None) -> Step:
         """Apply the input record at `offset` and return what it led to. Raises `Halt`.
 
-        The offset goes into outputs as a hint only; nothing depends on it.
+        The offset goes into outputs as a hint, and says which records `resolutions` speaks of (by
+        offset, since a copy that comes after the operator's word halts anew); nothing else
+        depends on it.
         """
         try:
             record = decode_record(value)
         except UndecodableRecord as error:
             return Step(quarantined=[Quarantined(-1, str(error))])
         assert value is not None
-        skipped = bool(self.resolutions) and record_hash(value) in self.resolutions
+        skipped = offset in self.resolutions
         if record.cseq == 0:
             why = self._refuse_outside(record)
             if why:

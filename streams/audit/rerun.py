@@ -98,18 +98,21 @@ def rerun(
     An operator's `ResolveHalt` is honored as the host honors it: the run begins anew and knows
     of it. Raises `BadArchive` if the records cannot be read.
     """
-    resolutions: dict[bytes, HaltAction] = {}
+    resolutions: dict[int, HaltAction] = {}
+    resolved: dict[bytes, HaltAction] = {}
     while True:
-        attempt = _Attempt(archive, shard, options, dict(resolutions))
+        attempt = _Attempt(archive, shard, options, resolutions)
+        attempt.run.resolved = resolved
         with _no_garbage_collection():
             attempt.go(progress)
         halted = attempt.run.halted
-        if halted is None or halted.record_hash in resolutions:
+        if halted is None or halted.offset in resolutions:
             return attempt.run
         action = _find_resolution(archive, inbox(shard), halted)
         if action is None:
             return attempt.run
-        resolutions[halted.record_hash] = action
+        resolutions[halted.offset] = action
+        resolved[halted.record_hash] = action
         progress = None
 
 
@@ -117,7 +120,7 @@ class _Attempt:
     """One pass over the inbox with the halts that are known to be resolved."""
 
     def __init__(
-        self, archive: Archive, shard: str, options: Options, resolutions: dict[bytes, HaltAction]
+        self, archive: Archive, shard: str, options: Options, resolutions: dict[int, HaltAction]
     ) -> None:
         decider = options.decider(shard)
         self._place = inbox(shard)
@@ -136,7 +139,6 @@ class _Attempt:
         self._mark_offset = mark.offset if mark else -1
         stop = bounds.end if options.stop is None else min(options.stop, bounds.end)
         self.run = Run(shard, stop, Found(self._place, bounds.first), self._shard.ordinal)
-        self.run.resolved = resolutions
         for destination, channel in self._shard.outgoing.items():
             self._produced(_place_of(shard, destination)).first = channel.cseq + 1
 

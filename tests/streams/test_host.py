@@ -229,6 +229,19 @@ class TestHalts:
         stage.append(forged, self.resolve(GENESIS))
         assert halt_of(stage).reason is HaltReason.GAP
 
+    def test_a_word_speaks_of_the_copies_before_it_only(self, stage):
+        """A host that has met the first copy must not go on where one started later halts."""
+        forged = channel([Tick()], [Tick()])[1]
+        stage.append(forged, forged, self.resolve(forged))
+        host = stage.run(stage.start(snapshot_records=2))
+        stage.append(from_outside(deposit(5)))
+        assert stage.amounts(stage.run(host)) == [5]
+        stage.append(forged)
+        with pytest.raises(ShardHalted, match="GAP"):
+            stage.run(host)
+        stage.log.close()
+        assert halt_of(stage).reason is HaltReason.GAP
+
     def test_the_replayed_state_is_that_of_the_host(self, stage):
         forged = channel([Tick()], [Tick()])[1]
         stage.append(from_outside(deposit(5)), forged, from_outside(deposit(6)))
