@@ -20,7 +20,7 @@ from schemas.topics import QUARANTINE_TOPIC, inbox
 from streams.halts import Halt, HaltReason, ShardHalted
 from streams.marks import Done, OutputTracker
 from streams.shard import Shard, Step
-from streams.snapshots import PendingSnapshot, SnapshotStore
+from streams.snapshots import PendingSnapshot, SnapshotStore, UnsoundState
 
 TICK_INTERVAL_S = 1.0
 
@@ -114,13 +114,19 @@ class Host:
             self._emit(record, step)
 
     def tend(self) -> None:
-        """Whatever is due by the clock: marks, snapshots, a `Tick` to the shard's own input."""
+        """Whatever is due by the clock: marks, snapshots, a `Tick` to the shard's own input.
+
+        Raises `ShardHalted` if the state is found unsound as a snapshot is made.
+        """
         done = self._tracker.advance()
         now_s = self._clock.monotonic_s()
         if now_s >= self._next_commit_s:
             self._next_commit_s = now_s + self._policy.commit_interval_s
             self._commit(done)
-        self._tend_snapshot(done, now_s)
+        try:
+            self._tend_snapshot(done, now_s)
+        except UnsoundState as error:
+            self._halt_for_good(Halt(HaltReason.FAULT, str(error)))
         if now_s >= self._next_tick_s and self.caught_up():
             self._next_tick_s = now_s + TICK_INTERVAL_S
             now_us = self._clock.now_us()

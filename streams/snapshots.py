@@ -12,6 +12,8 @@ KEPT = 3
 _MAGIC = b"logbourse-snapshot-1"
 _FINAL = ".snapshot"
 _TEMPORARY = ".tmp"
+_WELL, _FAILED, _UNSOUND = range(3)
+"""Exit statuses of the process that writes a snapshot."""
 
 
 @dataclass(slots=True)
@@ -26,11 +28,15 @@ class BadSnapshot(Exception):
     """A snapshot file is not what was written."""
 
 
+class UnsoundState(Exception):
+    """The state was not dumped because an invariant does not hold in it: a halt."""
+
+
 class Job(Protocol):
     """Work under way beside the hot path."""
 
     def done(self) -> bool:
-        """Whether it ended well. Raises `OSError` if it failed."""
+        """Whether it ended well. Raises `OSError` if it failed, or `UnsoundState`."""
 
 
 class Background(Protocol):
@@ -48,11 +54,18 @@ class SnapshotStore:
         self._background = background
 
     def start(self, offset: int, dump: Callable[[], bytes]) -> "PendingSnapshot":
-        """Start writing the dump as the state before `offset`; it counts only once published."""
+        """Start writing the dump as the state before `offset`; it counts only once published.
+
+        Raises `UnsoundState`, as the pending snapshot's job does, for a state that must not be.
+        """
         temporary = _name(offset) + _TEMPORARY
 
         def write() -> None:
-            self._files.write(temporary, encode_snapshot(Snapshot(offset, dump())))
+            try:
+                payload = dump()
+            except AssertionError as error:
+                raise UnsoundState(str(error)) from error
+            self._files.write(temporary, encode_snapshot(Snapshot(offset, payload)))
 
         return PendingSnapshot(offset, self._background.start(write))
 
@@ -65,14 +78,14 @@ class SnapshotStore:
             self._files.remove(name)
 
     def newest_first(self) -> Iterator[Snapshot]:
-        """The good snapshots, newest first; files that are not as written are passed over."""
+        """The good snapshots, newest first; what cannot be read as written is passed over."""
         for name in reversed(self._files.names()):
             if name.endswith(_TEMPORARY):
                 self._files.remove(name)
             elif name.endswith(_FINAL):
                 try:
                     yield decode_snapshot(self._files.read(name))
-                except BadSnapshot:
+                except (BadSnapshot, OSError):
                     continue
 
 
@@ -123,10 +136,12 @@ class Fork:
     def start(self, work: Callable[[], None]) -> Job:
         pid = os.fork()
         if pid == 0:
-            status = 1
+            status = _FAILED
             try:
                 work()
-                status = 0
+                status = _WELL
+            except UnsoundState:
+                status = _UNSOUND
             finally:
                 os._exit(status)
         return _ForkedJob(pid)
@@ -140,6 +155,8 @@ class _ForkedJob:
     def done(self) -> bool:
         if not self._done:
             pid, status = os.waitpid(self._pid, os.WNOHANG)
+            if pid and os.waitstatus_to_exitcode(status) == _UNSOUND:
+                raise UnsoundState("the full check before a snapshot failed")
             if pid and status:
                 raise OSError(f"the snapshot writer failed with status {status}")
             self._done = bool(pid)

@@ -10,6 +10,7 @@ from infra.log import Mark
 from schemas.record import decode_record, record_hash
 from streams.halts import HaltReason, ShardHalted
 from streams.host import Host, HostPolicy
+from streams.shard import Shard
 from streams.snapshots import Inline, SnapshotStore
 from tests.simulation.faults import Faults
 from tests.simulation.files import SimFiles
@@ -127,6 +128,19 @@ class TestRecovery:
         assert [name for name in stage.files.names() if name.endswith(".snapshot")] == []
         stage.run(host)
         assert host.counts.snapshots > 0
+
+    def test_a_state_that_must_not_be_halts_instead_of_being_kept(self, stage, monkeypatch):
+        stage.append(*[from_outside(deposit(100 + n)) for n in range(10)])
+        host = stage.start(snapshot_records=4)
+
+        def unsound(_: Shard) -> bytes:
+            raise AssertionError("L1: asset 1 sums to 5, must be 0")
+
+        monkeypatch.setattr(Shard, "dump", unsound)
+        with pytest.raises(ShardHalted, match="L1: asset 1 sums to 5") as halted:
+            stage.run(host)
+        assert halted.value.reason is HaltReason.FAULT
+        assert stage.files.names() == []
 
 
 class TestMarks:

@@ -16,6 +16,7 @@ from streams.snapshots import (
     PendingSnapshot,
     Snapshot,
     SnapshotStore,
+    UnsoundState,
     decode_snapshot,
     encode_snapshot,
 )
@@ -79,11 +80,32 @@ def test_a_writer_that_fails_says_so(tmp_path):
     store = SnapshotStore(Directory(tmp_path), Fork())
 
     def broken() -> bytes:
-        raise AssertionError("a broken state is never kept")
+        raise OSError("the disk is full")
 
     pending = store.start(1, broken)
     with pytest.raises(OSError, match="failed"):
         _wait(pending)
+
+
+def test_the_writer_beside_us_tells_an_unsound_state_from_a_failed_write(tmp_path):
+    def unsound() -> bytes:
+        raise AssertionError("L1: asset 1 sums to 5, must be 0")
+
+    pending = SnapshotStore(Directory(tmp_path), Fork()).start(9, unsound)
+    with pytest.raises(UnsoundState):
+        _wait(pending)
+    missing = Directory(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    pending = write(SnapshotStore(missing, Fork()), 9)
+    with pytest.raises(OSError, match="status"):
+        _wait(pending)
+
+
+def test_a_snapshot_that_cannot_be_read_is_passed_over(tmp_path):
+    store = SnapshotStore(Directory(tmp_path), Inline())
+    store.publish(write(store, 7))
+    (tmp_path / f"{8:020d}.snapshot").mkdir()
+    assert list(store.newest_first()) == [Snapshot(7, b"state 7")]
 
 
 def _wait(pending: PendingSnapshot) -> None:
