@@ -1,6 +1,7 @@
 """`logbourse serve` for order entry and operators: builds both applications and runs them."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
@@ -86,6 +87,8 @@ async def run(settings: Settings, roles: Collection[str], queries_at: str) -> in
         app = build_operator_app(side, keys, clock, open_admin_token(settings.admin_token_file))
         runners.append(await _serve(app, "127.0.0.1", settings.admin_port))
     _logger.info("serving", roles=sorted(roles))
+    # What was built and folded stays: the collector need not hold up orders to look at it again.
+    gc.freeze()
     await _until_stopped(failed)
     for runner in runners:
         await runner.cleanup()
