@@ -24,6 +24,7 @@ from streams.window import CommandWindow
 
 OUTSIDE_SOURCES = ("gw", "operator", "clock")
 SUPPORTED_RULES = (1,)
+COMMAND_ID_BYTES = 16
 
 
 @dataclass(slots=True)
@@ -182,7 +183,7 @@ class Shard:
         return step
 
     def _apply(self, source: str, index: int, message: Message, step: Step) -> None:
-        why = self._decider.refuse(self.state, source, message)
+        why = _malformed(message) or self._decider.refuse(self.state, source, message)
         if why:
             if source not in OUTSIDE_SOURCES:
                 raise Halt(HaltReason.FOREIGN_MESSAGE, why)
@@ -260,6 +261,13 @@ class Shard:
                 channel = self.outgoing[destination] = Channel(0, GENESIS_CHAIN)
             for value in seal(channel, origin, self.input_hash if own else b"", messages):
                 step.outputs.append(Output(topic, partition, value))
+
+
+def _malformed(message: Message) -> str:
+    """What is wrong with a command's identity: an empty one would answer nobody, for everybody."""
+    if isinstance(message, Command) and len(message.command_id) != COMMAND_ID_BYTES:
+        return f"a command id has {COMMAND_ID_BYTES} bytes, was {message.command_id.hex()!r}"
+    return ""
 
 
 def _dump_channels(channels: dict[str, Channel]) -> list[object]:

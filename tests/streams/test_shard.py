@@ -77,6 +77,12 @@ class TestOutsideRecords:
         step = shard.step(1, from_outside(Tick(), source=source))
         assert step.quarantined and not step.outputs
 
+    @pytest.mark.parametrize("command_id", [b"", bytes(15), bytes(17)])
+    def test_a_command_without_a_whole_id_is_set_aside(self, shard, command_id):
+        step = shard.step(1, from_outside(replace(deposit(5), command_id=command_id), deposit(6)))
+        assert [q.index for q in step.quarantined] == [0]
+        assert shard.state.amounts == [6] and len(shard.window) == 1
+
     def test_one_foreign_message_leaves_the_others_standing(self, shard):
         good = from_outside(deposit(5), deposit(6))
         bad = from_outside(deposit(7), source="gw")
