@@ -12,10 +12,11 @@ from infra.demo.banner import banner
 from infra.kafka_broker import kafka_processes, plan_nodes
 from infra.ports import free_port
 from infra.redis_server import plan_redis, redis_process
-from infra.settings import Settings, load_settings, save_settings
+from infra.settings import Settings, load_settings, save_settings, to_environment
 from infra.supervisor import Process, Supervisor
 
 DEMO_KEYS = "demo-keys.json"
+HIGHEST_PORT = 65_535
 DEMO_LIMITS = (
     *("--orders-per-10s", "100000"),
     *("--orders-per-day", "100000000"),
@@ -104,10 +105,10 @@ def _process(
     ready: Callable[[], bool] | None = None,
     task: bool = False,
 ) -> Process:
-    environment = {
-        "LOGBOURSE_DATA_DIR": str(settings.data_dir),
-        "LOGBOURSE_METRICS_PORT": str(settings.metrics_port + metrics),
-    }
+    # All of them: a variable that this process was given names the wanted port, not the free one.
+    environment = to_environment(
+        replace(settings, metrics_port=min(settings.metrics_port + metrics, HIGHEST_PORT))
+    )
     argv = (sys.executable, "-m", "logbourse", *words)
     return Process(name, argv, ready=ready, environment=environment, task=task)
 

@@ -12,6 +12,7 @@ from infra.metrics import Counter, Registry, exposition, serve_metrics
 from infra.ports import free_port
 from infra.refusal import Refusal
 from infra.settings import load_settings
+from infra.stack import demo_processes, exchange_processes
 
 
 @pytest.fixture
@@ -54,3 +55,11 @@ def test_two_processes_serve_metrics_side_by_side(settings):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
             assert b"commands_total 3.0" in answer.read()
     assert b"commands_total 3.0" in exposition(registry)
+
+
+def test_every_process_is_told_the_ports_that_were_free(settings):
+    found = replace(settings, public_port=28080, redis_url="redis://127.0.0.1:26379/0")
+    wanted = {"LOGBOURSE_PUBLIC_PORT": "8080", "LOGBOURSE_REDIS_URL": "redis://127.0.0.1:6379/0"}
+    for process in [*exchange_processes(found), *demo_processes(found, bots=True)]:
+        told = load_settings(wanted | dict(process.environment))
+        assert replace(told, metrics_port=found.metrics_port) == found, process.name
