@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import streams.host
 import streams.shard
 from streams.channels import Channel, is_next
-from streams.marks import Done, OutputTracker, PendingInput
+from streams.halts import Halt, HaltReason
+from streams.host import Host
+from streams.marks import Done
 from streams.snapshots import PendingSnapshot, SnapshotStore
+from streams.window import CommandWindow
 
 
 def _accept_duplicates(channel: Channel, cseq: int, prev: bytes, value: bytes) -> bool:
@@ -15,17 +17,23 @@ def _accept_duplicates(channel: Channel, cseq: int, prev: bytes, value: bytes) -
 
 
 def _ignore_chain(channel: Channel, cseq: int, prev: bytes, value: bytes) -> bool:
+    if cseq > channel.cseq + 1:
+        raise Halt(HaltReason.GAP, f"cseq {channel.cseq + 1} wanted, was {cseq}")
     return cseq > channel.cseq
 
 
-class _EagerTracker(OutputTracker):
-    """Calls every input done with as soon as it is applied."""
+def _ignore_gaps(channel: Channel, cseq: int, prev: bytes, value: bytes) -> bool:
+    return cseq > channel.cseq + 1 or is_next(channel, cseq, prev, value)
 
-    __slots__ = ()
 
-    def track(self, after: Done, outputs: int) -> PendingInput:
-        self.done = after
-        return PendingInput(after, outputs)
+def _remember_nothing(self: CommandWindow, command_id: bytes) -> int:
+    return 0
+
+
+def _commit_what_is_applied(self: Host, done: Done) -> None:
+    """Marks run ahead of acknowledgements; snapshots still wait for them."""
+    shard = self.shard
+    _commit(self, Done(self.position, shard.ordinal, shard.input_hash))
 
 
 def _publish_at_once(
@@ -41,17 +49,20 @@ def _publish_nothing(self: SnapshotStore, pending: PendingSnapshot) -> None:
         _publish_snapshot(self, pending)
 
 
+_commit = Host._commit
 _start_snapshot = SnapshotStore.start
 _publish_snapshot = SnapshotStore.publish
 
 MUTANTS: dict[str, list[tuple[object, str, object]]] = {
     "deduplication off": [(streams.shard, "is_next", _accept_duplicates)],
-    "mark rule broken": [(streams.host, "OutputTracker", _EagerTracker)],
+    "mark rule broken": [(Host, "_commit", _commit_what_is_applied)],
     "snapshot rule broken": [
         (SnapshotStore, "start", _publish_at_once),
         (SnapshotStore, "publish", _publish_nothing),
     ],
     "chain check off": [(streams.shard, "is_next", _ignore_chain)],
+    "gap check off": [(streams.shard, "is_next", _ignore_gaps)],
+    "commands forgotten": [(CommandWindow, "cause_of", _remember_nothing)],
 }
 
 
