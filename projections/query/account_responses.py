@@ -29,9 +29,12 @@ def order(row: StoredOrder, market: Market, time: Time) -> dict[str, Any]:
     """An element of `order`, `openOrders` and `allOrders`.
 
     An order by quote shows as its quantity what it traded, which is all it can know (Binance does
-    the same).
+    the same). A MARKET order's time in force is nobody's concern: like the order's first answer
+    this says GTC.
     """
     base = market.base.decimals
+    is_market = row.order_type == OrderType.MARKET
+    time_in_force = TimeInForce.GTC if is_market else TimeInForce(row.time_in_force)
     quantity = row.filled_quantity if row.quote_quantity else row.quantity
     return {
         "symbol": market.symbol,
@@ -43,7 +46,7 @@ def order(row: StoredOrder, market: Market, time: Time) -> dict[str, Any]:
         "executedQty": format_amount(row.filled_quantity, base),
         "cummulativeQuoteQty": format_amount(row.filled_quote, market.quote.decimals),
         "status": order_status(row),
-        "timeInForce": TimeInForce(row.time_in_force).name,
+        "timeInForce": time_in_force.name,
         "type": OrderType(row.order_type).name,
         "side": Side(row.side).name,
         "stopPrice": ZERO,

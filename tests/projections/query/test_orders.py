@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from domain.orders.messages import OrderType, TimeInForce
 from projections import layout
 from projections.layout import OrderWindows, Position
 from projections.query.account_responses import order_status
@@ -53,6 +54,19 @@ def fill(trade_id: int, order_id: int, **changes):
         "fee": 10_000,
     }
     return tuple((row | changes).values())
+
+
+async def test_a_market_order_reads_as_it_was_answered(world, api):
+    """The order's first answer says GTC and no price, whatever the log says of its collar."""
+    await world.put_order(
+        closed(4, order_type=int(OrderType.MARKET), time_in_force=int(TimeInForce.IOC), price=0)
+    )
+
+    for path in ("/api/v3/order", "/api/v3/allOrders"):
+        _, found = await get(api, path, orderId=4)
+        row = found[0] if isinstance(found, list) else found
+        told = (row["type"], row["timeInForce"], row["price"], row["status"])
+        assert told == ("MARKET", "GTC", "0.00000000", "FILLED")
 
 
 async def test_an_open_order_is_told_by_either_id(world, api):
