@@ -151,7 +151,8 @@ class OrderEntry:
 
     def _placed(self, call: Call, answer: Answer, response_type: str) -> dict[str, Any]:
         if isinstance(answer.last, OrderRejected):
-            raise order_error(answer.last.reason, self._reference.limits)
+            time_us = answer.seen[-1].time_us
+            raise order_error(answer.last.reason, self._reference.limits, time_us)
         order = responses.placement(answer)
         call.headers["X-MBX-ORDER-COUNT-10S"] = str(order.accepted.order_count_10s)
         call.headers["X-MBX-ORDER-COUNT-1D"] = str(order.accepted.order_count_1d)

@@ -29,11 +29,14 @@ _FILTERS = {
     OrderReason.MAX_NUM_ORDERS: "MAX_NUM_ORDERS",
 }
 
+SECOND_US = 1_000_000
+DAY_S = 24 * 60 * 60
+
 CLIENT_ORDER_ID = "^[a-zA-Z0-9-_]{1,36}$"
 
 
-def order_error(reason: OrderReason, limits: Limits) -> ApiError:
-    """The error for an order that the ledger refused."""
+def order_error(reason: OrderReason, limits: Limits, time_us: int) -> ApiError:
+    """The error for an order that the ledger refused at log time `time_us`."""
     if reason in _REFUSED_ORDERS:
         return errors.order_refused(_REFUSED_ORDERS[reason])
     if reason in _FILTERS:
@@ -50,9 +53,11 @@ def order_error(reason: OrderReason, limits: Limits) -> ApiError:
         case OrderReason.INVALID_QUANTITY:
             return invalid_quantity()
         case OrderReason.TOO_MANY_ORDERS_10S:
-            return errors.too_many_orders(limits.orders_per_10s, "10 SECOND")
+            rest_s = 10 - time_us // SECOND_US % 10
+            return errors.too_many_orders(limits.orders_per_10s, "10 SECOND", rest_s)
         case OrderReason.TOO_MANY_ORDERS_1D:
-            return errors.too_many_orders(limits.orders_per_day, "1 DAY")
+            rest_s = DAY_S - time_us // SECOND_US % DAY_S
+            return errors.too_many_orders(limits.orders_per_day, "1 DAY", rest_s)
         case _:
             return errors.order_refused("Unknown order sent.")
 

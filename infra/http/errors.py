@@ -101,11 +101,10 @@ def filter_failure(name: str) -> ApiError:
     return ApiError(400, -1013, f"Filter failure: {name}")
 
 
-def too_many_orders(limit: int, window: str) -> ApiError:
+def too_many_orders(limit: int, window: str, retry_after_s: int) -> ApiError:
     """The account's orders of a window such as "10 SECOND" are used up."""
-    return ApiError(
-        429, -1015, f"Too many new orders; current limit is {limit} orders per {window}."
-    )
+    msg = f"Too many new orders; current limit is {limit} orders per {window}."
+    return ApiError(429, -1015, msg, headers={"Retry-After": str(retry_after_s)})
 
 
 def outside_recv_window() -> ApiError:

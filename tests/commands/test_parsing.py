@@ -98,7 +98,7 @@ def test_an_order_without_client_id_gets_one_of_its_command_id():
 
 
 def test_every_reason_has_its_error():
-    texts = {reason: order_error(reason, DEFAULT_LIMITS).msg for reason in OrderReason}
+    texts = {reason: order_error(reason, DEFAULT_LIMITS, 0).msg for reason in OrderReason}
     assert len(texts) == len(OrderReason)
     assert all(texts.values())
     mapped = {reason for reason in OrderReason if texts[reason] != "Unknown order sent."}

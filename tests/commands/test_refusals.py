@@ -2,6 +2,9 @@
 
 import pytest_asyncio
 
+from commands.reasons import order_error
+from domain.limits import DEFAULT_LIMITS
+from domain.orders.messages import OrderReason
 from tests.commands.world import trading_world
 
 NUMBER = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
@@ -207,9 +210,18 @@ async def test_order_limits_are_values_in_the_log(world, alice):
     await world.operate("change-limits", ordersPer10s=2)
     for quantity in ("0.1", "0.2"):
         await alice.limit("BUY", "59000", quantity)
-    status, found = await alice.order(**limit(quantity="0.3"))
+    body = alice.signed(**limit(quantity="0.3"))
+    status, found, headers = await alice.send("POST", "/api/v3/order", body=body)
     msg = "Too many new orders; current limit is 2 orders per 10 SECOND."
     assert (status, found) == (429, {"code": -1015, "msg": msg})
+    assert 1 <= int(headers["Retry-After"]) <= 10
+
+
+def test_too_many_orders_may_be_tried_again_when_the_window_ends():
+    reason = OrderReason.TOO_MANY_ORDERS_10S
+    assert order_error(reason, DEFAULT_LIMITS, 1_234_567_000_001).headers["Retry-After"] == "3"
+    reason = OrderReason.TOO_MANY_ORDERS_1D
+    assert order_error(reason, DEFAULT_LIMITS, 86_399_999_999).headers["Retry-After"] == "1"
 
 
 async def test_request_weight_ends_in_429_and_then_418(world, alice):
