@@ -87,6 +87,7 @@ class Frame:
 def build_app(frame: Frame, endpoints: Iterable[Endpoint]) -> web.Application:
     """An application that serves `endpoints`, and gives every error its number."""
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[numbered_errors])
+    app.on_response_prepare.append(_completing(frame))
     for endpoint in endpoints:
         app.router.add_route(endpoint.method, endpoint.path, _bind(frame, endpoint))
     if frame.fallback is not None:
@@ -124,7 +125,7 @@ def _bind(frame: Frame, endpoint: Endpoint) -> Callable[[web.Request], Awaitable
             response = await _respond(frame, endpoint, call)
         except ApiError as error:
             response = error_response(error)
-        _add_headers(frame, call, response)
+        response.headers.update(_headers(frame, call))
         return response
 
     return answer
@@ -177,14 +178,26 @@ def _sender(frame: Frame, call: Call) -> str:
     return api_key if frame.authenticator.knows(api_key) else f"ip {call.client_ip}"
 
 
-def _add_headers(frame: Frame, call: Call, response: web.StreamResponse) -> None:
+def _headers(frame: Frame, call: Call) -> dict[str, str]:
     used = str(frame.limits.used(_sender(frame, call), call.arrived_us))
-    response.headers["X-MBX-USED-WEIGHT"] = used
-    response.headers["X-MBX-USED-WEIGHT-1M"] = used
+    headers = {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used}
     position = call.position or frame.log_position()
     if position:
-        response.headers["X-Log-Position"] = position
-    response.headers.update(call.headers)
+        headers["X-Log-Position"] = position
+    return headers | call.headers
+
+
+def _completing(frame: Frame) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    async def complete(request: web.Request, response: web.StreamResponse) -> None:
+        """What no endpoint answered, such as an unknown path, has the headers of every answer."""
+        if "X-MBX-USED-WEIGHT" in response.headers and "X-Log-Position" in response.headers:
+            return
+        ip = client_address(request, behind_proxy=frame.behind_proxy)
+        call = Call(request, Parameters(), ip, frame.clock.now_us())
+        for name, value in _headers(frame, call).items():
+            response.headers.setdefault(name, value)
+
+    return complete
 
 
 @web.middleware

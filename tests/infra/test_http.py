@@ -92,6 +92,27 @@ async def test_a_frame_has_a_position_for_whoever_names_none():
         assert answer.headers["X-Log-Position"] == "ledger.ev.0@1"
 
 
+async def test_what_no_endpoint_answers_carries_weight_and_position_too():
+    async def refuse(request: web.Request, ip: str) -> web.StreamResponse:
+        raise errors.overloaded()
+
+    async with served(log_position=lambda: "ledger.ev.0@1") as client:
+        await client.get("/heavy?weight=7")
+        answers = [
+            await client.get("/nowhere"),
+            await client.put("/show"),
+            await client.post("/show", data="a=" + "b" * 70_000),
+            await client.get("/break?secret=1"),
+        ]
+        assert [answer.status for answer in answers] == [404, 405, 413, 500]
+        for answer in answers:
+            assert answer.headers["X-MBX-USED-WEIGHT"] in ("7", "8", "9")
+            assert answer.headers["X-Log-Position"] == "ledger.ev.0@1"
+    async with served(log_position=lambda: "ledger.ev.0@1", fallback=refuse) as client:
+        answer = await client.get("/elsewhere")
+        assert (answer.status, answer.headers["X-Log-Position"]) == (503, "ledger.ev.0@1")
+
+
 async def test_known_keys_are_counted_by_key_and_all_others_by_address():
     async with served() as client:
         for key in ("unknown-1", "unknown-2", ""):
