@@ -20,6 +20,9 @@ FLOOR_RATE = 500
 FLOORS_MS = {50.0: 5.0, 99.0: 25.0}
 FRESH_FLOOR_MS = 500.0
 STAGE_S = 20.0
+WARM_UP_STAGES = 2
+"""Kafka's virtual machine compiles what is hot; that takes it most of a minute."""
+
 RUNS_MOST = 3
 USERS = 8
 CONNECTIONS = 128
@@ -61,7 +64,7 @@ class _Session:
     def figures(self) -> list[Figure]:
         """Latencies by rate, freshness at the middle one, memory, and the top rate at last."""
         with self._client:
-            self._stage(FLOOR_RATE / 2, self._seconds)
+            self._stage(FLOOR_RATE, WARM_UP_STAGES * self._seconds)
             found: list[Figure] = []
             for rate in RATES:
                 found += self._at(rate)
@@ -135,8 +138,9 @@ def _expect_answers(hits: Sequence[Hit]) -> None:
 
 def _latency(rate: int, percent: float, runs: Sequence[Sequence[Hit]], seconds: float) -> Figure:
     method = (
-        f"orders: {FLOW}; open loop, {seconds:.0f} s a run, evenly spaced, latency from the "
-        f"planned moment to the answer; {STACK}"
+        f"orders: {FLOW}; open loop, {seconds:.0f} s a run after a warm-up of "
+        f"{WARM_UP_STAGES * seconds:.0f} s at {FLOOR_RATE}/s, evenly spaced, latency from the planned "
+        f"moment to the answer; {STACK}"
     )
     values = [1e3 * percentile([hit.latency_s for hit in hits], percent) for hits in runs]
     floor = FLOORS_MS.get(percent) if rate == FLOOR_RATE else None
