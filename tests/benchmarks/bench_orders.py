@@ -139,8 +139,8 @@ def _expect_answers(hits: Sequence[Hit]) -> None:
 def _latency(rate: int, percent: float, runs: Sequence[Sequence[Hit]], seconds: float) -> Figure:
     method = (
         f"orders: {FLOW}; open loop, {seconds:.0f} s a run after a warm-up of "
-        f"{WARM_UP_STAGES * seconds:.0f} s at {FLOOR_RATE}/s, evenly spaced, latency from the planned "
-        f"moment to the answer; {STACK}"
+        f"{WARM_UP_STAGES * seconds:.0f} s at {FLOOR_RATE}/s, evenly spaced, latency from the "
+        f"planned moment to the answer; {STACK}"
     )
     values = [1e3 * percentile([hit.latency_s for hit in hits], percent) for hits in runs]
     floor = FLOORS_MS.get(percent) if rate == FLOOR_RATE else None
