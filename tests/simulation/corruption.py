@@ -1,25 +1,93 @@
 """What the protocol cannot mend and must notice: acknowledged records lost, another history."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from domain.decider import Decider, Message
+from domain.matching.messages import OrderRested, OrderTerminated
+from domain.orders.messages import OrderAccepted
 from schemas.topics import inbox
 from tests.simulation.world import World
 
 
-def corrupt(world: World) -> None:
-    """Take away from one ledger shard what it had acknowledged, and let it live on without.
+class Corruption(Protocol):
+    """Something that happens to an exchange between two phases of its traffic."""
+
+    def after_phase(self, world: World, number: int) -> None:
+        """The exchange has come to rest after phase `number`, counted from 0."""
+
+
+class LostTail:
+    """Takes away from one ledger shard what it had acknowledged, and lets it live on without.
 
     Its inbox loses its tail, its marks and snapshots with it, so that it starts again with
     another history than the one other shards have received from it.
     """
-    rng = world.faults.rng
-    shard = f"L{rng.randrange(2)}"
-    partition = inbox(shard)
-    values = world.log.partitions[partition]
-    world.faults.happened["acknowledged tail lost"] += 1
-    for process in world.processes:
-        if shard in process.shard_ids:
-            world.kill(process)
-    world.log.ghosts = [ghost for ghost in world.log.ghosts if ghost[0] != partition]
-    del values[len(values) - rng.randint(1, 4) :]
-    if rng.random() < 0.7:
-        world.log.marks.pop(partition, None)
-        world.files[shard].wipe()
+
+    def after_phase(self, world: World, number: int) -> None:
+        if number != 12:
+            return
+        rng = world.faults.rng
+        shard = f"L{rng.randrange(2)}"
+        partition = inbox(shard)
+        values = world.log.partitions[partition]
+        world.faults.happened["acknowledged tail lost"] += 1
+        world.kill_host_of(shard)
+        world.log.ghosts = [ghost for ghost in world.log.ghosts if ghost[0] != partition]
+        del values[len(values) - rng.randint(1, 4) :]
+        if rng.random() < 0.7:
+            world.log.marks.pop(partition, None)
+            world.files[shard].wipe()
+
+
+class Miscomputation:
+    """Lets one run of a shard compute one message differently; later runs compute it right.
+
+    The snapshots of the wrong run are lost with it, so that the next one starts from genesis and
+    its outputs continue another chain than the one that their receivers know.
+    """
+
+    def __init__(self) -> None:
+        self._wrong: Miscomputing | None = None
+        self._shard = ""
+
+    def after_phase(self, world: World, number: int) -> None:
+        if number == 9:
+            self._shard = world.faults.rng.choice(("L0", "L1", "M0", "M1"))
+            self._wrong = Miscomputing(world.deciders[self._shard])
+            self._put(world, self._wrong)
+        elif self._wrong is not None and self._wrong.changed:
+            world.faults.happened["message miscomputed"] += 1
+            self._put(world, self._wrong.right)
+            world.files[self._shard].wipe()
+            self._wrong = None
+
+    def _put(self, world: World, decider: Decider[Any]) -> None:
+        world.kill_host_of(self._shard)
+        world.deciders[self._shard] = decider
+
+
+class Miscomputing:
+    """A decider that changes the first report or accepted order it decides on, and no other."""
+
+    def __init__(self, right: Decider[Any]) -> None:
+        self.right = right
+        self.changed = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.right, name)
+
+    def decide(self, state: Any, command: Message) -> Sequence[Message]:
+        return [self._changed(event) for event in self.right.decide(state, command)]
+
+    def _changed(self, event: Message) -> Message:
+        if self.changed:
+            return event
+        if isinstance(event, OrderAccepted):
+            self.changed = True
+            return replace(event, order_count_1d=event.order_count_1d + 1)
+        if isinstance(event, (OrderRested, OrderTerminated)) and event.command_id:
+            self.changed = True
+            return replace(event, command_id=bytes(16))
+        return event

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from streams.halts import ShardHalted
 from tests.simulation.checks import check_all, check_channels
-from tests.simulation.corruption import corrupt
+from tests.simulation.corruption import Corruption, LostTail, Miscomputation
 from tests.simulation.faults import Faults
 from tests.simulation.load import Traffic, genesis
 from tests.simulation.world import World
@@ -44,17 +44,17 @@ def run_schedule(seed: int, report: Report) -> list[str]:
         crashes_left=1 + seed % 12,
         mean_steps_between_crashes=random.Random(~seed).choice((15, 60, 200)),
     )
-    corrupting = seed % CORRUPT_EVERY == CORRUPT_EVERY - 1
+    corruption = _corruption(seed)
     try:
-        world = _run(seed // SCHEDULES_PER_TRAFFIC, faults, corrupting)
-        violations = _judge_corrupted(world) if corrupting else _judge(world, seed)
+        world = _run(seed // SCHEDULES_PER_TRAFFIC, faults, corruption)
+        violations = _judge_corrupted(world) if corruption else _judge(world, seed)
     except (Exception, ShardHalted) as error:
         violations = [f"{type(error).__name__}: {error}"]
     else:
         report.crashes += world.crashes
         report.happened += faults.happened
         report.happened["snapshot"] += sum(len(files.names()) for files in world.files.values())
-        report.happened["halt"] += len(world.halted)
+        report.happened.update(f"halt {halted.reason}" for halted in world.halted.values())
     report.coverage += faults.coverage
     report.schedules += 1
     if violations:
@@ -75,7 +75,14 @@ def sweep(seeds: range, until_s: float, progress: Callable[[Report], None]) -> R
     return report
 
 
-def _run(traffic_seed: int, faults: Faults, corrupting: bool) -> World:
+def _corruption(seed: int) -> Corruption | None:
+    number, rest = divmod(seed, CORRUPT_EVERY)
+    if rest != CORRUPT_EVERY - 1:
+        return None
+    return Miscomputation() if number % 2 else LostTail()
+
+
+def _run(traffic_seed: int, faults: Faults, corruption: Corruption | None) -> World:
     world = World(faults)
     genesis(world)
     traffic = Traffic(random.Random(traffic_seed))
@@ -85,8 +92,8 @@ def _run(traffic_seed: int, faults: Faults, corrupting: bool) -> World:
             if faults.crashes_left and faults.chance(0.1):
                 world.send(shard, source, messages)
         world.drain()
-        if corrupting and number == 12:
-            corrupt(world)
+        if corruption is not None:
+            corruption.after_phase(world, number)
     faults.end()
     world.restart_all()
     return world
@@ -110,7 +117,7 @@ def _judge_corrupted(world: World) -> list[str]:
 def _undisturbed(traffic_seed: int) -> tuple[object, ...]:
     """What the same traffic comes to when nothing goes wrong."""
     rng = random.Random(traffic_seed)
-    world = _run(traffic_seed, Faults(rng, crashes_left=0, duplicate_rate=0.0), False)
+    world = _run(traffic_seed, Faults(rng, crashes_left=0, duplicate_rate=0.0), None)
     fold, violations = check_all(world)
     assert not violations, f"the crash-free run fails: {violations}"
     return fold.comparable()

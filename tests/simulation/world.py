@@ -3,8 +3,9 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from domain.decider import Message
+from domain.decider import Decider, Message
 from schemas.record import encode_message, outside_record
 from schemas.topics import inbox, shards
 from streams.families import decider_of
@@ -52,6 +53,9 @@ class World:
         self.clock = SimClock()
         self.log = LogWorld(faults)
         self.files = {shard: SimFiles(faults) for shard in shards(LEDGERS, MATCHERS)}
+        self.deciders: dict[str, Decider[Any]] = {
+            shard: decider_of(shard) for shard in shards(LEDGERS, MATCHERS)
+        }
         self.halted: dict[str, ShardHalted] = {}
         self.processes = [Process(group) for group in _groups(faults.rng)]
         self.crashes = 0
@@ -109,7 +113,7 @@ class World:
         process.hosts = [
             Host(
                 shard,
-                decider_of(shard),
+                self.deciders[shard],
                 log,
                 self.clock,
                 SnapshotStore(self.files[shard], Inline()),
@@ -138,6 +142,12 @@ class World:
             self.log.lose_producer(process.log)
         process.log = None
         process.hosts = []
+
+    def kill_host_of(self, shard: str) -> None:
+        """End the process that runs the shard."""
+        for process in self.processes:
+            if shard in process.shard_ids:
+                self.kill(process)
 
     def _quiet(self) -> bool:
         return self.log.idle() and all(
