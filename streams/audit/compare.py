@@ -1,7 +1,7 @@
 """Compares every record that stands in the log with what re-execution says should stand there."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from infra.log import LogRecord
@@ -14,6 +14,9 @@ from streams.marks import Done
 
 Notice = tuple[str, int, int, int, str]
 """What a quarantine notice says: topic, partition, offset, index of the message, record hash."""
+
+
+_NOTICE_KEYS = ("topic", "partition", "offset", "message_index", "why", "record_hash")
 
 
 def compare(archive: Archive, runs: Mapping[str, Run], found: Mapping[Place, Found]) -> Findings:
@@ -30,6 +33,7 @@ def compare(archive: Archive, runs: Mapping[str, Run], found: Mapping[Place, Fou
         else:
             _judge_outside(place, stream, findings)
     for shard, run in runs.items():
+        _judge_nameless(run, archive.manifest.shards(), findings)
         for place in _places_of(run, shard, found):
             channel = found[place].channels.get(shard, FoundChannel())
             resolved = _resolved_in(place, runs)
@@ -50,8 +54,8 @@ def mark_of(archive: Archive, shard: str) -> Done | None:
 
 
 def _places_of(run: Run, shard: str, found: Mapping[Place, Found]) -> list[Place]:
-    """Where the shard has written, or should have."""
-    places = dict.fromkeys(run.produced)
+    """Where the shard has written, or should have; a partition that is nowhere cannot be judged."""
+    places = dict.fromkeys(place for place in run.produced if place in found)
     places.update(dict.fromkeys(p for p, stream in found.items() if shard in stream.channels))
     return list(places)
 
@@ -100,6 +104,18 @@ def _judge_outside(place: Place, stream: Found, findings: Findings) -> None:
     for offset, src, cause_offset in stream.outside:
         words = f"an outside record ({src!r}) has cause_offset 0, this one {cause_offset}"
         findings.add(Finding(Kind.CHANGED, place, offset, words, src))
+
+
+def _judge_nameless(run: Run, shards: Sequence[str], findings: Findings) -> None:
+    """A channel record that names no shard as its source must have been set aside."""
+    aside = {quarantined.offset for quarantined in run.set_aside}
+    reached = run.stop if run.halted is None else run.halted.offset
+    for src, channel in run.found.channels.items():
+        if src not in shards:
+            for offset, cseq in zip(channel.offsets, channel.cseqs, strict=True):
+                if offset not in aside and offset < reached and not run.base_ordinal:
+                    words = f"no shard is called {src!r}"
+                    findings.add(Finding(Kind.FORGED, run.found.place, offset, words, src, cseq))
 
 
 class _Comparison:
@@ -238,10 +254,9 @@ def _is_judged(archive: Archive, runs: Mapping[str, Run], notice: Notice, offset
     """Whether the run of the shard that the notice is of went as far as its record."""
     topic, partition, about, _, _ = notice
     settled = archive.manifest.bounds[(QUARANTINE_TOPIC, 0)].settled
-    try:
-        run = runs.get(shard_of(topic, partition))
-    except KeyError:
+    if (topic, partition) not in map(inbox, archive.manifest.shards()):
         return True
+    run = runs.get(shard_of(topic, partition))
     if run is None or offset >= settled:
         return False
     reached = run.stop if run.halted is None else run.halted.offset
@@ -249,17 +264,24 @@ def _is_judged(archive: Archive, runs: Mapping[str, Run], notice: Notice, offset
 
 
 def _notice(value: bytes | None) -> Notice | None:
+    """What the notice says; None unless these very bytes are how a host says it."""
     try:
         said: Any = json.loads(value or b"")
-        return (
+        notice = (
             str(said["topic"]),
             int(said["partition"]),
             int(said["offset"]),
             int(said["message_index"]),
             str(said["record_hash"]),
         )
+        words = (*notice[:4], str(said["why"]), notice[4])
     except (ValueError, KeyError, TypeError):
         return None
+    return (
+        notice
+        if json.dumps(dict(zip(_NOTICE_KEYS, words, strict=True))).encode() == value
+        else None
+    )
 
 
 def _judge_run(archive: Archive, run: Run, findings: Findings) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 
 from schemas.topics import inbox, outbox
-from streams.audit.archive import Archive, Place, Progress
+from streams.audit.archive import Archive, Bounds, Place, Progress
 from streams.audit.channels import Found, scan
 from streams.audit.compare import compare
 from streams.audit.explain import explain
@@ -46,7 +46,7 @@ def verify(
     runs = {run.shard: run for run, _ in results}
     found = {run.found.place: run.found for run, _ in results}
     found |= {written.place: written for _, written in results}
-    for place in _further_places(runs.values(), found):
+    for place in _further_places(runs.values(), archive.manifest.bounds, found):
         found[place] = scan(archive, place)
     findings = compare(archive, runs, found)
     explain(archive, runs, findings, options)
@@ -83,7 +83,12 @@ def _run(
     return run, scan(archive, outbox(shard))
 
 
-def _further_places(runs: Iterable[Run], found: Mapping[Place, Found]) -> list[Place]:
-    """Inboxes of shards that were not run, in which records of those that were should stand."""
+def _further_places(
+    runs: Iterable[Run], known: Mapping[Place, Bounds], found: Mapping[Place, Found]
+) -> list[Place]:
+    """Inboxes of shards that were not run, in which records of those that were should stand.
+
+    A changed Genesis may make a shard write to partitions that do not exist.
+    """
     places = dict.fromkeys(place for run in runs for place in run.produced)
-    return [place for place in places if place not in found]
+    return [place for place in places if place in known and place not in found]

@@ -272,6 +272,24 @@ def test_a_foreign_record_in_an_outbox_is_found():
     assert f"FORGED {position_name(('ledger.ev', 0), len(values) - 1)}" in said
 
 
+@pytest.mark.parametrize(
+    ("place", "at", "mask"), [(("accounts.in", 0), 42, 98), (("ledger.in", 1), 21, 67)]
+)
+def test_a_changed_genesis_is_found(place, at, mask):
+    """It named a partition that does not exist; it passed for a repetition of nobody's record."""
+    spoiled = bytearray(partitions_of(world())[place][0][1])
+    spoiled[at] ^= mask
+    assert position_name(place, 0) in judged(changed(place, 0, bytes(spoiled)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(b'"partition": 0', b'"partition": 7'), (b": ", b":\n"), (b'"why"', b'"who"')]
+)
+def test_a_notice_that_no_host_would_write_is_found(old, new):
+    value = partitions_of(world())[("dlq", 0)][1][1]
+    assert "dlq.0@1" in judged(changed(("dlq", 0), 1, value.replace(old, new)))
+
+
 def test_a_quarantine_notice_of_nothing_is_found():
     partitions = partitions_of(world())
     place = ("dlq", 0)
