@@ -49,7 +49,7 @@ def _bind(operator: Operator, operation: Operation) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
             body = json.loads(await request.read() or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ApiError(400, -1102, "The body must be a JSON object.") from None
         result = await operation.action(operator, read_fields(operation.fields, body))
         structlog.get_logger("admin").info("operation done", operation=operation.name)

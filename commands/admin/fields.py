@@ -86,16 +86,23 @@ def _value(field: Field, value: Any) -> Any:
             if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 1 << 63:
                 raise _unusable(field)
         case Kind.TEXT:
-            if not isinstance(value, str) or not 1 <= len(value) <= 1_000:
+            if not _is_text(value):
                 raise _unusable(field)
     return value
 
 
 def _texts(field: Field, value: Any) -> list[str]:
     parts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+    if not isinstance(parts, list) or not all(_is_text(part) for part in parts if part != ""):
         raise _unusable(field)
     return [part.strip() for part in parts if part.strip()]
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it is a text that can be stored: half of a character, which JSON allows, cannot."""
+    if not isinstance(value, str) or not 1 <= len(value) <= 1_000:
+        return False
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _unusable(field: Field) -> ApiError:

@@ -1,5 +1,6 @@
 """Operations on assets, markets, fees and limits: human numbers become lots, ticks and ppm here."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -162,7 +163,7 @@ async def change_limits(operator: Operator, fields: Fields) -> dict[str, Any]:
 def read_fee_tier(text: str) -> FeeTier:
     """A tier written `tier:maker_ppm:taker_ppm`, such as `0:1000:1000`; -1130 for anything else."""
     parts = text.split(":")
-    if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
+    if len(parts) != 3 or not all(re.fullmatch("[0-9]{1,9}", part) for part in parts):
         raise errors.invalid_data("tiers")
     tier, maker_ppm, taker_ppm = (int(part) for part in parts)
     return FeeTier(tier, maker_ppm, taker_ppm)

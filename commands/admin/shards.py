@@ -7,6 +7,8 @@ from commands.admin.operator import Operator
 from domain.protocol import HaltAction, ResolveHalt, RulesActivated
 from infra.http import errors
 
+HASH_BYTES = 16
+
 
 async def resolve_halt(operator: Operator, fields: Fields) -> dict[str, Any]:
     """Tell a halted shard what to do with the record it halted at; it acts when it is started."""
@@ -15,6 +17,8 @@ async def resolve_halt(operator: Operator, fields: Fields) -> dict[str, Any]:
         record_hash = bytes.fromhex(fields.text("recordHash"))
     except ValueError:
         raise errors.invalid_data("recordHash") from None
+    if len(record_hash) != HASH_BYTES:
+        raise errors.invalid_data("recordHash")
     name = fields.text("action").upper().replace("-", "_")
     if name not in HaltAction.__members__:
         raise errors.invalid_data("action")

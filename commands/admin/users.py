@@ -102,7 +102,7 @@ async def create_api_key(operator: Operator, fields: Fields) -> dict[str, Any]:
         public_key=b"" if pem is None else ed25519_bytes(pem),
         scopes=_scopes(fields),
         ip_allowlist=fields.texts("ipAllowlist"),
-        expires_us=fields.integer("expiresMs") * 1_000,
+        expires_us=_expiry_us(fields),
         label=fields.optional_text("label") or "",
     )
     shard = operator.accounts_shard(user_id)
@@ -120,7 +120,7 @@ async def restrict_api_key(operator: Operator, fields: Fields) -> dict[str, Any]
         api_key=fields.text("apiKey"),
         scopes=_scopes(fields),
         ip_allowlist=fields.texts("ipAllowlist"),
-        expires_us=fields.integer("expiresMs") * 1_000,
+        expires_us=_expiry_us(fields),
     )
     shard = operator.accounts_shard(user_id)
     answer = await operator.run(shard, command, shown_by([shard], ApiKeyRestricted))
@@ -187,6 +187,13 @@ def _scopes(fields: Fields) -> list[Scope]:
     if not names or not set(names) <= Scope.__members__.keys():
         raise errors.invalid_data("scopes")
     return [Scope[name] for name in names]
+
+
+def _expiry_us(fields: Fields) -> int:
+    expires_us = fields.integer("expiresMs") * 1_000
+    if abs(expires_us) >= 1 << 63:
+        raise errors.invalid_data("expiresMs")
+    return expires_us
 
 
 def _funding(operator: Operator, fields: Fields) -> tuple[int, int, int]:

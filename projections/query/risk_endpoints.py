@@ -1,6 +1,5 @@
 """Risk of users and markets (native): positions and prices joined at the moment of reading."""
 
-import hmac
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from domain.reference import Asset
 from infra.http import errors
 from infra.http.app import Call, Endpoint
 from infra.http.principal import Authenticator
+from infra.keys import same_secret
 from projections.layout import (
     MarketRisk,
     Position,
@@ -108,8 +108,7 @@ class RiskEndpoints:
 
     def _is_operator(self, call: Call) -> bool:
         sent = call.request.headers.get("Authorization", "")
-        wanted = BEARER + self._operator_token
-        return bool(self._operator_token) and hmac.compare_digest(sent.encode(), wanted.encode())
+        return bool(self._operator_token) and same_secret(sent, BEARER + self._operator_token)
 
     def _reporting_asset(self, call: Call) -> Asset:
         """The parameter `asset`; without one USDT, or the first quote asset if that is missing."""
