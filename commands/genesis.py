@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from commands.admin.markets import read_fee_tier
+from domain.accounts.decisions import are_fee_tiers, are_limits
 from domain.fees import FeeTier
 from domain.limits import DEFAULT_LIMITS, Limits
 from domain.protocol import Genesis
@@ -33,8 +34,13 @@ def write_genesis(
 ) -> list[str]:
     """Give each shard whose inbox is empty its Genesis; returns those shards.
 
-    Raises `Refusal` if the log does not take the records in time; then run it again.
+    Raises `Refusal` for limits or fees that no later command could set, or if the log does not
+    take the records in time; then run it again.
     """
+    if not are_limits(limits):
+        raise Refusal(f"every limit must be positive, was {limits}")
+    if not are_fee_tiers(fee_tiers):
+        raise Refusal(f"fee tiers must be a schedule with tier 0, was {list(fee_tiers)}")
     written = []
     for shard in shards(ledger_partitions, matching_partitions):
         topic, partition = inbox(shard)

@@ -1,5 +1,7 @@
 """Genesis: record 0 of every inbox, written once whatever happens."""
 
+from dataclasses import replace
+
 import pytest
 
 from commands.genesis import write_genesis
@@ -8,6 +10,9 @@ from domain.limits import DEFAULT_LIMITS
 from domain.protocol import Genesis
 from infra.refusal import Refusal
 from schemas.record import decode_record
+
+
+FEE_TIERS = [FeeTier(0, 1, 2)]
 
 
 class Inboxes:
@@ -28,14 +33,14 @@ class Inboxes:
         return self.replicates
 
 
-def write(log) -> list[str]:
+def write(log, *, limits=DEFAULT_LIMITS, fee_tiers=FEE_TIERS) -> list[str]:
     return write_genesis(
         log,
         exchange="test",
         ledger_partitions=2,
         matching_partitions=3,
-        limits=DEFAULT_LIMITS,
-        fee_tiers=[FeeTier(0, 1, 2)],
+        limits=limits,
+        fee_tiers=fee_tiers,
         now_us=5,
     )
 
@@ -58,6 +63,17 @@ def test_what_was_written_before_stays():
     assert write(log) == ["L1"]
     assert write(log) == []
     assert {len(values) for values in log.values.values()} == {1}
+
+
+def test_limits_and_fees_that_nobody_could_set_later_are_refused():
+    log = Inboxes()
+    with pytest.raises(Refusal, match="every limit must be positive"):
+        write(log, limits=replace(DEFAULT_LIMITS, orders_per_10s=0))
+    with pytest.raises(Refusal, match="with tier 0"):
+        write(log, fee_tiers=[FeeTier(1, 0, 0)])
+    with pytest.raises(Refusal, match="with tier 0"):
+        write(log, fee_tiers=[])
+    assert log.values == {}
 
 
 def test_a_log_that_does_not_take_it_is_a_refusal():
