@@ -32,7 +32,7 @@ from infra.keys import SealingKeys, open_admin_token, open_keys
 from infra.log import Log, LogRecord
 from infra.logging import get_logger
 from infra.refusal import Refusal
-from infra.settings import Settings
+from infra.settings import LOOPBACK, Settings
 from infra.tail import Tail
 from schemas.topics import outbox, shards
 
@@ -85,7 +85,7 @@ async def run(settings: Settings, roles: Collection[str], queries_at: str) -> in
         runners.append(await _serve(app, settings.host, settings.public_port))
     if "admin" in roles:
         app = build_operator_app(side, keys, clock, open_admin_token(settings.admin_token_file))
-        runners.append(await _serve(app, "127.0.0.1", settings.admin_port))
+        runners.append(await _serve(app, LOOPBACK, settings.admin_port))
     _logger.info("serving", roles=sorted(roles))
     # What was built and folded stays: the collector need not hold up orders to look at it again.
     gc.freeze()

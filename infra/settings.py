@@ -10,6 +10,9 @@ from typing import Any
 from infra.refusal import Refusal
 
 PREFIX = "LOGBOURSE_"
+LOOPBACK = "127.0.0.1"
+"""Where the operators' port is, whatever `host` says."""
+
 DEFAULT_DATA_DIR = Path(".data")
 
 

@@ -12,7 +12,7 @@ from infra.demo.banner import banner
 from infra.kafka_broker import kafka_processes, plan_nodes
 from infra.ports import free_port
 from infra.redis_server import plan_redis, redis_process
-from infra.settings import Settings, load_settings, save_settings, to_environment
+from infra.settings import LOOPBACK, Settings, load_settings, save_settings, to_environment
 from infra.supervisor import Process, Supervisor
 
 DEMO_KEYS = "demo-keys.json"
@@ -114,10 +114,9 @@ def _process(
 
 
 def _with_free_ports(settings: Settings) -> Settings:
-    taken: list[int] = []
-    for wanted in (settings.public_port, settings.query_port, settings.admin_port):
-        taken.append(free_port(settings.host, wanted, taken))
-    public, query, admin = taken
+    public = free_port(settings.host, settings.public_port)
+    query = free_port(settings.host, settings.query_port, [public])
+    admin = free_port(LOOPBACK, settings.admin_port, [public, query])
     return replace(settings, public_port=public, query_port=query, admin_port=admin)
 
 

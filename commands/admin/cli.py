@@ -12,7 +12,7 @@ from commands.admin.fields import Field, Kind
 from commands.admin.operations import OPERATIONS
 from infra.keys import open_admin_token
 from infra.refusal import Refusal
-from infra.settings import Settings, load_settings
+from infra.settings import LOOPBACK, Settings, load_settings
 
 TIMEOUT_S = 30.0
 
@@ -41,7 +41,7 @@ def call(settings: Settings, operation: str, body: dict[str, Any]) -> dict[str, 
         raise Refusal(f"{settings.admin_token_file} must hold the admin token, is missing")
     token = open_admin_token(settings.admin_token_file)
     request = urllib.request.Request(
-        f"http://{settings.host}:{settings.admin_port}{PREFIX}{operation}",
+        f"http://{LOOPBACK}:{settings.admin_port}{PREFIX}{operation}",
         data=json.dumps(body).encode(),
         headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
         method="POST",
@@ -52,7 +52,7 @@ def call(settings: Settings, operation: str, body: dict[str, Any]) -> dict[str, 
     except urllib.error.HTTPError as error:
         raise Refusal(_sentence(error)) from None
     except OSError as error:
-        place = f"{settings.host}:{settings.admin_port}"
+        place = f"{LOOPBACK}:{settings.admin_port}"
         raise Refusal(f"the admin port {place} must answer, did not: {error}") from None
     return result
 

@@ -11,7 +11,7 @@ import aiohttp
 
 from infra.keys import open_admin_token
 from infra.refusal import Refusal
-from infra.settings import Settings, load_settings
+from infra.settings import LOOPBACK, Settings, load_settings
 
 ASSETS = (("USDT", "Tether"), ("BTC", "Bitcoin"), ("ETH", "Ether"))
 MARKETS = (
@@ -77,7 +77,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Seed once: what is there already is left as it is. Raises `Refusal`."""
     path: Path = arguments.keys
     keys: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
-    asyncio.run(_seed(load_settings(), keys, lambda: _save(path, keys)))
+    try:
+        asyncio.run(_seed(load_settings(), keys, lambda: _save(path, keys)))
+    except aiohttp.ClientError as error:
+        raise Refusal(f"the admin port must answer, did not: {error}") from None
     return 0
 
 
@@ -85,7 +88,7 @@ async def _seed(
     settings: Settings, keys: dict[str, dict[str, Any]], save: Callable[[], None]
 ) -> None:
     token = open_admin_token(settings.admin_token_file)
-    url = f"http://{settings.host}:{settings.admin_port}/admin/v1/"
+    url = f"http://{LOOPBACK}:{settings.admin_port}/admin/v1/"
     headers = {"Authorization": f"Bearer {token}"}
     async with aiohttp.ClientSession(headers=headers) as session:
 

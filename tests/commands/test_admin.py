@@ -188,6 +188,16 @@ async def test_no_secret_reaches_the_log(world):
     assert not any(secret in value for _, _, value in world.exchange.records_in)
 
 
+async def test_numbers_beyond_what_the_log_holds_are_refused(world):
+    alice = await world.add_user("alice")
+    wrong = await refused(world, "create-api-key", userId=alice.user_id, expiresMs=1 << 62)
+    assert wrong == "Data sent for parameter 'expiresMs' is not valid."
+    wrong = await refused(world, "change-fees", tiers=f"0:{1 << 70}:1")
+    assert wrong == "Data sent for parameter 'tiers' is not valid."
+    wrong = await refused(world, "deposit", userId=2, asset="BTC", amount="1", reference="\ud800")
+    assert "'reference'" in wrong
+
+
 async def test_a_halt_is_resolved_and_rules_are_activated_in_the_inbox(world):
     world.exchange.held = []
     halt = {"shard": "M1", "recordHash": "ab" * 16, "action": "cancel-only"}
@@ -197,12 +207,14 @@ async def test_a_halt_is_resolved_and_rules_are_activated_in_the_inbox(world):
     assert (shard, source, resolve.action.name) == ("M1", "operator", "CANCEL_ONLY")
     assert resolve.record_hash == bytes.fromhex("ab" * 16)
     assert activated.version == 1
-    for wrong in ({"shard": "M9"}, {"recordHash": "xyz"}, {"action": "forget"}):
+    short = {"recordHash": "ab" * 15}
+    for wrong in ({"shard": "M9"}, {"recordHash": "xyz"}, short, {"action": "forget"}):
         assert "is not valid" in await refused(world, "resolve-halt", **halt | wrong)
 
 
 async def test_only_the_token_opens_the_admin_port(world):
-    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}):
+    not_utf8 = {"Authorization": "Bearer \udcff"}
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}, not_utf8):
         answer = await world.admin.post("/admin/v1/register-user", json={}, headers=headers)
         assert answer.status == 401
         assert (await answer.json())["code"] == -1002
@@ -222,6 +234,8 @@ async def test_only_the_token_opens_the_admin_port(world):
         '{"login": "a", "feeTier": true}',
         '{"login": "a", "more": 1}',
         '{"feeTier": 1e400}',
+        '{"login": "\\ud800"}',
+        "[" * 50_000,
     ],
 )
 async def test_malformed_bodies(world, body):
@@ -233,7 +247,8 @@ async def test_malformed_bodies(world, body):
 
 async def test_the_shell_speaks_to_the_admin_port(world, tmp_path, capsys, monkeypatch):
     token_file = tmp_path / "admin.token"
-    settings = Settings(admin_port=world.admin.port, admin_token_file=token_file)
+    # The admin port is on the loopback, wherever the public one is.
+    settings = Settings(host="192.0.2.1", admin_port=world.admin.port, admin_token_file=token_file)
     monkeypatch.setattr(cli, "load_settings", lambda: settings)
     parser = argparse.ArgumentParser()
     cli.add_arguments(parser)
