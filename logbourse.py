@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
+from infra.log import LogFailure
 from infra.refusal import Refusal
 
 
@@ -58,7 +59,8 @@ def _run(name: str, rest: list[str]) -> int:
     try:
         module.add_arguments(parser)
         status: int = module.run(parser.parse_args(rest))
-    except Refusal as refusal:
+    except (Refusal, LogFailure, OSError) as refusal:
+        # A port, a file, a server that is not there: the operator's matter, not a fault in here.
         print(f"logbourse {name}: {refusal}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

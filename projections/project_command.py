@@ -10,7 +10,7 @@ from infra.metrics import serve_metrics
 from infra.redis import redis_client
 from infra.settings import Settings, load_settings
 from projections.clickhouse_projector import clickhouse_worker
-from projections.faust_worker import FaustWorker
+from projections.faust_worker import FaustWorker, end_process
 from projections.redis_sink import RedisSink
 
 
@@ -42,4 +42,7 @@ async def _until_told(settings: Settings, make_worker: Callable[[Settings], Faus
     worker = make_worker(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, worker.stop)
-    await worker.run()
+    try:
+        await worker.run()
+    except Exception as error:
+        end_process(f"{type(error).__name__}: {error}")

@@ -7,7 +7,7 @@ from time import monotonic
 
 from infra.clickhouse import EMBEDDED, StoreUnavailable
 from infra.kafka import KafkaLog
-from infra.redis import redis_client
+from infra.redis import RedisError, redis_client
 from infra.settings import Settings, load_settings
 from projections.rebuild import Progress, partitions, rebuild_redis
 from projections.rebuild_request import NobodyAnswered, RebuildFailed, ask_owner, run_rebuild
@@ -59,6 +59,8 @@ def _redis(settings: Settings, progress: Progress) -> str:
     try:
         sources = partitions(settings.ledger_partitions, settings.matching_partitions)
         return rebuild_redis(client, log, sources, progress)
+    except RedisError as error:
+        raise RebuildFailed(f"Redis must answer, did not: {error}") from error
     finally:
         log.close()
         client.close()

@@ -1,6 +1,7 @@
 """The command line answers what it does not understand with one sentence and a status."""
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,43 @@ def test_a_refusal_is_one_sentence_and_status_1(capsys, monkeypatch):
     assert logbourse.main(["topics", "check"]) == 1
     assert capsys.readouterr().err == (
         "logbourse topics: LOGBOURSE_PUBLIC_PORT must be a whole number, was 'many'\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["bots", "--url", "http://127.0.0.1:9", "--keys", "no/keys"], "must hold the bots' keys"),
+        (["seed", "--keys", "no/keys"], "the admin port must answer, did not"),
+        (["genesis", "--fee-tier", f"0:{1 << 80}:1"], "a fee tier must be"),
+        (["run"], "No such file or directory"),
+    ],
+)
+def test_what_is_not_there_is_one_sentence_and_status_1(
+    capsys, monkeypatch, tmp_path, words, sentence
+):
+    nowhere = {"KAFKA_BOOTSTRAP": "127.0.0.1:9", "REDIS_URL": "redis://127.0.0.1:9/0"}
+    data_dir = "/proc/nowhere" if words == ["run"] else str(tmp_path)
+    for name, value in (nowhere | {"ADMIN_PORT": "9", "DATA_DIR": data_dir}).items():
+        monkeypatch.setenv(f"LOGBOURSE_{name}", value)
+    assert logbourse.main(words) == 1
+    said = capsys.readouterr().err.splitlines()
+    (last,) = [line for line in said if line.startswith(f"logbourse {words[0]}: ")]
+    assert sentence in last
+    assert "Traceback" not in "".join(said)
+
+
+def test_a_rebuild_without_redis_is_one_sentence(tmp_path):
+    nowhere = {"KAFKA_BOOTSTRAP": "127.0.0.1:9", "REDIS_URL": "redis://127.0.0.1:9/0"}
+    names = {f"LOGBOURSE_{name}": value for name, value in nowhere.items()}
+    environment = os.environ | names | {"LOGBOURSE_DATA_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "logbourse", "rebuild", "redis"]
+    answer = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 1
+    assert answer.stderr.splitlines()[-1].startswith(
+        "logbourse rebuild: Redis must answer, did not: "
     )
 
 

@@ -14,6 +14,7 @@ import aiohttp
 
 from infra.demo.client import Client, Refused
 from infra.logging import configure_logging, get_logger
+from infra.refusal import Refusal
 from infra.settings import load_settings
 
 LEVELS = 8
@@ -56,11 +57,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Trade until SIGTERM."""
+    """Trade until SIGTERM. Raises `Refusal` without usable keys."""
     configure_logging(load_settings().log_level)
-    keys = json.loads(arguments.keys.read_text())
-    asyncio.run(_trade(arguments.url, keys))
+    asyncio.run(_trade(arguments.url, _read_keys(arguments.keys)))
     return 0
+
+
+def _read_keys(path: Path) -> dict[str, dict[str, str]]:
+    try:
+        keys: dict[str, dict[str, str]] = json.loads(path.read_text())
+        return {name: keys[name] for name in ("maker", "taker")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Refusal(f"{path} must hold the bots' keys, did not: {error!r}") from None
 
 
 async def _trade(url: str, keys: dict[str, dict[str, str]]) -> None:
