@@ -11,7 +11,6 @@ from domain.protocol import Genesis
 from infra.refusal import Refusal
 from schemas.record import decode_record
 
-
 FEE_TIERS = [FeeTier(0, 1, 2)]
 
 
