@@ -1,16 +1,23 @@
 """What the outboxes say happened, folded by itself: balances, open orders, books, trades."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from domain.decider import Message, Outcome
 from domain.ledger.messages import DepositCredited, FundingRejected, WithdrawalDebited
 from domain.ledger.postings import postings
-from domain.matching.messages import BookChanged, TradeExecuted
+from domain.matching.messages import (
+    BookChanged,
+    CancelAllCompleted,
+    OrderRested,
+    TradeExecuted,
+)
 from domain.orders.messages import (
     CancelAllRequested,
+    CancelRejected,
     CancelRequested,
+    CloseReason,
     FillSettled,
     OrderAccepted,
     OrderClosed,
@@ -45,11 +52,14 @@ class Fold:
 
     balances: Counter[tuple[str, int, int]] = field(default_factory=Counter)
     open_orders: dict[int, OpenOrder] = field(default_factory=dict)
-    closed: set[int] = field(default_factory=set)
+    closed: dict[int, CloseReason] = field(default_factory=dict)
     levels: dict[tuple[int, int, int], int] = field(default_factory=dict)
     trades: dict[tuple[int, int], TradeExecuted] = field(default_factory=dict)
     settled: Counter[tuple[int, int, int]] = field(default_factory=Counter)
     effects: Counter[bytes] = field(default_factory=Counter)
+    of_all: defaultdict[bytes, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    asked: Counter[tuple[bytes, int]] = field(default_factory=Counter)
+    answered: Counter[tuple[bytes, int]] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
 
     def comparable(self) -> tuple[object, ...]:
@@ -71,6 +81,8 @@ class Fold:
         if isinstance(event, _EFFECTS):
             assert isinstance(event, Outcome)
             self.effects[event.command_id] += 1
+        if shard.startswith("L"):
+            self._follow_answers(event)
         if isinstance(event, OrderAccepted):
             self._accept(event)
         elif isinstance(event, FillSettled):
@@ -81,6 +93,28 @@ class Fold:
             self._trade(event)
         elif isinstance(event, BookChanged):
             self.levels[(event.market_id, event.side, event.price_ticks)] = event.lots
+
+    def _follow_answers(self, event: Message) -> None:
+        """What a ledger asks of the book, and what it tells of its answers, by command and order.
+
+        A cancel-all asks with order 0 for its own answer, and for the end of no order in
+        particular, since others may end an order first.
+        """
+        if isinstance(event, (OrderAccepted, CancelRequested)):
+            self.asked[(event.command_id, event.order_id)] += 1
+        elif isinstance(event, CancelAllRequested):
+            self.asked[(event.command_id, 0)] += 1
+        elif isinstance(event, CancelAllCompleted):
+            self.answered[(event.command_id, 0)] += 1
+            self.of_all[event.command_id].update(event.order_ids)
+        elif isinstance(event, CancelRejected):
+            if (event.command_id, event.order_id) in self.asked:
+                self.answered[(event.command_id, event.order_id)] += 1
+        elif isinstance(event, OrderClosed | OrderRested) and event.command_id:
+            if (event.command_id, 0) in self.asked:
+                self.of_all[event.command_id].subtract([event.order_id])
+            else:
+                self.answered[(event.command_id, event.order_id)] += 1
 
     def _accept(self, event: OrderAccepted) -> None:
         if event.order_id in self.open_orders or event.order_id in self.closed:
@@ -106,7 +140,7 @@ class Fold:
 
     def _close(self, event: OrderClosed) -> None:
         order = self.open_orders.pop(event.order_id, None)
-        self.closed.add(event.order_id)
+        self.closed[event.order_id] = event.reason
         if order is None:
             self.violations.append(f"E3: order {event.order_id} closed, which is not open")
         elif order.held != event.released_amount:
@@ -120,9 +154,11 @@ class Fold:
 
 
 def first_records(log: LogWorld, partition: tuple[str, int]) -> Iterator[tuple[int, Record]]:
-    """(offset, record) of a partition, without the repetitions that restarts leave."""
+    """(offset, record) of a partition, without forgeries and what restarts repeat."""
     high: dict[str, int] = {}
     for offset, value in enumerate(log.partitions.get(partition, [])):
+        if (partition, offset) in log.forged:
+            continue
         record = decode_record(value)
         if record.cseq:
             if record.cseq <= high.get(record.src, 0):

@@ -72,7 +72,17 @@ class Traffic:
         self.market_symbols = [_symbol_in(shard) for shard in range(MATCHERS)]
 
     def phases(self) -> Iterator[list[Envelope]]:
-        """Registration, listing and funding first, then trading mixed with operators' commands."""
+        """The setup first, then trading mixed with operators' commands."""
+        yield from self.setup()
+        for number in range(TRADING_PHASES):
+            yield [
+                (f"L{p}", "gw", self._orders(p, (p + number) % MATCHERS)) for p in range(LEDGERS)
+            ]
+            if self._rng.random() < 0.5:
+                yield [self._operator_command()]
+
+    def setup(self) -> Iterator[list[Envelope]]:
+        """Assets, users, markets and deposits."""
         yield [("A0", "operator", [self._asset(code) for code in ASSETS])]
         for ledger in range(LEDGERS):
             for number in range(USERS_PER_LEDGER):
@@ -80,12 +90,6 @@ class Traffic:
         for matcher in range(MATCHERS):
             yield [(f"M{matcher}", "operator", [self._market(matcher)])]
         yield [(f"L{p}", "operator", self._deposits(p)) for p in range(LEDGERS)]
-        for number in range(TRADING_PHASES):
-            yield [
-                (f"L{p}", "gw", self._orders(p, (p + number) % MATCHERS)) for p in range(LEDGERS)
-            ]
-            if self._rng.random() < 0.5:
-                yield [self._operator_command()]
 
     def _command_id(self) -> bytes:
         self._ids += 1
@@ -102,7 +106,11 @@ class Traffic:
         return RegisterUser(self._command_id(), DEADLINE_US, _login(ledger, number), number % 2)
 
     def _market(self, matcher: int) -> Message:
-        rules = MarketRules(
+        symbol = self.market_symbols[matcher]
+        return ListMarket(self._command_id(), DEADLINE_US, symbol, self._rules(matcher), 100)
+
+    def _rules(self, matcher: int) -> MarketRules:
+        return MarketRules(
             base_asset=2 + matcher % 2,
             quote_asset=1,
             lot=1_000,
@@ -122,13 +130,11 @@ class Traffic:
             collar_ppm=900_000,
             max_open_orders=50,
         )
-        symbol = self.market_symbols[matcher]
-        return ListMarket(self._command_id(), DEADLINE_US, symbol, rules, 100)
 
     def _deposits(self, ledger: int) -> list[Message]:
         return [
             CreditDeposit(*self._head(), user, asset, 3_000_000, f"d{ledger}-{user}-{asset}")
-            for user in _users(ledger)
+            for user in users_of(ledger)
             for asset in (1, 2, 3)
         ]
 
@@ -146,7 +152,7 @@ class Traffic:
 
     def _order_command(self, ledger: int, market: int) -> Message:
         rng = self._rng
-        user = rng.choice(_users(ledger))
+        user = rng.choice(users_of(ledger))
         kind = rng.random()
         if kind < 0.12 and self._client_ids[ledger]:
             client_id = rng.choice(self._client_ids[ledger])
@@ -202,7 +208,7 @@ class Traffic:
             tiers = [FeeTier(0, rng.randint(0, 3_000), 3_000), FeeTier(1, 100, 200)]
             return ("A0", "operator", [ChangeFees(*self._head(), tiers)])
         ledger = rng.randrange(LEDGERS)
-        user = rng.choice(_users(ledger))
+        user = rng.choice(users_of(ledger))
         if kind == 2:
             tier = rng.randrange(2)
             return (f"A{ledger}", "operator", [ChangeFeeTier(*self._head(), user, tier)])
@@ -210,7 +216,8 @@ class Traffic:
         return (f"A{ledger}", "operator", [switch(*self._head(), user)])
 
 
-def _users(ledger: int) -> list[int]:
+def users_of(ledger: int) -> list[int]:
+    """The users who live in the ledger."""
     return [number * LEDGERS + ledger for number in range(1, USERS_PER_LEDGER + 1)]
 
 

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 
+from domain.protocol import HaltAction
 from infra.log import LogRecord, Mark
 from tests.simulation.faults import Faults
 
@@ -19,6 +20,7 @@ class LogWorld:
         self.marks: dict[Partition, Mark] = {}
         self.clients: list[SimLog] = []
         self.ghosts: list[tuple[Partition, Pipe]] = []
+        self.forged: dict[tuple[Partition, int], HaltAction] = {}
 
     def append(self, partition: Partition, value: bytes) -> None:
         """Replicate a record."""

@@ -12,9 +12,11 @@ from tests.simulation.checks import check_all, check_channels
 from tests.simulation.corruption import Corruption, LostTail, Miscomputation
 from tests.simulation.faults import Faults
 from tests.simulation.load import Traffic, genesis
+from tests.simulation.races import Races
 from tests.simulation.world import World
 
 CORRUPT_EVERY = 10
+RACING_EVERY = 4
 SCHEDULES_PER_TRAFFIC = 4
 
 
@@ -44,10 +46,8 @@ def run_schedule(seed: int, report: Report) -> list[str]:
         crashes_left=1 + seed % 12,
         mean_steps_between_crashes=random.Random(~seed).choice((15, 60, 200)),
     )
-    corruption = _corruption(seed)
     try:
-        world = _run(seed // SCHEDULES_PER_TRAFFIC, faults, corruption)
-        violations = _judge_corrupted(world) if corruption else _judge(world, seed)
+        world, violations = _run_kind(seed, faults)
     except (Exception, ShardHalted) as error:
         violations = [f"{type(error).__name__}: {error}"]
     else:
@@ -73,6 +73,30 @@ def sweep(seeds: range, until_s: float, progress: Callable[[Report], None]) -> R
         if report.seconds >= until_s:
             break
     return report
+
+
+def _run_kind(seed: int, faults: Faults) -> tuple[World, list[str]]:
+    """The world and what is wrong with it, by the kind of schedule that the seed says."""
+    if seed % RACING_EVERY == RACING_EVERY - 1 and _corruption(seed) is None:
+        world = _race(seed, faults)
+        if world.halted:
+            return world, _judge_halts(world)
+        fold, violations = check_all(world)
+        faults.happened.update(f"closed {reason.name}" for reason in fold.closed.values())
+        return world, violations
+    corruption = _corruption(seed)
+    world = _run(seed // SCHEDULES_PER_TRAFFIC, faults, corruption)
+    return world, _judge_corrupted(world) if corruption else _judge(world, seed)
+
+
+def _race(seed: int, faults: Faults) -> World:
+    faults.happened["race"] += 1
+    world = World(faults)
+    genesis(world)
+    Races(random.Random(seed)).run(world)
+    faults.end()
+    world.restart_all()
+    return world
 
 
 def _corruption(seed: int) -> Corruption | None:
@@ -101,11 +125,15 @@ def _run(traffic_seed: int, faults: Faults, corruption: Corruption | None) -> Wo
 
 def _judge(world: World, seed: int) -> list[str]:
     if world.halted:
-        return [f"halted: {halted}" for halted in world.halted.values()]
+        return _judge_halts(world)
     fold, violations = check_all(world)
     if fold.comparable() != _undisturbed(seed // SCHEDULES_PER_TRAFFIC):
         violations.append("the final state differs from the crash-free run")
     return violations
+
+
+def _judge_halts(world: World) -> list[str]:
+    return [f"halted: {halted}" for halted in world.halted.values()]
 
 
 def _judge_corrupted(world: World) -> list[str]:

@@ -23,6 +23,9 @@ EVENTS = (
     "message miscomputed",
     "halt ACKED_LOSS",
     "halt DIVERGENCE",
+    "forged record",
+    "closed MARKET_HALTED",
+    "closed STALE_RULES",
 )
 
 

@@ -78,6 +78,11 @@ class World:
                 return
         raise AssertionError("the exchange did not come to rest")
 
+    def run(self, turns: int) -> None:
+        """Let a random process work for each of so many turns, at rest or not."""
+        for _ in range(turns):
+            self._turn(self.faults.rng.choice(self.processes))
+
     def restart_all(self) -> None:
         """Kill and restart every process, so that recovery is exercised at least once."""
         for process in self.processes:
@@ -89,10 +94,10 @@ class World:
         return {host.id: host for process in self.processes for host in process.hosts}
 
     def _turn(self, process: Process) -> bool:
+        self.log.move_some()
         if any(shard in self.halted for shard in process.shard_ids):
             return False
         self.clock.elapsed_us += self.faults.rng.randrange(20_000)
-        self.log.move_some()
         try:
             if process.log is None:
                 self._start(process)
