@@ -1,6 +1,5 @@
 """A whole stack as an operator runs it: a subprocess with ports and a data directory of its own."""
 
-import json
 import os
 import signal
 import subprocess
@@ -58,8 +57,19 @@ class RunningStack:
     def stop(self) -> None:
         """End it as Ctrl-C would."""
         if self._child is not None:
+            pids = [self.pid(name) for name in PROCESSES]
             stop(self._child, 60.0)
             self._child = None
+            assert not any(map(_runs, pids)), "nothing may be left running"
+
+    def kill_all(self) -> None:
+        """SIGKILL the supervisor alone: all that it started goes with it."""
+        pids = [self.pid(name) for name in PROCESSES]
+        assert self._child is not None
+        self._child.kill()
+        self._child.wait()
+        self._child = None
+        self.until(lambda: not any(map(_runs, pids)), 10.0, "every process must be gone")
 
     @property
     def settings(self) -> Settings:
@@ -193,14 +203,12 @@ def _probe(url: str) -> tuple[int, str]:
         return 0, repr(error)
 
 
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def _tail(path: Path, lines: int) -> str:
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
-
-
-def demo_accounts(stack: RunningStack) -> dict[str, Account]:
-    """The users that `logbourse run` has made, by name."""
-    users = json.loads((stack.data_dir / "demo-keys.json").read_text())
-    return {
-        name: Account(user["userId"], user["apiKey"], user["secret"])
-        for name, user in users.items()
-    }

@@ -4,6 +4,7 @@ import json
 import sys
 import textwrap
 import time
+from typing import Any
 
 import pytest
 
@@ -209,8 +210,8 @@ def forger(stack, trader):
     return Forger(stack, trader.account)
 
 
-def place(user_id: int, **changes) -> PlaceOrder:
-    fields = {
+def place(user_id: int, **changes: Any) -> PlaceOrder:
+    fields: dict[str, Any] = {
         "command_id": time.time_ns().to_bytes(16),
         "deadline_us": time.time_ns() // 1_000 + 60_000_000,
         "user_id": user_id,
@@ -335,9 +336,10 @@ def test_a_gateway_whose_clock_runs_ahead_serves_nobody(stack, trader):
             lambda: fast.ask("GET", "/health/live").status == 200, 20.0, "the gateway must live"
         )
         hour_ahead_ms = (time.time_ns() // 1_000 + HOUR_US) // 1_000
-        answer = fast.ask("POST", "/api/v3/order", **ORDER, timestamp=hour_ahead_ms)
+        request = fast.sign("POST", "/api/v3/order", **ORDER, timestamp=hour_ahead_ms)
+        answer = fast.send(request)
         assert (answer.status, answer.code) == (503, -1008)
-        assert fast.ask("GET", "/health/ready").status == 503
+        assert fast.send(fast.sign("GET", "/health/ready")).status == 503
         assert trader.good("GET", "/api/v3/openOrders") == []
     finally:
         fast.close()

@@ -21,7 +21,8 @@ def state_of(trader: Trader) -> list:
     ]
 
 
-def test_a_second_start_resumes_from_the_log(stack, trader):
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_a_second_start_resumes_from_the_log(stack, trader, how):
     maker = Trader(stack.url, stack.add_user(BTC="1"))
     assert maker.order("SELL", "0.5", "61000").status == 200
     assert trader.order("BUY", "0.2", "61000").body["status"] == "FILLED"
@@ -30,8 +31,7 @@ def test_a_second_start_resumes_from_the_log(stack, trader):
     assert first.body["status"] == "NEW"
     before = state_of(trader)
 
-    stack.stop()
-    assert not any((stack.data_dir / "run").glob("*.pid")), "nothing is left running"
+    stack.stop() if how == "stopped" else stack.kill_all()
     stack.start()
     stack.until_ready()
     trader.close()

@@ -12,6 +12,7 @@ from urllib.parse import urlencode, urlsplit
 from tests.integration.running_stack import Account
 
 TIMEOUT_S = 15.0
+PATIENCE_S = 15.0
 
 
 @dataclass(slots=True, frozen=True)
@@ -73,8 +74,12 @@ class Trader:
         return Answer(response.status, json.loads(text), dict(response.getheaders()))
 
     def ask(self, method: str, path: str, **parameters: object) -> Answer:
-        """Sign and send once."""
-        return self.send(self.sign(method, path, **parameters))
+        """Sign once and send, the same bytes again while a busy machine answers 503."""
+        request = self.sign(method, path, **parameters)
+        give_up_s = time.monotonic() + PATIENCE_S
+        while (answer := self.send(request)).status == 503 and time.monotonic() < give_up_s:
+            time.sleep(0.2)
+        return answer
 
     def good(self, method: str, path: str, **parameters: object) -> Any:
         """The body of a 200; fails for anything else."""
