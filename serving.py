@@ -4,10 +4,10 @@ import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import uvloop
-from aiohttp import web
 
 from commands.authentication import KeyAuthenticator
 from commands.credentials import Credential, Credentials
@@ -16,6 +16,7 @@ from commands.serve import main as serve_writes
 from domain.reference import ReferenceData
 from infra.clickhouse import clickhouse_client
 from infra.clock import SystemClock
+from infra.http.app import serve_app
 from infra.kafka import KafkaLog
 from infra.keys import open_admin_token, open_keys
 from infra.log import LogRecord
@@ -31,7 +32,6 @@ from schemas.record import decode_record
 
 QUERY_ROLE = "query"
 ROLES = (*WRITE_ROLES, QUERY_ROLE)
-SHUTDOWN_S = 5.0
 
 _logger = get_logger("serve")
 
@@ -61,7 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
 async def serve_queries(settings: Settings) -> int:
     """The query API until SIGTERM; the exit status, 1 if following the log failed.
 
-    An embedded ClickHouse belongs to one process, so its projector runs here too.
+    An embedded ClickHouse belongs to one process, so its projector runs here too. Raises `Refusal`,
+    before anything is read, if the port is taken.
     """
     ending = asyncio.Event()
     failures: list[str] = []
@@ -75,14 +76,13 @@ async def serve_queries(settings: Settings) -> int:
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
     accounts = AccountsView()
     starts = {("accounts.ev", p): 0 for p in range(settings.ledger_partitions)}
-    tail = Tail(lambda: KafkaLog(settings, outside=True), starts, accounts.take, fail)
-    tail.start()
-    projector = start_clickhouse_projector(settings)
+    take = partial(_take, accounts, fail)
+    tail = Tail(lambda: KafkaLog(settings, outside=True), starts, take, fail)
     redis = async_redis_client(settings.redis_url)
     app = build_app(_parts(settings, accounts, tail, redis), behind_proxy=True)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
-    await runner.setup()
-    await web.TCPSite(runner, settings.host, settings.query_port).start()
+    runner = await serve_app(app, settings.host, settings.query_port)
+    tail.start()
+    projector = start_clickhouse_projector(settings)
     _logger.info("serving", roles=[QUERY_ROLE])
     await ending.wait()
     await runner.cleanup()
@@ -111,6 +111,16 @@ class AccountsView:
                 self.reference.apply(event, stored.partition)
                 self.credentials.apply(event)
             self.positions[partition] = Position(record.cseq, stored.offset, record.time_us)
+
+
+def _take(
+    accounts: AccountsView, fail: Callable[[Exception], None], records: Sequence[LogRecord]
+) -> None:
+    """What cannot be folded ends the process: it must not go on without knowing something."""
+    try:
+        accounts.take(records)
+    except Exception as error:
+        fail(error)
 
 
 def _parts(settings: Settings, accounts: AccountsView, tail: Tail, redis: AsyncRedis) -> Parts:

@@ -25,13 +25,12 @@ from commands.proxy import Proxy
 from commands.publisher import Publisher
 from infra.appender import Appender, KafkaAppender
 from infra.clock import Clock, SystemClock
-from infra.http.app import Frame, build_app
+from infra.http.app import Frame, build_app, serve_app
 from infra.http.limits import RequestLimits
 from infra.kafka import KafkaLog, outside_producer
 from infra.keys import SealingKeys, open_admin_token, open_keys
 from infra.log import Log, LogRecord
 from infra.logging import get_logger
-from infra.refusal import Refusal
 from infra.settings import LOOPBACK, Settings
 from infra.tail import Tail
 from schemas.topics import outbox, shards
@@ -80,21 +79,24 @@ async def run(settings: Settings, roles: Collection[str], queries_at: str) -> in
     proxy = Proxy(queries_at)
     await proxy.start()
     runners = []
-    if "gateway" in roles:
-        app = build_gateway_app(side, keys, clock, proxy)
-        runners.append(await _serve(app, settings.host, settings.public_port))
-    if "admin" in roles:
-        app = build_operator_app(side, keys, clock, open_admin_token(settings.admin_token_file))
-        runners.append(await _serve(app, LOOPBACK, settings.admin_port))
-    _logger.info("serving", roles=sorted(roles))
-    # What was built and folded stays: the collector need not hold up orders to look at it again.
-    gc.freeze()
-    await _until_stopped(failed)
-    for runner in runners:
-        await runner.cleanup()
-    await proxy.stop()
-    await side.tail.stop()
-    await appender.stop(SHUTDOWN_S)
+    try:
+        if "gateway" in roles:
+            app = build_gateway_app(side, keys, clock, proxy)
+            runners.append(await serve_app(app, settings.host, settings.public_port))
+        if "admin" in roles:
+            token = open_admin_token(settings.admin_token_file)
+            app = build_operator_app(side, keys, clock, token)
+            runners.append(await serve_app(app, LOOPBACK, settings.admin_port))
+        _logger.info("serving", roles=sorted(roles))
+        # What was built and folded stays: the collector need not hold up orders to look again.
+        gc.freeze()
+        await _until_stopped(failed)
+    finally:
+        for runner in runners:
+            await runner.cleanup()
+        await proxy.stop()
+        await side.tail.stop()
+        await appender.stop(SHUTDOWN_S)
     return 1 if failed.is_set() else 0
 
 
@@ -176,16 +178,6 @@ def _ends(open_log: Callable[[], Log], names: Sequence[str]) -> dict[str, int]:
     ends = {shard: log.ends(*outbox(shard))[1] for shard in names}
     log.close()
     return ends
-
-
-async def _serve(app: web.Application, host: str, port: int) -> web.AppRunner:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
-        raise Refusal(f"port {port} of {host} must be free, was not: {error}") from error
-    return runner
 
 
 async def _until_stopped(failed: asyncio.Event) -> None:

@@ -15,7 +15,9 @@ from infra.http.errors import ApiError
 from infra.http.limits import RequestLimits
 from infra.http.parameters import MAX_BODY_BYTES, Parameters, parse_parameters
 from infra.http.principal import Authenticator, Principal
+from infra.refusal import Refusal
 
+SHUTDOWN_S = 5.0
 LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -93,6 +95,18 @@ def build_app(frame: Frame, endpoints: Iterable[Endpoint]) -> web.Application:
     if frame.fallback is not None:
         app.router.add_route("*", "/{path:.*}", _bind_fallback(frame, frame.fallback))
     return app
+
+
+async def serve_app(app: web.Application, host: str, port: int) -> web.AppRunner:
+    """Serve until the runner's `cleanup`. Raises `Refusal` if the port is taken."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise Refusal(f"port {port} of {host} must be free, was not: {error}") from error
+    return runner
 
 
 def json_response(data: Any, *, status: int = 200) -> web.Response:
