@@ -20,7 +20,7 @@ from schemas.topics import QUARANTINE_TOPIC, inbox
 from streams.halts import Halt, HaltReason, ShardHalted
 from streams.marks import Done, OutputTracker
 from streams.shard import Shard, Step
-from streams.snapshots import PendingSnapshot, SnapshotStore, UnsoundState
+from streams.snapshots import PendingSnapshot, Snapshot, SnapshotStore, UnsoundState
 
 TICK_INTERVAL_S = 1.0
 
@@ -147,9 +147,8 @@ class Host:
         self.position = 0
         for snapshot in self._snapshots.newest_first():
             self._expect_log(snapshot.offset, end, "the newest snapshot")
-            self.shard = Shard.load(snapshot.payload, self._decider)
-            self.position = snapshot.offset
-            break
+            if self._load(snapshot):
+                break
         self._expect_log(self._committed.offset, end, "the committed mark")
         if low > self.position:
             self._halt_for_good(
@@ -157,6 +156,20 @@ class Host:
             )
         self.shard.resolutions = self._resolutions
         self._log.seek(self.topic, self.partition, self.position)
+
+    def _load(self, snapshot: Snapshot) -> bool:
+        """Whether the snapshot is this shard's, in the layout that this build knows."""
+        try:
+            shard = Shard.load(snapshot.payload, self._decider)
+        except Exception as error:
+            self._report("snapshot passed over", f"at {snapshot.offset}: {error!r}")
+            return False
+        if shard.id != self.id:
+            self._report("snapshot passed over", f"at {snapshot.offset}: it is of {shard.id}")
+            return False
+        self.shard = shard
+        self.position = snapshot.offset
+        return True
 
     def _expect_log(self, offset: int, end: int, what: str) -> None:
         if offset > end:
@@ -243,6 +256,8 @@ class Host:
     def _halt(self, halt: Halt, record: LogRecord) -> None:
         """Go on past the halted record if an operator has resolved it, else raise."""
         name = record_hash(record.value or b"")
+        if halt.reason in (HaltReason.ACKED_LOSS, HaltReason.INPUT_CHANGED):
+            raise ShardHalted(self.id, halt, record.offset, name, resolvable=False) from halt
         action = self._find_resolution(record.offset, name)
         if action is None or record.offset in self._resolutions:
             raise ShardHalted(self.id, halt, record.offset, name, resolvable=True) from halt

@@ -198,6 +198,8 @@ class Shard:
             events = self._plan(message, step)
         try:
             self._happen(events)
+        except MemoryError:
+            raise
         except Exception as error:
             raise Halt(HaltReason.FAULT, f"applying {type(message).__name__}: {error!r}") from error
 
@@ -213,6 +215,9 @@ class Shard:
     def _plan(self, message: Message, step: Step) -> Sequence[Message]:
         try:
             return self._decider.decide(self.state, message)
+        except MemoryError:
+            # It says something of this machine, nothing of the message: no other would agree.
+            raise
         except Exception as error:
             step.faults.append(f"{type(message).__name__}: {error!r}")
             return self._close_faulted(message, error)

@@ -189,6 +189,16 @@ class TestChannels:
         assert sum(len(record.messages) for record in records) == 20_000
 
 
+@pytest.mark.parametrize("method", ["decide", "evolve"])
+def test_a_machine_without_memory_is_no_fault_of_the_message(shard, monkeypatch, method):
+    def exhausted(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Echo, method, exhausted)
+    with pytest.raises(MemoryError):
+        shard.step(1, from_outside(deposit(5)))
+
+
 class TestResolutions:
     def test_a_skipped_forgery_changes_nothing(self, shard):
         forged = channel([Tick()], [Tick()])[1]
