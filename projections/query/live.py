@@ -1,5 +1,6 @@
 """Reads the Redis views: data and the position they stand at, in one atomic step."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -46,10 +47,14 @@ class LiveViews:
         """The answers, and the positions of the named partitions at that same moment.
 
         Waits until each of them has its target; raises -1008 (503) after loop time `give_up_s`,
-        or if Redis does not answer.
+        or if Redis does not answer by then.
         """
         while True:
-            positions, answers = await self._read(list(targets), questions)
+            try:
+                async with asyncio.timeout_at(give_up_s):
+                    positions, answers = await self._read(list(targets), questions)
+            except TimeoutError:
+                raise errors.view_behind() from None
             behind = [each for each in targets if not targets[each].met(positions[each])]
             if not behind:
                 return positions, answers

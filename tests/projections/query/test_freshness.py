@@ -1,6 +1,7 @@
 """Waiting for a view: one reader for all, patience, and positions as text."""
 
 import asyncio
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from infra.http import errors
 from infra.http.errors import ApiError
+from infra.redis import AsyncRedis
 from projections.layout import Position
 from projections.query.freshness import (
     PositionWatch,
@@ -15,6 +17,7 @@ from projections.query.freshness import (
     format_positions,
     parse_positions,
 )
+from projections.query.live import LiveViews
 
 LEDGER_0 = ("ledger.ev", 0)
 
@@ -69,6 +72,30 @@ async def test_patience_ends():
         await watch.reach(("ledger.ev", 7), Target(cseq=1), in_s(0.02))
     assert (refused.value.status, refused.value.code) == (503, -1008)
     await watch.stop()
+
+
+class HangingRedis:
+    """Takes every question and answers none."""
+
+    def pipeline(self, *, transaction):
+        return self
+
+    def get(self, key):
+        pass
+
+    def hmget(self, key, fields):
+        pass
+
+    async def execute(self):
+        await asyncio.sleep(3_600)
+
+
+async def test_patience_ends_with_a_redis_that_hangs_too():
+    views = LiveViews(cast(AsyncRedis, HangingRedis()), lambda: [LEDGER_0])
+    async with asyncio.timeout(5):
+        with pytest.raises(ApiError) as refused:
+            await views.read({LEDGER_0: Target(cseq=1)}, [], in_s(0.02))
+    assert (refused.value.status, refused.value.code) == (503, -1008)
 
 
 partitions = st.tuples(
