@@ -120,6 +120,7 @@ class BookEndpoints:
             return await self.trades(call)
         market = one_market(call, self._sources.reference)
         limit = row_limit(call.parameters, USUAL_ROWS, MOST_ROWS)
+        await self._sources.reach_market_table(call, "trades", market)
         rows = await self._history.trades_from(market.market_id, low_id, limit=limit, span=Span())
         return [responses.trade(row, market, call.time) for row in rows]
 

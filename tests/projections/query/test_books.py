@@ -57,6 +57,19 @@ async def test_trades_ascend_and_end_with_the_last(world, api):
     assert [row["id"] for row in rows] == [2, 3]
 
 
+async def test_history_waits_for_the_position_that_is_asked_for(world, api):
+    partition = ("matching.ev", BTCUSDT % 2)
+    await world.trade(BTCUSDT, [trade(1, T0_US)])
+    headers = {"X-Log-Min-Position": f"{partition[0]}.{partition[1]}@101"}
+    parameters = {"symbol": "BTCUSDT", "fromId": "1"}
+    response = await api.get("/api/v3/historicalTrades", params=parameters, headers=headers)
+    assert response.status == 503
+    world.advance_history(partition, Position(101, 100, T0_US))
+    response = await api.get("/api/v3/historicalTrades", params=parameters, headers=headers)
+    assert response.status == 200
+    assert response.headers["X-Log-Position"] == headers["X-Log-Min-Position"]
+
+
 async def test_times_come_in_microseconds_for_who_wants_them(world, api):
     await world.trade(BTCUSDT, [trade(1, T0_US + 7)])
     response = await api.get(
