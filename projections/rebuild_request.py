@@ -19,6 +19,8 @@ from projections.rebuild import Progress, partitions, rebuild_clickhouse
 
 LOOK_EVERY_S = 0.5
 PICKED_UP_WITHIN_S = 5.0
+SILENT_AT_MOST_S = 60.0
+"""The owner tells how far it is twice a second, apart from when it drops a build."""
 
 
 class RebuildFailed(Refusal):
@@ -92,7 +94,8 @@ def run_rebuild(settings: Settings, progress: Progress) -> str:
 def ask_owner(settings: Settings, progress: Progress) -> str:
     """Let the engine's owner rebuild, and follow it; returns the new build's id.
 
-    Raises `NobodyAnswered` if nobody takes the request, `RebuildFailed` if the rebuild fails.
+    Raises `NobodyAnswered` if nobody takes the request, `RebuildFailed` if the rebuild fails or
+    its owner falls silent: whoever ends meanwhile has given it up.
     """
     _progress_file(settings).unlink(missing_ok=True)
     request = _request_file(settings)
@@ -103,8 +106,14 @@ def ask_owner(settings: Settings, progress: Progress) -> str:
             request.unlink(missing_ok=True)
             raise NobodyAnswered("a query process must take the rebuild, none answered")
         sleep(LOOK_EVERY_S)
+    last, give_up_s = _read(settings), monotonic() + SILENT_AT_MOST_S
     while True:
         told = _read(settings)
+        if told != last:
+            last, give_up_s = told, monotonic() + SILENT_AT_MOST_S
+        elif monotonic() > give_up_s:
+            wanted = f"within {SILENT_AT_MOST_S:.0f} s"
+            raise RebuildFailed(f"the rebuilding process must go on {wanted}, did not")
         if told.error:
             raise RebuildFailed(told.error)
         if told.total:

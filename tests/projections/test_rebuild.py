@@ -1,5 +1,6 @@
 """Views anew beside the old ones: equal, switched at once, while records go on coming."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -150,6 +151,26 @@ def test_what_fails_at_the_owner_is_said_here(tmp_path, monkeypatch):
     owner.start()
     with pytest.raises(rebuild_request.RebuildFailed, match="OSError: the disk is full"):
         rebuild_request.ask_owner(settings, lambda *_: None)
+    owner.stop()
+
+
+def test_an_owner_who_falls_silent_is_not_waited_for(tmp_path, monkeypatch):
+    settings = load_settings({"LOGBOURSE_DATA_DIR": str(tmp_path)})
+    monkeypatch.setattr(rebuild_request, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(rebuild_request, "SILENT_AT_MOST_S", 0.1)
+    killed = threading.Event()
+
+    def endless(_settings, progress):
+        progress(3, 9)
+        killed.wait(10)
+        raise OSError("killed")
+
+    monkeypatch.setattr(rebuild_request, "run_rebuild", endless)
+    owner = rebuild_request.RebuildRequests(settings)
+    owner.start()
+    with pytest.raises(rebuild_request.RebuildFailed, match=r"must go on within 0 s, did not"):
+        rebuild_request.ask_owner(settings, lambda *_: None)
+    killed.set()
     owner.stop()
 
 
