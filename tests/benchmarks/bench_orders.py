@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from tests.benchmarks.freshness import FreshnessWatch
+from tests.benchmarks.freshness import SETTLE_S, FreshnessWatch
 from tests.benchmarks.open_loop import Hit, fire
 from tests.benchmarks.order_flow import FLOW, Trader, order_shots
 from tests.benchmarks.report import Effort, Figure, median_of
@@ -44,7 +44,9 @@ def measure(effort: Effort) -> list[Figure]:
         try:
             stack.start()
             stack.until_ready()
-            return _Session(stack, effort).figures()
+            figures = _Session(stack, effort).figures()
+            assert " ended with " not in stack.words(), stack.evidence()
+            return figures
         finally:
             stack.stop()
 
@@ -152,11 +154,12 @@ def _freshness(rate: int, watch: FreshnessWatch, seconds: float) -> list[Figure]
     method = (
         f"freshness: each record of ledger.ev and matching.ev during {seconds:.0f} s of {rate} "
         "orders/s, from its log time (when the gateway sent the order) until the view's position "
-        "passes it; Redis looked at every 5 ms, all tables of ClickHouse every 50 ms through "
+        "passes it; Redis looked at every 5 ms, all tables of ClickHouse every 100 ms through "
         "/x/v1/positions, which adds up to that much"
     )
     figures = []
     for view, lags_s in zip(("Redis", "ClickHouse"), watch.lags_s(), strict=True):
+        assert lags_s, f"{view} must show what happens, showed nothing within {SETTLE_S:.0f} s"
         for percent in (50.0, 99.0):
             lag = 1e3 * percentile(lags_s, percent)
             floor = FRESH_FLOOR_MS if percent == 99.0 else None

@@ -6,11 +6,11 @@ import time
 import urllib.request
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from infra.kafka import KafkaLog
-from infra.redis import redis_client
+from infra.redis import RedisError, redis_client
 from infra.settings import Settings
 from projections.layout import (
     BUILD_KEY,
@@ -24,7 +24,7 @@ from schemas.record import decode_record
 Partition = tuple[str, int]
 
 REDIS_EVERY_S = 0.005
-CLICKHOUSE_EVERY_S = 0.05
+CLICKHOUSE_EVERY_S = 0.1
 SETTLE_S = 3.0
 
 
@@ -96,7 +96,9 @@ class FreshnessWatch:
 
     def _look(self, look: Callable[[], None], every_s: float) -> None:
         while not self._ending.wait(every_s):
-            look()
+            # A view that does not answer is not fresh; the next look tells how long it was not.
+            with suppress(OSError, RedisError):
+                look()
 
     def _look_at_redis(self) -> Callable[[], None]:
         client = redis_client(self._settings.redis_url)
