@@ -13,8 +13,8 @@ class Plan:
     """The trades an order would make, in their order.
 
     `remaining_lots` is what would be left of its lots (0 for BUY by quote). `complete` says that
-    the order would have nothing left to do: all lots traded, or, by quote, not one more lot fits
-    into the quote amount.
+    the order would have nothing left to do: all lots traded, or, by quote, some traded and not one
+    more fits into the quote amount. What trades nothing is never complete.
     """
 
     __slots__ = ("complete", "meetings", "remaining_lots")
@@ -74,7 +74,7 @@ def _plan_by_quote(book: Book, tick: int, order: OrderAccepted) -> Plan:
         if bounded:
             lots_left -= lots
         if lots < maker.lots:
-            return Plan(meetings, lots_left, True)
+            return Plan(meetings, lots_left, bool(meetings))
     complete = quote_left == 0 or (bounded and lots_left == 0)
     return Plan(meetings, lots_left, complete)
 

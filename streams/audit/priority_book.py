@@ -131,7 +131,7 @@ class PriorityBook:
                 trades.append((maker_id, maker.price_ticks, lots, maker.lots - lots))
             lots_left -= 0 if unbounded else lots
             if lots < maker.lots:
-                return trades, lots_left, True
+                return trades, lots_left, bool(trades)
         done = (not unbounded and lots_left == 0) or (by_quote and quote_left == 0)
         return trades, lots_left, done
 

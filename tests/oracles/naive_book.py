@@ -110,7 +110,7 @@ class NaiveMarket:
             if maker is None:
                 return taken
             if wish.quote_amount and spent + maker.price_ticks * self.tick > wish.quote_amount:
-                taken.satisfied = True
+                taken.satisfied = taken.lots > 0
                 return taken
             spent += maker.price_ticks * self.tick
             taken.lots += 1

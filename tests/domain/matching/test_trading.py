@@ -159,9 +159,12 @@ def test_a_buy_by_quote_that_empties_the_book_ends_for_want_of_liquidity():
     assert reasons(given(BOOK).when(exact).events)[-1] is CloseReason.FILLED
 
 
-def test_a_buy_by_quote_too_small_for_a_lot_is_filled_with_nothing():
-    order = accepted(9, BUY, quote_amount=60_000 * 3 - 1, at=61_000, order_type=MARKET)
-    given(BOOK).when(order).then("9 FILLED with 0").book(BOOK)
+def test_an_order_by_quote_too_small_for_a_lot_ends_unfilled():
+    """Its owner must not be told that it is filled: nothing was bought or sold."""
+    buy = accepted(9, BUY, quote_amount=60_000 * 3 - 1, at=61_000, order_type=MARKET)
+    given(BOOK).when(buy).then("9 NO_LIQUIDITY with 0").book(BOOK)
+    sell = accepted(9, SELL, lots=1, quote_amount=59_990 * 3 - 1, at=59_000, order_type=MARKET)
+    given(BOOK).when(sell).then("9 NO_LIQUIDITY with 1").book(BOOK)
 
 
 def test_a_sell_by_quote_stops_when_its_amount_or_its_lots_are_used_up():
