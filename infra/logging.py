@@ -25,6 +25,9 @@ SECRET_WORDS = (
     "cookie",
 )
 
+QUOTE_REQUESTS = ("aiohttp.server",)
+"""Loggers whose errors quote what a client sent, which may be a key or a token."""
+
 Logger = structlog.typing.FilteringBoundLogger
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -90,5 +93,9 @@ class _Forward(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         logger = structlog.get_logger(component=record.name)
-        trouble = {"exc_info": record.exc_info} if record.exc_info else {}
+        trouble: dict[str, Any] = {}
+        if record.exc_info and record.name in QUOTE_REQUESTS:
+            trouble["error"] = getattr(record.exc_info[0], "__name__", "")
+        elif record.exc_info:
+            trouble["exc_info"] = record.exc_info
         logger.log(record.levelno, record.getMessage(), **trouble)

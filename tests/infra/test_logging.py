@@ -50,6 +50,19 @@ def test_an_exception_is_written_in_the_line(log_lines):
     assert "lots must be positive, was 0" in json.dumps(line["exception"])
 
 
+def test_what_a_client_sent_malformed_is_not_quoted(log_lines):
+    try:
+        raise ValueError("Invalid header value: b'Authorization: Bearer hunter2\\x00'")
+    except ValueError:
+        logging.getLogger("aiohttp.server").exception("Error handling request from %s", "1.2.3.4")
+    (line,) = log_lines()
+    assert (line["event"], line["error"]) == (
+        "Error handling request from 1.2.3.4",
+        "ValueError",
+    )
+    assert "hunter2" not in json.dumps(line)
+
+
 @pytest.mark.parametrize(
     "name",
     ["secret", "api_secret", "signature", "Token", "password", "apiKey", "X-MBX-APIKEY",
