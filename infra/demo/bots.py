@@ -78,11 +78,12 @@ async def _trade(url: str, keys: dict[str, dict[str, str]]) -> None:
             Client(session, url, keys[name]["apiKey"], keys[name]["secret"])
             for name in ("maker", "taker")
         )
-        tasks = [asyncio.create_task(_make(maker, market)) for market in BOT_MARKETS]
-        tasks += [asyncio.create_task(_take(taker, market)) for market in BOT_MARKETS]
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, _cancel, tasks)
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # A bot that breaks ends all of them, and the supervisor starts them again.
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_make(maker, market)) for market in BOT_MARKETS]
+            tasks += [group.create_task(_take(taker, market)) for market in BOT_MARKETS]
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGTERM, _cancel, tasks)
 
 
 def _cancel(tasks: list[asyncio.Task[None]]) -> None:
