@@ -14,7 +14,6 @@ from domain.ledger.chart import (
 from domain.protocol import HaltAction
 from schemas.record import chain_hash, decode_record
 from schemas.topics import inbox, outbox, shard_of, shards
-from streams.families import decider_of
 from streams.marks import Done
 from streams.shard import Shard
 from streams.snapshots import BadSnapshot, decode_snapshot
@@ -91,7 +90,7 @@ def check_replay(world: World) -> Iterator[str]:
     hosts = world.hosts()
     expected: dict[tuple[str, Partition], list[bytes]] = defaultdict(list)
     for shard_id in ALL_SHARDS:
-        fresh = Shard(shard_id, decider_of(shard_id))
+        fresh = Shard(shard_id, world.deciders[shard_id])
         fresh.resolutions = _resolutions(world, shard_id)
         mark = world.log.marks.get(inbox(shard_id))
         for offset, value in enumerate(world.log.partitions[inbox(shard_id)]):
@@ -144,7 +143,7 @@ def check_snapshots(world: World) -> Iterator[str]:
                 continue
             if not name.endswith(".snapshot"):
                 continue
-            shard = Shard.load(snapshot.payload, decider_of(shard_id))
+            shard = Shard.load(snapshot.payload, world.deciders[shard_id])
             shard.resolutions = _resolutions(world, shard_id)
             for offset in range(snapshot.offset, len(values)):
                 shard.step(offset, values[offset])
