@@ -155,6 +155,7 @@ def build_gateway_app(
         clock=clock,
         log_position=side.follower.position,
         fallback=proxy.forward if proxy is not None else None,
+        knows_log=side.follower.is_caught_up,
     )
     entry = OrderEntry(reference, side.orders)
     return build_app(frame, [*entry.endpoints(), *side.health.endpoints()])

@@ -74,7 +74,8 @@ class Frame:
 
     `behind_proxy` believes the X-Forwarded-For header of a peer on this machine. `log_position`
     is the X-Log-Position of answers whose endpoint names none. `catch_up` is awaited before an
-    unknown API key is refused, since it may have been made a moment ago.
+    unknown API key is refused, since it may have been made a moment ago. While `knows_log` says
+    no, signed requests get -1008 (503): what is unknown then may well exist.
     """
 
     authenticator: Authenticator
@@ -84,6 +85,7 @@ class Frame:
     log_position: Callable[[], str] = str
     fallback: Fallback | None = None
     catch_up: Callable[[], Awaitable[None]] | None = None
+    knows_log: Callable[[], bool] = lambda: True
 
 
 def build_app(frame: Frame, endpoints: Iterable[Endpoint]) -> web.Application:
@@ -152,6 +154,8 @@ async def _respond(frame: Frame, endpoint: Endpoint, call: Call) -> web.StreamRe
         amount = weight if isinstance(weight, int) else weight(call.parameters)
         frame.limits.charge(_sender(frame, call), amount, call.arrived_us)
     if endpoint.scope is not None:
+        if not frame.knows_log():
+            raise errors.overloaded()
         await _learn_key(frame, call)
         call.principal = _authenticate(frame, endpoint.scope, call)
     answer = await endpoint.handler(call)
