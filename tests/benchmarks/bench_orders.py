@@ -27,6 +27,7 @@ RUNS_MOST = 3
 USERS = 8
 CONNECTIONS = 128
 LEAD_S = 1.0
+TOP_START = 200.0
 TOP_STEP = 1.25
 TOP_P99_S = 0.25
 """A rate is sustained while 99 % of the answers come within that of their planned moment."""
@@ -99,13 +100,13 @@ class _Session:
         return self._client.submit(drive, *stage).result()
 
     def _top_rate(self) -> Figure:
-        """Longer and longer steps up until one is not sustained."""
+        """Steps up until one is not sustained."""
         method = (
             f"top rate: {FLOW}; {STACK}; {self._seconds / 2:.0f} s at rates that rise by a quarter "
-            f"from {FLOOR_RATE}/s; the last at which every order was accepted and 99 % of answers "
+            f"from {TOP_START:.0f}/s; the last at which every order was accepted and 99 % of answers "
             f"came within {TOP_P99_S * 1e3:.0f} ms of their planned moments"
         )
-        sustained, rate = 0.0, float(FLOOR_RATE)
+        sustained, rate = 0.0, TOP_START
         while True:
             hits = self._stage(rate, self._seconds / 2)
             latencies = [hit.latency_s for hit in hits]
