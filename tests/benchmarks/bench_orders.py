@@ -103,8 +103,8 @@ class _Session:
         """Steps up until one is not sustained."""
         method = (
             f"top rate: {FLOW}; {STACK}; {self._seconds / 2:.0f} s at rates that rise by a quarter "
-            f"from {TOP_START:.0f}/s; the last at which every order was accepted and 99 % of answers "
-            f"came within {TOP_P99_S * 1e3:.0f} ms of their planned moments"
+            f"from {TOP_START:.0f}/s; the last at which every order was accepted and 99 % of "
+            f"answers came within {TOP_P99_S * 1e3:.0f} ms of their planned moments"
         )
         sustained, rate = 0.0, TOP_START
         while True:
