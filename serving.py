@@ -81,6 +81,7 @@ async def serve_queries(settings: Settings) -> int:
     redis = async_redis_client(settings.redis_url)
     app = build_app(_parts(settings, accounts, tail, redis), behind_proxy=True)
     runner = await serve_app(app, settings.host, settings.query_port)
+    accounts.targets = {place: await tail.end_offset(*place) for place in starts}
     tail.start()
     projector = start_clickhouse_projector(settings)
     _logger.info("serving", roles=[QUERY_ROLE])
@@ -93,9 +94,14 @@ async def serve_queries(settings: Settings) -> int:
 
 
 class AccountsView:
-    """Keys and reference data, folded from `accounts.ev` in memory."""
+    """Keys and reference data, folded from `accounts.ev` in memory.
+
+    `targets`: the offsets up to which they must be folded before anybody is told what is unknown.
+    """
 
     def __init__(self) -> None:
+        self.targets: dict[Partition, int] = {}
+        self._next_offsets: dict[Partition, int] = {}
         self.reference = ReferenceData()
         self.credentials = Credentials()
         self.positions: dict[Partition, Position] = {}
@@ -104,6 +110,7 @@ class AccountsView:
         """Fold a batch, repetitions apart."""
         for stored in records:
             partition = (stored.topic, stored.partition)
+            self._next_offsets[partition] = stored.offset + 1
             record = decode_record(stored.value)
             if record.cseq <= self.positions.get(partition, NOWHERE).cseq:
                 continue
@@ -111,6 +118,12 @@ class AccountsView:
                 self.reference.apply(event, stored.partition)
                 self.credentials.apply(event)
             self.positions[partition] = Position(record.cseq, stored.offset, record.time_us)
+
+    def knows_log(self) -> bool:
+        """Whether all is folded that stood in the log when this process began."""
+        return bool(self.targets) and all(
+            self._next_offsets.get(place, 0) >= target for place, target in self.targets.items()
+        )
 
 
 def _take(
@@ -137,6 +150,7 @@ def _parts(settings: Settings, accounts: AccountsView, tail: Tail, redis: AsyncR
         redis=redis,
         open_clickhouse=lambda: clickhouse_client(settings.clickhouse_dsn),
         clock=SystemClock(),
+        knows_log=accounts.knows_log,
         operator_token=open_admin_token(settings.admin_token_file),
     )
 

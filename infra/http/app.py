@@ -75,7 +75,7 @@ class Frame:
     `behind_proxy` believes the X-Forwarded-For header of a peer on this machine. `log_position`
     is the X-Log-Position of answers whose endpoint names none. `catch_up` is awaited before an
     unknown API key is refused, since it may have been made a moment ago. While `knows_log` says
-    no, signed requests get -1008 (503): what is unknown then may well exist.
+    no, all but probes gets -1008 (503): a key or market that is unknown then may well exist.
     """
 
     authenticator: Authenticator
@@ -153,9 +153,9 @@ async def _respond(frame: Frame, endpoint: Endpoint, call: Call) -> web.StreamRe
         weight = endpoint.weight
         amount = weight if isinstance(weight, int) else weight(call.parameters)
         frame.limits.charge(_sender(frame, call), amount, call.arrived_us)
-    if endpoint.scope is not None:
         if not frame.knows_log():
             raise errors.overloaded()
+    if endpoint.scope is not None:
         await _learn_key(frame, call)
         call.principal = _authenticate(frame, endpoint.scope, call)
     answer = await endpoint.handler(call)

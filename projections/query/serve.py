@@ -32,8 +32,9 @@ class Parts:
 
     `reference` and `authenticator` are folded from `accounts.ev` by its owner, who tells in
     `reference_positions` how far. `end_of_log` is `Tail.end_offset`. `open_clickhouse` makes a
-    client; it is called once in each reading thread. Without an `operator_token` nobody but the
-    user sees a user's risk.
+    client; it is called once in each reading thread. `knows_log` tells whether the reference data
+    have all that stood in the log when this process began. Without an `operator_token` nobody but
+    the user sees a user's risk.
     """
 
     reference: ReferenceData
@@ -43,6 +44,7 @@ class Parts:
     redis: AsyncRedis
     open_clickhouse: Callable[[], ClickHouseClient]
     clock: Clock
+    knows_log: Callable[[], bool] = lambda: True
     operator_token: str = ""
 
 
@@ -59,6 +61,7 @@ def build_app(parts: Parts, *, behind_proxy: bool = False) -> web.Application:
         behind_proxy=behind_proxy,
         log_position=lambda: format_positions(parts.reference_positions()),
         catch_up=sources.catch_up_reference,
+        knows_log=parts.knows_log,
     )
     app = build_frame(frame, endpoints(sources, parts))
 

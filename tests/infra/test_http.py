@@ -113,6 +113,17 @@ async def test_what_no_endpoint_answers_carries_weight_and_position_too():
         assert (answer.status, answer.headers["X-Log-Position"]) == (503, "ledger.ev.0@1")
 
 
+async def test_nothing_is_said_of_what_is_not_folded_yet():
+    knows_log = False
+    async with served(knows_log=lambda: knows_log) as client:
+        for path in ("/mine", "/show"):
+            answer = await client.get(path, headers={"X-MBX-APIKEY": "made long ago"})
+            assert (answer.status, (await answer.json())["code"]) == (503, -1008)
+        knows_log = True
+        answer = await client.get("/mine", headers={"X-MBX-APIKEY": "made long ago"})
+        assert (answer.status, (await answer.json())["code"]) == (401, -2015)
+
+
 async def test_known_keys_are_counted_by_key_and_all_others_by_address():
     async with served() as client:
         for key in ("unknown-1", "unknown-2", ""):

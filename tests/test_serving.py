@@ -1,0 +1,33 @@
+"""What the query process knows of the log when it answers its first request."""
+
+from infra.log import LogRecord
+from schemas.record import encode_record
+from serving import AccountsView
+
+PLACE = ("accounts.ev", 0)
+
+
+def stored(offset: int, cseq: int) -> LogRecord:
+    value = encode_record(
+        prev=b"",
+        cause_offset=0,
+        src="A0",
+        cseq=cseq,
+        cause=cseq,
+        time_us=7,
+        input_hash=b"",
+        messages=[],
+    )
+    return LogRecord(*PLACE, offset, -1, value)
+
+
+def test_it_knows_the_log_once_all_that_stood_there_is_folded():
+    accounts = AccountsView()
+    assert not accounts.knows_log(), "nobody has asked the log for its end yet"
+    accounts.targets = {PLACE: 3}
+    accounts.take([stored(0, 1), stored(1, 2)])
+    assert not accounts.knows_log()
+    # A record that a restart repeated is folded once, and still is one that stood there.
+    accounts.take([stored(2, 2)])
+    assert accounts.knows_log()
+    assert accounts.positions[PLACE].cseq == 2
