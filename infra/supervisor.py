@@ -269,7 +269,8 @@ def _last_words(log: Path, limit: int = 300) -> str:
     if not isinstance(event, dict):
         return last[:limit]
     words = [str(event.get("event", "")), *(f"{k}={v}" for k, v in event.items() if k != "event")]
-    return " ".join(words)[:limit]
+    # A library's text may have lines of its own.
+    return " ".join(" ".join(words).split())[:limit]
 
 
 @contextmanager

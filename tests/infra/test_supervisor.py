@@ -84,7 +84,8 @@ def test_processes_start_in_order_and_end_in_reverse(journal, settings):
 
 
 def test_what_dies_is_started_again_and_that_is_said(journal, settings):
-    children = [journal.child("a", then="print('out of luck', flush=True); os._exit(7)")]
+    words = """print('{"event": "out of\\\\nluck"}', flush=True); os._exit(7)"""
+    children = [journal.child("a", then=words)]
     status, said = run(children, settings, lambda: journal.lines().count("a:start") >= 3)
     assert status == 0
     assert 'a ended with status 7, again in 0.2 s, last said "out of luck", see' in said
