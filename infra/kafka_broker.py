@@ -13,6 +13,7 @@ from infra.children import spawn, stop, wait_until
 from infra.java import java_command, kafka_jars
 from infra.kafka import MAX_MESSAGE_BYTES, broker_count
 from infra.ports import any_port, free_port
+from infra.refusal import Refusal
 from infra.settings import Settings, load_settings, save_settings
 from infra.supervisor import Process, Supervisor
 
@@ -112,7 +113,10 @@ def kafka_processes(settings: Settings, nodes: Sequence[Node]) -> list[Process]:
 
 
 def prepare_node(node: Node, nodes: Sequence[Node], java: str, jars: Path) -> None:
-    """Write the node's configuration and, the first time, format its storage."""
+    """Write the node's configuration and, the first time, format its storage.
+
+    Raises `Refusal` with Kafka's words if it cannot be formatted.
+    """
     node.folder.mkdir(parents=True, exist_ok=True)
     configuration = node.folder / "server.properties"
     lines = [f"{name}={value}" for name, value in node_properties(node, nodes).items()]
@@ -122,7 +126,10 @@ def prepare_node(node: Node, nodes: Sequence[Node], java: str, jars: Path) -> No
     command = [java, "-Xmx128m", "-XX:TieredStopAtLevel=1", f"-Dlog4j2.configurationFile={_LOG4J}"]
     command += ["-cp", f"{jars}/*", "kafka.tools.StorageTool", "format"]
     command += ["--cluster-id", _cluster_id(node.folder.parent), "--config", str(configuration)]
-    subprocess.run(command, check=True, capture_output=True)
+    answer = subprocess.run(command, check=False, capture_output=True, text=True)
+    if answer.returncode != 0:
+        said = " ".join((answer.stderr or answer.stdout).split())[-300:] or "nothing"
+        raise Refusal(f"{node.folder} must be formatted for Kafka, was not; Kafka said: {said}")
 
 
 def node_argv(node: Node, java: str, jars: Path) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from infra.data_lock import owned_data
-from infra.kafka_broker import plan_nodes
+from infra.kafka_broker import plan_nodes, prepare_node
 from infra.metrics import Counter, Registry, exposition, serve_metrics
 from infra.ports import free_port
 from infra.refusal import Refusal
@@ -35,6 +35,15 @@ def test_all_ports_of_three_nodes_differ(settings):
     assert len(set(ports)) == 6
     assert planned.replication_factor == 3
     assert planned.kafka_bootstrap == ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+
+
+def test_storage_that_cannot_be_formatted_is_a_refusal(settings, tmp_path):
+    java = tmp_path / "java"
+    java.write_text("#!/bin/sh\necho the disk >&2\necho is full >&2\nexit 1\n")
+    java.chmod(0o700)
+    _, nodes = plan_nodes(settings, 1)
+    with pytest.raises(Refusal, match=r"was not; Kafka said: the disk is full$"):
+        prepare_node(nodes[0], nodes, str(java), tmp_path)
 
 
 def test_a_data_directory_has_one_stack(settings):
