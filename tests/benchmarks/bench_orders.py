@@ -156,11 +156,11 @@ def _freshness(rate: int, watch: FreshnessWatch, seconds: float) -> list[Figure]
         f"freshness: each record of ledger.ev and matching.ev during {seconds:.0f} s of {rate} "
         "orders/s, from its log time (when the gateway sent the order) until the view's position "
         "passes it; Redis looked at every 5 ms, all tables of ClickHouse every 100 ms through "
-        "/x/v1/positions, which adds up to that much"
+        f"/x/v1/positions, which adds up to that much; what was not shown {SETTLE_S:.0f} s after the "
+        "last order counts as shown then"
     )
     figures = []
     for view, lags_s in zip(("Redis", "ClickHouse"), watch.lags_s(), strict=True):
-        assert lags_s, f"{view} must show what happens, showed nothing within {SETTLE_S:.0f} s"
         for percent in (50.0, 99.0):
             lag = 1e3 * percentile(lags_s, percent)
             floor = FRESH_FLOOR_MS if percent == 99.0 else None

@@ -43,10 +43,10 @@ class Sightings:
             self.times_s.setdefault(partition, []).append(now_s)
 
     def shown_at_s(self, partition: Partition, cseq: int) -> float | None:
-        """The wall time at which `cseq` was seen first; None if it never was, or was at once."""
+        """The wall time at which `cseq` was seen first; None if it never was."""
         seen = self.cseqs.get(partition, [])
         index = bisect_left(seen, cseq)
-        return self.times_s[partition][index] if 0 < index < len(seen) else None
+        return self.times_s[partition][index] if index < len(seen) else None
 
 
 class FreshnessWatch:
@@ -57,6 +57,7 @@ class FreshnessWatch:
         self._redis = Sightings()
         self._clickhouse = Sightings()
         self._ending = threading.Event()
+        self._begin_s = self._end_s = 0.0
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -69,28 +70,33 @@ class FreshnessWatch:
         ]
         for thread in threads:
             thread.start()
+        self._begin_s = time.time()
         try:
             yield
             time.sleep(SETTLE_S)
+            self._end_s = time.time()
         finally:
             self._ending.set()
             for thread in threads:
                 thread.join()
 
     def lags_s(self) -> tuple[list[float], list[float]]:
-        """Seconds from log time to sight of each record that came meanwhile: Redis, ClickHouse."""
+        """Seconds from log time to sight of each record that came meanwhile: Redis, ClickHouse.
+
+        What was not seen when watching ended counts as seen then.
+        """
         log = KafkaLog(self._settings, outside=True)
         lags: tuple[list[float], list[float]] = ([], [])
-        for partition, seen in self._redis.cseqs.items():
+        for partition in _partitions(self._settings):
             _, end = log.ends(*partition)
             for stored in log.scan(*partition, 0, end):
                 record = decode_record(stored.value)
-                if record.cseq <= seen[0]:
+                told_s = record.time_us / 1e6
+                if not self._begin_s <= told_s <= self._end_s - SETTLE_S:
                     continue
                 for view, found in zip((self._redis, self._clickhouse), lags, strict=True):
                     shown_s = view.shown_at_s(partition, record.cseq)
-                    if shown_s is not None:
-                        found.append(shown_s - record.time_us / 1e6)
+                    found.append((self._end_s if shown_s is None else shown_s) - told_s)
         log.close()
         return lags
 
@@ -104,8 +110,7 @@ class FreshnessWatch:
         client = redis_client(self._settings.redis_url)
         build = client.get(BUILD_KEY)
         assert isinstance(build, bytes), "the views are built"
-        partitions = [(LEDGER_EVENTS, p) for p in range(self._settings.ledger_partitions)]
-        partitions += [(MATCHING_EVENTS, p) for p in range(self._settings.matching_partitions)]
+        partitions = _partitions(self._settings)
         keys = [f"lb:{build.decode()}:position:{topic}:{p}" for topic, p in partitions]
 
         def look() -> None:
@@ -134,3 +139,9 @@ class FreshnessWatch:
                 slowest[partition] = cseq
         for partition, cseq in slowest.items():
             self._clickhouse.note(partition, cseq, now_s)
+
+
+def _partitions(settings: Settings) -> list[Partition]:
+    """What the views are folded from."""
+    ledgers = [(LEDGER_EVENTS, p) for p in range(settings.ledger_partitions)]
+    return ledgers + [(MATCHING_EVENTS, p) for p in range(settings.matching_partitions)]
