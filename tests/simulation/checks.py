@@ -14,6 +14,7 @@ from domain.ledger.chart import (
 from domain.protocol import HaltAction
 from schemas.record import chain_hash, decode_record
 from schemas.topics import inbox, outbox, shard_of, shards
+from streams.halts import HaltReason
 from streams.marks import Done
 from streams.shard import Shard
 from streams.snapshots import BadSnapshot, decode_snapshot
@@ -77,11 +78,17 @@ def check_channels(world: World, *, inboxes_only: bool = False) -> Iterator[str]
 
 
 def _accepted_end(world: World, partition: Partition) -> int:
-    """Up to where the partition was acted upon: a halted shard acts on nothing from there on."""
+    """Up to where the partition was acted upon: not beyond a halt of its shard, or of another
+    shard of the same process."""
     topic, number = partition
-    halted = world.halted.get(shard_of(topic, number))
-    if halted and topic.endswith(".in"):
-        return halted.offset
+    shard = shard_of(topic, number)
+    if topic.endswith(".in") and shard in world.halted:
+        halted = world.halted[shard]
+        # It noticed before it read on: its offset may be one of the log that was lost.
+        at_start = halted.reason is HaltReason.ACKED_LOSS
+        return min(halted.offset, world.cut_at[shard]) if at_start else halted.offset
+    if topic.endswith(".in") and shard not in world.hosts():
+        return world.stopped_at.get(shard, 0)
     return world.log.end(partition)
 
 

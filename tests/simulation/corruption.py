@@ -36,6 +36,7 @@ class LostTail:
         world.kill_host_of(shard)
         world.log.ghosts = [ghost for ghost in world.log.ghosts if ghost[0] != partition]
         del values[len(values) - rng.randint(1, 4) :]
+        world.cut_at[shard] = len(values)
         if rng.random() < 0.7:
             world.log.marks.pop(partition, None)
             world.files[shard].wipe()

@@ -24,6 +24,7 @@ EVENTS = (
     "halt ACKED_LOSS",
     "halt DIVERGENCE",
     "forged record",
+    "second leader",
     "closed MARKET_HALTED",
     "closed STALE_RULES",
 )

@@ -41,6 +41,7 @@ class Process:
     """One process of the exchange and the hosts it runs, None while it is down."""
 
     shard_ids: Sequence[str]
+    files: dict[str, SimFiles]
     log: SimLog | None = None
     hosts: list[Host] = field(default_factory=list)
 
@@ -57,8 +58,10 @@ class World:
             shard: decider_of(shard) for shard in shards(LEDGERS, MATCHERS)
         }
         self.halted: dict[str, ShardHalted] = {}
-        self.processes = [Process(group) for group in _groups(faults.rng)]
+        self.processes = [Process(group, self.files) for group in _groups(faults.rng)]
         self.crashes = 0
+        self.stopped_at: dict[str, int] = {}
+        self.cut_at: dict[str, int] = {}
 
     def send(self, shard: str, source: str, messages: Sequence[Message]) -> None:
         """Append an outside record to the shard's inbox, as a gateway or operator would."""
@@ -106,11 +109,11 @@ class World:
             self.crashes += 1
             self.kill(process)
             if self.faults.chance(0.1):
-                self.files[self.faults.rng.choice(process.shard_ids)].spoil_newest()
+                process.files[self.faults.rng.choice(process.shard_ids)].spoil_newest()
             return True
         except ShardHalted as halted:
             self.halted[halted.shard] = halted
-            self.kill(process)
+            self.kill_host_of(halted.shard)
             return True
 
     def _start(self, process: Process) -> None:
@@ -121,7 +124,7 @@ class World:
                 self.deciders[shard],
                 log,
                 self.clock,
-                SnapshotStore(self.files[shard], Inline()),
+                SnapshotStore(process.files[shard], Inline()),
                 POLICY,
                 _ignore,
             )
@@ -145,8 +148,16 @@ class World:
         """End a process; what it had under way may arrive, late, in part or not at all."""
         if process.log is not None:
             self.log.lose_producer(process.log)
+        self.stopped_at.update({host.id: host.position for host in process.hosts})
         process.log = None
         process.hosts = []
+
+    def double(self) -> None:
+        """Start one more process for shards that run already, on a machine of its own."""
+        shard_ids = self.faults.rng.choice(self.processes).shard_ids
+        files = {shard: SimFiles(self.faults) for shard in shard_ids}
+        self.processes.append(Process(shard_ids, files))
+        self.faults.happened["second leader"] += 1
 
     def kill_host_of(self, shard: str) -> None:
         """End the process that runs the shard."""
