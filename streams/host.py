@@ -77,6 +77,7 @@ class Host:
         self._resolutions: dict[int, HaltAction] = {}
         self._pending_snapshot: PendingSnapshot | None = None
         self._rewound = False
+        self._last_value: bytes | None = None
         self._start_of_snapshot_interval()
         self._next_commit_s = 0.0
         self._next_tick_s = 0.0
@@ -109,6 +110,7 @@ class Host:
             self._halt(halt, record)
             return
         self.position = record.offset + 1
+        self._last_value = record.value
         self._count(step)
         if record.offset >= self._emit_from:
             self._emit(record, step)
@@ -167,9 +169,18 @@ class Host:
         if shard.id != self.id:
             self._report("snapshot passed over", f"at {snapshot.offset}: it is of {shard.id}")
             return False
+        self._expect_last(snapshot)
         self.shard = shard
         self.position = snapshot.offset
         return True
+
+    def _expect_last(self, snapshot: Snapshot) -> None:
+        """A log that lost its tail may have grown beyond the snapshot again, with other records."""
+        before = snapshot.offset - 1
+        for record in self._log.scan(self.topic, self.partition, before, snapshot.offset):
+            if snapshot.last and record_hash(record.value or b"") != snapshot.last:
+                words = f"the snapshot at {snapshot.offset} has seen another record at {before}"
+                self._halt_for_good(Halt(HaltReason.ACKED_LOSS, words))
 
     def _expect_log(self, offset: int, end: int, what: str) -> None:
         if offset > end:
@@ -238,7 +249,9 @@ class Host:
         elif self._snapshot_due(now_s):
             self._start_of_snapshot_interval()
             try:
-                self._pending_snapshot = self._snapshots.start(self.position, self.shard.dump)
+                self._pending_snapshot = self._snapshots.start(
+                    self.position, self.shard.dump, record_hash(self._last_value or b"")
+                )
             except OSError as error:
                 self.counts.snapshot_failures += 1
                 self._report("snapshot failed", str(error))

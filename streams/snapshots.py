@@ -9,7 +9,7 @@ from typing import Protocol
 from infra.files import Files
 
 KEPT = 3
-_MAGIC = b"logbourse-snapshot-1"
+_MAGIC = b"logbourse-snapshot-2"
 _FINAL = ".snapshot"
 _TEMPORARY = ".tmp"
 _WELL, _FAILED, _UNSOUND = range(3)
@@ -18,10 +18,15 @@ _WELL, _FAILED, _UNSOUND = range(3)
 
 @dataclass(slots=True)
 class Snapshot:
-    """A shard's dump before the input record at `offset`."""
+    """A shard's dump before the input record at `offset`.
+
+    `last` is the `record_hash` of the record before that, empty if it is not known: it shows
+    whether a log is the one that the dump was made of.
+    """
 
     offset: int
     payload: bytes
+    last: bytes = b""
 
 
 class BadSnapshot(Exception):
@@ -53,7 +58,7 @@ class SnapshotStore:
         self._files = files
         self._background = background
 
-    def start(self, offset: int, dump: Callable[[], bytes]) -> "PendingSnapshot":
+    def start(self, offset: int, dump: Callable[[], bytes], last: bytes = b"") -> "PendingSnapshot":
         """Start writing the dump as the state before `offset`; it counts only once published.
 
         Raises `UnsoundState`, as the pending snapshot's job does, for a state that must not be.
@@ -65,7 +70,7 @@ class SnapshotStore:
                 payload = dump()
             except AssertionError as error:
                 raise UnsoundState(str(error)) from error
-            self._files.write(temporary, encode_snapshot(Snapshot(offset, payload)))
+            self._files.write(temporary, encode_snapshot(Snapshot(offset, payload, last)))
 
         return PendingSnapshot(offset, self._background.start(write))
 
@@ -98,8 +103,8 @@ class PendingSnapshot:
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
-    """A header line (format, offset, checksum), then the payload."""
-    head = b"%s %d " % (_MAGIC, snapshot.offset)
+    """A header line (format, offset, last record's hash, checksum), then the payload."""
+    head = b"%s %d x%s " % (_MAGIC, snapshot.offset, snapshot.last.hex().encode())
     return head + _checksum(head, snapshot.payload) + b"\n" + snapshot.payload
 
 
@@ -107,11 +112,11 @@ def decode_snapshot(data: bytes) -> Snapshot:
     """The snapshot that was encoded; `BadSnapshot` if any byte is different."""
     head, separator, payload = data.partition(b"\n")
     fields = head.split(b" ")
-    if not separator or len(fields) != 3 or fields[0] != _MAGIC or not fields[1].isdigit():
+    if not separator or len(fields) != 4 or fields[0] != _MAGIC or not fields[1].isdigit():
         raise BadSnapshot("no snapshot header")
-    if _checksum(b"%s %s " % (fields[0], fields[1]), payload) != fields[2]:
+    if _checksum(b"%s %s %s " % (fields[0], fields[1], fields[2]), payload) != fields[3]:
         raise BadSnapshot("checksum differs")
-    return Snapshot(int(fields[1]), payload)
+    return Snapshot(int(fields[1]), payload, bytes.fromhex(fields[2][1:].decode()))
 
 
 class Inline:

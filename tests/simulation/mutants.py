@@ -37,9 +37,9 @@ def _commit_what_is_applied(self: Host, done: Done) -> None:
 
 
 def _publish_at_once(
-    self: SnapshotStore, offset: int, dump: Callable[[], bytes]
+    self: SnapshotStore, offset: int, dump: Callable[[], bytes], last: bytes = b""
 ) -> PendingSnapshot:
-    pending = _start_snapshot(self, offset, dump)
+    pending = _start_snapshot(self, offset, dump, last)
     self.publish(pending)
     return PendingSnapshot(-1, pending.job)
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -131,6 +132,17 @@ class TestRecovery:
         assert stage.reports[:2] == ["snapshot passed over"] * 2
         assert 0 < second.position < end
         assert stage.run(second).shard.state.amounts == first.shard.state.amounts
+
+    def test_a_snapshot_of_a_log_that_lost_its_tail_and_grew_again_halts(self, stage):
+        stage.append(*[from_outside(deposit(100 + n)) for n in range(10)])
+        stage.run(stage.start(snapshot_records=4))
+        stage.log.close()
+        newest = max(int(name[:20]) for name in stage.files.names())
+        stage.world.marks[INBOX] = replace(stage.world.marks[INBOX], offset=0)
+        del stage.world.partitions[INBOX][newest - 1 :]
+        stage.append(*[from_outside(deposit(200 + n)) for n in range(10)])
+        with pytest.raises(ShardHalted, match="ACKED_LOSS: the snapshot"):
+            stage.start()
 
     def test_a_snapshot_waits_for_the_outputs_before_it(self, stage):
         stage.append(*[from_outside(deposit(100 + n)) for n in range(10)])

@@ -22,9 +22,9 @@ from streams.snapshots import (
 )
 
 
-@given(offset=st.integers(0, 2**62), payload=st.binary(max_size=200))
-def test_round_trip(offset, payload):
-    snapshot = Snapshot(offset, payload)
+@given(offset=st.integers(0, 2**62), payload=st.binary(max_size=200), last=st.binary(max_size=16))
+def test_round_trip(offset, payload, last):
+    snapshot = Snapshot(offset, payload, last)
     assert decode_snapshot(encode_snapshot(snapshot)) == snapshot
 
 
