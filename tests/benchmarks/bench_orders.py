@@ -156,8 +156,8 @@ def _freshness(rate: int, watch: FreshnessWatch, seconds: float) -> list[Figure]
         f"freshness: each record of ledger.ev and matching.ev during {seconds:.0f} s of {rate} "
         "orders/s, from its log time (when the gateway sent the order) until the view's position "
         "passes it; Redis looked at every 5 ms, all tables of ClickHouse every 100 ms through "
-        f"/x/v1/positions, which adds up to that much; what was not shown {SETTLE_S:.0f} s after the "
-        "last order counts as shown then"
+        f"/x/v1/positions, which adds up to that much; what was not shown {SETTLE_S:.0f} s after "
+        "the last order counts as shown then"
     )
     figures = []
     for view, lags_s in zip(("Redis", "ClickHouse"), watch.lags_s(), strict=True):
