@@ -97,10 +97,11 @@ class World:
         return {host.id: host for process in self.processes for host in process.hosts}
 
     def _turn(self, process: Process) -> bool:
-        self.log.move_some()
         if any(shard in self.halted for shard in process.shard_ids):
+            self.log.move_some()
             return False
         self.clock.elapsed_us += self.faults.rng.randrange(20_000)
+        self.log.move_some()
         try:
             if process.log is None:
                 self._start(process)
