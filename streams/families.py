@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from domain.matching.decider import MatchingDecider
-
 from domain.accounts.decider import AccountsDecider
 from domain.decider import Decider
+from domain.matching.decider import MatchingDecider
 from domain.orders.decider import LedgerDecider
 
 
