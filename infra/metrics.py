@@ -1,11 +1,11 @@
 """Numbers about a running process: Prometheus metrics, served on the loopback."""
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.exposition import generate_latest, start_http_server
+from prometheus_client.exposition import start_http_server
 
 from infra.settings import Settings
 
-__all__ = ["Counter", "Gauge", "Histogram", "Registry", "exposition", "serve_metrics"]
+__all__ = ["Counter", "Gauge", "Histogram", "Registry", "serve_metrics"]
 
 Registry = CollectorRegistry
 
@@ -20,8 +20,3 @@ def serve_metrics(settings: Settings, registry: Registry = REGISTRY) -> int:
     except OSError:
         server, _ = start_http_server(0, settings.host, registry)
     return int(server.server_port)
-
-
-def exposition(registry: Registry = REGISTRY) -> bytes:
-    """The text of /metrics, for a process that has a web server of its own."""
-    return generate_latest(registry)

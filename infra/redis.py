@@ -6,8 +6,6 @@ from redis import exceptions as redis_exceptions
 
 AsyncRedis = redis_asyncio.Redis
 RedisError = redis_exceptions.RedisError
-ScriptMissing = redis_exceptions.NoScriptError
-ResponseError = redis_exceptions.ResponseError
 
 CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 10.0

@@ -4,14 +4,9 @@ from domain.ledger.chart import AccountKind, kind_of, owner_of
 from domain.orders.state import LedgerState
 
 
-def total_by_asset(state: LedgerState) -> dict[int, int]:
-    """The sum over all accounts of the shard, by asset: zero each (L1)."""
-    return state.balances.total_by_asset()
-
-
 def check_books(state: LedgerState) -> None:
     """Assert L1, L4, L6 over the whole state; made at snapshots, being linear in its size."""
-    for asset, total in total_by_asset(state).items():
+    for asset, total in state.balances.total_by_asset().items():
         assert total == 0, f"L1: asset {asset} sums to {total}, must be 0"
     uncovered = state.balances.uncovered()
     assert not uncovered, f"L4: (asset, account, amount) below zero: {uncovered}"

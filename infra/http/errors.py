@@ -39,13 +39,8 @@ def body_too_large(limit_bytes: int) -> ApiError:
     return ApiError(413, -1101, f"Request body must be at most {limit_bytes} bytes.")
 
 
-def malformed_request(what: str) -> ApiError:
-    """The request is not HTTP as this server understands it."""
-    return ApiError(400, -1000, f"Malformed request: {what}.")
-
-
 def unauthorized() -> ApiError:
-    """The key is good, but not for this."""
+    """The operators' token is missing, or another one was sent."""
     return ApiError(401, -1002, "You are not authorized to execute this request.")
 
 

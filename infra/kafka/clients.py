@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from confluent_kafka import (
-    OFFSET_BEGINNING,
-    OFFSET_END,
     Consumer,
     KafkaError,
     KafkaException,
@@ -20,8 +18,6 @@ from confluent_kafka.admin import AdminClient
 from infra.settings import Settings
 
 __all__ = [
-    "OFFSET_BEGINNING",
-    "OFFSET_END",
     "Consumer",
     "KafkaError",
     "KafkaException",

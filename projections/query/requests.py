@@ -11,7 +11,6 @@ from infra.http.parameters import Parameters
 
 SYMBOL = "^[A-Z0-9-_.]{1,20}$"
 SYMBOLS = '^\\[("[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}){0,1}\\]$'
-CLIENT_ORDER_ID = "^[a-zA-Z0-9-_]{1,36}$"
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
