@@ -114,7 +114,7 @@ class StatusEndpoints:
         return views
 
     async def _stored_positions(self) -> Mapping[tuple[str, Partition], Position]:
-        """None while history cannot be read: a view that does not answer stands nowhere."""
+        """Empty while history cannot be read: a view that does not answer stands nowhere."""
         try:
             return await self._sources.history.positions()
         except ApiError:
