@@ -13,14 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from commands.credentials import Credential, Credentials
 from domain.accounts.messages import KeyKind
 from infra.http import errors
-from infra.http.parameters import Parameters
+from infra.http.parameters import FIRST_MICROSECONDS, Parameters
 from infra.http.principal import Principal
 
 DEFAULT_RECV_WINDOW_US = 5_000_000
 MAX_RECV_WINDOW_US = 60_000_000
 AHEAD_US = 1_000_000
-FIRST_MICROSECOND_TIMESTAMP = 10**14
-"""A timestamp from here on counts microseconds: in milliseconds it would be the year 5138."""
 
 _API_KEY = re.compile(r"[A-Za-z0-9_-]{16,128}\Z")
 _RECV_WINDOW = r"^[0-9]{1,8}(\.[0-9]{1,3})?$"
@@ -69,7 +67,7 @@ def check_time(parameters: Parameters, now_us: int) -> int:
     security"); otherwise -1021. A recvWindow above a minute is -1131.
     """
     timestamp = parameters.integer("timestamp", high=_MAX_TIMESTAMP)
-    timestamp_us = timestamp if timestamp >= FIRST_MICROSECOND_TIMESTAMP else timestamp * 1_000
+    timestamp_us = timestamp if timestamp >= FIRST_MICROSECONDS else timestamp * 1_000
     recv_window_us = _recv_window_us(parameters)
     if timestamp_us >= now_us + AHEAD_US:
         raise errors.ahead_of_server()

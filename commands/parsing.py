@@ -15,10 +15,9 @@ from domain.orders.messages import (
 )
 from domain.reference import Market, ReferenceData
 from infra.http import errors
-from infra.http.parameters import Parameters
+from infra.http.parameters import SYMBOL, Parameters
 
 NUMBER = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
-SYMBOL = "^[A-Z0-9-_.]{1,20}$"
 
 RESPONSE_TYPES = ("ACK", "RESULT", "FULL")
 

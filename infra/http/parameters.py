@@ -10,6 +10,10 @@ from infra.http import errors
 
 MAX_BODY_BYTES = 64 * 1024
 INTEGER = "^[0-9]{1,19}$"
+SYMBOL = "^[A-Z0-9-_.]{1,20}$"
+
+FIRST_MICROSECONDS = 10**14
+"""A time from here on is told in microseconds: in milliseconds it would lie in the year 5138."""
 
 _INTEGER = re.compile(INTEGER.removesuffix("$") + r"\Z")
 _BAD_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")

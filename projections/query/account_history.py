@@ -5,7 +5,6 @@ from projections.query.history import History
 from projections.query.requests import Span
 from projections.query.rows import Fill, Funding
 
-LAST_TIME_US = (1 << 63) - 1
 ANY_ORDER = 0
 
 _ORDER_COLUMNS = ", ".join(
@@ -82,7 +81,7 @@ class AccountHistory:
             market=market_id,
             low=low_id or 0,
             limit=limit,
-            **_bounds(span),
+            **span.bounds(),
         )
         found = [StoredOrder(*row) for row in rows]
         return found if ascending else found[::-1]
@@ -109,7 +108,7 @@ class AccountHistory:
             order=order_id or ANY_ORDER,
             low=low_id or 0,
             limit=limit,
-            **_bounds(span),
+            **span.bounds(),
         )
         found = [Fill(*row) for row in rows]
         return found if ascending else found[::-1]
@@ -128,13 +127,6 @@ class AccountHistory:
             asset=asset_id,
             limit=limit,
             offset=offset,
-            **_bounds(span),
+            **span.bounds(),
         )
         return [Funding(*row) for row in rows]
-
-
-def _bounds(span: Span) -> dict[str, int]:
-    return {
-        "start": span.start_us or 0,
-        "end": LAST_TIME_US if span.end_us is None else span.end_us,
-    }

@@ -4,12 +4,11 @@ from collections.abc import Iterable, Sequence
 
 from projections.layout import Candle, StoredTrade
 from projections.query.history import History
-from projections.query.requests import Span
+from projections.query.requests import LAST_TIME_US, Span
 from projections.query.rows import AggregateTrade, Window
 
 TRADES_AT_ONCE = 2_000
 LAST_ID = (1 << 63) - 1
-LAST_TIME_US = (1 << 63) - 1
 
 _TRADE_COLUMNS = ", ".join(StoredTrade._fields)
 _CANDLE_COLUMNS = ", ".join(Candle._fields)
@@ -149,8 +148,7 @@ class MarketHistory:
             low=low_id,
             high=high_id,
             limit=limit,
-            start=span.start_us or 0,
-            end=LAST_TIME_US if span.end_us is None else span.end_us,
+            **span.bounds(),
         )
         return [StoredTrade(*row) for row in rows]
 

@@ -8,6 +8,7 @@ from domain.reference import Market
 from infra.http import errors
 from infra.http.app import Call, Endpoint
 from infra.http.parameters import Parameters
+from projections.intervals import DAY_US
 from projections.layout import (
     CLOSED,
     CLOSED_ORDERS,
@@ -23,7 +24,6 @@ from projections.query import account_responses as responses
 from projections.query.account_history import AccountHistory
 from projections.query.freshness import Target
 from projections.query.requests import (
-    DAY_US,
     Span,
     named_order,
     one_market,

@@ -7,15 +7,12 @@ from enum import StrEnum
 from domain.reference import Market, ReferenceData
 from infra.http import errors
 from infra.http.app import Call
-from infra.http.parameters import Parameters
+from infra.http.parameters import FIRST_MICROSECONDS, SYMBOL, Parameters
+from projections.intervals import HOUR_US
 
-SYMBOL = "^[A-Z0-9-_.]{1,20}$"
 SYMBOLS = '^\\[("[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}){0,1}\\]$'
 
-HOUR_US = 3_600_000_000
-DAY_US = 24 * HOUR_US
-FIRST_MICROSECONDS = 10**14
-"""A time from here on is told in microseconds: in milliseconds it would lie in the year 5138."""
+LAST_TIME_US = (1 << 63) - 1
 
 
 class TickerType(StrEnum):
@@ -41,6 +38,13 @@ class Span:
         """Whether a time lies in it."""
         after_start = self.start_us is None or time_us >= self.start_us
         return after_start and (self.end_us is None or time_us <= self.end_us)
+
+    def bounds(self) -> dict[str, int]:
+        """`start` and `end` as a query's parameters: the first and last time where it is open."""
+        return {
+            "start": self.start_us or 0,
+            "end": LAST_TIME_US if self.end_us is None else self.end_us,
+        }
 
 
 def one_market(call: Call, reference: ReferenceData) -> Market:

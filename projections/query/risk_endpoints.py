@@ -8,6 +8,7 @@ from domain.money import format_amount
 from domain.reference import Asset
 from infra.http import errors
 from infra.http.app import Call, Endpoint
+from infra.http.parameters import SYMBOL
 from infra.http.principal import Authenticator
 from infra.keys import same_secret
 from projections.layout import (
@@ -21,7 +22,6 @@ from projections.layout import (
 )
 from projections.query import market_responses as responses
 from projections.query.freshness import Partition, Target, format_positions
-from projections.query.requests import SYMBOL
 from projections.query.sources import Sources, give_up_s
 from projections.query.valuation import Valuation
 
