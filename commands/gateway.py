@@ -101,7 +101,7 @@ class OrderEntry:
         if isinstance(answer.last, CancelRejected):
             raise cancel_error(answer.last.reason)
         market = self._reference.markets[command.market_id]
-        cancel_id = command_id[:11].hex()
+        cancel_id = client_order_id(call.parameters, command_id)
         return [
             responses.canceled(seen.message, cancel_id, market, call.time(seen.time_us))
             for seen in answer.seen

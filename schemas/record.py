@@ -22,6 +22,7 @@ from schemas.primitives import (
 )
 
 __all__ = [
+    "HASH_BYTES",
     "Record",
     "UndecodableRecord",
     "chain_hash",

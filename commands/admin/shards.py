@@ -6,8 +6,7 @@ from commands.admin.fields import Fields
 from commands.admin.operator import Operator
 from domain.protocol import HaltAction, ResolveHalt, RulesActivated
 from infra.http import errors
-
-HASH_BYTES = 16
+from schemas.record import HASH_BYTES
 
 
 async def resolve_halt(operator: Operator, fields: Fields) -> dict[str, Any]:
