@@ -22,8 +22,6 @@ MAX_WAITING = 5_000
 UNREADY_AFTER_REFUSAL_S = 5.0
 
 Failed = Callable[[ApiError], None]
-
-
 Written = Callable[[], None]
 
 

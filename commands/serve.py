@@ -41,7 +41,6 @@ APPEND_TIMEOUT_MS = 4_000
 SWITCH_INTERVAL_S = 0.0005
 """How long the loop may keep the interpreter from the threads that bring acks and outcomes."""
 
-
 _logger = get_logger("serve")
 
 
