@@ -1,6 +1,11 @@
-"""Halts: the conditions under which a shard stops rather than guess (exit status 3)."""
+"""Halts: when a shard stops rather than guess (exit status 3), and the word that ends one."""
 
+from collections.abc import Iterable
 from enum import StrEnum
+
+from domain.protocol import HaltAction, ResolveHalt
+from infra.log import LogRecord
+from schemas.record import UndecodableRecord, decode_record
 
 EXIT_STATUS_HALTED = 3
 
@@ -44,3 +49,18 @@ class ShardHalted(Exception):
         self.reason = halt.reason
         self.offset = offset
         self.record_hash = record_hash
+
+
+def resolution_in(records: Iterable[LogRecord], record_hash: bytes) -> HaltAction | None:
+    """What an operator says in these records about the record with this hash; None if nothing."""
+    for record in records:
+        try:
+            decoded = decode_record(record.value)
+        except UndecodableRecord:
+            continue
+        if decoded.src != "operator" or decoded.cseq:
+            continue
+        for message in decoded.messages:
+            if isinstance(message, ResolveHalt) and message.record_hash == record_hash:
+                return message.action
+    return None

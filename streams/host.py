@@ -6,18 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from domain.decider import Decider
-from domain.protocol import HaltAction, ResolveHalt, Tick
+from domain.protocol import HaltAction, Tick
 from infra.clock import Clock
 from infra.log import Log, LogRecord
 from schemas.record import (
-    UndecodableRecord,
-    decode_record,
     encode_message,
     outside_record,
     record_hash,
 )
 from schemas.topics import QUARANTINE_TOPIC, inbox
-from streams.halts import Halt, HaltReason, ShardHalted
+from streams.halts import Halt, HaltReason, ShardHalted, resolution_in
 from streams.marks import Done, OutputTracker
 from streams.shard import Shard, Step
 from streams.snapshots import PendingSnapshot, Snapshot, SnapshotStore, UnsoundState
@@ -92,7 +90,7 @@ class Host:
         _, self._caught_up_at = self._log.ends(self.topic, self.partition)
         self._restore()
         self._emit_from = max(self._committed.offset, self.position)
-        self._tracker = OutputTracker(Done(self.position, self.shard.ordinal, self._input_hash()))
+        self._tracker = OutputTracker(self._reached())
 
     def take(self, record: LogRecord) -> None:
         """Apply one input record. Raises `ShardHalted` where the protocol says so."""
@@ -192,16 +190,16 @@ class Host:
         committed = self._committed
         if self.position != committed.offset or committed.offset == 0:
             return
-        if (self.shard.ordinal, self._input_hash()) != (committed.ordinal, committed.input_hash):
+        reached = self._reached()
+        if reached != committed:
             raise Halt(
                 HaltReason.INPUT_CHANGED,
                 f"input {committed.ordinal} {committed.input_hash.hex()} was committed at "
-                f"{committed.offset}, found {self.shard.ordinal} {self._input_hash().hex()}",
+                f"{committed.offset}, found {reached.ordinal} {reached.input_hash.hex()}",
             )
 
     def _emit(self, record: LogRecord, step: Step) -> None:
-        after = Done(self.position, self.shard.ordinal, self._input_hash())
-        pending = self._tracker.track(after, len(step.outputs) + len(step.quarantined))
+        pending = self._tracker.track(self._reached(), len(step.outputs) + len(step.quarantined))
         for output in step.outputs:
             self._log.produce(output.topic, output.partition, output.value, acked=pending.acked)
         for quarantined in step.quarantined:
@@ -283,20 +281,12 @@ class Host:
 
     def _find_resolution(self, offset: int, name: bytes) -> HaltAction | None:
         _, end = self._log.ends(self.topic, self.partition)
-        for record in self._log.scan(self.topic, self.partition, offset + 1, end):
-            try:
-                decoded = decode_record(record.value)
-            except UndecodableRecord:
-                continue
-            if decoded.src != "operator" or decoded.cseq:
-                continue
-            for message in decoded.messages:
-                if isinstance(message, ResolveHalt) and message.record_hash == name:
-                    return message.action
-        return None
+        later = self._log.scan(self.topic, self.partition, offset + 1, end)
+        return resolution_in(later, name)
 
     def _halt_for_good(self, halt: Halt) -> None:
         raise ShardHalted(self.id, halt, self.position, b"", resolvable=False)
 
-    def _input_hash(self) -> bytes:
-        return self.shard.input_hash
+    def _reached(self) -> Done:
+        """The position before the next input, and what the input was up to there."""
+        return Done(self.position, self.shard.ordinal, self.shard.input_hash)

@@ -11,14 +11,14 @@ from typing import Any
 
 from domain.decider import Decider
 from domain.matching.state import MatchingState
-from domain.protocol import HaltAction, ResolveHalt
+from domain.protocol import HaltAction
 from infra.log import LogRecord
-from schemas.record import UndecodableRecord, decode_record, record_hash
+from schemas.record import record_hash
 from schemas.topics import inbox, outbox
 from streams.audit.archive import Archive, Place, Progress
 from streams.audit.channels import Found, Produced
 from streams.families import decider_of
-from streams.halts import Halt, HaltReason
+from streams.halts import Halt, HaltReason, resolution_in
 from streams.marks import Done
 from streams.shard import Shard, Step
 from streams.snapshots import Snapshot
@@ -219,17 +219,8 @@ class _Attempt:
 
 
 def _find_resolution(archive: Archive, place: Place, halted: Halted) -> HaltAction | None:
-    for record in archive.records(place, halted.offset + 1, archive.end(place)):
-        try:
-            decoded = decode_record(record.value)
-        except UndecodableRecord:
-            continue
-        if decoded.src != "operator" or decoded.cseq:
-            continue
-        for message in decoded.messages:
-            if isinstance(message, ResolveHalt) and message.record_hash == halted.record_hash:
-                return message.action
-    return None
+    later = archive.records(place, halted.offset + 1, archive.end(place))
+    return resolution_in(later, halted.record_hash)
 
 
 def _place_of(shard: str, destination: str) -> Place:
