@@ -9,6 +9,8 @@ from domain.ledger.chart import (
     HOUSE,
     LOWEST_USER_ACCOUNT,
     AccountKind,
+    available_account,
+    held_account,
     kind_of,
     owner_of,
 )
@@ -74,9 +76,9 @@ def _check_own_books(shard: str, state: LedgerState, record: LedgerRecord, check
     """The balances must be what the witness booked from the events."""
     booked: Counter[tuple[int, int]] = Counter()
     for (user, asset), amount in record.available.items():
-        booked[(asset, user << 3 | AccountKind.AVAILABLE)] += amount
+        booked[(asset, available_account(user))] += amount
     for (user, asset), amount in record.held.items():
-        booked[(asset, user << 3 | AccountKind.HELD)] += amount
+        booked[(asset, held_account(user))] += amount
     for asset, amount in record.house.items():
         booked[(asset, HOUSE)] += amount
     for asset, amount in record.clearing.items():

@@ -8,7 +8,7 @@ from infra.log import LogRecord
 from schemas.topics import QUARANTINE_TOPIC, inbox, outbox, shard_of
 from streams.audit.archive import Archive, Place, position_name
 from streams.audit.channels import Found, FoundChannel, Produced
-from streams.audit.findings import Finding, Findings, Kind, of_channel
+from streams.audit.findings import AFTER_ALL, Finding, Findings, Kind, of_channel
 from streams.audit.rerun import Run, SetAside
 from streams.marks import Done
 
@@ -200,8 +200,7 @@ class _Comparison:
                 f"{of_channel(self._run.shard, self._place, cseq)}: {words}",
                 self._run.shard,
                 cseq,
-                # What is forged follows on all that was produced.
-                produced.cause_of(cseq) if known else 1 << 62,
+                produced.cause_of(cseq) if known else AFTER_ALL,
             )
         )
 

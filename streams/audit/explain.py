@@ -8,7 +8,7 @@ from schemas.record import Record, UndecodableRecord, decode_record, to_dict
 from schemas.topics import inbox, outbox, shard_of
 from streams.audit.archive import Archive, Place, position_name
 from streams.audit.compare import mark_of
-from streams.audit.findings import Finding, Findings, Kind
+from streams.audit.findings import AFTER_ALL, Finding, Findings, Kind
 from streams.audit.rerun import Options, Run, rerun
 
 
@@ -42,7 +42,7 @@ def _decode(archive: Archive, finding: Finding, options: Options) -> None:
     if finding.kind is not Kind.MISSING:
         for record in archive.records(finding.place, finding.offset, finding.offset + 1):
             finding.found = readable(record.value)
-    if finding.cseq and finding.cause < 1 << 62 and finding.kind is not Kind.FORGED:
+    if finding.cseq and finding.cause < AFTER_ALL and finding.kind is not Kind.FORGED:
         value = _regenerate(archive, finding, options)
         finding.expected = readable(value) if value is not None else None
 

@@ -6,6 +6,9 @@ from typing import Any, ClassVar
 
 from streams.audit.archive import Place, place_name, position_name
 
+AFTER_ALL = 1 << 62
+"""The cause of what no input caused: it follows on all that was produced."""
+
 
 class Kind(StrEnum):
     """In which way the log is not what its inputs lead to."""
