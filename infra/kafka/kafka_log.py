@@ -54,10 +54,14 @@ class KafkaLog:
         Raises `LogFailure` if the brokers do not say so in time.
         """
         place = TopicPartition(topic, partition)
+        # A question through the reading client would wait behind its fetch, up to 50 ms.
+        asker = self._idle_scanners[-1] if self._idle_scanners else self._scanner()
+        if not self._idle_scanners:
+            self._idle_scanners.append(asker)
         give_up_s = monotonic() + ANSWER_TIMEOUT_S
         while monotonic() < give_up_s:
             try:
-                found = self._consumer.get_watermark_offsets(place, timeout=ANSWER_TIMEOUT_S)
+                found = asker.get_watermark_offsets(place, timeout=ANSWER_TIMEOUT_S)
             except KafkaException as error:
                 # A partition that was just made, or just lost its leader, has one in a moment.
                 if not _passing(_kafka_error(error)):
