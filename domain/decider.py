@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+SHARD_FAMILIES = ("A", "L", "M")
+
 
 @dataclass(slots=True)
 class Message:
@@ -81,6 +83,11 @@ class UnrefusableFault(Exception):
     """A fact from another shard could not be planned: the shard must halt."""
 
 
-def source_family(source: str) -> str:
-    """The family letter of a shard id such as "L3"; an outside source ("gw") is returned whole."""
-    return source[0] if source[:1] in ("A", "L", "M") and source[1:].isdigit() else source
+def comes_from(source: str, wanted: str) -> bool:
+    """Whether `source` is `wanted`: an outside source ("gw"), or a shard of a family ("L").
+
+    A bare "L" is an outside source that calls itself like a family: it is no shard.
+    """
+    if wanted in SHARD_FAMILIES:
+        return source[:1] == wanted and source[1:].isdigit()
+    return source == wanted

@@ -16,7 +16,7 @@ from domain.accounts.messages import (
     RevokeApiKey,
 )
 from domain.accounts.state import AccountsState
-from domain.decider import Message, source_family
+from domain.decider import Message, comes_from
 from domain.markets import MarketHalted, MarketListed, MarketResumed, MarketRulesChanged
 from domain.protocol import Genesis, ResolveHalt, RulesActivated, Tick
 from domain.reference import REFERENCE_PARTITION, login_partition
@@ -53,7 +53,7 @@ def refuse(state: AccountsState, source: str, message: Message) -> str:
     wanted = _SOURCES.get(type(message))
     if wanted is None:
         return f"{name} is no message for accounts"
-    if source_family(source) != wanted:
+    if not comes_from(source, wanted):
         return f"{name} is wanted from {wanted}, came from {source}"
     if isinstance(message, Genesis):
         return _refuse_genesis(state, message)

@@ -1,7 +1,7 @@
 """Which messages may come to a matching shard: from whom, when, and for which partition."""
 
 from domain.accounts.messages import AssetListed
-from domain.decider import Message, source_family
+from domain.decider import Message, comes_from
 from domain.markets import ChangeMarketRules, HaltMarket, ListMarket, ResumeMarket
 from domain.matching.state import MatchingState
 from domain.orders.messages import CancelAllRequested, CancelRequested, OrderAccepted
@@ -38,7 +38,7 @@ def refuse(state: MatchingState, source: str, message: Message) -> str:
     wanted = _SOURCES.get(type(message))
     if wanted is None:
         return f"{name} is no message for matching"
-    if source != wanted and source_family(source) != wanted:
+    if not comes_from(source, wanted):
         return f"{name} is wanted from {wanted}, came from {source}"
     if isinstance(message, Genesis):
         return _refuse_genesis(state, message)

@@ -12,7 +12,7 @@ from domain.accounts.messages import (
     UserEnabled,
     UserRegistered,
 )
-from domain.decider import Message, UnrefusableFault, source_family
+from domain.decider import SHARD_FAMILIES, Message, UnrefusableFault, comes_from
 from domain.ledger.funding import decide_deposit, decide_withdrawal
 from domain.ledger.messages import AccountOpened, CreditDeposit, DebitWithdrawal
 from domain.markets import (
@@ -82,7 +82,6 @@ _SOURCES: dict[type[Message], str] = {
 }
 """Who may send what to a ledger shard: an outside source or the family of a shard."""
 
-_SHARD_FAMILIES = ("A", "M")
 _FOR_THE_BOOK = (OrderAccepted, CancelRequested, CancelAllRequested)
 _OF_A_USER = (PlaceOrder, CancelOrder, CancelAllOrders, CreditDeposit, DebitWithdrawal)
 
@@ -127,7 +126,7 @@ class LedgerDecider:
         wanted = _SOURCES.get(type(message))
         if wanted is None:
             return f"a ledger shard takes no {type(message).__name__}"
-        if not _may_send(source, wanted):
+        if not comes_from(source, wanted):
             return f"{type(message).__name__} must come from {wanted}, came from {source}"
         if isinstance(message, Genesis):
             return _genesis_refusal(state, message)
@@ -144,7 +143,7 @@ class LedgerDecider:
 
         Raises `UnrefusableFault` for facts, which come from another shard.
         """
-        if _SOURCES.get(type(command)) in _SHARD_FAMILIES:
+        if _SOURCES.get(type(command)) in SHARD_FAMILIES:
             raise UnrefusableFault(f"{type(command).__name__} is a fact and cannot be refused")
         return ()
 
@@ -200,16 +199,6 @@ class LedgerDecider:
             events.extend(MarketHalted(b"", market_id) for market_id in sorted(state.markets))
         events.append(HaltResolved(command.command_id, command.record_hash, command.action))
         return events
-
-
-def _may_send(source: str, wanted: str) -> bool:
-    """Whether `source` is the outside source `wanted`, or a shard of the family `wanted`.
-
-    A bare "A" is an outside source that calls itself like a family: it is no shard.
-    """
-    if wanted in _SHARD_FAMILIES:
-        return source != wanted and source_family(source) == wanted
-    return source == wanted
 
 
 def _genesis_refusal(state: LedgerState, genesis: Genesis) -> str:

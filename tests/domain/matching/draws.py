@@ -73,7 +73,7 @@ def message_of(draw: Draw, order_id: int, shard: MemoryShard) -> tuple[str, Mess
     market = shard.state.markets.get(draw.market_id)
     revision = market.revision if market is not None else 1
     if draw.kind == 14:
-        return "L", CancelAllRequested(
+        return "L0", CancelAllRequested(
             order_id.to_bytes(16, "big"),
             owner(draw.pick),
             draw.market_id,
@@ -82,13 +82,13 @@ def message_of(draw: Draw, order_id: int, shard: MemoryShard) -> tuple[str, Mess
     if draw.kind in (15, 16, 17):
         target = draw.pick % order_id + 1
         user_id = owner(draw.pick) if draw.pick > 56 else owner(target)
-        return "L", CancelRequested(order_id.to_bytes(16, "big"), target, user_id, draw.market_id)
+        return "L0", CancelRequested(order_id.to_bytes(16, "big"), target, user_id, draw.market_id)
     if draw.kind == 18 or (draw.kind == 19 and market is None):
         return "clock", Tick()
     if draw.kind == 19 and market is not None:
         return "operator", operate(draw, order_id.to_bytes(16, "big"), market)
     stale = draw.pick > 58
-    return "L", place(draw, order_id, revision + 1 if stale else revision)
+    return "L0", place(draw, order_id, revision + 1 if stale else revision)
 
 
 def operate(draw: Draw, command_id: bytes, market: Market) -> Message:

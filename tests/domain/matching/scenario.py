@@ -40,14 +40,14 @@ class Scenario:
         self.shard.open_market(reference_price_ticks=60_000)
         self.events: list[Message] = []
         for order in _orders_of(drawn):
-            self.shard.tell("L", order)
+            self.shard.tell("L0", order)
         assert self.drawn() == _normal(drawn), "the drawn book is not one that can rest"
 
     def when(self, *messages: Message) -> "Scenario":
         """Tell the shard what the ledgers say."""
         self.events = []
         for message in messages:
-            self.events += self.shard.tell("L", message)
+            self.events += self.shard.tell("L0", message)
         return self
 
     def then(self, lines: str) -> "Scenario":

@@ -52,7 +52,7 @@ class MemoryShard:
     def open_market(self, symbol: str = "BTCUSDT", reference_price_ticks: int = 100) -> None:
         """List assets 1 and 2 and a market of the two."""
         for asset_id, code in ((1, "BTC"), (2, "USDT")):
-            self.tell("A", AssetListed(b"a" * 16, asset_id, code, code, 8))
+            self.tell("A0", AssetListed(b"a" * 16, asset_id, code, code, 8))
         self.tell("operator", list_market(symbol, reference_price_ticks=reference_price_ticks))
 
 

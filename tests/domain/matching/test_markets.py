@@ -123,7 +123,7 @@ def test_rules_that_no_order_could_keep_to_are_refused(shard, rules):
 
 
 def test_other_rules_leave_revision_reference_price_and_resting_orders(shard):
-    shard.tell("L", accepted(4, BUY, lots=5, at=90))
+    shard.tell("L0", accepted(4, BUY, lots=5, at=90))
     events = shard.tell("operator", change(min_price_ticks=95, max_lots=2))
     rules = market_rules(min_price_ticks=95, max_lots=2)
     assert events == [MarketRulesChanged(ID, 1, 1, rules, 100)]
@@ -132,19 +132,19 @@ def test_other_rules_leave_revision_reference_price_and_resting_orders(shard):
 
 
 def test_a_new_lot_or_tick_needs_a_halted_and_empty_market_and_makes_a_revision(shard):
-    shard.tell("L", accepted(4, BUY, lots=5, at=90))
+    shard.tell("L0", accepted(4, BUY, lots=5, at=90))
     command = change(reference_price_ticks=200, tick=6)
     assert reason_of(shard.tell("operator", command)) is Reason.MARKET_NOT_HALTED
     shard.tell("operator", HaltMarket(ID, DEADLINE_US, 1))
     assert reason_of(shard.tell("operator", command)) is Reason.MARKET_NOT_EMPTY
-    shard.tell("L", cancel(4))
+    shard.tell("L0", cancel(4))
     rules = market_rules(tick=6)
     assert shard.tell("operator", command) == [MarketRulesChanged(ID, 1, 2, rules, 200)]
     shard.tell("operator", ResumeMarket(ID, DEADLINE_US, 1))
-    (stale,) = shard.tell("L", accepted(6, BUY, lots=1, at=90))
+    (stale,) = shard.tell("L0", accepted(6, BUY, lots=1, at=90))
     assert isinstance(stale, OrderTerminated)
     assert stale.reason is CloseReason.STALE_RULES
-    report = shard.tell("L", accepted(8, BUY, lots=1, at=90, revision=2))[-1]
+    report = shard.tell("L0", accepted(8, BUY, lots=1, at=90, revision=2))[-1]
     assert isinstance(report, OrderRested)
 
 
@@ -172,16 +172,16 @@ def test_a_command_for_a_market_is_refused_for_the_first_reason_that_applies(
 
 
 def test_a_halted_market_cancels_only(shard):
-    shard.tell("L", accepted(4, BUY, lots=5, at=90))
+    shard.tell("L0", accepted(4, BUY, lots=5, at=90))
     halt = HaltMarket(ID, DEADLINE_US, 1)
     assert shard.tell("operator", halt) == [MarketHalted(ID, 1)]
     assert reason_of(shard.tell("operator", halt)) is Reason.ALREADY_HALTED
-    (ended,) = shard.tell("L", accepted(6, BUY, lots=5, at=90))
+    (ended,) = shard.tell("L0", accepted(6, BUY, lots=5, at=90))
     assert isinstance(ended, OrderTerminated)
     assert (ended.reason, ended.remaining_lots) == (CloseReason.MARKET_HALTED, 5)
-    assert isinstance(shard.tell("L", cancel(4))[-1], OrderTerminated)
+    assert isinstance(shard.tell("L0", cancel(4))[-1], OrderTerminated)
     assert shard.tell("operator", ResumeMarket(ID, DEADLINE_US, 1)) == [MarketResumed(ID, 1)]
-    assert isinstance(shard.tell("L", accepted(8, BUY, lots=5, at=90))[-1], OrderRested)
+    assert isinstance(shard.tell("L0", accepted(8, BUY, lots=5, at=90))[-1], OrderRested)
 
 
 def test_cancel_only_halts_the_markets_that_are_not_halted_yet(shard):

@@ -111,7 +111,7 @@ def test_an_order_that_nobody_can_meet_changes_no_trade(drawn):
     # It does keep the market from being empty, so lot and tick could no longer change.
     steps, events = steps_of([draw for draw in drawn if not changes_rules(draw)])
     shard = new_shard()
-    shard.tell("L", accepted(1_000, BUY, lots=9, at=1))
+    shard.tell("L0", accepted(1_000, BUY, lots=9, at=1))
     again = replay(steps, shard)
     assert trades(again) == trades(events)
     assert reports(again) == reports(events)
@@ -133,9 +133,9 @@ def test_an_order_and_its_two_parts_trade_the_same(drawn, side, price_ticks, fir
     whole, parts = new_shard(), new_shard()
     replay(steps, whole)
     replay(steps, parts)
-    events = whole.tell("L", last_order(1_000, side, price_ticks, first + second, whole))
-    in_two = parts.tell("L", last_order(1_000, side, price_ticks, first, parts))
-    in_two += parts.tell("L", last_order(1_001, side, price_ticks, second, parts))
+    events = whole.tell("L0", last_order(1_000, side, price_ticks, first + second, whole))
+    in_two = parts.tell("L0", last_order(1_000, side, price_ticks, first, parts))
+    in_two += parts.tell("L0", last_order(1_001, side, price_ticks, second, parts))
     assert lots_by_maker([events]) == lots_by_maker([in_two])
     assert levels(whole) == levels(parts)
 

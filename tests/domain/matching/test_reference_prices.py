@@ -27,7 +27,7 @@ def shard() -> MemoryShard:
     for market_id in (1, 2):
         for number, price in enumerate((101, 102, 103)):
             order_id = 100 * market_id + number
-            shard.tell("L", accepted(order_id, SELL, lots=9, at=price, market_id=market_id))
+            shard.tell("L0", accepted(order_id, SELL, lots=9, at=price, market_id=market_id))
     return shard
 
 
@@ -37,7 +37,7 @@ def told(events: list[Message]) -> list[tuple[int, int]]:
 
 def buy(shard: MemoryShard, order_id: int, lots: int, time_us: int, market_id: int = 1):
     order = accepted(order_id, BUY, lots=lots, at=103, time_in_force=IOC, market_id=market_id)
-    return told(shard.tell("L", order, time_us))
+    return told(shard.tell("L0", order, time_us))
 
 
 def tick(shard: MemoryShard, time_us: int) -> list[tuple[int, int]]:
@@ -72,9 +72,9 @@ def test_an_input_of_another_market_sends_it_too_and_markets_stand_in_order_of_i
 
 
 def test_a_price_that_came_back_is_not_told(shard):
-    shard.tell("L", accepted(1, BUY, lots=1, at=100))
+    shard.tell("L0", accepted(1, BUY, lots=1, at=100))
     assert buy(shard, 3, 1, START_US) == [(1, 101)]
-    shard.tell("L", accepted(4, SELL, lots=1, at=100), START_US)
+    shard.tell("L0", accepted(4, SELL, lots=1, at=100), START_US)
     assert shard.state.next_due_us == START_US + SECOND_US
     assert buy(shard, 5, 1, START_US) == []
     assert tick(shard, START_US + 2 * SECOND_US) == []

@@ -57,7 +57,7 @@ def shard() -> MemoryShard:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("L", accepted(1, BUY, lots=1, at=1, market_id=2)),
+        ("L0", accepted(1, BUY, lots=1, at=1, market_id=2)),
         ("L1", CancelRequested(ID, 1, 1, 2)),
         ("L0", CancelAllRequested(ID, 1, 2, [])),
         ("clock", Tick()),
@@ -81,9 +81,9 @@ def test_messages_are_taken_from_their_source_alone(shard, source, message):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("L", accepted(1, BUY, lots=1, at=1, market_id=3)),
-        ("L", CancelRequested(ID, 1, 1, 1)),
-        ("L", CancelAllRequested(ID, 1, 5, [])),
+        ("L0", accepted(1, BUY, lots=1, at=1, market_id=3)),
+        ("L0", CancelRequested(ID, 1, 1, 1)),
+        ("L0", CancelAllRequested(ID, 1, 5, [])),
         ("operator", HaltMarket(ID, DEADLINE_US, 7)),
         ("operator", list_market(FOREIGN_SYMBOL)),
     ],
@@ -117,7 +117,7 @@ def test_a_second_genesis_is_refused(shard):
 def test_genesis_assets_and_rules_versions_are_told_again(shard):
     assert MemoryShard().decider.decide(shard.decider.initial(), GENESIS) == [GENESIS]
     asset = AssetListed(ID, 3, "ETH", "Ether", 8)
-    assert shard.tell("A", asset) == [asset]
+    assert shard.tell("A0", asset) == [asset]
     assert shard.tell("operator", RulesActivated(1)) == [RulesActivated(1)]
     assert list(shard.state.assets) == [1, 2, 3]
 
@@ -178,7 +178,7 @@ def with_book() -> MemoryShard:
         accepted(5, BUY, lots=2, at=98),
         accepted(6, SELL, lots=5, at=102),
     ):
-        shard.tell("L", order)
+        shard.tell("L0", order)
     return shard
 
 
@@ -227,14 +227,14 @@ def test_a_broken_book_is_never_dumped():
 def test_an_order_id_comes_once():
     again: OrderAccepted = accepted(4, BUY, lots=1, at=90)
     with pytest.raises(AssertionError, match="E6: order 4"):
-        with_book().tell("L", again)
+        with_book().tell("L0", again)
 
 
 def test_nothing_is_left_of_orders_and_levels_that_are_gone():
     shard = with_book()
     for order_id in (4, 5, 6):
         user_id = shard.state.markets[1].book.orders[order_id].user_id
-        shard.tell("L", CancelRequested(ID, order_id, user_id, 1))
+        shard.tell("L0", CancelRequested(ID, order_id, user_id, 1))
     book = shard.state.markets[1].book
     assert not book.orders
     for side in (book.bids, book.asks):

@@ -271,5 +271,5 @@ def test_orders_of_an_unknown_market_or_an_older_revision_end_unfilled():
 
 def test_cancels_in_an_unknown_market_are_answered():
     shard = MemoryShard()
-    assert [type(e).__name__ for e in shard.tell("L", cancel(4))] == ["CancelRefused"]
-    assert [type(e).__name__ for e in shard.tell("L", cancel_all(4))] == ["CancelAllCompleted"]
+    assert [type(e).__name__ for e in shard.tell("L0", cancel(4))] == ["CancelRefused"]
+    assert [type(e).__name__ for e in shard.tell("L0", cancel_all(4))] == ["CancelAllCompleted"]
