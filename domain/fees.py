@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 PPM = 1_000_000
+PPM_DECIMALS = 6
+"""Decimals of a rate that is counted in ppm."""
 
 
 @dataclass(slots=True)

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from math import isqrt
 
+from domain.fees import PPM
 from projections.intervals import MINUTE_US
 from projections.layout import DAY_MINUTES, Minute, StoredTrade, Ticker, unpack
-
-PPM = 1_000_000
 
 
 class Day:

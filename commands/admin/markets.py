@@ -18,7 +18,7 @@ from domain.accounts.messages import (
     ListAsset,
 )
 from domain.decider import Command, Message
-from domain.fees import FeeTier
+from domain.fees import PPM_DECIMALS, FeeTier
 from domain.limits import Limits
 from domain.markets import (
     ChangeMarketRules,
@@ -34,9 +34,6 @@ from domain.markets import (
 from domain.reference import Asset, symbol_partition
 from infra.http import errors
 from infra.http.errors import ApiError
-
-MULTIPLIER_DECIMALS = 6
-"""A multiplier such as 1.05 is counted in ppm."""
 
 _MULTIPLIERS = {
     "bid_up_ppm": "bidMultiplierUp",
@@ -214,7 +211,7 @@ def _rules(fields: Fields, rules: MarketRules, base: Asset, quote: Asset) -> Mar
     read(_PRICES, lambda t: money.price_to_ticks(t, rules, base.decimals, quote.decimals))
     read(_LOTS, lambda t: money.quantity_to_lots(t, rules, base.decimals))
     read(_NOTIONALS, lambda t: money.parse_amount(t, quote.decimals))
-    read(_MULTIPLIERS, lambda t: money.parse_amount(t, MULTIPLIER_DECIMALS))
+    read(_MULTIPLIERS, lambda t: money.parse_amount(t, PPM_DECIMALS))
     for market_bound, bound in (("market_min_lots", "min_lots"), ("market_max_lots", "max_lots")):
         # Without a bound of its own a market order has that of the others.
         if getattr(rules, market_bound) == 0 and bound in changed:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from domain.fees import PPM, FeeTier
+from domain.fees import PPM_DECIMALS, FeeTier
 from domain.limits import Limits
 from domain.money import format_amount
 from domain.orders.messages import (
@@ -180,4 +180,4 @@ def order_counts(limits: Limits, *, count_10s: int, count_1d: int) -> list[dict[
 
 def rate(ppm: int) -> str:
     """A rate in parts per million as a fraction with 8 decimals."""
-    return format_amount(ppm, len(str(PPM)) - 1)
+    return format_amount(ppm, PPM_DECIMALS)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from domain.fees import PPM
+from domain.fees import PPM_DECIMALS
 from domain.limits import Limits
 from domain.markets import MarketRules
 from domain.money import format_amount, lots_to_quantity, ticks_to_price
@@ -139,7 +139,7 @@ def _percent_price(rules: MarketRules) -> dict[str, Any]:
 
 
 def _multiplier(ppm: int) -> str:
-    return format_amount(ppm, len(str(PPM)) - 1, places=1)
+    return format_amount(ppm, PPM_DECIMALS, places=1)
 
 
 def _price(market: Market, price_ticks: int) -> str:
