@@ -12,7 +12,7 @@ from pathlib import Path
 from infra.children import spawn, stop, wait_until
 from infra.java import java_command, kafka_jars
 from infra.kafka import MAX_MESSAGE_BYTES, broker_count
-from infra.ports import any_port, free_port
+from infra.ports import HIGHEST_PORT, any_port, free_port
 from infra.refusal import Refusal
 from infra.settings import Settings, load_settings, save_settings
 from infra.supervisor import Process, Supervisor
@@ -21,7 +21,6 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 MINORITY_STOP_TIMEOUT_S = 4.0
 CONTROLLER_PORT_STEP = 1_000
-HIGHEST_PORT = 65_535
 
 _SETTINGS = {
     "process.roles": "broker,controller",

@@ -3,11 +3,13 @@
 import socket
 from collections.abc import Iterable
 
+HIGHEST_PORT = 65_535
+
 
 def free_port(host: str, wanted: int, taken: Iterable[int] = ()) -> int:
     """`wanted` if nobody listens there and it is not in `taken`, else the next free one above."""
     avoided = set(taken)
-    for port in range(wanted, 65_536):
+    for port in range(wanted, HIGHEST_PORT + 1):
         if port not in avoided and _is_free(host, port):
             return port
     raise OSError(f"a port from {wanted} up must be free on {host}, none was")

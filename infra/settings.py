@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from infra.ports import HIGHEST_PORT
 from infra.refusal import Refusal
 
 PREFIX = "LOGBOURSE_"
@@ -113,7 +114,7 @@ def _whole_number(name: str, value: object) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 6):
         raise SettingsError(f"{PREFIX}{name.upper()} must be a whole number, was {text!r}")
     number = int(text)
-    low, high = (1, 65_535) if name.endswith("_port") else (1, 1_024)
+    low, high = (1, HIGHEST_PORT) if name.endswith("_port") else (1, 1_024)
     if not low <= number <= high:
         raise SettingsError(f"{PREFIX}{name.upper()} must lie in {low}..{high}, was {number}")
     return number

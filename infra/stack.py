@@ -10,13 +10,12 @@ from dataclasses import replace
 from infra.data_lock import owned_data
 from infra.demo.banner import banner
 from infra.kafka_broker import kafka_processes, plan_nodes
-from infra.ports import free_port
+from infra.ports import HIGHEST_PORT, free_port
 from infra.redis_server import plan_redis, redis_process
 from infra.settings import LOOPBACK, Settings, load_settings, save_settings, to_environment
 from infra.supervisor import Process, Supervisor
 
 DEMO_KEYS = "demo-keys.json"
-HIGHEST_PORT = 65_535
 DEMO_LIMITS = (
     *("--orders-per-10s", "100000"),
     *("--orders-per-day", "100000000"),
