@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from aiohttp import web
+
 from commands.follower import Follower
 from commands.publisher import Publisher
 from infra.http.app import Call, Endpoint, json_response
@@ -25,12 +27,16 @@ class Health:
         """GET /health/live: the process answers."""
         return {"status": "live"}
 
-    async def ready(self, _call: Call) -> Any:
-        """GET /health/ready: 200, or 503 with what is missing."""
+    async def ready(self, _call: Call) -> web.Response:
+        """GET /health/ready: see `readiness`."""
+        return self.readiness()
+
+    def readiness(self) -> web.Response:
+        """200, or 503 with what is missing."""
         missing = self.missing()
         if missing:
             return json_response({"status": "unready", "missing": missing}, status=503)
-        return {"status": "ready"}
+        return json_response({"status": "ready"})
 
     def missing(self) -> list[str]:
         """A sentence for each thing that keeps this gateway from serving."""

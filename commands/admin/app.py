@@ -4,7 +4,6 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import structlog
 from aiohttp import web
 
 from commands.admin.fields import read_fields
@@ -15,6 +14,7 @@ from infra.http.app import json_response, numbered_errors
 from infra.http.errors import ApiError, unauthorized
 from infra.http.parameters import MAX_BODY_BYTES
 from infra.keys import same_secret
+from infra.logging import get_logger
 
 PREFIX = "/admin/v1/"
 
@@ -52,7 +52,7 @@ def _bind(operator: Operator, operation: Operation) -> Handler:
         except (ValueError, RecursionError):
             raise ApiError(400, -1102, "The body must be a JSON object.") from None
         result = await operation.action(operator, read_fields(operation.fields, body))
-        structlog.get_logger("admin").info("operation done", operation=operation.name)
+        get_logger("admin").info("operation done", operation=operation.name)
         return json_response(result)
 
     return answer
@@ -64,9 +64,6 @@ async def _live(_request: web.Request) -> web.StreamResponse:
 
 def _ready(health: Health) -> Handler:
     async def answer(_request: web.Request) -> web.StreamResponse:
-        missing = health.missing()
-        if missing:
-            return json_response({"status": "unready", "missing": missing}, status=503)
-        return json_response({"status": "ready"})
+        return health.readiness()
 
     return answer

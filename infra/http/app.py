@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
 from aiohttp import web
 
 from domain.accounts.messages import Scope
@@ -15,10 +14,11 @@ from infra.http.errors import ApiError
 from infra.http.limits import RequestLimits
 from infra.http.parameters import MAX_BODY_BYTES, Parameters, parse_parameters
 from infra.http.principal import Authenticator, Principal
+from infra.logging import get_logger
 from infra.refusal import Refusal
 
 SHUTDOWN_S = 5.0
-LOOPBACK = ("127.0.0.1", "::1")
+OUR_MACHINE = ("127.0.0.1", "::1")
 
 
 @dataclass(slots=True)
@@ -128,7 +128,7 @@ def client_address(request: web.Request, *, behind_proxy: bool) -> str:
     """The sender's address; that of whom our own proxy names last, if it forwarded this."""
     peer = request.remote or ""
     forwarded = request.headers.get("X-Forwarded-For", "")
-    if behind_proxy and peer in LOOPBACK and forwarded:
+    if behind_proxy and peer in OUR_MACHINE and forwarded:
         return forwarded.rpartition(",")[2].strip()
     return peer
 
@@ -249,7 +249,7 @@ def _report(request: web.Request, error: Exception) -> None:
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
-    structlog.get_logger("http").error(
+    get_logger("http").error(
         "request failed",
         method=request.method,
         path=request.path,
