@@ -19,6 +19,15 @@ class PlacedRecord(NamedTuple):
     record: Record
 
 
+def position_behind(position: Position, placed: PlacedRecord) -> Position:
+    """Where a projector stands that adds the record to `position`; it must be the next (P2)."""
+    offset, record = placed
+    assert record.cseq == position.cseq + 1, (
+        f"P2: record {position.cseq + 1} must follow, found {record.cseq}"
+    )
+    return Position(record.cseq, offset, record.time_us)
+
+
 @dataclass(slots=True)
 class Changes:
     """From position `after` to position `upto`: new texts of cells (None: gone) and new rows.

@@ -275,6 +275,12 @@ def unpack(shape: type[Shape], text: str | bytes) -> Shape:
     return shape(*json.loads(text))
 
 
+def feeding_partitions(ledger_partitions: int, matching_partitions: int) -> list[tuple[str, int]]:
+    """All partitions that feed views."""
+    ledgers = [(LEDGER_EVENTS, p) for p in range(ledger_partitions)]
+    return ledgers + [(MATCHING_EVENTS, m) for m in range(matching_partitions)]
+
+
 def redis_key(build: str, name: str) -> str:
     """The full name of a key, such as `lb:1:balances:7`."""
     return f"lb:{build}:{name}"

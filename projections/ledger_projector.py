@@ -16,7 +16,7 @@ from domain.orders.messages import (
     OrderClosed,
     Side,
 )
-from projections.changes import Cells, Changes, PlacedRecord
+from projections.changes import Cells, Changes, PlacedRecord, position_behind
 from projections.intervals import MINUTE_US
 from projections.layout import (
     LEDGER_EVENTS,
@@ -72,13 +72,10 @@ class LedgerProjector:
     def apply(self, records: Sequence[PlacedRecord]) -> Changes:
         """What the records change. They must follow `position` without a gap."""
         changes = Changes(after=self.position)
-        for offset, record in records:
-            assert record.cseq == self.position.cseq + 1, (
-                f"P2: record {self.position.cseq + 1} must follow, found {record.cseq}"
-            )
-            position = Position(record.cseq, offset, record.time_us)
+        for placed in records:
+            position = position_behind(self.position, placed)
             self._turn(position, changes)
-            for idx, message in enumerate(record.messages):
+            for idx, message in enumerate(placed.record.messages):
                 self._fold(message, idx, position, changes)
             self.position = position
         for user_id in sorted(self._changed):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from domain.decider import Message
 from domain.markets import MarketListed
 from domain.matching.messages import BookChanged, TradeExecuted
-from projections.changes import Cells, Changes, PlacedRecord
+from projections.changes import Cells, Changes, PlacedRecord, position_behind
 from projections.intervals import MINUTE_US
 from projections.layout import MATCHING_EVENTS, NOWHERE, Position, pack, reference_key
 from projections.market_views import MarketViews
@@ -38,13 +38,10 @@ class MatchingProjector:
     def apply(self, records: Sequence[PlacedRecord]) -> Changes:
         """What the records change. They must follow `position` without a gap."""
         changes = Changes(after=self.position)
-        for offset, record in records:
-            assert record.cseq == self.position.cseq + 1, (
-                f"P2: record {self.position.cseq + 1} must follow, found {record.cseq}"
-            )
-            position = Position(record.cseq, offset, record.time_us)
+        for placed in records:
+            position = position_behind(self.position, placed)
             self._turn(position, changes)
-            for idx, message in enumerate(record.messages):
+            for idx, message in enumerate(placed.record.messages):
                 self._fold(message, idx, position, changes)
             self.position = position
         for views in self._markets.values():

@@ -12,7 +12,7 @@ from infra.log import LogRecord
 from projections import clickhouse_builds, redis_sink
 from projections.clickhouse_sink import ClickHouseSink
 from projections.follower import Follower, RawRecord
-from projections.layout import BUILD_KEY, LEDGER_EVENTS, MATCHING_EVENTS
+from projections.layout import BUILD_KEY
 from projections.redis_sink import RedisSink
 from projections.sink import Sink
 
@@ -38,12 +38,6 @@ READ_TIMEOUT_S = 0.5
 
 HARDLY_ANYTHING = 1_000
 """Records: so few that live workers catch up with them in a moment after the flip."""
-
-
-def partitions(ledger_partitions: int, matching_partitions: int) -> list[tuple[str, int]]:
-    """All partitions that feed views."""
-    ledgers = [(LEDGER_EVENTS, p) for p in range(ledger_partitions)]
-    return ledgers + [(MATCHING_EVENTS, p) for p in range(matching_partitions)]
 
 
 def rebuild_redis(

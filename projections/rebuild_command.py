@@ -9,7 +9,8 @@ from infra.clickhouse import EMBEDDED, StoreUnavailable
 from infra.kafka import KafkaLog
 from infra.redis import RedisError, redis_client
 from infra.settings import Settings, load_settings
-from projections.rebuild import Progress, partitions, rebuild_redis
+from projections.layout import feeding_partitions
+from projections.rebuild import Progress, rebuild_redis
 from projections.rebuild_request import NobodyAnswered, RebuildFailed, ask_owner, run_rebuild
 
 BAR = 40
@@ -57,7 +58,7 @@ def _redis(settings: Settings, progress: Progress) -> str:
     log = KafkaLog(settings, outside=True)
     client = redis_client(settings.redis_url)
     try:
-        sources = partitions(settings.ledger_partitions, settings.matching_partitions)
+        sources = feeding_partitions(settings.ledger_partitions, settings.matching_partitions)
         return rebuild_redis(client, log, sources, progress)
     except RedisError as error:
         raise RebuildFailed(f"Redis must answer, did not: {error}") from error

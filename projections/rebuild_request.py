@@ -15,7 +15,8 @@ from infra.kafka import KafkaLog
 from infra.logging import get_logger
 from infra.refusal import Refusal
 from infra.settings import Settings
-from projections.rebuild import Progress, partitions, rebuild_clickhouse
+from projections.layout import feeding_partitions
+from projections.rebuild import Progress, rebuild_clickhouse
 
 LOOK_EVERY_S = 0.5
 PICKED_UP_WITHIN_S = 5.0
@@ -84,7 +85,7 @@ def run_rebuild(settings: Settings, progress: Progress) -> str:
     client = clickhouse_client(settings.clickhouse_dsn)
     log = KafkaLog(settings, outside=True)
     try:
-        sources = partitions(settings.ledger_partitions, settings.matching_partitions)
+        sources = feeding_partitions(settings.ledger_partitions, settings.matching_partitions)
         return rebuild_clickhouse(client, log, sources, progress)
     finally:
         log.close()

@@ -9,7 +9,13 @@ from infra.clock import Clock
 from infra.http import errors
 from infra.http.app import Call
 from infra.log import LogFailure
-from projections.layout import LEDGER_EVENTS, MATCHING_EVENTS, NOWHERE, Position
+from projections.layout import (
+    LEDGER_EVENTS,
+    MATCHING_EVENTS,
+    NOWHERE,
+    Position,
+    feeding_partitions,
+)
 from projections.query.freshness import (
     PATIENCE_S,
     Partition,
@@ -50,9 +56,8 @@ class Sources:
 
     def partitions(self) -> list[Partition]:
         """All that feed views."""
-        ledgers = [(LEDGER_EVENTS, p) for p in range(self.reference.ledger_partitions)]
-        books = [(MATCHING_EVENTS, m) for m in range(self.reference.matching_partitions)]
-        return ledgers + books
+        reference = self.reference
+        return feeding_partitions(reference.ledger_partitions, reference.matching_partitions)
 
     def market(self, market_id: int) -> Market:
         """A market that a view names; -1008 (503) while the reference data do not know it yet."""

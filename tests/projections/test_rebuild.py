@@ -12,15 +12,15 @@ from infra.settings import load_settings
 from projections import clickhouse_builds, rebuild_request, redis_sink
 from projections.clickhouse_sink import ClickHouseSink
 from projections.follower import Follower
-from projections.layout import LEDGER_EVENTS, MATCHING_EVENTS, redis_key
-from projections.rebuild import partitions, rebuild_clickhouse, rebuild_redis
+from projections.layout import LEDGER_EVENTS, MATCHING_EVENTS, feeding_partitions, redis_key
+from projections.rebuild import rebuild_clickhouse, rebuild_redis
 from projections.rebuild_command import ProgressBar
 from projections.redis_sink import RedisSink
 from tests.projections.dict_sink import DictSink
 from tests.projections.list_log import ListLog
 from tests.projections.scenarios import busy_exchange, feed, raw
 
-SOURCES = partitions(1, 1)
+SOURCES = feeding_partitions(1, 1)
 
 
 class GrowingProgress:
@@ -53,7 +53,7 @@ def go_on(exchange, followers):
 
 
 def test_partitions_are_all_outboxes_that_feed_views():
-    assert partitions(2, 1) == [("ledger.ev", 0), ("ledger.ev", 1), ("matching.ev", 0)]
+    assert feeding_partitions(2, 1) == [("ledger.ev", 0), ("ledger.ev", 1), ("matching.ev", 0)]
 
 
 def test_redis_is_rebuilt_while_trading_goes_on():
