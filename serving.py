@@ -25,7 +25,7 @@ from infra.metrics import serve_metrics
 from infra.redis import AsyncRedis, async_redis_client
 from infra.settings import Settings, load_settings
 from infra.tail import Partition, Tail
-from projections.clickhouse_projector import start_clickhouse_projector
+from projections.clickhouse_projector import ClickHouseProjector
 from projections.layout import NOWHERE, Position
 from projections.query.serve import Parts, build_app
 from schemas.record import decode_record
@@ -83,7 +83,8 @@ async def serve_queries(settings: Settings) -> int:
     runner = await serve_app(app, settings.host, settings.query_port)
     accounts.targets = {place: await tail.end_offset(*place) for place in starts}
     tail.start()
-    projector = start_clickhouse_projector(settings)
+    projector = ClickHouseProjector(settings)
+    projector.start()
     _logger.info("serving", roles=[QUERY_ROLE])
     await ending.wait()
     await runner.cleanup()

@@ -6,7 +6,6 @@ history, and rebuilds it when `logbourse rebuild clickhouse` asks for that.
 
 import asyncio
 import threading
-from collections.abc import Callable
 
 from infra.clickhouse import clickhouse_client
 from infra.settings import Settings
@@ -18,16 +17,21 @@ STOP_TIMEOUT_S = 10.0
 
 
 class ClickHouseProjector:
-    """A running projector; made by `start_clickhouse_projector`."""
+    """Projects `*.ev` into ClickHouse between `start` and `stop`.
 
-    def __init__(self, settings: Settings, on_failure: Callable[[str], None]) -> None:
+    When it cannot go on it ends the process, whose supervisor starts it again.
+    """
+
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._on_failure = on_failure
         self._loop: asyncio.AbstractEventLoop | None = None
         self._worker: FaustWorker | None = None
         self._ready = threading.Event()
         self._requests = RebuildRequests(settings)
         self._thread = threading.Thread(target=self._run, name="clickhouse-projector", daemon=True)
+
+    def start(self) -> None:
+        """Begin, in threads of their own."""
         self._thread.start()
         self._requests.start()
 
@@ -43,32 +47,19 @@ class ClickHouseProjector:
         try:
             asyncio.run(self._work())
         except Exception as error:
-            self._on_failure(f"{type(error).__name__}: {error}")
+            end_process(f"{type(error).__name__}: {error}")
 
     async def _work(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._worker = clickhouse_worker(self._settings, self._on_failure)
+        self._worker = clickhouse_worker(self._settings)
         self._ready.set()
         await self._worker.run()
 
 
-def start_clickhouse_projector(
-    settings: Settings, on_failure: Callable[[str], None] = end_process
-) -> ClickHouseProjector:
-    """Project `*.ev` into ClickHouse from a thread of this process until the handle's `stop`.
-
-    `on_failure` gets one sentence when it cannot go on; by default that ends the process, whose
-    supervisor starts it again.
-    """
-    return ClickHouseProjector(settings, on_failure)
-
-
-def clickhouse_worker(
-    settings: Settings, on_failure: Callable[[str], None] = end_process
-) -> FaustWorker:
+def clickhouse_worker(settings: Settings) -> FaustWorker:
     """A worker for ClickHouse, to be run in the loop that calls this."""
 
     def open_sink() -> ClickHouseSink:
         return ClickHouseSink(clickhouse_client(settings.clickhouse_dsn))
 
-    return FaustWorker(settings, ClickHouseSink.name, open_sink, on_failure)
+    return FaustWorker(settings, ClickHouseSink.name, open_sink)
