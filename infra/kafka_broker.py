@@ -138,6 +138,8 @@ def node_argv(node: Node, java: str, jars: Path) -> tuple[str, ...]:
         "-Xms128m",
         "-Xmx320m",
         "-XX:+UseSerialGC",
+        # The second compiler takes half a core for minutes; a laptop's broker does without.
+        "-XX:TieredStopAtLevel=1",
         "-XX:+ExitOnOutOfMemoryError",
         "-Djava.awt.headless=true",
         f"-Dlog4j2.configurationFile={_LOG4J}",
@@ -166,17 +168,16 @@ def node_properties(node: Node, nodes: Sequence[Node]) -> dict[str, str]:
 
 
 @contextmanager
-def running_kafka(settings: Settings, brokers: int = 1) -> Iterator[Settings]:
-    """Kafka for a test or a bench, on any ports; gives the settings that lead to it."""
-    settings, nodes = plan_nodes(with_any_port(settings), brokers)
-    processes = kafka_processes(settings, nodes)
-    children = [spawn(each.argv, settings.logs_dir / f"{each.name}.log") for each in processes]
+def running_kafka(settings: Settings) -> Iterator[Settings]:
+    """One node for a test or a bench, on any ports; gives the settings that lead to it."""
+    settings, nodes = plan_nodes(with_any_port(settings), 1)
+    (process,) = kafka_processes(settings, nodes)
+    child = spawn(process.argv, settings.logs_dir / f"{process.name}.log")
     try:
-        wait_until(_all_answer(settings, brokers), START_TIMEOUT_S, "Kafka must answer")
+        wait_until(_all_answer(settings, 1), START_TIMEOUT_S, "Kafka must answer")
         yield settings
     finally:
-        for child in reversed(children):
-            stop(child, _stop_timeout_s(nodes))
+        stop(child, process.stop_timeout_s)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -22,6 +22,7 @@ FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 10.0
 STEADY_S = 30.0
 LOOK_EVERY_S = 0.1
+HINT_LENGTH = 300
 # A process that was never ready and died this often will not become ready by another try.
 DEATHS_BEFORE_READY = 5
 
@@ -31,7 +32,8 @@ class Process:
     """What to run, and how to see that it serves.
 
     `ready` is asked until it says yes, before the next process starts; None means at once. A
-    `task` is ready when it has ended with status 0 and is not started again.
+    `task` is ready when it has ended with status 0 and is not started again. `niceness` is the
+    kernel's, 0 to 19.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Process:
     environment: Mapping[str, str] = field(default_factory=dict)
     stop_timeout_s: float = 15.0
     task: bool = False
+    niceness: int = 0
 
 
 class StartFailed(Exception):
@@ -52,7 +55,7 @@ class Supervisor:
 
     Exit status 3 means halted: started again only once an operator makes <data>/run/<name>.restart.
     Outputs go to <data>/logs/<name>.log, process ids to <data>/run/<name>.pid. `on_ready` is
-    called once when all serve; `status` adds words to the status line of a terminal.
+    called once when all serve.
     """
 
     def __init__(
@@ -61,12 +64,10 @@ class Supervisor:
         settings: Settings,
         *,
         on_ready: Callable[[], None] | None = None,
-        status: Callable[[], str] | None = None,
         out: TextIO = sys.stderr,
     ) -> None:
         self._children = [_Child(process, settings) for process in processes]
         self._on_ready = on_ready
-        self._status = status
         self._line = _StatusLine(out)
         self._signals = 0
 
@@ -121,8 +122,6 @@ class Supervisor:
         words = [f"{up} up", f"{restarts} restarts"]
         if halted:
             words.append(f"HALTED: {', '.join(halted)}")
-        if self._status is not None:
-            words.append(self._status())
         self._line.show(" · ".join(words))
 
     def _stop_all(self) -> None:
@@ -165,7 +164,12 @@ class _Child:
     def start(self) -> None:
         # A wish from before this start is not about a halt to come.
         self._restart_file.unlink(missing_ok=True)
-        self._popen = spawn(self.process.argv, self._log, self.process.environment)
+        self._popen = spawn(
+            self.process.argv,
+            self._log,
+            self.process.environment,
+            niceness=self.process.niceness,
+        )
         self._started_s = time.monotonic()
         self._start_again_s = None
         self._pid_file.parent.mkdir(parents=True, exist_ok=True)
@@ -256,7 +260,7 @@ class _StatusLine:
         self._shown = line
 
 
-def _last_words(log: Path, limit: int = 300) -> str:
+def _last_words(log: Path) -> str:
     """The event of the last line if that is JSON, else the last line itself."""
     with log.open("rb") as stream:
         stream.seek(max(0, os.fstat(stream.fileno()).st_size - 65_536))
@@ -265,12 +269,12 @@ def _last_words(log: Path, limit: int = 300) -> str:
     try:
         event = json.loads(last)
     except ValueError:
-        return last[:limit]
+        return last[:HINT_LENGTH]
     if not isinstance(event, dict):
-        return last[:limit]
+        return last[:HINT_LENGTH]
     words = [str(event.get("event", "")), *(f"{k}={v}" for k, v in event.items() if k != "event")]
     # A library's text may have lines of its own.
-    return " ".join(" ".join(words).split())[:limit]
+    return " ".join(" ".join(words).split())[:HINT_LENGTH]
 
 
 @contextmanager

@@ -46,11 +46,9 @@ class ClickHouseSink:
     """
 
     name = "clickhouse"
+    pause_s = 0.25
 
-    def __init__(
-        self, client: ClickHouseClient, build: str | None = None, *, pause_s: float = 0.25
-    ) -> None:
-        self.pause_s = pause_s
+    def __init__(self, client: ClickHouseClient, build: str | None = None) -> None:
         self._client = client
         self._wanted = build
         self._build = ""

@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+ANSWER_TIMEOUT_S = 1.0
 
 _SHARED: Mapping[str, Any] = {
     "broker.address.family": "v4",
@@ -125,12 +126,12 @@ def admin_client(settings: Settings) -> AdminClient:
     return AdminClient({**_SHARED, "bootstrap.servers": settings.kafka_bootstrap})
 
 
-def broker_count(settings: Settings, timeout_s: float = 1.0) -> int:
-    """How many brokers answer there now; 0 if none does in time."""
+def broker_count(settings: Settings) -> int:
+    """How many brokers answer there now; 0 if none does within a second."""
     if not any(_listens(address) for address in settings.kafka_bootstrap.split(",")):
         return 0
     try:
-        return len(admin_client(settings).list_topics(timeout=timeout_s).brokers)
+        return len(admin_client(settings).list_topics(timeout=ANSWER_TIMEOUT_S).brokers)
     except KafkaException:
         return 0
 
