@@ -155,7 +155,7 @@ class Outcomes:
     async def _replay(self, pending: Pending, shard: str, cause: int, before: int) -> None:
         try:
             async for record in self._originals(shard, cause, before):
-                for seen in outcomes_in(shard, record, pending.command_id):
+                for seen in _outcomes_in(shard, record, pending.command_id):
                     pending.feed(seen)
                 if pending.future.done():
                     return
@@ -168,7 +168,7 @@ class Outcomes:
             pending.feed(seen)
 
 
-def outcomes_in(shard: str, record: Record, command_id: bytes) -> list[Seen]:
+def _outcomes_in(shard: str, record: Record, command_id: bytes) -> list[Seen]:
     """What a record says of one command."""
     return [
         Seen(shard, record.cseq, record.time_us, message)

@@ -60,7 +60,7 @@ def parse_place(
     Raises ApiError with the number of whatever is missing, malformed or not implemented.
     """
     parameters.refuse_unknown(_PLACE)
-    market = parse_market(parameters, reference)
+    market = _parse_market(parameters, reference)
     side = _parse_side(parameters)
     order_type = _parse_type(parameters)
     _refuse_not_implemented(parameters, order_type)
@@ -94,7 +94,7 @@ def parse_cancel(
 ) -> CancelOrder:
     """The cancel of one order, by its id or its client id (the id wins if both are sent)."""
     parameters.refuse_unknown(_CANCEL)
-    market = parse_market(parameters, reference)
+    market = _parse_market(parameters, reference)
     if parameters.has("cancelRestrictions"):
         raise errors.not_supported("cancelRestrictions")
     order_id = parameters.optional_integer("orderId", low=1)
@@ -122,7 +122,7 @@ def parse_cancel_all(
 ) -> CancelAllOrders:
     """The cancel of all open orders in one market."""
     parameters.refuse_unknown(("symbol",))
-    market = parse_market(parameters, reference)
+    market = _parse_market(parameters, reference)
     return CancelAllOrders(command_id, deadline_us, user_id, market.market_id)
 
 
@@ -136,7 +136,13 @@ def parse_response_type(parameters: Parameters, order_type: OrderType) -> str:
     return wish
 
 
-def parse_market(parameters: Parameters, reference: ReferenceData) -> Market:
+def client_order_id(parameters: Parameters, command_id: bytes) -> str:
+    """`newClientOrderId`, or an id made of the command's, so that a repetition has the same."""
+    wish = parameters.matching("newClientOrderId", CLIENT_ORDER_ID)
+    return command_id[:11].hex() if wish is None else wish
+
+
+def _parse_market(parameters: Parameters, reference: ReferenceData) -> Market:
     """The market that `symbol` names; -1121 if there is none."""
     symbol = parameters.text("symbol")
     parameters.matching("symbol", SYMBOL)
@@ -144,12 +150,6 @@ def parse_market(parameters: Parameters, reference: ReferenceData) -> Market:
     if market is None:
         raise errors.invalid_symbol()
     return market
-
-
-def client_order_id(parameters: Parameters, command_id: bytes) -> str:
-    """`newClientOrderId`, or an id made of the command's, so that a repetition has the same."""
-    wish = parameters.matching("newClientOrderId", CLIENT_ORDER_ID)
-    return command_id[:11].hex() if wish is None else wish
 
 
 def _parse_side(parameters: Parameters) -> Side:

@@ -92,7 +92,7 @@ def _common_reason(
         return FundingReason.UNKNOWN_ACCOUNT
     if not asset_known:
         return FundingReason.UNKNOWN_ASSET
-    if not is_reference(command.reference):
+    if not _is_reference(command.reference):
         return FundingReason.INVALID_REFERENCE
     if used is not None:
         return FundingReason.REFERENCE_USED
@@ -101,7 +101,7 @@ def _common_reason(
     return None
 
 
-def is_reference(text: str) -> bool:
+def _is_reference(text: str) -> bool:
     """Whether `text` is 1 to 128 printable ASCII characters."""
     return 0 < len(text) <= MAX_REFERENCE_LENGTH and text.isascii() and text.isprintable()
 

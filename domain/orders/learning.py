@@ -67,7 +67,7 @@ def _learn_of_exchange(state: LedgerState, event: Message) -> None:
     if isinstance(event, AssetListed):
         state.assets[event.asset_id] = event.decimals
     elif isinstance(event, FeesChanged):
-        state.fee_tiers = by_tier(event.fee_tiers)
+        state.fee_tiers = _by_tier(event.fee_tiers)
     elif isinstance(event, LimitsChanged):
         state.limits = event.limits
     elif isinstance(event, RulesActivated):
@@ -78,10 +78,10 @@ def _learn_of_exchange(state: LedgerState, event: Message) -> None:
         state.matching_partitions = event.matching_partitions
         state.rules_version = event.rules_version
         state.limits = event.limits
-        state.fee_tiers = by_tier(event.fee_tiers)
+        state.fee_tiers = _by_tier(event.fee_tiers)
 
 
-def by_tier(fee_tiers: list[FeeTier]) -> dict[int, FeeTier]:
+def _by_tier(fee_tiers: list[FeeTier]) -> dict[int, FeeTier]:
     """The schedule by tier number. Tier 0 must be there: it is the rate where nothing else is."""
     schedule = {tier.tier: tier for tier in fee_tiers}
     assert 0 in schedule, "L8: a fee schedule must have tier 0"
