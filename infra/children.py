@@ -14,12 +14,16 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def spawn(
-    argv: Sequence[str], output: Path, environment: Mapping[str, str] | None = None
+    argv: Sequence[str],
+    output: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    niceness: int = 0,
 ) -> subprocess.Popen[bytes]:
     """Start a child in a process group of its own, both of its outputs appended to a file.
 
     The kernel kills it when the calling *thread* ends, so call from the main thread. `environment`
-    is added to ours.
+    is added to ours. `niceness` 19 leaves the processor to everybody else first.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     parent = os.getpid()
@@ -28,6 +32,8 @@ def spawn(
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:
             os._exit(1)
+        if niceness:
+            _be_nice(niceness)
 
     with output.open("ab") as stream:
         return subprocess.Popen(
@@ -39,6 +45,13 @@ def spawn(
             start_new_session=True,
             preexec_fn=die_with_parent,
         )
+
+
+def _be_nice(niceness: int) -> None:
+    os.nice(niceness)
+    # Where the kernel shares the processor among sessions first, niceness counts within one only.
+    with suppress(OSError), open("/proc/self/autogroup", "w") as autogroup:
+        autogroup.write(str(niceness))
 
 
 def stop(child: subprocess.Popen[bytes], timeout_s: float) -> int:

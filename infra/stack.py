@@ -23,6 +23,9 @@ DEMO_LIMITS = (
     *("--requests-per-5m", "10000000"),
 )
 
+VIEWS, HISTORY = 10, 15
+"""Niceness: where the processor is short, orders go first, then live views, then history."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `logbourse run`."""
@@ -67,12 +70,13 @@ def exchange_processes(settings: Settings) -> list[Process]:
         _process(settings, "topics", ["topics", "create"], task=True),
         _process(settings, "genesis", ["genesis", *DEMO_LIMITS], task=True),
         _process(settings, "shards", ["shard", *shards], metrics=0),
-        _process(settings, "project-redis", ["project", "redis"], metrics=1),
+        _process(settings, "project-redis", ["project", "redis"], metrics=1, niceness=VIEWS),
         _process(
             settings,
             "query",
             ["serve", "--roles", "query"],
             metrics=2,
+            niceness=HISTORY,
             ready=_answers(f"{query}/health/ready"),
         ),
         _process(
@@ -103,13 +107,14 @@ def _process(
     metrics: int = 9,
     ready: Callable[[], bool] | None = None,
     task: bool = False,
+    niceness: int = 0,
 ) -> Process:
     # All of them: a variable that this process was given names the wanted port, not the free one.
     environment = to_environment(
         replace(settings, metrics_port=min(settings.metrics_port + metrics, HIGHEST_PORT))
     )
     argv = (sys.executable, "-m", "logbourse", *words)
-    return Process(name, argv, ready=ready, environment=environment, task=task)
+    return Process(name, argv, ready=ready, environment=environment, task=task, niceness=niceness)
 
 
 def _with_free_ports(settings: Settings) -> Settings:
