@@ -203,3 +203,10 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_nice_child_is_nice(tmp_path):
+    output = tmp_path / "log"
+    child = spawn((sys.executable, "-c", "import os; print(os.nice(0))"), output, niceness=7)
+    assert child.wait(30) == 0
+    assert output.read_text() == "7\n"
