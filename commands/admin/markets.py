@@ -8,6 +8,7 @@ from typing import Any
 
 from commands.admin.fields import Fields
 from commands.admin.operator import Operator, shown_by
+from commands.outcomes import Answer
 from domain import money
 from domain.accounts.messages import (
     AssetListed,
@@ -168,7 +169,7 @@ def read_fee_tier(text: str) -> FeeTier:
 
 async def _run_at_matching(
     operator: Operator, shard: str, command: Command, event: type[Message]
-) -> Any:
+) -> Answer:
     """What matching decides, the reference data and every ledger must show too."""
     shown = shown_by([shard, "A0", *operator.ledger_shards()], event)
     return await operator.run(shard, command, shown)
