@@ -1,6 +1,6 @@
 """What an accounts shard knows, and the canonical form in which snapshots and hashes see it."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from domain.accounts.keys import ApiKey, key_originator
@@ -67,9 +67,9 @@ def dump(state: AccountsState) -> list[Any]:
         state.ledger_partitions,
         state.matching_partitions,
         state.rules_version,
-        _dump_limits(state.limits),
-        [_dump_fee_tier(state.fee_tiers[tier]) for tier in sorted(state.fee_tiers)],
-        [_dump_asset(asset) for asset in sorted(state.assets.values(), key=_asset_id)],
+        list(astuple(state.limits)),
+        [list(astuple(tier)) for _, tier in sorted(state.fee_tiers.items())],
+        [list(astuple(asset)) for asset in sorted(state.assets.values(), key=_asset_id)],
         [_dump_user(state.users[user_id]) for user_id in sorted(state.users)],
         [_dump_key(state.keys[api_key]) for api_key in sorted(state.keys)],
     ]
@@ -103,25 +103,8 @@ def load(data: list[Any]) -> AccountsState:
     return state
 
 
-def _dump_limits(limits: Limits) -> list[int]:
-    return [
-        limits.orders_per_10s,
-        limits.orders_per_day,
-        limits.request_weight_per_minute,
-        limits.raw_requests_per_5m,
-    ]
-
-
-def _dump_fee_tier(tier: FeeTier) -> list[int]:
-    return [tier.tier, tier.maker_ppm, tier.taker_ppm]
-
-
 def _asset_id(asset: Asset) -> int:
     return asset.asset_id
-
-
-def _dump_asset(asset: Asset) -> list[Any]:
-    return [asset.asset_id, asset.code, asset.name, asset.decimals]
 
 
 def _dump_user(user: User) -> list[Any]:
