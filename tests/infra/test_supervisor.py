@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.children import wait_until
+from infra.children import spawn, wait_until
 from infra.settings import Settings
 from infra.supervisor import Process, Supervisor
 
