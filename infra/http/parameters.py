@@ -3,7 +3,6 @@
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
 from infra.http import errors
@@ -18,8 +17,6 @@ FIRST_MICROSECONDS = 10**14
 _INTEGER = re.compile(INTEGER.removesuffix("$") + r"\Z")
 _BAD_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _SIGNATURE = b"signature"
-
-T = TypeVar("T")
 
 
 @dataclass(slots=True, frozen=True)
