@@ -138,8 +138,6 @@ def node_argv(node: Node, java: str, jars: Path) -> tuple[str, ...]:
         "-Xms128m",
         "-Xmx320m",
         "-XX:+UseSerialGC",
-        # The second compiler takes half a core for minutes; a laptop's broker does without.
-        "-XX:TieredStopAtLevel=1",
         "-XX:+ExitOnOutOfMemoryError",
         "-Djava.awt.headless=true",
         f"-Dlog4j2.configurationFile={_LOG4J}",
