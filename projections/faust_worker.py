@@ -8,7 +8,7 @@ the supervisor starts it again, and it reads on from where the sink stands.
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import Any
@@ -28,6 +28,9 @@ STEP_AT_MOST = 500
 """Records of one apply."""
 
 HUNG_AFTER_S = 10.0
+STARVED_AFTER_S = 60.0
+"""Longer than that no partition may stand still, even while others move on."""
+
 BEAT_S = 0.5
 SEEK_AGAIN_AFTER_S = 2.0
 
@@ -194,7 +197,9 @@ class FaustWorker:
         while True:
             self._health.beat_s = monotonic()
             if self._followers:
-                for tp in sorted(self._app.consumer.assignment() & self._followers.keys()):
+                assigned = sorted(self._app.consumer.assignment() & self._followers.keys())
+                self._health.keep(assigned)
+                for tp in assigned:
                     await self._look_after(tp)
             await asyncio.sleep(BEAT_S)
 
@@ -224,10 +229,18 @@ class _Health:
         self.beat_s = monotonic()
         self.busy_since_s = 0.0
         self._moved: dict[TP, tuple[int, float]] = {}
+        self._progress_s = monotonic()
+
+    def keep(self, assigned: Collection[TP]) -> None:
+        """Forget the partitions that are others' now."""
+        for tp in self._moved.keys() - set(assigned):
+            del self._moved[tp]
 
     def stuck_s(self, tp: TP, offset: int, *, behind: bool) -> float:
         """For how long the partition has stood still while there was something to read."""
         last = self._moved.get(tp)
+        if last is not None and last[0] != offset:
+            self._progress_s = monotonic()
         if last is None or last[0] != offset or not behind:
             self._moved[tp] = (offset, monotonic())
             return 0.0
@@ -240,8 +253,10 @@ class _Health:
             return f"the event loop must turn, stood still for {now_s - self.beat_s:.0f} s"
         if self.busy_since_s and now_s - self.busy_since_s > HUNG_AFTER_S:
             return f"an apply must end within {HUNG_AFTER_S:.0f} s, did not"
+        # On a busy machine a quiet partition may have to wait while others have a backlog.
+        moving = now_s - self._progress_s <= HUNG_AFTER_S
         for tp, (offset, moved_s) in list(self._moved.items()):
-            if now_s - moved_s > HUNG_AFTER_S:
+            if now_s - moved_s > (STARVED_AFTER_S if moving else HUNG_AFTER_S):
                 return f"{tp.topic}.{tp.partition} must move on from offset {offset}, did not"
         return ""
 
