@@ -23,7 +23,7 @@ DEMO_LIMITS = (
     *("--requests-per-5m", "10000000"),
 )
 
-VIEWS, HISTORY = 10, 15
+VIEWS, HISTORY = 4, 8
 """Niceness: where the processor is short, orders go first, then live views, then history."""
 
 
