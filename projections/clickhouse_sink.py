@@ -41,8 +41,8 @@ COLUMNS_SQL = """
 class ClickHouseSink:
     """History in the current build, or in `build` while it is under construction.
 
-    When another build becomes the current one, the next apply answers GAP and the next load tells
-    where that build stands.
+    When another build becomes the current one, the next apply of each partition answers GAP and
+    its next load tells where that build stands.
     """
 
     name = "clickhouse"
@@ -52,12 +52,14 @@ class ClickHouseSink:
         self._client = client
         self._wanted = build
         self._build = ""
+        self._loaded_from: dict[tuple[str, int], str] = {}
         self._contexts: dict[str, Any] = {}
         self._choose_build()
 
     def load(self, topic: str, partition: int) -> tuple[Position, Cells]:
         """The partition's position, and the cells from which its projector goes on."""
         self._choose_build()
+        self._loaded_from[topic, partition] = self._build
         found = self._client.query(
             LOAD_SQL,
             parameters={
@@ -77,7 +79,9 @@ class ClickHouseSink:
 
     def apply(self, topic: str, partition: int, changes: Changes) -> Verdict:
         """Store the rows, then the cells with the position."""
-        if self._wanted is None and named_build(self._client) != self._build:
+        # A partition that went on from another build would leave a hole in this one.
+        loaded_from = self._loaded_from.get((topic, partition))
+        if self._wanted is None and named_build(self._client) != loaded_from:
             return Verdict.GAP
         for table, rows in changes.rows.items():
             self._insert(table, rows)

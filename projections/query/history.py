@@ -74,6 +74,8 @@ class History:
 
     def _reader_of(self, table: str) -> Callable[[], Any]:
         async def read() -> Mapping[Partition, Position]:
+            # Rows are read right after: a build that was switched to meanwhile may lack some.
+            self._build_read_s = 0.0
             found = await self.positions()
             return {partition: at for (name, partition), at in found.items() if name == table}
 

@@ -102,6 +102,35 @@ def history(tmp_path) -> Iterator:
     client.close()
 
 
+def assert_whole(history, exchange):
+    """Build 2 has each row that follows from the outboxes, once."""
+    model = DictSink()
+    feed(exchange, model)
+    for table in ("trades", "orders", "fills", "ledger_entries"):
+        found = history.query(f"SELECT count() FROM logbourse_2.{table} FINAL").result_rows
+        assert found == [(len(model.rows[table]),)], table
+
+
+@pytest.mark.integration
+def test_live_partitions_that_are_ahead_of_the_new_build_leave_no_hole_in_it(history, monkeypatch):
+    """All partitions share a sink: each must go back to where the new build stands."""
+    exchange = busy_exchange(9, 100)
+    live = feed_live(exchange, ClickHouseSink(history))
+    flip = clickhouse_builds.flip
+
+    def flip_late(client, build):
+        for number in range(6):
+            exchange.place(1 + number % 3, Side(number % 2), 6_000_000, 3)
+        go_on(exchange, live)
+        flip(client, build)
+
+    monkeypatch.setattr(clickhouse_builds, "flip", flip_late)
+    rebuild_clickhouse(history, ListLog(exchange.outboxes), SOURCES, lambda *_: None)
+    exchange.place(2, Side.BUY, 6_000_000, 9)
+    go_on(exchange, live)
+    assert_whole(history, exchange)
+
+
 @pytest.mark.integration
 def test_clickhouse_is_rebuilt_while_trading_goes_on(history):
     exchange = busy_exchange(9, 200)
@@ -113,11 +142,7 @@ def test_clickhouse_is_rebuilt_while_trading_goes_on(history):
     assert clickhouse_builds.current_build(history) == "2"
     exchange.place(2, Side.BUY, 6_000_000, 9)
     go_on(exchange, live)
-    model = DictSink()
-    feed(exchange, model)
-    for table in ("trades", "orders", "fills", "ledger_entries"):
-        found = history.query(f"SELECT count() FROM logbourse_2.{table} FINAL").result_rows
-        assert found == [(len(model.rows[table]),)], table
+    assert_whole(history, exchange)
     names = {row[0] for row in history.query("SHOW DATABASES").result_rows}
     assert "logbourse_1" not in names
 
