@@ -19,8 +19,10 @@ from domain.accounts.messages import Scope
 from domain.matching.messages import CancelAllCompleted, OrderRested
 from domain.orders.messages import (
     CancelAllOrders,
+    CancelAllRequested,
     CancelOrder,
     CancelRejected,
+    CancelRequested,
     OrderAccepted,
     OrderClosed,
     OrderRejected,
@@ -33,6 +35,7 @@ from infra.http.app import Call, Endpoint
 
 ACCEPTANCE = (OrderAccepted, OrderRejected)
 REPORT = (OrderRested, OrderClosed, OrderRejected)
+STARTS = (OrderAccepted, OrderRejected, CancelRequested, CancelAllRequested, CancelRejected)
 CANCEL = (OrderClosed, CancelRejected)
 CANCEL_ALL = (CancelAllCompleted, CancelRejected)
 
@@ -145,7 +148,7 @@ class OrderEntry:
         self, call: Call, command: PlaceOrder | CancelOrder | CancelAllOrders, types: Any
     ) -> Answer:
         shard = f"L{command.user_id % self._reference.ledger_partitions}"
-        answer = await self._execution.run(shard, command, Awaited({shard: types}))
+        answer = await self._execution.run(shard, command, Awaited({shard: types}, starts=STARTS))
         call.position = answer.position()
         return answer
 

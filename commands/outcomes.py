@@ -22,10 +22,15 @@ _ENDS_EVERYWHERE = (CommandExpired, CommandFaulted)
 
 @dataclass(slots=True, frozen=True)
 class Awaited:
-    """When a command is answered: each of `shards` showed one of its types, or any a refusal."""
+    """When a command is answered: each of `shards` showed one of its types, or any a refusal.
+
+    An answer begins with one of `starts`. What comes without it belongs to an equal request that
+    was here before; its beginning is read again from the log when the command shows as repeated.
+    """
 
     shards: Mapping[str, tuple[type[Message], ...]]
     refusals: tuple[type[Message], ...] = ()
+    starts: tuple[type[Message], ...] = (Outcome,)
 
 
 @dataclass(slots=True, frozen=True)
@@ -75,6 +80,10 @@ class Pending:
     def feed(self, seen: Seen) -> None:
         """Take one more message; the future is set by the last that was awaited."""
         if self.future.done():
+            return
+        if not self.seen and not isinstance(
+            seen.message, (*self.awaited.starts, *_ENDS_EVERYWHERE)
+        ):
             return
         self.seen.append(seen)
         if isinstance(seen.message, self.awaited.shards.get(seen.shard, ())):
