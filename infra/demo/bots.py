@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 
+from domain.money import format_amount
 from infra.demo.client import Client, Refused
 from infra.logging import configure_logging, get_logger
 from infra.refusal import Refusal
@@ -36,11 +37,11 @@ class BotMarket:
 
     def price(self, ticks: int) -> str:
         """The price as the API wants it."""
-        return _decimal(ticks, self.price_decimals)
+        return format_amount(ticks, self.price_decimals, self.price_decimals)
 
     def quantity(self, steps: int) -> str:
         """The quantity as the API wants it."""
-        return _decimal(steps, self.quantity_decimals)
+        return format_amount(steps, self.quantity_decimals, self.quantity_decimals)
 
 
 BOT_MARKETS = (
@@ -150,8 +151,3 @@ async def _attempt(request: Coroutine[Any, Any, dict[str, int]]) -> dict[str, in
         _logger.warning("no answer", detail=repr(error))
         await asyncio.sleep(1.0)
     return None
-
-
-def _decimal(units: int, decimals: int) -> str:
-    text = str(units).rjust(decimals + 1, "0")
-    return f"{text[:-decimals]}.{text[-decimals:]}"

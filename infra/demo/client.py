@@ -18,7 +18,7 @@ class Refused(Exception):
 
 
 class Client:
-    """Signed and unsigned requests of one API key."""
+    """Signed requests of one API key."""
 
     def __init__(
         self, session: aiohttp.ClientSession, url: str, api_key: str, api_secret: str
@@ -27,10 +27,6 @@ class Client:
         self._url = url
         self._key = api_key
         self._secret = api_secret.encode()
-
-    async def get(self, path: str, **parameters: object) -> Any:
-        """The answer of an unsigned request. Raises `Refused`."""
-        return await self._answer("GET", f"{path}?{urlencode(parameters)}")
 
     async def signed(self, method: str, path: str, **parameters: object) -> Any:
         """The answer of a signed request. Raises `Refused`."""

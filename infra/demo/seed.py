@@ -115,6 +115,9 @@ async def _open_accounts(
 ) -> None:
     for login in USERS:
         account = keys.setdefault(login, {})
+        if "apiKey" in account:
+            # The key is made last.
+            continue
         if "userId" not in account:
             account["userId"] = (await call("register-user", {"login": f"{login}@demo"}))["userId"]
             save()
@@ -124,10 +127,9 @@ async def _open_accounts(
             await call(
                 "deposit", {**user, "asset": asset, "amount": amount, "reference": reference}
             )
-        if "apiKey" not in account:
-            key = await call("create-api-key", {**user, "label": "demo"})
-            account |= {"apiKey": key["apiKey"], "secret": key["secretKey"]}
-            save()
+        key = await call("create-api-key", {**user, "label": "demo"})
+        account |= {"apiKey": key["apiKey"], "secret": key["secretKey"]}
+        save()
 
 
 async def _unless_taken(call: Call, operation: str, body: dict[str, Any]) -> None:
