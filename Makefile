@@ -45,17 +45,21 @@ format: setup  ## rewrite the sources as ruff wants them
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: setup  ## measure, and write docs/benchmarks.md
+bench: setup  ## measure, and write docs/benchmarks.md, docs/benchmarks.json and docs/plots
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: \
+	  --require-hashes -r requirements-bench.txt
 	@$(BIN)/logbourse bench --record $(ARGS)
 
 sweep: setup  ## any number of seeded crash schedules: make sweep ARGS="--schedules 100000"
 	@$(BIN)/python -m tests.simulation $(ARGS)
 
-lock: setup  ## resolve pyproject.toml anew into the two hash-locked files (needs uv)
+lock: setup  ## resolve pyproject.toml anew into the hash-locked files (needs uv)
 	@uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes \
 	  --no-annotate --no-header --quiet --output-file requirements-dev.txt
 	@uv pip compile pyproject.toml --constraint requirements-dev.txt --python-version 3.11 \
 	  --generate-hashes --no-annotate --no-header --quiet --output-file requirements.txt
+	@uv pip compile pyproject.toml --extra bench --constraint requirements-dev.txt --python-version 3.11 \
+	  --generate-hashes --no-annotate --no-header --quiet --output-file requirements-bench.txt
 
 clean:  ## forget all data of the local stack (the downloaded jars stay)
 	@rm -rf .data
