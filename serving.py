@@ -53,7 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
     configure_logging(settings.log_level)
     serve_metrics(settings)
     if roles == {QUERY_ROLE}:
-        return uvloop.run(serve_queries(settings))
+        # Faust makes loops of its own, in threads.
+        uvloop.install()
+        return asyncio.run(serve_queries(settings))
     queries_at = arguments.queries_at or f"http://{settings.host}:{settings.query_port}"
     return serve_writes(settings, roles, queries_at)
 

@@ -1,15 +1,16 @@
-"""Stores history in ClickHouse: one block per table and apply, and the position last.
+"""Stores history in ClickHouse: one block per table for all steps, and the positions last.
 
-A crash between two blocks leaves rows beyond the position. They are written again, with the same
-keys, so that reads with FINAL count each once. The projector's cells and the position are one
-block: it is stored whole or not at all.
+A block costs the engine 4 ms of processor whatever its size, hence few and large ones. A crash
+between two blocks leaves rows beyond the positions. They are written again, with the same keys, so
+that reads with FINAL count each once. The projectors' cells and the positions are one block: it is
+stored whole or not at all.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 from infra.clickhouse import ClickHouseClient
-from projections.changes import Cells, Changes, Row
+from projections.changes import Cells, Row
 from projections.clickhouse_builds import current_build, make_build, named_build
 from projections.layout import (
     LEDGER_EVENTS,
@@ -21,7 +22,7 @@ from projections.layout import (
     pack,
     unpack,
 )
-from projections.sink import Verdict
+from projections.sink import Step, Verdict
 
 NOT_REMEMBERED = ("trades:", "closed:")
 """Prefixes of keys that no projector needs to go on writing history."""
@@ -77,16 +78,26 @@ class ClickHouseSink:
                 cells.setdefault(cell, {})[field] = text
         return position, cells
 
-    def apply(self, topic: str, partition: int, changes: Changes) -> Verdict:
-        """Store the rows, then the cells with the position."""
+    def apply(self, steps: Sequence[Step]) -> list[Verdict]:
+        """Store the rows of all steps, then the cells with the positions."""
         # A partition that went on from another build would leave a hole in this one.
-        loaded_from = self._loaded_from.get((topic, partition))
-        if self._wanted is None and named_build(self._client) != loaded_from:
-            return Verdict.GAP
-        for table, rows in changes.rows.items():
-            self._insert(table, rows)
-        self._insert("memory", _memory(topic, partition, changes))
-        return Verdict.APPLIED
+        build = self._build if self._wanted is not None else named_build(self._client)
+        verdicts: list[Verdict] = []
+        blocks: dict[str, list[Row]] = {}
+        memory: list[Row] = []
+        for step in steps:
+            if self._loaded_from[step.topic, step.partition] != build:
+                verdicts.append(Verdict.GAP)
+                continue
+            verdicts.append(Verdict.APPLIED)
+            for table, rows in step.changes.rows.items():
+                blocks.setdefault(table, []).extend(rows)
+            memory += _memory(step)
+        for table, block in blocks.items():
+            self._insert(table, block)
+        if memory:
+            self._insert("memory", memory)
+        return verdicts
 
     def close(self) -> None:
         """Give the connection back."""
@@ -115,8 +126,9 @@ class ClickHouseSink:
         self._client.insert(context=context)
 
 
-def _memory(topic: str, partition: int, changes: Changes) -> list[Row]:
+def _memory(step: Step) -> list[Row]:
     """The rows of table `memory`: the cells that a projector needs, and the position."""
+    topic, partition, changes = step
     tables = LEDGER_TABLES if topic == LEDGER_EVENTS else MATCHING_TABLES
     cseq = changes.upto.cseq
     rows: list[Row] = [

@@ -79,6 +79,27 @@ class _Consumer(aiokafka.Consumer):
     def _new_consumer_thread(self) -> Any:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
+    async def _drain_messages(self, fetcher: Any) -> None:
+        """Hand records on as Faust's own does, but wait for many of them at once.
+
+        Faust makes three tasks for each record, which was a third of its processor time here. What
+        is cut off when the flow is suspended is read again, since every resumption seeks.
+        """
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                # Otherwise a full buffer of the log client lets this loop turn without giving way.
+                await self.sleep(0)
+                fetched = [item async for item in self.getmany(timeout=1.0)]
+                await self.wait_first(self._hand_on(fetched), self.suspend_flow.wait())
+        except self.consumer_stopped_errors:
+            if not self.transport.app.should_stop:
+                raise
+
+    async def _hand_on(self, fetched: list[tuple[TP, Any]]) -> None:
+        for tp, message in fetched:
+            await self.callback(message)
+            self._read_offset[tp] = message.offset
+
     async def perform_seek(self) -> None:
         for tp in sorted(self.assignment()):
             await self.read_from(tp, await self.transport.seek_of(tp.topic, tp.partition))

@@ -1,14 +1,14 @@
 """Pumps outboxes through Faust into one sink, for as long as its process is healthy.
 
-What waits in a partition is applied as one step, so that steps grow with the load and nothing
-waits for a timer. An unknown error, or a hang, ends the process before anything is acknowledged;
+What waits is applied as one step per partition, all together, so that steps grow with the load and
+nothing waits for a timer. An unknown error, or a hang, ends the process before anything is acknowledged;
 the supervisor starts it again, and it reads on from where the sink stands.
 """
 
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import Any
@@ -18,14 +18,14 @@ from faust.types import TP
 from infra.logging import get_logger
 from infra.settings import Settings
 from projections.faust_app import BUFFERED_AT_MOST, make_app
-from projections.follower import Follower, RawRecord
+from projections.follower import Follower, RawRecord, offer_all
 from projections.layout import LEDGER_EVENTS, MATCHING_EVENTS
 from projections.sink import Sink
 
 TOPICS = (LEDGER_EVENTS, MATCHING_EVENTS)
 
 STEP_AT_MOST = 500
-"""Records of one apply."""
+"""Records of one partition in one apply."""
 
 HUNG_AFTER_S = 10.0
 STARVED_AFTER_S = 60.0
@@ -134,30 +134,38 @@ class FaustWorker:
         assert self._sink is not None, "run() opens the sink"
         while True:
             await self._news.wait()
+            while self._waiting:
+                await self._apply(self._taken())
             self._news.clear()
-            for tp in list(self._waiting):
-                events = self._waiting.pop(tp)
-                for start in range(0, len(events), STEP_AT_MOST):
-                    await self._apply(tp, events[start : start + STEP_AT_MOST])
-                self._waiting_count -= len(events)
-                self._room.set()
             if self._sink.pause_s:
                 await asyncio.sleep(self._sink.pause_s)
 
-    async def _apply(self, tp: TP, events: Sequence[Any]) -> None:
-        """Apply one partition's events, then acknowledge them."""
-        follower = self._followers.get(tp)
-        records = self._expected(tp, events)
-        if follower is not None and records:
+    def _taken(self) -> dict[TP, list[Any]]:
+        """The events of the next apply, taken from those that wait."""
+        waiting = self._waiting
+        self._waiting = {tp: rest for tp in waiting if (rest := waiting[tp][STEP_AT_MOST:])}
+        return {tp: events[:STEP_AT_MOST] for tp, events in waiting.items()}
+
+    async def _apply(self, events_of: Mapping[TP, Sequence[Any]]) -> None:
+        """Apply the events of several partitions, then acknowledge them."""
+        offers = {
+            self._followers[tp]: records
+            for tp, events in events_of.items()
+            if tp in self._followers and (records := self._expected(tp, events))
+        }
+        if offers:
             self._health.busy_since_s = monotonic()
-            offset = await asyncio.get_running_loop().run_in_executor(
-                self._thread, follower.offer, records
+            resumed = await asyncio.get_running_loop().run_in_executor(
+                self._thread, offer_all, self._sink_opened(), offers
             )
             self._health.busy_since_s = 0.0
-            if offset is not None:
-                await self._read_from(tp, offset)
-        for event in events:
-            event.ack()
+            for follower, offset in resumed.items():
+                await self._read_from(TP(follower.topic, follower.partition), offset)
+        for events in events_of.values():
+            self._waiting_count -= len(events)
+            for event in events:
+                event.ack()
+        self._room.set()
 
     def _expected(self, tp: TP, events: Sequence[Any]) -> list[RawRecord]:
         """The records of `events`; after a seek, those from before it are left out."""

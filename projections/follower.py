@@ -1,15 +1,15 @@
-"""Follows one partition: records in, changes into the sink, and where to read on if it must."""
+"""Follows partitions: records in, changes into the sink, and where to read on if they must."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
 from infra.metrics import Counter, Gauge, Histogram
-from projections.changes import PlacedRecord, Projector
+from projections.changes import Changes, PlacedRecord, Projector
 from projections.layout import LEDGER_EVENTS, Position
 from projections.ledger_projector import LedgerProjector
 from projections.matching_projector import MatchingProjector
-from projections.sink import Sink, Verdict
+from projections.sink import Sink, Step, Verdict
 from schemas.record import decode_record
 
 _LABELS = ("sink", "topic", "partition")
@@ -20,7 +20,7 @@ RECORDS = Counter("logbourse_projection_records", "Records applied", _LABELS)
 APPLY_S = Histogram(
     "logbourse_projection_apply_seconds",
     "Time to fold and store what waited",
-    _LABELS,
+    ("sink",),
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
 )
 
@@ -31,6 +31,42 @@ class RawRecord:
 
     offset: int
     value: bytes | None
+
+
+@dataclass(slots=True, frozen=True)
+class Fold:
+    """What records come to: the changes, if any followed, and the record behind a gap."""
+
+    records: int
+    changes: Changes | None
+    gap: PlacedRecord | None
+
+
+def offer_all(
+    sink: Sink, offers: Mapping["Follower", Sequence[RawRecord]]
+) -> dict["Follower", int]:
+    """Apply what follows in each partition, as one call of the sink.
+
+    Returns where to read on, for those that must not read on at the next offset. What was applied
+    before is dropped; after a gap, nothing of what follows it is applied. Raises what decoding,
+    folding or storing raises; then every follower must `load`.
+    """
+    started_s = monotonic()
+    folds = {follower: follower.fold(records) for follower, records in offers.items()}
+    steps = {
+        follower: Step(follower.topic, follower.partition, fold.changes)
+        for follower, fold in folds.items()
+        if fold.changes is not None
+    }
+    verdicts: dict[Follower, Verdict] = {}
+    if steps:
+        verdicts = dict(zip(steps, sink.apply(list(steps.values())), strict=True))
+        APPLY_S.labels(sink.name).observe(monotonic() - started_s)
+    told = {
+        follower: follower.take(fold, verdicts.get(follower, Verdict.DUPLICATE))
+        for follower, fold in folds.items()
+    }
+    return {follower: offset for follower, offset in told.items() if offset is not None}
 
 
 def projector_for(topic: str, partition: int) -> Projector:
@@ -74,22 +110,22 @@ class Follower:
         self._report()
         return position.offset + 1
 
-    def offer(self, records: Sequence[RawRecord]) -> int | None:
-        """Apply what follows; returns the offset at which to read on if that is not the next one.
-
-        What was applied before is dropped. After a gap, nothing of what follows it is applied.
-        Raises what decoding, folding or storing raises; then this follower must `load`.
-        """
-        started_s = monotonic()
+    def fold(self, records: Sequence[RawRecord]) -> Fold:
+        """What the records change behind the position; the projector contains that from now on."""
         following, gap = self._following(records)
-        if following:
-            changes = self._projector.apply(following)
-            if self._sink.apply(self.topic, self.partition, changes) is Verdict.GAP:
-                return self.load()
-            RECORDS.labels(*self._labels).inc(len(following))
-            APPLY_S.labels(*self._labels).observe(monotonic() - started_s)
-            self._report()
-        return None if gap is None else self._before(gap)
+        changes = self._projector.apply(following) if following else None
+        return Fold(len(following), changes, gap)
+
+    def take(self, fold: Fold, verdict: Verdict) -> int | None:
+        """What the sink says of the fold; returns where to read on if that is not the next offset.
+
+        Then this follower has loaded again.
+        """
+        if verdict is Verdict.GAP:
+            return self.load()
+        RECORDS.labels(*self._labels).inc(fold.records)
+        self._report()
+        return None if fold.gap is None else self._before(fold.gap)
 
     def _following(
         self, records: Sequence[RawRecord]

@@ -5,6 +5,8 @@ import asyncio
 import signal
 from collections.abc import Callable
 
+import uvloop
+
 from infra.logging import configure_logging
 from infra.metrics import serve_metrics
 from infra.redis import redis_client
@@ -25,6 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     configure_logging(settings.log_level)
     serve_metrics(settings)
     make_worker = redis_worker if arguments.sink == "redis" else clickhouse_worker
+    uvloop.install()
     asyncio.run(_until_told(settings, make_worker))
     return 0
 

@@ -11,7 +11,7 @@ from infra.clickhouse import ClickHouseClient
 from infra.log import LogRecord
 from projections import clickhouse_builds, redis_sink
 from projections.clickhouse_sink import ClickHouseSink
-from projections.follower import Follower, RawRecord
+from projections.follower import Follower, RawRecord, offer_all
 from projections.layout import BUILD_KEY
 from projections.redis_sink import RedisSink
 from projections.sink import Sink
@@ -79,7 +79,7 @@ def catch_up(
         left = begun_with = _left(followers, ends)
         progress(total - left, total)
         while left:
-            _feed(log, followers, log.read(READ_AT_MOST, READ_TIMEOUT_S))
+            _feed(log, sink, followers, log.read(READ_AT_MOST, READ_TIMEOUT_S))
             left = _left(followers, ends)
             progress(total - left, total)
         if begun_with <= HARDLY_ANYTHING:
@@ -97,13 +97,14 @@ def _left(
 
 
 def _feed(
-    log: ReadableLog, followers: Mapping[tuple[str, int], Follower], records: list[LogRecord]
+    log: ReadableLog,
+    sink: Sink,
+    followers: Mapping[tuple[str, int], Follower],
+    records: list[LogRecord],
 ) -> None:
-    waiting: dict[tuple[str, int], list[RawRecord]] = {}
+    waiting: dict[Follower, list[RawRecord]] = {}
     for record in records:
         raw = RawRecord(record.offset, record.value)
-        waiting.setdefault((record.topic, record.partition), []).append(raw)
-    for source, raws in waiting.items():
-        offset = followers[source].offer(raws)
-        if offset is not None:
-            log.seek(*source, offset)
+        waiting.setdefault(followers[record.topic, record.partition], []).append(raw)
+    for follower, offset in offer_all(sink, waiting).items():
+        log.seek(follower.topic, follower.partition, offset)

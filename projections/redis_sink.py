@@ -1,10 +1,9 @@
-"""Stores views in Redis: every apply is one atomic script, in sequence or not at all."""
+"""Stores views in Redis: every step is one atomic script, in sequence or not at all."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from projections.changes import Changes
 from projections.layout import (
     BUILD_KEY,
     FIRST_BUILD,
@@ -17,7 +16,7 @@ from projections.layout import (
     position_key,
     redis_key,
 )
-from projections.sink import Verdict
+from projections.sink import Step, Verdict
 
 APPLY_SCRIPT = (Path(__file__).parent / "lua" / "apply.lua").read_text()
 LOAD_KEYS = 500
@@ -65,8 +64,17 @@ class RedisSink:
                 cells[name] = {field.decode(): text.decode() for field, text in texts.items()}
         return position, cells
 
-    def apply(self, topic: str, partition: int, changes: Changes) -> Verdict:
-        """Store the changes and their position together, if the build stands at `after`."""
+    def apply(self, steps: Sequence[Step]) -> list[Verdict]:
+        """Store the steps, each as one script, in one round trip."""
+        pipeline = self._client.pipeline(transaction=False)
+        for step in steps:
+            keys, arguments = self._call(step)
+            self._script(keys=keys, args=arguments, client=pipeline)
+        return [Verdict(answer.decode()) for answer in pipeline.execute()]
+
+    def _call(self, step: Step) -> tuple[list[str], list[str | int]]:
+        """What the script is called with: its keys and arguments."""
+        topic, partition, changes = step
         by_key: dict[str, tuple[list[str], list[str]]] = {}
         for (key, field), text in changes.cells.items():
             cells, gone = by_key.setdefault(key, ([], []))
@@ -87,7 +95,7 @@ class RedisSink:
         for name, (cells, gone) in by_key.items():
             arguments.append("" if name.startswith(WRITE_ONLY) else name)
             arguments += (len(cells) // 2, *cells, len(gone), *gone)
-        return Verdict(self._script(keys=keys, args=arguments).decode())
+        return keys, arguments
 
     def close(self) -> None:
         """Give the connection back."""

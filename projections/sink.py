@@ -1,7 +1,8 @@
 """What a projection asks of a store: tell where it stands, and take changes in sequence."""
 
+from collections.abc import Sequence
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from projections.changes import Cells, Changes
 from projections.layout import Position
@@ -15,6 +16,14 @@ class Verdict(Enum):
     GAP = "gap"
 
 
+class Step(NamedTuple):
+    """The changes of one partition, to be stored together with the position they lead to."""
+
+    topic: str
+    partition: int
+    changes: Changes
+
+
 class Sink(Protocol):
     """A store of views. Its calls block; each partition has one caller at a time."""
 
@@ -25,8 +34,11 @@ class Sink(Protocol):
     def load(self, topic: str, partition: int) -> tuple[Position, Cells]:
         """The partition's position, and the cells from which its projector goes on."""
 
-    def apply(self, topic: str, partition: int, changes: Changes) -> Verdict:
-        """Store the changes and their position together, if the store stands at `after`."""
+    def apply(self, steps: Sequence[Step]) -> list[Verdict]:
+        """Store each step whole or not at all: a partition must stand where its step begins.
+
+        The steps are of different partitions; one's verdict says nothing of another's.
+        """
 
     def close(self) -> None:
         """Give the connection back."""

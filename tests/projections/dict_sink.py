@@ -1,11 +1,12 @@
 """A sink in memory that keeps the rules of the real ones, and can crash around its one step."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from projections.changes import Cells, Changes, Row
 from projections.layout import NOWHERE, Position
-from projections.sink import Verdict
+from projections.sink import Step, Verdict
 
 
 class Crash(Exception):
@@ -28,7 +29,10 @@ class DictSink:
         position = self.positions.get((topic, partition), NOWHERE)
         return position, {key: dict(cells) for key, cells in self.cells.items()}
 
-    def apply(self, topic: str, partition: int, changes: Changes) -> Verdict:
+    def apply(self, steps: Sequence[Step]) -> list[Verdict]:
+        return [self._apply(*step) for step in steps]
+
+    def _apply(self, topic: str, partition: int, changes: Changes) -> Verdict:
         self._maybe_crash("crash_before")
         stands = self.positions.get((topic, partition), NOWHERE)
         if stands.cseq != changes.after.cseq:

@@ -6,7 +6,7 @@ from random import Random
 from hypothesis import strategies as st
 
 from domain.orders.messages import Side
-from projections.follower import Follower, RawRecord
+from projections.follower import Follower, RawRecord, offer_all
 from projections.sink import Sink
 from tests.projections.small_exchange import SmallExchange
 
@@ -54,10 +54,15 @@ def raw(values: Sequence[bytes]) -> list[RawRecord]:
     return [RawRecord(offset, value) for offset, value in enumerate(values)]
 
 
+def offer(sink: Sink, follower: Follower, records: Sequence[RawRecord]) -> int | None:
+    """Offer one partition's records; returns where to read on if that is not the next offset."""
+    return offer_all(sink, {follower: records}).get(follower)
+
+
 def feed(exchange: SmallExchange, sink: Sink, step: int = 7) -> None:
     """Give a sink everything that the outboxes hold, `step` records at a time."""
     for topic, values in exchange.outboxes().items():
         follower = Follower(topic, 0, sink)
         records = raw(values)[follower.load() :]
         for start in range(0, len(records), step):
-            assert follower.offer(records[start : start + step]) is None
+            assert offer(sink, follower, records[start : start + step]) is None

@@ -8,7 +8,7 @@ import pytest
 from infra.clickhouse import ClickHouseClient, clickhouse_client
 from projections.clickhouse_builds import MIGRATIONS, make_build, remove_build, statements
 from projections.clickhouse_sink import ClickHouseSink
-from projections.follower import Follower
+from projections.follower import Follower, offer_all
 from projections.layout import (
     LEDGER_EVENTS,
     LEDGER_TABLES,
@@ -20,7 +20,7 @@ from projections.layout import (
 )
 from tests.oracles import naive_views
 from tests.projections.dict_sink import Crash, DictSink
-from tests.projections.scenarios import busy_exchange, feed, raw
+from tests.projections.scenarios import busy_exchange, feed, offer, raw
 from tests.projections.small_exchange import LOT, MARKET, SmallExchange
 
 pytestmark = pytest.mark.integration
@@ -88,20 +88,38 @@ def test_tables_hold_every_event_once(client, build):
 
 @pytest.mark.parametrize("after_insert", [False, True])
 def test_p3_counts_are_exact_after_a_crash_at_every_insert(client, build, after_insert):
-    exchange = busy_exchange(2, 120)
-    for topic, values in exchange.outboxes().items():
-        records, crash_at, at = raw(values), 1, 0
-        while at < len(records):
-            sink = CrashingSink(client, build)
-            follower = Follower(topic, 0, sink)
-            at = follower.load()
-            sink.crash_at, sink.crash_after_insert = crash_at, after_insert
-            try:
-                while at < len(records):
-                    assert follower.offer(records[at : at + 40]) is None
-                    at = follower.position.offset + 1
-            except Crash:
-                crash_at = crash_at % 11 + 1
+    exchange, crash_at, left = busy_exchange(2, 120), 1, True
+    while left:
+        sink = CrashingSink(client, build)
+        followers = {topic: Follower(topic, 0, sink) for topic in exchange.outboxes()}
+        at = {topic: follower.load() for topic, follower in followers.items()}
+        sink.crash_at, sink.crash_after_insert = crash_at, after_insert
+        try:
+            while left:
+                offers = {
+                    followers[topic]: raw(values)[at[topic] : at[topic] + 40]
+                    for topic, values in exchange.outboxes().items()
+                }
+                assert offer_all(sink, offers) == {}
+                at = {topic: follower.position.offset + 1 for topic, follower in followers.items()}
+                left = any(at[topic] < len(v) for topic, v in exchange.outboxes().items())
+        except Crash:
+            crash_at = crash_at % 11 + 1
+    check(client, build, exchange)
+
+
+def test_a_partition_that_stands_elsewhere_holds_up_no_other(client, build):
+    exchange, sink = busy_exchange(5, 60), ClickHouseSink(client, build)
+    followers = [Follower(topic, 0, sink) for topic in exchange.outboxes()]
+    offers = {
+        follower: raw(exchange.outboxes()[follower.topic])[follower.load() :]
+        for follower in followers
+    }
+    sink._loaded_from[followers[0].topic, 0] = "another"
+    assert offer_all(sink, offers) == {followers[0]: 0}
+    stands = [len(offers[follower]) * (follower is followers[1]) for follower in followers]
+    assert [follower.position.cseq for follower in followers] == stands
+    assert offer_all(sink, {followers[0]: offers[followers[0]]}) == {}
     check(client, build, exchange)
 
 
@@ -126,7 +144,7 @@ def test_what_was_stored_is_not_stored_again(client, build):
     late = Follower(MATCHING_EVENTS, 0, sink)
     assert late.load() == len(exchange.outboxes()[MATCHING_EVENTS])
     before = [rows(client, build, table) for table in TABLES]
-    assert late.offer(raw(exchange.outboxes()[MATCHING_EVENTS])) is None
+    assert offer(sink, late, raw(exchange.outboxes()[MATCHING_EVENTS])) is None
     assert [rows(client, build, table) for table in TABLES] == before
 
 

@@ -137,7 +137,7 @@ async def test_pumps_all_there_is_from_where_the_sink_stands(broker, life, redis
 
 
 class FailingSink(DictSink):
-    def apply(self, topic, partition, changes):
+    def apply(self, steps):
         raise OSError("the disk is full")
 
 
@@ -157,9 +157,9 @@ class HangingSink(DictSink):
         super().__init__()
         self.release = release
 
-    def apply(self, topic, partition, changes):
+    def apply(self, steps):
         self.release.wait(PATIENCE_S)
-        return super().apply(topic, partition, changes)
+        return super().apply(steps)
 
 
 async def test_a_hung_apply_is_named_by_the_watchdog(broker, life, monkeypatch):

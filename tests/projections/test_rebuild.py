@@ -18,7 +18,7 @@ from projections.rebuild_command import ProgressBar
 from projections.redis_sink import RedisSink
 from tests.projections.dict_sink import DictSink
 from tests.projections.list_log import ListLog
-from tests.projections.scenarios import busy_exchange, feed, raw
+from tests.projections.scenarios import busy_exchange, feed, offer, raw
 
 SOURCES = feeding_partitions(1, 1)
 
@@ -40,16 +40,16 @@ def feed_live(exchange, sink) -> dict[str, Follower]:
     followers = {topic: Follower(topic, 0, sink) for topic in (LEDGER_EVENTS, MATCHING_EVENTS)}
     for topic, follower in followers.items():
         follower.load()
-        follower.offer(raw(exchange.outboxes()[topic]))
+        offer(sink, follower, raw(exchange.outboxes()[topic]))
     return followers
 
 
-def go_on(exchange, followers):
+def go_on(exchange, sink, followers):
     """Live followers read on; one that is told to read elsewhere does so."""
     for topic, follower in followers.items():
         at: int | None = follower.position.offset + 1
         while at is not None and at < len(exchange.outboxes()[topic]):
-            at = follower.offer(raw(exchange.outboxes()[topic])[at:])
+            at = offer(sink, follower, raw(exchange.outboxes()[topic])[at:])
 
 
 def test_partitions_are_all_outboxes_that_feed_views():
@@ -58,7 +58,8 @@ def test_partitions_are_all_outboxes_that_feed_views():
 
 def test_redis_is_rebuilt_while_trading_goes_on():
     exchange, client = busy_exchange(7, 200), FakeRedis()
-    live = feed_live(exchange, RedisSink(client))
+    sink = RedisSink(client)
+    live = feed_live(exchange, sink)
     client.hset(redis_key("1", "balances:1"), "1", "[0,0]")  # what the rebuild is to mend
     client.set(redis_key("2", "left:behind"), "by a rebuild that was killed")
     progress = GrowingProgress(exchange)
@@ -67,7 +68,7 @@ def test_redis_is_rebuilt_while_trading_goes_on():
     assert not client.keys("lb:1:*")
     assert client.get(redis_key("2", "left:behind")) is None
     exchange.place(2, Side.BUY, 6_000_000, 9)
-    go_on(exchange, live)
+    go_on(exchange, sink, live)
     model = DictSink()
     feed(exchange, model)
     for key, cells in model.cells.items():
@@ -115,33 +116,35 @@ def assert_whole(history, exchange):
 def test_live_partitions_that_are_ahead_of_the_new_build_leave_no_hole_in_it(history, monkeypatch):
     """All partitions share a sink: each must go back to where the new build stands."""
     exchange = busy_exchange(9, 100)
-    live = feed_live(exchange, ClickHouseSink(history))
+    sink = ClickHouseSink(history)
+    live = feed_live(exchange, sink)
     flip = clickhouse_builds.flip
 
     def flip_late(client, build):
         for number in range(6):
             exchange.place(1 + number % 3, Side(number % 2), 6_000_000, 3)
-        go_on(exchange, live)
+        go_on(exchange, sink, live)
         flip(client, build)
 
     monkeypatch.setattr(clickhouse_builds, "flip", flip_late)
     rebuild_clickhouse(history, ListLog(exchange.outboxes), SOURCES, lambda *_: None)
     exchange.place(2, Side.BUY, 6_000_000, 9)
-    go_on(exchange, live)
+    go_on(exchange, sink, live)
     assert_whole(history, exchange)
 
 
 @pytest.mark.integration
 def test_clickhouse_is_rebuilt_while_trading_goes_on(history):
     exchange = busy_exchange(9, 200)
-    live = feed_live(exchange, ClickHouseSink(history))
+    sink = ClickHouseSink(history)
+    live = feed_live(exchange, sink)
     history.command("ALTER TABLE logbourse_1.trades DELETE WHERE trade_id < 10")
     progress = GrowingProgress(exchange)
     log = ListLog(exchange.outboxes)
     assert rebuild_clickhouse(history, log, SOURCES, progress) == "2"
     assert clickhouse_builds.current_build(history) == "2"
     exchange.place(2, Side.BUY, 6_000_000, 9)
-    go_on(exchange, live)
+    go_on(exchange, sink, live)
     assert_whole(history, exchange)
     names = {row[0] for row in history.query("SHOW DATABASES").result_rows}
     assert "logbourse_1" not in names

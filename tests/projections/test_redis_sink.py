@@ -16,9 +16,9 @@ from projections.layout import (
     redis_key,
 )
 from projections.redis_sink import RedisSink, current_build, remove_build
-from projections.sink import Verdict
+from projections.sink import Step, Verdict
 from tests.projections.dict_sink import DictSink
-from tests.projections.scenarios import busy_exchange, feed, raw
+from tests.projections.scenarios import busy_exchange, feed, offer, raw
 
 FIRST, SECOND = Position(3, 2, 1_000), Position(5, 4, 2_000)
 
@@ -37,15 +37,20 @@ def opened(client, build=None):
     return sink
 
 
+def apply(sink, changes):
+    (verdict,) = sink.apply([Step("ledger.ev", 0, changes)])
+    return verdict
+
+
 def stored(client, key="lb:1:balances:1"):
     return {name.decode(): text.decode() for name, text in client.hgetall(key).items()}
 
 
 def test_applies_in_sequence_and_only_once(client):
     sink = opened(client)
-    assert sink.apply("ledger.ev", 0, changes(NOWHERE, FIRST, a="1", b="2")) is Verdict.APPLIED
-    assert sink.apply("ledger.ev", 0, changes(NOWHERE, FIRST, a="1", b="2")) is Verdict.DUPLICATE
-    assert sink.apply("ledger.ev", 0, changes(FIRST, SECOND, a=None, c="3")) is Verdict.APPLIED
+    assert apply(sink, changes(NOWHERE, FIRST, a="1", b="2")) is Verdict.APPLIED
+    assert apply(sink, changes(NOWHERE, FIRST, a="1", b="2")) is Verdict.DUPLICATE
+    assert apply(sink, changes(FIRST, SECOND, a=None, c="3")) is Verdict.APPLIED
     assert stored(client) == {"b": "2", "c": "3"}
     assert sink.load("ledger.ev", 0) == (SECOND, {"balances:1": {"b": "2", "c": "3"}})
     assert sink.load("ledger.ev", 1) == (NOWHERE, {})
@@ -61,8 +66,8 @@ def test_applies_in_sequence_and_only_once(client):
 )
 def test_p2_whatever_is_not_next_changes_nothing(client, after, upto):
     sink = opened(client)
-    sink.apply("ledger.ev", 0, changes(NOWHERE, FIRST, a="1"))
-    assert sink.apply("ledger.ev", 0, changes(after, upto, a="9", z="9")) is Verdict.GAP
+    apply(sink, changes(NOWHERE, FIRST, a="1"))
+    assert apply(sink, changes(after, upto, a="9", z="9")) is Verdict.GAP
     assert stored(client) == {"a": "1"}
     assert sink.load("ledger.ev", 0)[0] == FIRST
 
@@ -73,19 +78,19 @@ def test_news_come_after_the_data(client):
     while listener.get_message(timeout=0.2):
         pass
     sink = opened(client)
-    sink.apply("ledger.ev", 0, changes(NOWHERE, FIRST, a="1"))
-    sink.apply("ledger.ev", 0, changes(SECOND, Position(9, 8, 7), a="2"))
+    apply(sink, changes(NOWHERE, FIRST, a="1"))
+    apply(sink, changes(SECOND, Position(9, 8, 7), a="2"))
     heard = [listener.get_message(timeout=1) for _ in range(3)]
     assert [news and news["data"] for news in heard] == [b"3", b"lb:1:balances:1", None]
 
 
 def test_another_build_is_a_gap_and_then_followed(client):
     live, coming = opened(client), opened(client, "2")
-    live.apply("ledger.ev", 0, changes(NOWHERE, FIRST, a="old"))
-    coming.apply("ledger.ev", 0, changes(NOWHERE, FIRST, a="new"))
-    coming.apply("ledger.ev", 0, changes(FIRST, SECOND, b="new"))
+    apply(live, changes(NOWHERE, FIRST, a="old"))
+    apply(coming, changes(NOWHERE, FIRST, a="new"))
+    apply(coming, changes(FIRST, SECOND, b="new"))
     client.set(BUILD_KEY, "2")
-    assert live.apply("ledger.ev", 0, changes(FIRST, SECOND, a="late")) is Verdict.GAP
+    assert apply(live, changes(FIRST, SECOND, a="late")) is Verdict.GAP
     assert live.load("ledger.ev", 0) == (SECOND, {"balances:1": {"a": "new", "b": "new"}})
     assert remove_build(client, "1") > 0
     assert current_build(client) == "2"
@@ -118,4 +123,4 @@ def test_a_projector_goes_on_from_redis(client):
         assert sink.load(topic, 0)[0] == model.positions[topic, 0]
         fresh = Follower(topic, 0, sink)
         assert fresh.load() == len(exchange.outboxes()[topic])
-        assert fresh.offer(raw(exchange.outboxes()[topic])) is None
+        assert offer(sink, fresh, raw(exchange.outboxes()[topic])) is None

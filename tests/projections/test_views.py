@@ -41,7 +41,7 @@ from projections.layout import (
 )
 from tests.oracles import naive_views
 from tests.projections.dict_sink import Crash, DictSink
-from tests.projections.scenarios import busy_exchange, exchanges, feed, raw
+from tests.projections.scenarios import busy_exchange, exchanges, feed, offer, raw
 from tests.projections.small_exchange import BTC, LOT, MARKET, TICK, USDT, SmallExchange
 
 PRICE = 1_000_000
@@ -210,7 +210,7 @@ def test_a_projector_loaded_at_any_cut_goes_on_as_if_nothing_had_happened(exchan
             rough.crash_after = random.random() < 0.2
             start = max(0, at - random.randint(0, 3))
             try:
-                moved = follower.offer(records[start : start + step])
+                moved = offer(rough, follower, records[start : start + step])
                 at = follower.position.offset + 1 if moved is None else moved
             except Crash:
                 follower = Follower(topic, 0, rough)
@@ -243,9 +243,9 @@ def test_nothing_behind_a_gap_is_applied(topic):
     sink, records = DictSink(), raw(busy_exchange(1, 30).outboxes()[topic])
     follower = Follower(topic, 0, sink)
     follower.load()
-    assert follower.offer([*records[:5], *records[6:9]]) == 5
+    assert offer(sink, follower, [*records[:5], *records[6:9]]) == 5
     assert follower.position.cseq == sink.positions[topic, 0].cseq == 5
-    assert follower.offer(records[5:9]) is None
+    assert offer(sink, follower, records[5:9]) is None
     assert follower.position.cseq == 9
 
 
@@ -254,12 +254,12 @@ def test_an_offset_that_another_log_gave_is_only_a_hint():
     sink, records = DictSink(), raw(busy_exchange(1, 30).outboxes()[LEDGER_EVENTS])
     follower = Follower(LEDGER_EVENTS, 0, sink)
     follower.load()
-    follower.offer(records[:20])
+    offer(sink, follower, records[:20])
     mirrored = [RawRecord(record.offset - 7, record.value) for record in records]
     assert follower.load() == 20
-    at = follower.offer(mirrored[27:])
+    at = offer(sink, follower, mirrored[27:])
     assert at == 13
-    assert follower.offer(mirrored[20:]) is None
+    assert offer(sink, follower, mirrored[20:]) is None
     assert follower.position.cseq == len(records)
 
 
@@ -268,7 +268,7 @@ def test_a_sink_that_stands_elsewhere_is_loaded_again():
     mine, other = Follower(LEDGER_EVENTS, 0, sink), Follower(LEDGER_EVENTS, 0, sink)
     mine.load()
     other.load()
-    assert other.offer(records[:8]) is None
-    assert mine.offer(records[:3]) == 8
-    assert mine.offer(records[8:]) is None
+    assert offer(sink, other, records[:8]) is None
+    assert offer(sink, mine, records[:3]) == 8
+    assert offer(sink, mine, records[8:]) is None
     assert sink.positions[LEDGER_EVENTS, 0].cseq == len(records)
