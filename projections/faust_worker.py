@@ -1,8 +1,8 @@
 """Pumps outboxes through Faust into one sink, for as long as its process is healthy.
 
 What waits is applied as one step per partition, all together, so that steps grow with the load and
-nothing waits for a timer. An unknown error, or a hang, ends the process before anything is acknowledged;
-the supervisor starts it again, and it reads on from where the sink stands.
+nothing waits for a timer. An unknown error, or a hang, ends the process before anything is
+acknowledged; the supervisor starts it again, and it reads on from where the sink stands.
 """
 
 import asyncio
