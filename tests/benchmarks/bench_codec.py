@@ -11,10 +11,11 @@ from schemas.record import decode_record, encode_message, encode_record
 from schemas.topics import inbox, outbox
 from tests.benchmarks.exchange import MemoryExchange
 from tests.benchmarks.mix import BLOCK, LEDGERS, MIX, draw
-from tests.benchmarks.report import Effort, Figure, median_of, rates
+from tests.benchmarks.report import Effort, Figure, median_of, rates, when_compiled
 from tests.schemas.data import datum_of
 
 COMMANDS = 20_000
+FLOOR = 6.0
 
 
 def measure(effort: Effort) -> list[Figure]:
@@ -37,10 +38,17 @@ def measure(effort: Effort) -> list[Figure]:
         "fastavro, decode": _fastavro_decoding(values),
         "fastavro, encode": _fastavro_encoding(values),
     }
-    return [
+    figures = [
         median_of(name, "messages/s", rates(effort, messages, _always(work)), method)
         for name, work in works.items()
     ]
+    return [*figures, _times(figures[0], figures[2]), _times(figures[1], figures[3])]
+
+
+def _times(ours: Figure, theirs: Figure) -> Figure:
+    runs = [one / other for one, other in zip(ours.runs, theirs.runs, strict=True)]
+    name = f"{ours.name}, times fastavro"
+    return median_of(name, "x", runs, ours.method, floor=when_compiled(FLOOR))
 
 
 def _always(work: Callable[[], None]) -> Callable[[], Callable[[], None]]:

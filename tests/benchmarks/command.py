@@ -1,4 +1,4 @@
-"""`logbourse bench`: which benchmarks there are, and one run of those that were asked for."""
+"""`logbourse bench`: which benchmarks there are, one run of those asked for, two runs compared."""
 
 import argparse
 import importlib
@@ -7,58 +7,108 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.benchmarks.report import FULL, QUICK, ROOT, Effort, Figure, as_json, as_table
+from infra.refusal import Refusal
+from tests.benchmarks import plots
+from tests.benchmarks.compare import BAD, as_lines, compare
+from tests.benchmarks.report import (
+    FULL,
+    QUICK,
+    ROOT,
+    Effort,
+    Figure,
+    as_json,
+    as_table,
+    build_here,
+    read_figures,
+)
 
 PAGE = ROOT / "docs" / "benchmarks.md"
+PLOTS = ROOT / "docs" / "plots"
 BEGIN, END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
+COMPARE = "compare"
 
 
 class Benchmark(NamedTuple):
-    """The module, which has `measure(effort) -> list[Figure]`, and what it measures."""
+    """The module, which has `measure(effort) -> list[Figure]`, what it measures, how long."""
 
     module: str
     what: str
+    minutes: float
 
 
 BENCHMARKS: dict[str, Benchmark] = {
-    "book": Benchmark("bench_book", "the order book alone"),
-    "ledger": Benchmark("bench_ledger", "a ledger shard's rules alone"),
-    "codec": Benchmark("bench_codec", "the codec, beside fastavro"),
-    "host": Benchmark("bench_host", "a shard's worker on a log in memory"),
-    "replay": Benchmark("bench_replay", "the auditor's replay of a log in memory"),
-    "orders": Benchmark("bench_orders", "order entry over HTTP on a whole stack with real Kafka"),
+    "book": Benchmark("bench_book", "the order book alone, beside peers from PyPI", 2),
+    "ledger": Benchmark("bench_ledger", "a ledger shard's rules alone", 0.5),
+    "codec": Benchmark("bench_codec", "the codec, beside fastavro", 0.5),
+    "host": Benchmark("bench_host", "a shard's worker on a log in memory", 1),
+    "shard": Benchmark(
+        "bench_shard", "a shard's worker on real Kafka, its input there before", 1.5
+    ),
+    "path": Benchmark("bench_path", "the full path on real Kafka, views off and on", 6),
+    "latency": Benchmark("bench_latency", "order entry over REST, WebSocket and in batches", 6),
+    "replay": Benchmark("bench_replay", "the auditor's replay of a log in memory", 1),
+    "fresh": Benchmark("bench_fresh", "how soon views show what the log says", 2),
+    "scale": Benchmark("bench_scale", "cost by markets, users and resting orders", 3),
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `logbourse bench` takes."""
-    parser.add_argument("names", nargs="*", metavar="NAME", help="which (all if none is named)")
+    names = "which (all if none is named), or: compare A.json B.json"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--list", action="store_true", help="name them and end")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, three runs")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--record", action="store_true", help=f"put the table into {PAGE.name} too")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write the JSON there too")
+    parser.add_argument(
+        "--record", action="store_true", help=f"rewrite {PAGE.name}, its JSON and its plots too"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure and print; the exit status: 2 for an unknown name, else 0, floors missed or not."""
+    """Measure and print; the exit status: 2 for an unknown name, else 0, floors missed or not.
+
+    `compare` ends with 1 if something got worse. Raises `Refusal` for files it cannot read.
+    """
     if arguments.list:
         for name, benchmark in BENCHMARKS.items():
-            print(f"{name:<8} {benchmark.what}")
+            print(f"{name:<8} {benchmark.what} (about {benchmark.minutes:g} min)")
         return 0
+    if arguments.names[:1] == [COMPARE]:
+        return compare_files(arguments.names[1:])
     unknown = [name for name in arguments.names if name not in BENCHMARKS]
     if unknown:
-        print(
-            f"a benchmark must be one of {', '.join(BENCHMARKS)}, was {unknown[0]}", file=sys.stderr
-        )
+        known = ", ".join([*BENCHMARKS, COMPARE])
+        print(f"a benchmark must be one of {known}, was {unknown[0]}", file=sys.stderr)
         return 2
     figures: list[Figure] = []
     for name in arguments.names or BENCHMARKS:
-        print(f"measuring {BENCHMARKS[name].what} …", file=sys.stderr, flush=True)
-        figures += measure(name, QUICK if arguments.quick else FULL)
+        print(f"measuring {BENCHMARKS[name].what}, {build_here()} …", file=sys.stderr, flush=True)
+        figures += measured(name, QUICK if arguments.quick else FULL)
+        if arguments.save:
+            arguments.save.write_text(as_json(figures) + "\n", encoding="utf-8")
     print(as_json(figures) if arguments.json else as_table(figures))
     if arguments.record:
         record(PAGE, as_table(figures))
+        PAGE.with_suffix(".json").write_text(as_json(figures) + "\n", encoding="utf-8")
+        print("\n".join(plots.draw(figures, PLOTS)), file=sys.stderr)
     return 0
+
+
+def compare_files(paths: list[str]) -> int:
+    """Print the ratios; 1 if something got worse or is missing. Raises `Refusal`."""
+    if len(paths) != 2:
+        raise Refusal(f"compare takes two files of logbourse bench --json, was given {len(paths)}")
+    told = []
+    for path in paths:
+        try:
+            told.append(read_figures(Path(path).read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise Refusal(f"{path}: {error}") from error
+    (machine_before, before), (machine_after, after) = told
+    compared = compare(before, after)
+    print("\n".join(as_lines((machine_before, machine_after), compared)))
+    return int(any(each.verdict in BAD for each in compared))
 
 
 def record(page: Path, table: str) -> None:
@@ -68,6 +118,16 @@ def record(page: Path, table: str) -> None:
     if not begin or not end:
         raise ValueError(f"{page} must have a line {BEGIN} and a line {END}, had not")
     page.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}", encoding="utf-8")
+
+
+def measured(name: str, effort: Effort) -> list[Figure]:
+    """The figures of one benchmark; one void figure if it broke, so that others still count."""
+    try:
+        return measure(name, effort)
+    except (AssertionError, OSError, TimeoutError, ValueError) as error:
+        why = " ".join(str(error).split())[:200]
+        print(f"{name} broke: {error}", file=sys.stderr, flush=True)
+        return [Figure(name, 0.0, "", [], f"{name}: broke, see above", void=f"broke: {why}")]
 
 
 def measure(name: str, effort: Effort) -> list[Figure]:

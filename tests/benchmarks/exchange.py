@@ -3,12 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import count, islice
 
-from domain.accounts.messages import ListAsset, RegisterUser
 from domain.decider import Message
-from domain.fees import FeeTier
-from domain.ledger.messages import CreditDeposit
-from domain.limits import Limits
-from domain.markets import ListMarket, MarketRules
 from domain.orders.messages import (
     CancelOrder,
     OrderType,
@@ -23,16 +18,9 @@ from schemas.topics import catalogue, inbox, shards
 from streams.audit.archive import Archive, Bounds, Manifest, Place
 from streams.families import decider_of
 from streams.shard import Shard
-from tests.benchmarks.mix import (
-    BLOCK,
-    CANCEL,
-    IOC,
-    LEDGERS,
-    USERS_PER_LEDGER,
-    Command,
-    Mix,
-    user_of,
-)
+from tests.benchmarks.book_player import CANCEL, IOC, Command
+from tests.benchmarks.mix import BLOCK, LEDGERS, USERS_PER_LEDGER, Mix, user_of
+from tests.benchmarks.opening import FEES, UNLIMITED, opening
 
 MATCHERS = 1
 MARKET_ID = 1
@@ -40,30 +28,6 @@ NOON_US = 1_790_000_000_000_000
 FAR_US = NOON_US + 86_400_000_000
 RECORD_US = 1_000
 """Logical time from one record to the next: 100,000 commands a second."""
-PLENTY = 1 << 45
-UNLIMITED = Limits(1 << 40, 1 << 40, 1 << 40, 1 << 40)
-FEES = [FeeTier(0, 1_000, 1_000)]
-
-RULES = MarketRules(
-    base_asset=1,
-    quote_asset=2,
-    lot=1_000,
-    tick=10,
-    min_price_ticks=1,
-    max_price_ticks=10_000_000,
-    min_lots=1,
-    max_lots=1_000_000,
-    market_min_lots=1,
-    market_max_lots=1_000_000,
-    min_notional=1,
-    max_notional=1 << 60,
-    bid_up_ppm=5_000_000,
-    bid_down_ppm=200_000,
-    ask_up_ppm=5_000_000,
-    ask_down_ppm=200_000,
-    collar_ppm=50_000,
-    max_open_orders=200,
-)
 
 
 class MemoryExchange:
@@ -104,23 +68,8 @@ class MemoryExchange:
 
     def _open(self) -> None:
         """Two assets, a market, and users with more money than they can spend."""
-        wishes: list[Message] = [
-            ListAsset(self._id(), FAR_US, "BTC", "Bitcoin", 8),
-            ListAsset(self._id(), FAR_US, "USDT", "Tether", 8),
-        ]
-        self._send("A0", "operator", wishes)
-        market = ListMarket(self._id(), FAR_US, "BTCUSDT", RULES, 60_000)
-        self._send("M0", "operator", [market])
-        for partition in range(LEDGERS):
-            logins = [number * LEDGERS + partition for number in range(USERS_PER_LEDGER)]
-            users = [RegisterUser(self._id(), FAR_US, n.to_bytes(8) + bytes(24), 0) for n in logins]
-            self._send(f"A{partition}", "operator", users)
-            deposits = [
-                CreditDeposit(self._id(), FAR_US, n + LEDGERS, asset, PLENTY, f"{n} {asset}")
-                for n in logins
-                for asset in (1, 2)
-            ]
-            self._send(f"L{partition}", "operator", deposits)
+        for sent in opening(self._ids, FAR_US, ledgers=LEDGERS, users_per_ledger=USERS_PER_LEDGER):
+            self._send(sent.shard, "operator", sent.messages)
 
     def _trade(self, commands: list[Command]) -> None:
         rest = iter(commands)

@@ -7,9 +7,9 @@ turn to the orders of either of two ledgers, as a matching shard gets them in re
 import random
 from dataclasses import dataclass
 
-from domain.matching.book import Book, RestingOrder
-from domain.matching.planning import plan_lots
+from domain.matching.book import Book
 from domain.orders.messages import Side
+from tests.benchmarks.book_player import CANCEL, IOC, LIMIT, REPLACE, Command, play
 
 SEED = 1
 RESTING = 3_000
@@ -17,15 +17,11 @@ BLOCK = 100
 LEDGERS = 2
 USERS_PER_LEDGER = 500
 MIDDLE_TICKS = 60_000
-LIMIT, IOC, CANCEL, REPLACE = range(4)
 WEIGHTS = (49, 9, 39, 3)
 MIX = (
     "49 % limit, 9 % IOC, 39 % cancel, 3 % cancel and new; some 3,000 resting orders; 1,000 users; "
     "seed 1"
 )
-
-Command = tuple[int, int, int, Side, int, int]
-"""Kind, id of the order to cancel, id of the new order, its side, price in ticks, lots."""
 
 
 @dataclass(slots=True)
@@ -39,20 +35,6 @@ class Mix:
 def user_of(order_id: int) -> int:
     """Who placed the order: one of 500 users of each ledger, in turn."""
     return (order_id // LEDGERS % USERS_PER_LEDGER + 1) * LEDGERS + order_id % LEDGERS
-
-
-def play(book: Book, commands: list[Command]) -> None:
-    """Apply the commands to the book."""
-    for kind, canceled_id, order_id, side, price_ticks, lots in commands:
-        if kind >= CANCEL:
-            book.remove(canceled_id)
-            if kind == CANCEL:
-                continue
-        for maker, traded in plan_lots(book, side, price_ticks, lots):
-            book.fill(maker.order_id, traded)
-            lots -= traded
-        if lots and kind != IOC:
-            book.add(RestingOrder(order_id, 1, side, price_ticks, lots))
 
 
 def draw(count: int, resting: int = RESTING, seed: int = SEED) -> Mix:

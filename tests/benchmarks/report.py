@@ -3,12 +3,15 @@
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -31,13 +34,29 @@ class Effort:
 
 FULL = Effort()
 QUICK = Effort(runs=3, scale=0.1)
+COMPILED, PURE = "compiled", "pure"
+
+
+@cache
+def build_here() -> str:
+    """Which build of the core this process imports."""
+    found = find_spec("domain.matching.book")
+    native = found is not None and str(found.origin).endswith(".so")
+    return COMPILED if native else PURE
+
+
+def when_compiled(floor: float) -> float | None:
+    """A floor that is set for the compiled build alone."""
+    return floor if build_here() == COMPILED else None
 
 
 @dataclass(slots=True)
 class Figure:
     """One measured number: the median of `runs`, with what was done in `method`.
 
-    `floor` is what it must reach: at least, or for latencies (`least_is_best`) at most.
+    `floor` is what it must reach: at least, or for latencies (`least_is_best`) at most. `void`
+    says why the number does not count; then it is shown nowhere. `series` and `x` place it in a
+    plot: the curve and what was varied.
     """
 
     name: str
@@ -48,11 +67,15 @@ class Figure:
     floor: float | None = None
     least_is_best: bool = False
     load_average: float = field(default_factory=lambda: os.getloadavg()[0])
+    build: str = field(default_factory=build_here)
+    void: str = ""
+    series: str = ""
+    x: float | None = None
 
     @property
     def reached(self) -> bool | None:
-        """Whether the floor was reached; None if there is none."""
-        if self.floor is None:
+        """Whether the floor was reached; None if there is none, or no number that counts."""
+        if self.floor is None or self.void:
             return None
         return self.value <= self.floor if self.least_is_best else self.value >= self.floor
 
@@ -69,6 +92,11 @@ def median_of(
     """The figure for these runs."""
     middle = statistics.median(runs)
     return Figure(name, middle, unit, list(runs), method, floor, least_is_best)
+
+
+def void(name: str, unit: str, why: str, method: str, *, least_is_best: bool = False) -> Figure:
+    """A figure that there is no number for, and why in one line."""
+    return Figure(name, 0.0, unit, [], method, least_is_best=least_is_best, void=why)
 
 
 def rates(effort: Effort, count: int, prepare: Callable[[], Callable[[], None]]) -> list[float]:
@@ -95,6 +123,8 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": {name: version(name) for name in PACKAGES},
+        "kafka": _kafka_version(),
+        "build": build_here(),
         "commit": _commit(),
         "load_average": list(os.getloadavg()),
         "taken": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -107,15 +137,32 @@ def as_json(figures: Sequence[Figure]) -> str:
     return json.dumps({"machine": machine(), "figures": listed}, indent=2)
 
 
+def read_figures(text: str) -> tuple[dict[str, Any], list[Figure]]:
+    """Machine and figures of what `as_json` wrote; `ValueError` for anything else."""
+    told = json.loads(text)
+    if not isinstance(told, dict) or not {"machine", "figures"} <= told.keys():
+        raise ValueError("machine and figures were wanted, as logbourse bench --json prints them")
+    known = Figure.__dataclass_fields__.keys()
+    try:
+        return told["machine"], [
+            Figure(**{name: value for name, value in each.items() if name in known})
+            for each in told["figures"]
+        ]
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"a figure of logbourse bench --json was wanted: {error}") from error
+
+
 def as_table(figures: Sequence[Figure]) -> str:
     """Machine and figures as a Markdown table, each method once below it."""
     facts = machine()
+    packages = ", ".join(f"{name} {number}" for name, number in facts["packages"].items())
     lines = [
         f"{facts['processor']}, {facts['cores']} cores, {facts['memory_mb']:,} MB; "
-        f"{facts['system']}, {facts['python']}; commit {facts['commit']}, {facts['taken']}",
+        f"{facts['system']}, {facts['python']}, Kafka {facts['kafka']}; {packages}; "
+        f"commit {facts['commit']}, {facts['taken']}",
         "",
-        "| what | median | lowest to highest | runs | floor | load |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| what | build | median | lowest to highest | runs | floor | load |",
+        "|---|---|---:|---:|---:|---:|---:|",
         *map(_row, figures),
         "",
     ]
@@ -124,18 +171,23 @@ def as_table(figures: Sequence[Figure]) -> str:
 
 
 def _row(figure: Figure) -> str:
-    spread = f"{_number(min(figure.runs))} to {_number(max(figure.runs))}"
+    load = f"{figure.load_average:.1f}"
     floor = ""
     if figure.floor is not None:
         sign = "≤" if figure.least_is_best else "≥"
-        floor = f"{sign} {_number(figure.floor)}{'' if figure.reached else ' missed'}"
-    value = f"{_number(figure.value)} {figure.unit}"
-    load = f"{figure.load_average:.1f}"
-    return f"| {figure.name} | {value} | {spread} | {len(figure.runs)} | {floor} | {load} |"
+        floor = f"{sign} {number(figure.floor)}{' missed' if figure.reached is False else ''}"
+    if figure.void:
+        value, spread = f"void: {figure.void}", ""
+    else:
+        value = f"{number(figure.value)} {figure.unit}"
+        spread = f"{number(min(figure.runs))} to {number(max(figure.runs))}"
+    cells = (figure.name, figure.build, value, spread, str(len(figure.runs)), floor, load)
+    return f"| {' | '.join(cells)} |"
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:,.2f}"
+def number(value: float) -> str:
+    """As tables show it: no decimals from 100 up, two below."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.2f}"
 
 
 def _processor() -> str:
@@ -143,6 +195,12 @@ def _processor() -> str:
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.processor() or platform.machine()
+
+
+def _kafka_version() -> str:
+    text = (ROOT / "infra" / "kafka" / "pom.xml").read_text(encoding="utf-8")
+    found = re.search(r"<kafka.version>([^<]+)<", text)
+    return found[1] if found else "unknown"
 
 
 def _commit() -> str:

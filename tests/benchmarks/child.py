@@ -1,0 +1,52 @@
+"""Runs one function of a benchmark in a process of its own: clean memory, or the other build."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from tests.benchmarks.report import ROOT, Figure
+
+PURE_SWITCH = "LOGBOURSE_PURE"
+
+
+def in_child(module: str, function: str, *arguments: Any, pure: bool = False) -> Any:
+    """What the function returned, through JSON; `OSError` with its last words if it failed."""
+    environment = dict(os.environ)
+    if pure:
+        environment[PURE_SWITCH] = "1"
+    words = [sys.executable, "-m", "tests.benchmarks.child", module, function]
+    done = subprocess.run(
+        [*words, json.dumps(arguments)],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise OSError(f"{module}.{function} failed: {done.stderr[-2_000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def figures_in_child(
+    module: str, function: str, *arguments: Any, pure: bool = False
+) -> list[Figure]:
+    """The figures that the function returned."""
+    told = in_child(module, function, *arguments, pure=pure)
+    return [Figure(**each) for each in told]
+
+
+def _main(module: str, function: str, arguments: str) -> None:
+    found = getattr(importlib.import_module(f"tests.benchmarks.{module}"), function)
+    told = found(*json.loads(arguments))
+    if told and isinstance(told, list) and isinstance(told[0], Figure):
+        told = [asdict(each) for each in told]
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
