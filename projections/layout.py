@@ -41,6 +41,8 @@ message index and log time; reads use FINAL. `positions` says how far each table
 import json
 from typing import Any, NamedTuple, TypeVar
 
+import orjson
+
 LEDGER_EVENTS = "ledger.ev"
 MATCHING_EVENTS = "matching.ev"
 
@@ -262,12 +264,15 @@ class StoredTrade(NamedTuple):
 
 Shape = TypeVar("Shape", bound=tuple[Any, ...])
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
-
 
 def pack(value: tuple[Any, ...]) -> str:
-    """The text of a cell."""
-    return _encode(value)
+    """The text of a cell: a JSON list."""
+    plain = tuple(value)  # orjson leaves named tuples to others
+    try:
+        return orjson.dumps(plain).decode()
+    except TypeError:
+        # A sum of amounts may have more than the 64 bits that orjson knows.
+        return json.dumps(plain, separators=(",", ":"))
 
 
 def unpack(shape: type[Shape], text: str | bytes) -> Shape:

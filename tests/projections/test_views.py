@@ -35,6 +35,7 @@ from projections.layout import (
     market_key,
     minutes_key,
     open_key,
+    pack,
     trades_key,
     unpack,
     volume_key,
@@ -272,3 +273,8 @@ def test_a_sink_that_stands_elsewhere_is_loaded_again():
     assert offer(sink, mine, records[:3]) == 8
     assert offer(sink, mine, records[8:]) is None
     assert sink.positions[LEDGER_EVENTS, 0].cseq == len(records)
+
+
+@pytest.mark.parametrize("amount", [0, -1, 1 << 62, (1 << 63) - 1, 1 << 63, 1 << 64, -(1 << 70)])
+def test_cells_keep_every_integer(amount):
+    assert unpack(Balance, pack(Balance(amount, 7))) == Balance(amount, 7)
