@@ -10,7 +10,8 @@ from functools import partial
 import uvloop
 
 from commands.authentication import KeyAuthenticator
-from commands.credentials import Credential, Credentials
+from commands.credentials import Credentials
+from commands.opened_secrets import OpenedSecrets
 from commands.serve import ROLES as WRITE_ROLES
 from commands.serve import main as serve_writes
 from domain.reference import ReferenceData
@@ -141,14 +142,10 @@ def _take(
 
 def _parts(settings: Settings, accounts: AccountsView, tail: Tail, redis: AsyncRedis) -> Parts:
     keys = open_keys(settings.key_file)
-
-    def open_secret(credential: Credential) -> bytes:
-        return keys.unseal(credential.sealed_secret, credential.api_key.encode())
-
     return Parts(
         reference=accounts.reference,
         reference_positions=lambda: accounts.positions,
-        authenticator=KeyAuthenticator(accounts.credentials, open_secret),
+        authenticator=KeyAuthenticator(accounts.credentials, OpenedSecrets(keys)),
         end_of_log=tail.end_offset,
         redis=redis,
         open_clickhouse=lambda: clickhouse_client(settings.clickhouse_dsn),

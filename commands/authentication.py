@@ -50,7 +50,7 @@ class KeyAuthenticator:
             raise errors.api_key_refused()
         signature = parameters.text("signature")
         deadline_us = check_time(parameters, now_us)
-        if not self._is_signed(credential, parameters.signed_payload(), signature):
+        if not self._is_signed(credential, parameters.signed_payload, signature):
             raise errors.invalid_signature()
         return Principal(credential.user_id, api_key, credential.scopes, deadline_us)
 
@@ -94,7 +94,7 @@ def _recv_window_us(parameters: Parameters) -> int:
 
 
 def _is_hmac(secret: bytes, payload: bytes, signature: str) -> bool:
-    expected = hmac.new(secret, payload, hashlib.sha256).hexdigest()
+    expected = hmac.digest(secret, payload, "sha256").hex()
     return hmac.compare_digest(expected.encode(), signature.lower().encode())
 
 

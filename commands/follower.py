@@ -8,7 +8,7 @@ from commands.outcomes import Outcomes
 from domain.reference import ReferenceData
 from infra.clock import Clock
 from infra.log import LogRecord
-from schemas.record import Record, decode_record
+from schemas.record import Record, decode_envelope, decode_record
 from schemas.topics import outbox, shard_of
 
 STALE_US = 3_000_000
@@ -36,19 +36,21 @@ class Follower:
         self._readings = {shard: _Reading(target) for shard, target in targets.items()}
 
     def take(self, records: Sequence[LogRecord]) -> None:
-        """Fold a batch. Raises `UndecodableRecord` if an outbox holds what no shard writes."""
+        """Fold a batch. Raises `UndecodableRecord` if an outbox holds what no shard writes.
+
+        Messages are decoded only where they are about keys and reference data or answer somebody.
+        """
         for stored in records:
             shard = shard_of(stored.topic, stored.partition)
             reading = self._readings[shard]
             reading.next_offset = stored.offset + 1
-            if shard[0] == "M" and not self._outcomes.concern("M"):
+            envelope = decode_envelope(stored.value)
+            if envelope.cseq <= reading.cseq:
                 continue
-            record = decode_record(stored.value)
-            if record.cseq <= reading.cseq:
-                continue
-            reading.cseq = record.cseq
-            reading.time_us = record.time_us
-            self._fold(shard, stored.offset, record)
+            reading.cseq = envelope.cseq
+            reading.time_us = envelope.time_us
+            if shard[0] == "A" or self._outcomes.are_in(stored.value or b""):
+                self._fold(shard, stored.offset, decode_record(stored.value))
 
     def is_caught_up(self) -> bool:
         """Whether everything that stood in the log when this process began is folded."""

@@ -168,7 +168,7 @@ class OrderEntry:
 
 
 def _signed_id(call: Call) -> bytes:
-    return signed_command_id(call.sender.api_key, call.parameters.signed_payload())
+    return signed_command_id(call.sender.api_key, call.parameters.signed_payload)
 
 
 def _refuse_canceled(answer: Answer) -> OrderClosed:

@@ -1,7 +1,8 @@
 """Brings each command's outcome, as the outboxes tell it, to the request that waits for it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from domain.decider import Message, Outcome
@@ -18,6 +19,9 @@ Originals = Callable[[str, int, int], AsyncIterator[Record]]
 _logger = get_logger("outcomes")
 
 _ENDS_EVERYWHERE = (CommandExpired, CommandFaulted)
+
+_COMMAND_ID = re.compile(rb"\x20(?=(.{16}))", re.DOTALL)
+"""What may be a command id in a record's bytes: Avro puts its length, 16 (encoded 0x20), first."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -60,8 +64,11 @@ class Answer:
 
     def position(self) -> str:
         """The `X-Log-Position` of the answer: how far each shard's outbox must be read for it."""
-        ends = {seen.shard: seen.cseq for seen in self.seen}
-        return ";".join(_position(shard, cseq) for shard, cseq in sorted(ends.items()))
+        return position_of(self.seen)
+
+
+Done = Callable[[Answer | ApiError], None]
+"""Called once, with what became of a command."""
 
 
 @dataclass(slots=True)
@@ -70,16 +77,16 @@ class Pending:
 
     command_id: bytes
     awaited: Awaited
-    future: asyncio.Future[Answer]
     missing: set[str]
+    waiters: list[Done] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
     later: list[Seen] | None = None
     repeated: bool = False
-    waiters: int = 0
+    result: Answer | ApiError | None = None
 
     def feed(self, seen: Seen) -> None:
-        """Take one more message; the future is set by the last that was awaited."""
-        if self.future.done():
+        """Take one more message; the last that was awaited ends the wait."""
+        if self.result is not None:
             return
         if not self.seen and not isinstance(
             seen.message, (*self.awaited.starts, *_ENDS_EVERYWHERE)
@@ -90,12 +97,14 @@ class Pending:
             self.missing.discard(seen.shard)
         refused = isinstance(seen.message, (*self.awaited.refusals, *_ENDS_EVERYWHERE))
         if refused or not self.missing:
-            self.future.set_result(Answer(tuple(self.seen), self.repeated))
+            self.end(Answer(tuple(self.seen), self.repeated))
 
-    def fail(self, error: ApiError) -> None:
-        """The command will have no outcome."""
-        if not self.future.done():
-            self.future.set_exception(error)
+    def end(self, result: Answer | ApiError) -> None:
+        """Tell all who wait, unless they were told; an error says that no outcome will come."""
+        if self.result is None:
+            self.result = result
+            for done in self.waiters:
+                done(result)
 
     def restart(self) -> None:
         """Forget what was seen: the outcome will be read from where it first stood."""
@@ -113,31 +122,40 @@ class Outcomes:
         self._pending: dict[bytes, Pending] = {}
         self._reading: set[asyncio.Task[None]] = set()
 
-    def expect(self, command_id: bytes, awaited: Awaited) -> tuple[Pending, bool]:
+    def __len__(self) -> int:
+        """How many commands wait."""
+        return len(self._pending)
+
+    def expect(self, command_id: bytes, awaited: Awaited, done: Done) -> tuple[Pending, bool]:
         """The waiting command, and whether it is on its way already by an equal request."""
         pending = self._pending.get(command_id)
         known = pending is not None
         if pending is None:
-            future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-            pending = Pending(command_id, awaited, future, set(awaited.shards))
+            pending = Pending(command_id, awaited, set(awaited.shards))
             self._pending[command_id] = pending
-        pending.waiters += 1
+        pending.waiters.append(done)
+        if pending.result is not None:
+            done(pending.result)
         return pending, known
 
-    def release(self, pending: Pending) -> None:
+    def release(self, pending: Pending, done: Done) -> None:
         """One request waits no more; the last takes the command out."""
-        pending.waiters -= 1
-        if pending.waiters == 0:
+        pending.waiters.remove(done)
+        if not pending.waiters:
             del self._pending[pending.command_id]
-            if not pending.future.done():
-                pending.future.cancel()
 
-    def concern(self, family: str) -> bool:
-        """Whether anything waits for a shard of this family."""
-        return any(s[0] == family for p in self._pending.values() for s in p.awaited.shards)
+    def are_in(self, value: bytes) -> bool:
+        """Whether a record's bytes name a command that waits here; if not, nobody need decode it.
+
+        Others' commands, and all that happens after an answer, thus cost a search of the bytes. A
+        hit may be chance, so the record is then decoded as a whole.
+        """
+        pending = self._pending
+        return bool(pending) and any(id in pending for id in _COMMAND_ID.findall(value))
 
     def apply(self, shard: str, offset: int, record: Record) -> None:
         """Take in one record of the shard's outbox, which stands at `offset`."""
+        repeated: dict[int, list[Pending]] = {}
         for message in record.messages:
             if not isinstance(message, Outcome):
                 continue
@@ -145,49 +163,48 @@ class Outcomes:
             if pending is None:
                 continue
             if isinstance(message, CommandRepeated):
-                self._read_original(pending, shard, message.original_cause, offset)
+                if pending.result is None and pending.later is None:
+                    pending.restart()
+                    repeated.setdefault(message.original_cause, []).append(pending)
                 continue
             seen = Seen(shard, record.cseq, record.time_us, message)
             if pending.later is not None:
                 pending.later.append(seen)
             else:
                 pending.feed(seen)
+        for cause, commands in repeated.items():
+            task = asyncio.ensure_future(self._replay(commands, shard, cause, offset))
+            self._reading.add(task)
+            task.add_done_callback(self._reading.discard)
 
-    def _read_original(self, pending: Pending, shard: str, cause: int, before: int) -> None:
-        if pending.future.done() or pending.later is not None:
-            return
-        pending.restart()
-        task = asyncio.ensure_future(self._replay(pending, shard, cause, before))
-        self._reading.add(task)
-        task.add_done_callback(self._reading.discard)
-
-    async def _replay(self, pending: Pending, shard: str, cause: int, before: int) -> None:
+    async def _replay(
+        self, commands: Sequence[Pending], shard: str, cause: int, before: int
+    ) -> None:
+        """Read what became of commands of one cause: a batch is read once, not for each of it."""
+        by_id = {pending.command_id: pending for pending in commands}
         try:
             async for record in self._originals(shard, cause, before):
-                for seen in _outcomes_in(shard, record, pending.command_id):
-                    pending.feed(seen)
-                if pending.future.done():
+                for message in record.messages:
+                    if not isinstance(message, Outcome) or isinstance(message, CommandRepeated):
+                        continue
+                    if pending := by_id.get(message.command_id):
+                        pending.feed(Seen(shard, record.cseq, record.time_us, message))
+                if all(pending.result is not None for pending in commands):
                     return
         except Exception as error:
             # The request alone is lost by this, not the process: its sender may ask again.
             _logger.error("reading an original outcome failed", shard=shard, error=repr(error))
-            pending.fail(errors.outcome_unknown())
-        later, pending.later = pending.later or [], None
-        for seen in later:
-            pending.feed(seen)
+            for pending in commands:
+                pending.end(errors.outcome_unknown())
+        for pending in commands:
+            later, pending.later = pending.later or [], None
+            for seen in later:
+                pending.feed(seen)
 
 
-def _outcomes_in(shard: str, record: Record, command_id: bytes) -> list[Seen]:
-    """What a record says of one command."""
-    return [
-        Seen(shard, record.cseq, record.time_us, message)
-        for message in record.messages
-        if isinstance(message, Outcome)
-        and message.command_id == command_id
-        and not isinstance(message, CommandRepeated)
-    ]
-
-
-def _position(shard: str, cseq: int) -> str:
-    topic, partition = outbox(shard)
-    return f"{topic}.{partition}@{cseq}"
+def position_of(seen: Iterable[Seen]) -> str:
+    """How far each shard's outbox must be read for all of these, as `X-Log-Position` says it."""
+    ends: dict[str, int] = {}
+    for each in seen:
+        ends[each.shard] = max(each.cseq, ends.get(each.shard, 0))
+    return ";".join("{}.{}@{}".format(*outbox(shard), end) for shard, end in sorted(ends.items()))

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from commands.admission import admit
 from domain.decider import Message
 from infra.appender import Appender, AppendRefused
 from infra.clock import Clock
@@ -19,6 +20,8 @@ ENVELOPE_BYTES = 128
 """More than the envelope of a record with a short source takes."""
 
 MAX_WAITING = 5_000
+"""Commands that wait for one shard, sent apart."""
+
 UNREADY_AFTER_REFUSAL_S = 5.0
 
 Failed = Callable[[ApiError], None]
@@ -27,7 +30,10 @@ Written = Callable[[], None]
 
 @dataclass(slots=True)
 class _Submission:
-    encoded: bytes
+    """Messages of one request, which stand in one record."""
+
+    encoded: list[bytes]
+    size: int
     deadline_us: int
     failed: Failed
     written: Written | None
@@ -35,10 +41,12 @@ class _Submission:
 
 @dataclass(slots=True)
 class _Lane:
-    """What goes to one shard: at most one record is on its way."""
+    """What goes to one shard: at most one record is on its way. `commands` wait in `waiting`."""
 
-    shard: str
+    topic: str
+    partition: int
     waiting: deque[_Submission] = field(default_factory=deque)
+    commands: int = 0
     busy: bool = False
 
 
@@ -61,21 +69,24 @@ class Publisher:
     def submit(
         self,
         shard: str,
-        message: Message,
+        messages: Sequence[Message],
         deadline_us: int,
         failed: Failed,
         written: Written | None = None,
     ) -> None:
-        """Queue a message; `failed` is called if it will certainly not reach the log.
+        """Queue messages for one record; `failed` is called if they certainly do not reach the log.
 
-        That is -1021 when its deadline passes first, -1008 when the log refuses it. `written` is
-        called once it is replicated. Raises -1008 when too many messages wait for the shard.
+        That is -1021 when their deadline passes first, -1008 when the log refuses them. `written`
+        is called once they are replicated. Raises -1008 when too many wait for the shard.
         """
-        lane = self._lanes.setdefault(shard, _Lane(shard))
-        if len(lane.waiting) >= MAX_WAITING:
-            raise errors.overloaded()
-        encoded = encode_message(message)
-        lane.waiting.append(_Submission(encoded, deadline_us, failed, written))
+        lane = self._lanes.get(shard)
+        if lane is None:
+            lane = self._lanes[shard] = _Lane(*inbox(shard))
+        admit(messages, lane.commands, MAX_WAITING)
+        encoded = [encode_message(message) for message in messages]
+        size = sum(map(len, encoded))
+        lane.waiting.append(_Submission(encoded, size, deadline_us, failed, written))
+        lane.commands += len(encoded)
         if not lane.busy:
             lane.busy = True
             # Whatever else this turn of the loop brings still comes along.
@@ -83,14 +94,13 @@ class Publisher:
 
     def _send(self, lane: _Lane) -> None:
         now_us = self._clock.now_us()
-        batch = _take_batch(lane.waiting, now_us)
+        batch = _take_batch(lane, now_us)
         if not batch:
             lane.busy = False
             return
-        value = outside_record(self._source, now_us, [s.encoded for s in batch])
-        topic, partition = inbox(lane.shard)
+        value = outside_record(self._source, now_us, [e for s in batch for e in s.encoded])
         self._appender.append(
-            topic, partition, value, now_us, lambda error: self._sent(lane, batch, error)
+            lane.topic, lane.partition, value, now_us, lambda error: self._sent(lane, batch, error)
         )
 
     def _sent(self, lane: _Lane, batch: list[_Submission], error: Exception | None) -> None:
@@ -107,17 +117,21 @@ class Publisher:
         self._send(lane)
 
 
-def _take_batch(waiting: deque[_Submission], now_us: int) -> list[_Submission]:
+def _take_batch(lane: _Lane, now_us: int) -> list[_Submission]:
     """Up to 500 commands and 64 KiB from the head; what is past its deadline is failed."""
     batch: list[_Submission] = []
-    size = ENVELOPE_BYTES
-    while waiting and len(batch) < MAX_COMMANDS:
+    waiting, size, commands = lane.waiting, ENVELOPE_BYTES, 0
+    while waiting:
         submission = waiting[0]
-        if submission.deadline_us < now_us:
-            waiting.popleft().failed(errors.outside_recv_window())
-            continue
-        size += len(submission.encoded)
-        if batch and size > MAX_RECORD_BYTES:
-            break
-        batch.append(waiting.popleft())
+        in_time = submission.deadline_us >= now_us
+        if in_time:
+            size += submission.size
+            commands += len(submission.encoded)
+            if batch and (size > MAX_RECORD_BYTES or commands > MAX_COMMANDS):
+                break
+            batch.append(submission)
+        waiting.popleft()
+        lane.commands -= len(submission.encoded)
+        if not in_time:
+            submission.failed(errors.outside_recv_window())
     return batch

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,11 +14,11 @@ from aiohttp import web
 from commands.admin.app import build_admin_app
 from commands.admin.operator import Operator
 from commands.authentication import KeyAuthenticator
-from commands.credentials import Credential
 from commands.execution import Execution
 from commands.follower import Follower
 from commands.gateway import OrderEntry
 from commands.health import Health
+from commands.opened_secrets import OpenedSecrets
 from commands.originals import OriginalRecords
 from commands.outcomes import Outcomes
 from commands.proxy import Proxy
@@ -32,12 +32,13 @@ from infra.keys import SealingKeys, open_admin_token, open_keys
 from infra.log import Log, LogRecord
 from infra.logging import get_logger
 from infra.settings import LOOPBACK, Settings
-from infra.tail import Tail
+from infra.tail import Partition, Tail
 from schemas.topics import outbox, shards
 
 ROLES = ("gateway", "admin")
 SHUTDOWN_S = 5.0
 APPEND_TIMEOUT_MS = 4_000
+MATCHING_GATHERS_MS = 100
 SWITCH_INTERVAL_S = 0.0005
 """How long the loop may keep the interpreter from the threads that bring acks and outcomes."""
 
@@ -48,11 +49,16 @@ _logger = get_logger("serve")
 class WriteSide:
     """Everything that order entry and operators share in one process."""
 
-    tail: Tail
+    tails: tuple[Tail, ...]
     follower: Follower
     health: Health
     orders: Execution
     operations: Execution
+
+    async def stop(self) -> None:
+        """Follow the log no more."""
+        for tail in self.tails:
+            await tail.stop()
 
 
 def main(settings: Settings, roles: Collection[str], queries_at: str) -> int:
@@ -73,7 +79,15 @@ async def run(settings: Settings, roles: Collection[str], queries_at: str) -> in
     appender.start()
     keys = open_keys(settings.key_file)
     side = await open_write_side(
-        settings, lambda: KafkaLog(settings, outside=True), appender, clock, failed
+        settings,
+        lambda: KafkaLog(settings, outside=True),
+        appender,
+        clock,
+        failed,
+        # Only operators wait for matching itself, and not in a hurry.
+        open_matching=partial(KafkaLog, settings, outside=True, gather_ms=MATCHING_GATHERS_MS)
+        if "admin" in roles
+        else None,
     )
     proxy = Proxy(queries_at)
     await proxy.start()
@@ -94,7 +108,7 @@ async def run(settings: Settings, roles: Collection[str], queries_at: str) -> in
         for runner in runners:
             await runner.cleanup()
         await proxy.stop()
-        await side.tail.stop()
+        await side.stop()
         await appender.stop(SHUTDOWN_S)
     return 1 if failed.is_set() else 0
 
@@ -105,12 +119,17 @@ async def open_write_side(
     appender: Appender,
     clock: Clock,
     failed: asyncio.Event,
+    *,
+    open_matching: Callable[[], Log] | None,
 ) -> WriteSide:
     """Follow the outboxes: accounts from the start, ledgers and matching from their ends.
 
+    Matching is followed through `open_matching` apart; without it, no command may wait for it.
     `failed` is set once that cannot go on: the process must end.
     """
     names = shards(settings.ledger_partitions, settings.matching_partitions)
+    if open_matching is None:
+        names = [shard for shard in names if shard[0] != "M"]
     ends = await asyncio.to_thread(_ends, open_log, names)
     outcomes = Outcomes(lambda *place: originals.read(*place))
     # What matching did before is nobody's concern here.
@@ -124,14 +143,18 @@ async def open_write_side(
 
     # The last record of a ledger tells its log time; nobody here waits for what came before.
     starts = {s: 0 if s[0] == "A" else max(0, end - 1) for s, end in ends.items()}
-    places = {outbox(s): start for s, start in starts.items()}
-    tail = Tail(open_log, places, take, partial(_fail, failed))
+    fail = partial(_fail, failed)
+    tail = Tail(open_log, _places(starts, "AL"), take, fail)
+    tails = [tail]
+    if open_matching is not None:
+        tails.append(Tail(open_matching, _places(starts, "M"), take, fail))
     originals = OriginalRecords(tail.scan)
-    tail.start()
+    for each in tails:
+        each.start()
     publisher = Publisher(appender, clock, "gw")
     operator_publisher = Publisher(appender, clock, "operator")
     return WriteSide(
-        tail=tail,
+        tails=tuple(tails),
         follower=follower,
         health=Health(follower, publisher),
         orders=Execution(publisher, outcomes, follower),
@@ -143,13 +166,9 @@ def build_gateway_app(
     side: WriteSide, keys: SealingKeys, clock: Clock, proxy: Proxy | None
 ) -> web.Application:
     """Order entry; other paths go through `proxy`, or are unknown without one."""
-
-    def open_secret(credential: Credential) -> bytes:
-        return keys.unseal(credential.sealed_secret, credential.api_key.encode())
-
     reference = side.follower.reference
     frame = Frame(
-        authenticator=KeyAuthenticator(side.follower.credentials, open_secret),
+        authenticator=KeyAuthenticator(side.follower.credentials, OpenedSecrets(keys)),
         limits=RequestLimits(lambda: reference.limits),
         clock=clock,
         log_position=side.follower.position,
@@ -166,6 +185,10 @@ def build_operator_app(
     """The operator's operations, for whoever brings `token`."""
     operator = Operator(side.follower.reference, side.operations, keys, clock)
     return build_admin_app(operator, side.health, token)
+
+
+def _places(starts: Mapping[str, int], families: str) -> dict[Partition, int]:
+    return {outbox(s): start for s, start in starts.items() if s[0] in families}
 
 
 def _fail(failed: asyncio.Event, error: Exception) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "Record",
     "UndecodableRecord",
     "chain_hash",
+    "decode_envelope",
     "decode_record",
     "encode_message",
     "encode_record",
@@ -123,6 +124,19 @@ def decode_record(value: bytes | None) -> Record:
         raise UndecodableRecord(f"the bytes end early or mean nothing: {error!r}") from error
     record.messages = upcast.older_messages(value)
     return record
+
+
+def decode_envelope(value: bytes | None) -> Record:
+    """The record without its messages, whatever schema wrote it: where it stands, and since when.
+
+    Raises `UndecodableRecord` for what does not begin as a record does.
+    """
+    if value is None or not value.startswith(HEADER[:2]):
+        raise UndecodableRecord("a record was wanted, was a tombstone or something else")
+    try:
+        return _decode_envelope(value)[0]
+    except (IndexError, UnicodeDecodeError) as error:
+        raise UndecodableRecord(f"the bytes end early or mean nothing: {error!r}") from error
 
 
 def chain_hash(value: bytes) -> bytes:

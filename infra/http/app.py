@@ -20,13 +20,15 @@ from infra.refusal import Refusal
 SHUTDOWN_S = 5.0
 OUR_MACHINE = ("127.0.0.1", "::1")
 
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
 
 @dataclass(slots=True)
 class Call:
     """One request on its way through an endpoint.
 
-    `arrived_us` is wall time. The endpoint may set `position` (the `X-Log-Position` of what it
-    read or wrote) and add `headers`.
+    `arrived_us` is wall time, `weight_used` that of its sender in this minute. The endpoint may set
+    `position` (the `X-Log-Position` of what it read or wrote) and add `headers`.
     """
 
     request: web.Request
@@ -34,6 +36,7 @@ class Call:
     client_ip: str
     arrived_us: int
     principal: Principal | None = None
+    weight_used: int | None = None
     position: str = ""
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -113,8 +116,7 @@ async def serve_app(app: web.Application, host: str, port: int) -> web.AppRunner
 
 def json_response(data: Any, *, status: int = 200) -> web.Response:
     """Compact JSON."""
-    body = json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()
-    return web.Response(body=body, status=status, content_type="application/json")
+    return web.Response(body=_encode(data).encode(), status=status, content_type="application/json")
 
 
 def error_response(error: ApiError) -> web.Response:
@@ -152,7 +154,7 @@ async def _respond(frame: Frame, endpoint: Endpoint, call: Call) -> web.StreamRe
     if endpoint.limited:
         weight = endpoint.weight
         amount = weight if isinstance(weight, int) else weight(call.parameters)
-        frame.limits.charge(_sender(frame, call), amount, call.arrived_us)
+        call.weight_used = frame.limits.charge(_sender(frame, call), amount, call.arrived_us)
         if not frame.knows_log():
             raise errors.overloaded()
     if endpoint.scope is not None:
@@ -197,7 +199,10 @@ def _sender(frame: Frame, call: Call) -> str:
 
 
 def _headers(frame: Frame, call: Call) -> dict[str, str]:
-    used = str(frame.limits.used(_sender(frame, call), call.arrived_us))
+    weight = call.weight_used
+    if weight is None:
+        weight = frame.limits.used(_sender(frame, call), call.arrived_us)
+    used = str(weight)
     headers = {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used}
     position = call.position or frame.log_position()
     if position:

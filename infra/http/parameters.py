@@ -21,18 +21,14 @@ _SIGNATURE = b"signature"
 
 @dataclass(slots=True, frozen=True)
 class Parameters:
-    """What one request sent. `values` is decoded, the query winning over the body."""
+    """What one request sent. `values` is decoded, the query winning over the body.
 
-    raw_query: bytes = b""
-    raw_body: bytes = b""
+    `signed_payload`: the exact bytes that were signed. `document`: a body that is no parameters.
+    """
+
+    signed_payload: bytes = b""
     values: dict[str, str] = field(default_factory=dict)
-
-    def signed_payload(self) -> bytes:
-        """The exact bytes that were signed: query, then body, each without `signature`.
-
-        Nothing stands between the two (Binance's rule), and nothing is encoded anew.
-        """
-        return _without_signature(self.raw_query) + _without_signature(self.raw_body)
+    document: bytes = b""
 
     def has(self, name: str) -> bool:
         """Whether the parameter was sent, even empty."""
@@ -98,11 +94,21 @@ class Parameters:
 def parse_parameters(raw_query: bytes, raw_body: bytes = b"") -> Parameters:
     """Both parts decoded as urlencoded text, whatever the Content-Type says.
 
-    Raises -1100 for broken percent-encoding or UTF-8, -1101 for a repeated name.
+    What was signed is query, then body, each without `signature`: nothing stands between the two
+    (Binance's rule), and nothing is encoded anew. Raises -1100 for broken percent-encoding or
+    UTF-8, -1101 for a repeated name.
     """
     values = _decode(raw_body)
     values.update(_decode(raw_query))
-    return Parameters(raw_query, raw_body, values)
+    return Parameters(_without_signature(raw_query) + _without_signature(raw_body), values)
+
+
+def parse_document(raw_query: bytes, raw_body: bytes) -> Parameters:
+    """A request whose body is a document: parameters come in the query, all of the body is signed.
+
+    Raises as `parse_parameters` does.
+    """
+    return Parameters(_without_signature(raw_query) + raw_body, _decode(raw_query), raw_body)
 
 
 def _decode(raw: bytes) -> dict[str, str]:
@@ -119,9 +125,11 @@ def _decode(raw: bytes) -> dict[str, str]:
 
 
 def _unquote(raw: bytes) -> str:
-    if _BAD_PERCENT.search(raw):
-        raise errors.undecodable_parameter()
     try:
+        if b"%" not in raw and b"+" not in raw:
+            return raw.decode()
+        if _BAD_PERCENT.search(raw):
+            raise errors.undecodable_parameter()
         return unquote_to_bytes(raw.replace(b"+", b" ")).decode()
     except UnicodeDecodeError:
         raise errors.undecodable_parameter() from None
@@ -130,4 +138,7 @@ def _unquote(raw: bytes) -> str:
 def _without_signature(raw: bytes) -> bytes:
     if _SIGNATURE not in raw:
         return raw
+    before, found, signature = raw.rpartition(b"&signature=")
+    if found and b"&" not in signature and _SIGNATURE not in before:
+        return before  # Where nearly every client puts it: at the end.
     return b"&".join(i for i in raw.split(b"&") if i.partition(b"=")[0] != _SIGNATURE)

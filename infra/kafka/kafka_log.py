@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from time import monotonic, sleep
+from typing import Any
 
 from infra.kafka.clients import (
     Consumer,
@@ -23,6 +24,7 @@ ANSWER_TIMEOUT_S = 15.0
 PATIENCE_S = 60.0
 SCAN_RECORDS = 1_000
 RETRY_S = 0.05
+GATHERED_BYTES = 1_000_000
 
 _logger = get_logger("kafka")
 
@@ -36,15 +38,19 @@ class KafkaLog:
 
     A shard's handle (the default) never gives up on a record, and its first failure is final. An
     `outside` handle, for gateways and operators, gives up after 5 s, says so once, and goes on.
+    With `gather_ms` other than 0 records wait at the broker so long before they are read, together.
     """
 
-    def __init__(self, settings: Settings, *, outside: bool = False) -> None:
+    def __init__(self, settings: Settings, *, outside: bool = False, gather_ms: int = 0) -> None:
         self._settings = settings
         self._outside = outside
         self._failure: LogFailure | None = None
         producer = outside_producer if outside else shard_producer
         self._producer = producer(settings, error_cb=self._on_error)
-        self._consumer = consumer(settings, MARKS_GROUP, error_cb=self._on_error)
+        gathering: dict[str, Any] = (
+            {"fetch_wait_max_ms": gather_ms, "fetch_min_bytes": GATHERED_BYTES} if gather_ms else {}
+        )
+        self._consumer = consumer(settings, MARKS_GROUP, error_cb=self._on_error, **gathering)
         self._assigned: set[tuple[str, int]] = set()
         self._idle_scanners: list[Consumer] = []
 

@@ -225,7 +225,7 @@ def command(number: int, size: int = 0, deadline_us: int = START_US) -> PlaceOrd
 async def submit(publisher, commands):
     failures: list[ApiError] = []
     for each in commands:
-        publisher.submit("L0", each, each.deadline_us, failures.append)
+        publisher.submit("L0", [each], each.deadline_us, failures.append)
     await asyncio.sleep(0)
     return failures
 
@@ -280,6 +280,53 @@ async def test_the_queue_is_bounded():
     with pytest.raises(ApiError) as caught:
         await submit(publisher, [one] * 2_000)
     assert (caught.value.status, caught.value.code) == (503, -1008)
+
+
+async def test_the_last_fifth_of_the_queue_takes_cancels_but_no_orders():
+    publisher = Publisher(SlowAppender(), FakeClock(), "gw")
+    # The first is taken at once, and is on its way.
+    await submit(publisher, [command(0)])
+    await submit(publisher, [command(n) for n in range(MAX_WAITING * 4 // 5)])
+    with pytest.raises(ApiError) as caught:
+        await submit(publisher, [command(1)])
+    assert (caught.value.status, caught.value.code) == (503, -1008)
+    cancel = CancelAllOrders(b"\0" * 16, START_US, 1, 1)
+    await submit(publisher, [cancel] * (MAX_WAITING // 5))
+    with pytest.raises(ApiError):
+        await submit(publisher, [cancel])
+
+
+async def test_nothing_overtakes_and_what_was_sent_makes_room():
+    appender = SlowAppender()
+    publisher = Publisher(appender, FakeClock(), "gw")
+    sent: list[Command] = [command(0)]
+    await submit(publisher, sent)
+    for n in range(1, 1_200, 2):
+        pair = [command(n), CancelAllOrders((n + 1).to_bytes(16, "big"), START_US, 1, 1)]
+        await submit(publisher, pair)
+        sent += pair
+    while appender.done:
+        appender.done.pop()(None)
+    messages = [m for value in appender.values for m in decode_record(value).messages]
+    assert [m.command_id for m in messages if isinstance(m, Command)] == [
+        each.command_id for each in sent
+    ]
+    await submit(publisher, [command(n) for n in range(MAX_WAITING * 4 // 5)])
+
+
+async def test_messages_of_one_request_stand_in_one_record():
+    appender = SlowAppender()
+    publisher = Publisher(appender, FakeClock(), "gw")
+    failures: list[ApiError] = []
+    for first in range(0, 700, 70):
+        together = [command(first + n) for n in range(70)]
+        publisher.submit("L0", together, START_US, failures.append)
+    await asyncio.sleep(0)
+    while appender.done:
+        appender.done.pop()(None)
+    counts = [len(decode_record(value).messages) for value in appender.values]
+    assert counts == [490, 210]
+    assert failures == []
 
 
 async def test_an_original_that_cannot_be_read_is_unknown_and_harms_nobody(world, alice):

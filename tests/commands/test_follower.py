@@ -1,5 +1,7 @@
 """The fold of the outboxes: duplicates dropped, positions known, damage never passed over."""
 
+from dataclasses import replace
+
 import pytest
 
 from commands.follower import STALE_US, Follower
@@ -35,8 +37,13 @@ def follower(outcomes) -> Follower:
     return Follower(outcomes, FakeClock(), {"A0": 2, "L0": 1, "M0": 0})
 
 
+def with_a_bad_end(record: LogRecord) -> LogRecord:
+    assert record.value is not None
+    return replace(record, value=record.value[:-1] + b"\7")
+
+
 def listed(asset_id: int, code: str) -> AssetListed:
-    return AssetListed(b"c", asset_id, code, code, 8)
+    return AssetListed(b"c" * 16, asset_id, code, code, 8)
 
 
 def test_records_that_a_restart_repeated_are_dropped(follower):
@@ -64,12 +71,12 @@ def test_a_shard_is_stale_until_its_log_time_is_near_the_clock(outcomes):
     assert follower.stale_shards() == ["A0", "L0"]
 
 
-async def test_matching_is_read_only_while_somebody_waits_for_it(follower, outcomes):
-    damaged = LogRecord("matching.ev", 0, 0, -1, b"damaged")
-    follower.take([damaged])
-    outcomes.expect(b"c", Awaited({"M0": (AssetListed,)}))
+async def test_messages_of_ledgers_are_decoded_only_for_somebody_who_waits(follower, outcomes):
+    follower.take([with_a_bad_end(stored("ledger.ev", 0, 1, listed(1, "BTC")))])
+    outcomes.expect(b"c" * 16, Awaited({"L0": (AssetListed,)}), lambda _: None)
     with pytest.raises(UndecodableRecord):
-        follower.take([damaged])
+        follower.take([with_a_bad_end(stored("ledger.ev", 1, 2, listed(1, "BTC")))])
+    assert follower.position() == "ledger.ev.0@2"
 
 
 @pytest.mark.parametrize("value", [b"", b"damaged", None])

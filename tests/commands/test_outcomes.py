@@ -2,8 +2,8 @@
 
 import asyncio
 
-from commands.gateway import REPORT, STARTS
-from commands.outcomes import Awaited, Outcomes
+from commands.gateway import ACCEPTANCE, REPORT, STARTS
+from commands.outcomes import Answer, Awaited, Outcomes
 from domain.matching.messages import OrderRested
 from domain.orders.messages import (
     OrderAccepted,
@@ -12,7 +12,8 @@ from domain.orders.messages import (
     TimeInForce,
 )
 from domain.protocol import CommandRepeated
-from schemas.record import Record
+from infra.http.errors import ApiError
+from schemas.record import Record, encode_message, outside_record
 
 ID = b"c" * 16
 ACCEPTED = OrderAccepted(
@@ -40,19 +41,59 @@ async def test_a_report_without_its_beginning_is_not_taken_for_an_answer():
         yield record(8, RESTED)
 
     outcomes = Outcomes(originals)
-    pending, _ = outcomes.expect(ID, Awaited({"L0": REPORT}, starts=STARTS))
+    came: asyncio.Future[Answer | ApiError] = asyncio.get_running_loop().create_future()
+    outcomes.expect(ID, Awaited({"L0": REPORT}, starts=STARTS), came.set_result)
     outcomes.apply("L0", 8, record(8, RESTED))
-    assert not pending.future.done()
+    assert not came.done()
     outcomes.apply("L0", 9, record(9, CommandRepeated(ID, 7)))
-    answer = await asyncio.wait_for(pending.future, 5)
+    answer = await asyncio.wait_for(came, 5)
+    assert isinstance(answer, Answer)
     assert [seen.message for seen in answer.seen] == [ACCEPTED, RESTED]
     assert answer.repeated
 
 
 async def test_an_outcome_from_its_beginning_is_the_answer():
     outcomes = Outcomes(no_originals)
-    pending, _ = outcomes.expect(ID, Awaited({"L0": REPORT}, starts=STARTS))
+    results: list[Answer | ApiError] = []
+    _, known = outcomes.expect(ID, Awaited({"L0": REPORT}, starts=STARTS), results.append)
+    assert not known
     outcomes.apply("L0", 7, record(7, ACCEPTED))
     outcomes.apply("L0", 8, record(8, RESTED))
-    answer = await asyncio.wait_for(pending.future, 5)
+    (answer,) = results
+    assert isinstance(answer, Answer)
     assert [seen.message for seen in answer.seen] == [ACCEPTED, RESTED]
+
+
+async def test_an_equal_request_gets_the_same_answer_also_if_it_comes_last():
+    outcomes = Outcomes(no_originals)
+    awaited = Awaited({"L0": ACCEPTANCE}, starts=STARTS)
+    early: list[Answer | ApiError] = []
+    late: list[Answer | ApiError] = []
+    pending, _ = outcomes.expect(ID, awaited, early.append)
+    outcomes.apply("L0", 7, record(7, ACCEPTED))
+    same, known = outcomes.expect(ID, awaited, late.append)
+    assert (same is pending, known, late == early, len(early)) == (True, True, True, 1)
+    outcomes.release(pending, early.append)
+    assert len(outcomes) == 1
+    outcomes.release(pending, late.append)
+    assert len(outcomes) == 0
+
+
+def test_only_records_that_name_a_waiting_command_need_be_decoded():
+    value = outside_record("gw", 1, [encode_message(RESTED), encode_message(ACCEPTED)])
+    outcomes = Outcomes(no_originals)
+    assert not outcomes.are_in(value)
+    outcomes.expect(b"d" * 16, Awaited({"L0": REPORT}), lambda _: None)
+    assert not outcomes.are_in(value)
+    outcomes.expect(ID, Awaited({"L0": REPORT}), lambda _: None)
+    assert outcomes.are_in(value)
+
+
+def test_no_id_hides_in_what_stands_before_it():
+    """An id may begin like a length, after one that ends so."""
+    outcomes = Outcomes(no_originals)
+    odd = b"\x20\n" * 8
+    outcomes.expect(odd, Awaited({"L0": REPORT}), lambda _: None)
+    first = OrderRested(b"\x20" * 16, 2, 2, 2, Side.BUY, 9, 1)
+    second = OrderRested(odd, 2, 2, 2, Side.BUY, 9, 1)
+    assert outcomes.are_in(outside_record("gw", 1, [encode_message(first), encode_message(second)]))

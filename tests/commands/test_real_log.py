@@ -75,7 +75,12 @@ async def served(settings, clock):
     appender = KafkaAppender(producer, failures.append)
     appender.start()
     side = await open_write_side(
-        settings, lambda: KafkaLog(settings, outside=True), appender, clock, asyncio.Event()
+        settings,
+        lambda: KafkaLog(settings, outside=True),
+        appender,
+        clock,
+        asyncio.Event(),
+        open_matching=lambda: KafkaLog(settings, outside=True, gather_ms=100),
     )
     keys = open_keys(settings.key_file)
     gateway = TestClient(TestServer(build_gateway_app(side, keys, clock, None)))
@@ -88,7 +93,7 @@ async def served(settings, clock):
     finally:
         await gateway.close()
         await admin.close()
-        await side.tail.stop()
+        await side.stop()
         await appender.stop(5)
     assert failures == []
 

@@ -35,6 +35,7 @@ async def test_no_key_is_called_invalid_before_all_keys_are_read(tmp_path):
             world.appender,
             clock,
             asyncio.Event(),
+            open_matching=None,
         )
         app = build_gateway_app(side, open_keys(settings.key_file), clock, None)
         async with TestClient(TestServer(app)) as world.gateway:
@@ -49,4 +50,4 @@ async def test_no_key_is_called_invalid_before_all_keys_are_read(tmp_path):
                     pass
             status, found = answer
             assert (status, found["status"]) == (200, "NEW")
-        await side.tail.stop()
+        await side.stop()

@@ -122,8 +122,12 @@ async def opened_world(tmp_path, limits: Limits = DEFAULT_LIMITS, proxy=None, ti
     appender = FakeAppender(exchange)
     settings = load_settings({"LOGBOURSE_DATA_DIR": str(tmp_path)})
     failed = asyncio.Event()
+
+    def open_log() -> Log:
+        return cast(Log, FakeLog(exchange))
+
     side = await open_write_side(
-        settings, lambda: cast(Log, FakeLog(exchange)), appender, clock, failed
+        settings, open_log, appender, clock, failed, open_matching=open_log
     )
     shorten(side.orders, timeout_s)
     shorten(side.operations, timeout_s)
@@ -138,7 +142,7 @@ async def opened_world(tmp_path, limits: Limits = DEFAULT_LIMITS, proxy=None, ti
     finally:
         await gateway.close()
         await admin.close()
-        await side.tail.stop()
+        await side.stop()
 
 
 @asynccontextmanager
