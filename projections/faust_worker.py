@@ -134,17 +134,13 @@ class FaustWorker:
         assert self._sink is not None, "run() opens the sink"
         while True:
             await self._news.wait()
-            while self._waiting:
-                await self._apply(self._taken())
             self._news.clear()
+            waiting, self._waiting = self._waiting, {}
+            for start in range(0, max(map(len, waiting.values())), STEP_AT_MOST):
+                parts = {tp: events[start : start + STEP_AT_MOST] for tp, events in waiting.items()}
+                await self._apply({tp: events for tp, events in parts.items() if events})
             if self._sink.pause_s:
                 await asyncio.sleep(self._sink.pause_s)
-
-    def _taken(self) -> dict[TP, list[Any]]:
-        """The events of the next apply, taken from those that wait."""
-        waiting = self._waiting
-        self._waiting = {tp: rest for tp in waiting if (rest := waiting[tp][STEP_AT_MOST:])}
-        return {tp: events[:STEP_AT_MOST] for tp, events in waiting.items()}
 
     async def _apply(self, events_of: Mapping[TP, Sequence[Any]]) -> None:
         """Apply the events of several partitions, then acknowledge them."""
