@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/lock-$(shell cat requirements-dev.txt pyproject.toml | sha256sum | cut -c1-16)
 ARGS ?=
 
-.PHONY: help setup run test check format bench sweep lock clean
+.PHONY: help setup compile run test check format bench sweep wheel lock clean
 
 help:  ## what can be typed
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 10
@@ -28,10 +28,13 @@ $(STAMP):
 	@rm -f .venv/lock-*
 	@touch $@
 
-run: setup  ## start Kafka, Redis, shards, projections, APIs and bots; Ctrl-C stops everything
+compile: setup  ## compile the hot modules with mypyc where a C compiler is (LOGBOURSE_PURE=1: not)
+	@$(BIN)/python -m native.compiling
+
+run: compile  ## start Kafka, Redis, shards, projections, APIs and bots; Ctrl-C stops everything
 	@$(BIN)/logbourse run $(ARGS)
 
-test: setup  ## every test, the real Kafka, Redis and ClickHouse included
+test: compile  ## every test, the real Kafka, Redis and ClickHouse included
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: setup  ## format, lint, strict types, import contracts, tidy and unit tests
@@ -45,13 +48,16 @@ format: setup  ## rewrite the sources as ruff wants them
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: setup  ## measure, and write docs/benchmarks.md, docs/benchmarks.json and docs/plots
+bench: compile  ## measure, and write docs/benchmarks.md, docs/benchmarks.json and docs/plots
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: \
 	  --require-hashes -r requirements-bench.txt
 	@$(BIN)/logbourse bench --record $(ARGS)
 
-sweep: setup  ## any number of seeded crash schedules: make sweep ARGS="--schedules 100000"
+sweep: compile  ## any number of seeded crash schedules: make sweep ARGS="--schedules 100000"
 	@$(BIN)/python -m tests.simulation $(ARGS)
+
+wheel: setup  ## build a wheel into dist/, compiled where a C compiler is, and try it
+	@$(BIN)/python -m tests.native.wheel
 
 lock: setup  ## resolve pyproject.toml anew into the hash-locked files (needs uv)
 	@uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes \

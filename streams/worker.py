@@ -15,6 +15,7 @@ from infra.lease import FileLease, Lease
 from infra.log import Log, LogFailure
 from infra.logging import configure_logging, get_logger
 from infra.settings import Settings, load_settings
+from native.selection import build_in_use
 from schemas.topics import shards
 from streams.families import decider_of
 from streams.halts import EXIT_STATUS_HALTED, ShardHalted
@@ -124,7 +125,7 @@ def _run_shards(shard_ids: Sequence[str], settings: Settings, policy: HostPolicy
     worker = Worker(hosts, log, metrics)
     try:
         worker.start()
-        _logger.info("shards started", shards=list(shard_ids))
+        _logger.info("shards started", shards=list(shard_ids), build=build_in_use())
         _turn_until(worker, lambda: stopped)
         worker.finish()
     except ShardHalted as halted:

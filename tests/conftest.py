@@ -8,10 +8,23 @@ import pytest
 from infra.kafka_broker import running_kafka
 from infra.redis_server import running_redis
 from infra.settings import Settings, load_settings
+from native.selection import build_in_use
 
 # A shared machine is slow at times, which is no failure; a failure prints how to repeat it.
 hypothesis.settings.register_profile("logbourse", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("logbourse")
+
+
+def pytest_report_header() -> str:
+    return f"logbourse: build={build_in_use()}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What looks into the sources is left to `native/test_builds.py`, which runs it on these."""
+    if build_in_use() == "compiled":
+        for item in items:
+            if item.get_closest_marker("sources"):
+                item.add_marker(pytest.mark.skip("of the sources; tests/native runs it on them"))
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PRODUCT = ("domain", "schemas", "infra", "streams", "commands", "projections")
+PRODUCT = ("domain", "schemas", "infra", "streams", "commands", "projections", "native")
 BANNED_NAMES = {"utils", "helpers", "common", "manager", "service", "base"}
 FUNCTION_LINES_MAX = 40
 FILE_LINES_MAX = 400

@@ -78,6 +78,7 @@ def test_every_file_is_used_and_stands_where_its_namespace_says():
     assert unused == []
 
 
+@pytest.mark.sources
 @pytest.mark.parametrize("name", sorted(set(RECORDS) - {catalogue.RECORD}))
 def test_record_has_the_fields_of_its_class(name):
     of_class = catalogue.python_class(name)
@@ -118,6 +119,7 @@ def test_codec_is_fresh():
     )
 
 
+@pytest.mark.sources
 def test_codec_tables_are_in_union_order():
     names = [name.rpartition(".")[2] for name in MESSAGES]
     assert [each.__name__ for each in WRITERS] == names

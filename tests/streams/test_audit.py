@@ -85,6 +85,7 @@ def test_the_cut_leaves_no_fact_without_its_cause():
                     assert offset >= cut[shard] or cseq <= last
 
 
+@pytest.mark.sources
 def test_a_fee_that_was_not_taken_is_a_violation(monkeypatch):
     """The replay agrees, for it runs the same code; the auditor's own formula does not."""
     monkeypatch.setattr(settlement, "fee", lambda amount, rate_ppm: 0)
