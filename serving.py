@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `logbourse serve`."""
     parser.add_argument("--roles", default="gateway,admin", help=f"some of {','.join(ROLES)}")
     parser.add_argument("--queries-at", default="", help="URL of the query API, to pass reads to")
+    parser.add_argument(
+        "--share-port", action="store_true", help="let other gateways have the public port too"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -58,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         uvloop.install()
         return asyncio.run(serve_queries(settings))
     queries_at = arguments.queries_at or f"http://{settings.host}:{settings.query_port}"
-    return serve_writes(settings, roles, queries_at)
+    return serve_writes(settings, roles, queries_at, share_port=arguments.share_port)
 
 
 async def serve_queries(settings: Settings) -> int:

@@ -50,6 +50,7 @@ class WriteSide:
     """Everything that order entry and operators share in one process."""
 
     tails: tuple[Tail, ...]
+    caught_up: asyncio.Event
     follower: Follower
     health: Health
     orders: Execution
@@ -61,16 +62,21 @@ class WriteSide:
             await tail.stop()
 
 
-def main(settings: Settings, roles: Collection[str], queries_at: str) -> int:
+def main(
+    settings: Settings, roles: Collection[str], queries_at: str, *, share_port: bool = False
+) -> int:
     """`run` in a uvloop; the exit status."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    return uvloop.run(run(settings, roles, queries_at))
+    return uvloop.run(run(settings, roles, queries_at, share_port=share_port))
 
 
-async def run(settings: Settings, roles: Collection[str], queries_at: str) -> int:
+async def run(
+    settings: Settings, roles: Collection[str], queries_at: str, *, share_port: bool = False
+) -> int:
     """Serve until SIGTERM or SIGINT; the exit status, 1 if the log failed. Raises `Refusal`.
 
-    `queries_at` is the query API's address, to which order entry passes all other requests.
+    `queries_at` is the query API's address, to which order entry passes all other requests. With
+    `share_port` other gateways may have the public port too.
     """
     clock = SystemClock()
     failed = asyncio.Event()
@@ -95,7 +101,12 @@ async def run(settings: Settings, roles: Collection[str], queries_at: str) -> in
     try:
         if "gateway" in roles:
             app = build_gateway_app(side, keys, clock, proxy)
-            runners.append(await serve_app(app, settings.host, settings.public_port))
+            if share_port:
+                # Who cannot answer yet takes no connection that another would have served.
+                await _until_any(side.caught_up, failed)
+            runners.append(
+                await serve_app(app, settings.host, settings.public_port, share_port=share_port)
+            )
         if "admin" in roles:
             token = open_admin_token(settings.admin_token_file)
             app = build_operator_app(side, keys, clock, token)
@@ -135,9 +146,13 @@ async def open_write_side(
     # What matching did before is nobody's concern here.
     follower = Follower(outcomes, clock, {s: 0 if s[0] == "M" else ends[s] for s in names})
 
+    caught_up = asyncio.Event()
+
     def take(records: Sequence[LogRecord]) -> None:
         try:
             follower.take(records)
+            if not caught_up.is_set() and follower.is_caught_up():
+                caught_up.set()
         except Exception as error:
             _fail(failed, error)
 
@@ -155,6 +170,7 @@ async def open_write_side(
     operator_publisher = Publisher(appender, clock, "operator")
     return WriteSide(
         tails=tuple(tails),
+        caught_up=caught_up,
         follower=follower,
         health=Health(follower, publisher),
         orders=Execution(publisher, outcomes, follower),
@@ -208,7 +224,11 @@ async def _until_stopped(failed: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
-    waits = [asyncio.create_task(event.wait()) for event in (stopping, failed)]
+    await _until_any(stopping, failed)
+
+
+async def _until_any(*events: asyncio.Event) -> None:
+    waits = [asyncio.create_task(event.wait()) for event in events]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
         wait.cancel()

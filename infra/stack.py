@@ -23,6 +23,10 @@ DEMO_LIMITS = (
     *("--requests-per-5m", "10000000"),
 )
 
+MAX_GATEWAYS = 32
+OTHERS = 10
+"""From the base of the metrics ports: where those of further gateways begin."""
+
 VIEWS, HISTORY = 4, 8
 """Niceness: where the processor is short, orders go first, then live views, then history."""
 
@@ -30,6 +34,14 @@ VIEWS, HISTORY = 4, 8
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `logbourse run`."""
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="Kafka nodes")
+    parser.add_argument(
+        "--gateways",
+        type=int,
+        choices=range(1, MAX_GATEWAYS + 1),
+        default=1,
+        metavar="N",
+        help=f"processes that take orders, on one port: 1 to {MAX_GATEWAYS}",
+    )
     parser.add_argument("--no-demo", action="store_true", help="no demo market and no bots")
     parser.add_argument("--no-bots", action="store_true", help="the demo market without bots")
 
@@ -48,7 +60,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     processes = [
         *kafka_processes(settings, nodes),
         redis_process(settings),
-        *exchange_processes(settings),
+        *exchange_processes(settings, arguments.gateways),
     ]
     if not arguments.no_demo:
         processes += demo_processes(settings, bots=not arguments.no_bots)
@@ -59,18 +71,17 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     return Supervisor(processes, settings, on_ready=announce).run()
 
 
-def exchange_processes(settings: Settings) -> list[Process]:
+def exchange_processes(settings: Settings, gateways: int = 1) -> list[Process]:
     """Topics and genesis, then shards, projections and APIs, each ready before the next."""
     shards = [f"A{p}" for p in range(settings.ledger_partitions)]
     shards += [f"L{p}" for p in range(settings.ledger_partitions)]
     shards += [f"M{p}" for p in range(settings.matching_partitions)]
     query = f"http://{settings.host}:{settings.query_port}"
-    public = f"http://{settings.host}:{settings.public_port}"
     return [
         _process(settings, "topics", ["topics", "create"], task=True),
         _process(settings, "genesis", ["genesis", *DEMO_LIMITS], task=True),
         _process(settings, "shards", ["shard", *shards], metrics=0),
-        _process(settings, "project-redis", ["project", "redis"], metrics=1, niceness=VIEWS),
+        _process(settings, "project-redis", ["project", "redis", "--member", "1"], metrics=1, niceness=VIEWS),
         _process(
             settings,
             "query",
@@ -79,12 +90,24 @@ def exchange_processes(settings: Settings) -> list[Process]:
             niceness=HISTORY,
             ready=_answers(f"{query}/health/ready"),
         ),
-        _process(
-            settings,
-            "gateway",
-            ["serve", "--roles", "gateway,admin", "--queries-at", query],
-            metrics=3,
-            ready=_answers(f"{public}/health/ready"),
+        *_gateways(settings, query, gateways),
+    ]
+
+
+def _gateways(settings: Settings, query: str, count: int) -> list[Process]:
+    """The processes at the public port; only the first has the operators' port too.
+
+    Nothing tells them apart in the log: a command is known by its own id, whoever sends it.
+    """
+    ready = _answers(f"http://{settings.host}:{settings.public_port}/health/ready")
+    words = ["serve", "--queries-at", query, *(["--share-port"] if count > 1 else [])]
+    first = [*words, "--roles", "gateway,admin"]
+    return [
+        _process(settings, "gateway", first, metrics=3, ready=ready),
+        # Which of them answers a probe is the kernel's choice: each listens once it is ready.
+        *(
+            _process(settings, f"gateway-{n}", [*words, "--roles", "gateway"], metrics=OTHERS + n)
+            for n in range(2, count + 1)
         ),
     ]
 

@@ -102,12 +102,18 @@ def build_app(frame: Frame, endpoints: Iterable[Endpoint]) -> web.Application:
     return app
 
 
-async def serve_app(app: web.Application, host: str, port: int) -> web.AppRunner:
-    """Serve until the runner's `cleanup`. Raises `Refusal` if the port is taken."""
+async def serve_app(
+    app: web.Application, host: str, port: int, *, share_port: bool = False
+) -> web.AppRunner:
+    """Serve until the runner's `cleanup`. Raises `Refusal` if the port is taken.
+
+    With `share_port` others of this user who say the same may listen there too; the kernel deals
+    connections out to all of them (SO_REUSEPORT).
+    """
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, reuse_port=share_port or None).start()
     except OSError as error:
         await runner.cleanup()
         raise Refusal(f"port {port} of {host} must be free, was not: {error}") from error

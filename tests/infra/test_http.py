@@ -1,5 +1,6 @@
 """The HTTP frame: parameters as sent and as meant, limits, headers, and errors without secrets."""
 
+from contextlib import asynccontextmanager
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -13,11 +14,13 @@ from yarl import URL
 from domain.accounts.messages import Scope
 from domain.limits import Limits
 from infra.http import errors
-from infra.http.app import Call, Endpoint, Frame, build_app
+from infra.http.app import Call, Endpoint, Frame, build_app, serve_app
 from infra.http.errors import ApiError
 from infra.http.limits import MINUTE_US, RequestLimits
 from infra.http.parameters import parse_parameters
 from infra.http.principal import Principal
+from infra.ports import any_port
+from infra.refusal import Refusal
 
 LIMITS = Limits(100, 1_000, request_weight_per_minute=10, raw_requests_per_5m=1_000)
 START_US = 1_790_000_040_000_000 // MINUTE_US * MINUTE_US
@@ -194,6 +197,27 @@ async def test_a_fallback_takes_what_no_endpoint_takes():
     async with served(fallback=fallback) as client:
         assert await (await client.delete("/else")).json() == ["DELETE", "/else", "127.0.0.1"]
         assert (await client.get("/show")).headers["X-Extra"] == "1"
+
+
+@asynccontextmanager
+async def listening(port: int, *, share_port: bool):
+    runner = await serve_app(web.Application(), "127.0.0.1", port, share_port=share_port)
+    try:
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_port_is_shared_by_those_who_all_say_so():
+    port = any_port("127.0.0.1")
+    async with listening(port, share_port=True), listening(port, share_port=True):
+        with pytest.raises(Refusal, match=f"^port {port} of 127.0.0.1 must be free, was not"):
+            async with listening(port, share_port=False):
+                raise AssertionError("a stranger got a port that others share")
+    async with listening(port, share_port=False):
+        with pytest.raises(Refusal):
+            async with listening(port, share_port=True):
+                raise AssertionError("a port was shared with who did not say so")
 
 
 def test_the_query_wins_and_both_are_signed_in_their_order():

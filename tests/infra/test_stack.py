@@ -71,3 +71,22 @@ def test_every_process_is_told_the_ports_that_were_free(settings):
     for process in [*exchange_processes(found), *demo_processes(found, bots=True)]:
         told = load_settings(wanted | dict(process.environment))
         assert replace(told, metrics_port=found.metrics_port) == found, process.name
+
+
+def test_gateways_share_a_port_and_one_of_them_serves_operators(settings):
+    def words(gateways: int) -> dict[str, set[str]]:
+        processes = exchange_processes(settings, gateways)
+        return {p.name: set(p.argv) for p in processes if p.name.startswith("gateway")}
+
+    assert {name: "--share-port" in said for name, said in words(1).items()} == {"gateway": False}
+    several = words(3)
+    assert list(several) == ["gateway", "gateway-2", "gateway-3"]
+    assert all("--share-port" in said for said in several.values())
+    assert [name for name, said in several.items() if "gateway,admin" in said] == ["gateway"]
+
+
+def test_every_process_has_a_metrics_port_of_its_own(settings):
+    processes = exchange_processes(settings, gateways=4)
+    served = [p for p in processes if not p.task]
+    ports = {load_settings(dict(p.environment)).metrics_port for p in served}
+    assert len(ports) == len(served)
