@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
-SHARD_FAMILIES = ("A", "L", "M")
+SHARD_FAMILIES: Final = ("A", "L", "M")
 
 
 @dataclass(slots=True)

@@ -1,9 +1,10 @@
 """Trading fees: rates by tier in parts per million, and the one formula that applies them."""
 
 from dataclasses import dataclass
+from typing import Final
 
-PPM = 1_000_000
-PPM_DECIMALS = 6
+PPM: Final = 1_000_000
+PPM_DECIMALS: Final = 6
 """Decimals of a rate that is counted in ppm."""
 
 

@@ -1,6 +1,7 @@
 """Limits on what one account or key may do, all of them values in the log."""
 
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(slots=True)
@@ -13,7 +14,7 @@ class Limits:
     raw_requests_per_5m: int
 
 
-DEFAULT_LIMITS = Limits(
+DEFAULT_LIMITS: Final = Limits(
     orders_per_10s=100,
     orders_per_day=200_000,
     request_weight_per_minute=6_000,

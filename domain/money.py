@@ -4,15 +4,17 @@ Everything is integer arithmetic: text that does not say exactly a number of sma
 or of ticks is refused with a sentence, and nothing is ever rounded.
 """
 
+from typing import Final
+
 from domain.markets import MarketRules
 
-MAX_AMOUNT = 1 << 62
+MAX_AMOUNT: Final = 1 << 62
 """No amount, balance, notional or total in a shard goes beyond this."""
 
-MAX_TEXT = 40
+MAX_TEXT: Final = 40
 """Characters of the longest number that is read."""
 
-PLACES = 8
+PLACES: Final = 8
 """Decimals with which prices and quantities are written, and the most with which they are read."""
 
 

@@ -4,7 +4,9 @@
 # (Functions are long and branchy because short longs are handled in place, which is fast.)
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
+
+from librt.strings import BytesWriter
 
 from domain.accounts.messages import (
     AccountsCommandRejected,
@@ -109,29 +111,29 @@ from schemas.primitives import (
     write_string,
 )
 
-HEADER = bytes.fromhex("c30162b16e693c0db562")
+HEADER: Final = bytes.fromhex("c30162b16e693c0db562")
 """How every record in the present schema begins: marker and fingerprint."""
 
-_ACCOUNTS_REASON = {symbol << 1: symbol for symbol in AccountsReason}
-_KEY_KIND = {symbol << 1: symbol for symbol in KeyKind}
-_SCOPE = {symbol << 1: symbol for symbol in Scope}
-_FUNDING_REASON = {symbol << 1: symbol for symbol in FundingReason}
-_MARKET_REASON = {symbol << 1: symbol for symbol in MarketReason}
-_CLOSE_REASON = {symbol << 1: symbol for symbol in CloseReason}
-_ORDER_REASON = {symbol << 1: symbol for symbol in OrderReason}
-_ORDER_TYPE = {symbol << 1: symbol for symbol in OrderType}
-_ROLE = {symbol << 1: symbol for symbol in Role}
-_SELF_TRADE_PREVENTION = {symbol << 1: symbol for symbol in SelfTradePrevention}
-_SIDE = {symbol << 1: symbol for symbol in Side}
-_TIME_IN_FORCE = {symbol << 1: symbol for symbol in TimeInForce}
-_HALT_ACTION = {symbol << 1: symbol for symbol in HaltAction}
+_ACCOUNTS_REASON: Final = {symbol << 1: symbol for symbol in AccountsReason}
+_KEY_KIND: Final = {symbol << 1: symbol for symbol in KeyKind}
+_SCOPE: Final = {symbol << 1: symbol for symbol in Scope}
+_FUNDING_REASON: Final = {symbol << 1: symbol for symbol in FundingReason}
+_MARKET_REASON: Final = {symbol << 1: symbol for symbol in MarketReason}
+_CLOSE_REASON: Final = {symbol << 1: symbol for symbol in CloseReason}
+_ORDER_REASON: Final = {symbol << 1: symbol for symbol in OrderReason}
+_ORDER_TYPE: Final = {symbol << 1: symbol for symbol in OrderType}
+_ROLE: Final = {symbol << 1: symbol for symbol in Role}
+_SELF_TRADE_PREVENTION: Final = {symbol << 1: symbol for symbol in SelfTradePrevention}
+_SIDE: Final = {symbol << 1: symbol for symbol in Side}
+_TIME_IN_FORCE: Final = {symbol << 1: symbol for symbol in TimeInForce}
+_HALT_ACTION: Final = {symbol << 1: symbol for symbol in HaltAction}
 
 
-def write_accounts_command_rejected(out: list[bytes], message: AccountsCommandRejected) -> None:
+def write_accounts_command_rejected(out: BytesWriter, message: AccountsCommandRejected) -> None:
     """Append branch number 38, then the fields of AccountsCommandRejected."""
-    out.append(SHORT_LONGS[38])
+    out.write(SHORT_LONGS[38])
     write_bytes(out, message.command_id)
-    out.append(SHORT_LONGS[message.reason])
+    out.write(SHORT_LONGS[message.reason])
 
 
 def read_accounts_command_rejected(data: bytes, pos: int) -> tuple[AccountsCommandRejected, int]:
@@ -143,28 +145,28 @@ def read_accounts_command_rejected(data: bytes, pos: int) -> tuple[AccountsComma
     return message, pos
 
 
-def write_api_key_created(out: list[bytes], message: ApiKeyCreated) -> None:
+def write_api_key_created(out: BytesWriter, message: ApiKeyCreated) -> None:
     """Append branch number 32, then the fields of ApiKeyCreated."""
-    out.append(SHORT_LONGS[32])
+    out.write(SHORT_LONGS[32])
     write_bytes(out, message.command_id)
     write_string(out, message.originator_id)
     write_long(out, message.originator_version)
     write_long(out, message.timestamp_us)
     write_long(out, message.user_id)
     write_string(out, message.api_key)
-    out.append(SHORT_LONGS[message.kind])
+    out.write(SHORT_LONGS[message.kind])
     write_bytes(out, message.sealed_secret)
     write_bytes(out, message.public_key)
     if message.scopes:
         write_long(out, len(message.scopes))
         for scope in message.scopes:
-            out.append(SHORT_LONGS[scope])
-    out.append(SHORT_LONGS[0])
+            out.write(SHORT_LONGS[scope])
+    out.write(SHORT_LONGS[0])
     if message.ip_allowlist:
         write_long(out, len(message.ip_allowlist))
         for each in message.ip_allowlist:
             write_string(out, each)
-    out.append(SHORT_LONGS[0])
+    out.write(SHORT_LONGS[0])
     write_long(out, message.expires_us)
     write_string(out, message.label)
 
@@ -216,9 +218,9 @@ def read_api_key_created(data: bytes, pos: int) -> tuple[ApiKeyCreated, int]:
     return message, pos
 
 
-def write_api_key_restricted(out: list[bytes], message: ApiKeyRestricted) -> None:
+def write_api_key_restricted(out: BytesWriter, message: ApiKeyRestricted) -> None:
     """Append branch number 33, then the fields of ApiKeyRestricted."""
-    out.append(SHORT_LONGS[33])
+    out.write(SHORT_LONGS[33])
     write_bytes(out, message.command_id)
     write_string(out, message.originator_id)
     write_long(out, message.originator_version)
@@ -228,13 +230,13 @@ def write_api_key_restricted(out: list[bytes], message: ApiKeyRestricted) -> Non
     if message.scopes:
         write_long(out, len(message.scopes))
         for scope in message.scopes:
-            out.append(SHORT_LONGS[scope])
-    out.append(SHORT_LONGS[0])
+            out.write(SHORT_LONGS[scope])
+    out.write(SHORT_LONGS[0])
     if message.ip_allowlist:
         write_long(out, len(message.ip_allowlist))
         for each in message.ip_allowlist:
             write_string(out, each)
-    out.append(SHORT_LONGS[0])
+    out.write(SHORT_LONGS[0])
     write_long(out, message.expires_us)
 
 
@@ -276,9 +278,9 @@ def read_api_key_restricted(data: bytes, pos: int) -> tuple[ApiKeyRestricted, in
     return message, pos
 
 
-def write_api_key_revoked(out: list[bytes], message: ApiKeyRevoked) -> None:
+def write_api_key_revoked(out: BytesWriter, message: ApiKeyRevoked) -> None:
     """Append branch number 34, then the fields of ApiKeyRevoked."""
-    out.append(SHORT_LONGS[34])
+    out.write(SHORT_LONGS[34])
     write_bytes(out, message.command_id)
     write_string(out, message.originator_id)
     write_long(out, message.originator_version)
@@ -301,9 +303,9 @@ def read_api_key_revoked(data: bytes, pos: int) -> tuple[ApiKeyRevoked, int]:
     return message, pos
 
 
-def write_asset_listed(out: list[bytes], message: AssetListed) -> None:
+def write_asset_listed(out: BytesWriter, message: AssetListed) -> None:
     """Append branch number 35, then the fields of AssetListed."""
-    out.append(SHORT_LONGS[35])
+    out.write(SHORT_LONGS[35])
     write_bytes(out, message.command_id)
     write_long(out, message.asset_id)
     write_string(out, message.code)
@@ -322,9 +324,9 @@ def read_asset_listed(data: bytes, pos: int) -> tuple[AssetListed, int]:
     return message, pos
 
 
-def write_change_fee_tier(out: list[bytes], message: ChangeFeeTier) -> None:
+def write_change_fee_tier(out: BytesWriter, message: ChangeFeeTier) -> None:
     """Append branch number 24, then the fields of ChangeFeeTier."""
-    out.append(SHORT_LONGS[24])
+    out.write(SHORT_LONGS[24])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
@@ -341,16 +343,16 @@ def read_change_fee_tier(data: bytes, pos: int) -> tuple[ChangeFeeTier, int]:
     return message, pos
 
 
-def write_change_fees(out: list[bytes], message: ChangeFees) -> None:
+def write_change_fees(out: BytesWriter, message: ChangeFees) -> None:
     """Append branch number 26, then the fields of ChangeFees."""
-    out.append(SHORT_LONGS[26])
+    out.write(SHORT_LONGS[26])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     if message.fee_tiers:
         write_long(out, len(message.fee_tiers))
         for fee_tier in message.fee_tiers:
             write_fee_tier(out, fee_tier)
-    out.append(SHORT_LONGS[0])
+    out.write(SHORT_LONGS[0])
 
 
 def read_change_fees(data: bytes, pos: int) -> tuple[ChangeFees, int]:
@@ -368,9 +370,9 @@ def read_change_fees(data: bytes, pos: int) -> tuple[ChangeFees, int]:
     return message, pos
 
 
-def write_change_limits(out: list[bytes], message: ChangeLimits) -> None:
+def write_change_limits(out: BytesWriter, message: ChangeLimits) -> None:
     """Append branch number 27, then the fields of ChangeLimits."""
-    out.append(SHORT_LONGS[27])
+    out.write(SHORT_LONGS[27])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_limits(out, message.limits)
@@ -385,26 +387,26 @@ def read_change_limits(data: bytes, pos: int) -> tuple[ChangeLimits, int]:
     return message, pos
 
 
-def write_create_api_key(out: list[bytes], message: CreateApiKey) -> None:
+def write_create_api_key(out: BytesWriter, message: CreateApiKey) -> None:
     """Append branch number 21, then the fields of CreateApiKey."""
-    out.append(SHORT_LONGS[21])
+    out.write(SHORT_LONGS[21])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
     write_string(out, message.api_key)
-    out.append(SHORT_LONGS[message.kind])
+    out.write(SHORT_LONGS[message.kind])
     write_bytes(out, message.sealed_secret)
     write_bytes(out, message.public_key)
     if message.scopes:
         write_long(out, len(message.scopes))
         for scope in message.scopes:
-            out.append(SHORT_LONGS[scope])
-    out.append(SHORT_LONGS[0])
+            out.write(SHORT_LONGS[scope])
+    out.write(SHORT_LONGS[0])
     if message.ip_allowlist:
         write_long(out, len(message.ip_allowlist))
         for each in message.ip_allowlist:
             write_string(out, each)
-    out.append(SHORT_LONGS[0])
+    out.write(SHORT_LONGS[0])
     write_long(out, message.expires_us)
     write_string(out, message.label)
 
@@ -452,9 +454,9 @@ def read_create_api_key(data: bytes, pos: int) -> tuple[CreateApiKey, int]:
     return message, pos
 
 
-def write_disable_user(out: list[bytes], message: DisableUser) -> None:
+def write_disable_user(out: BytesWriter, message: DisableUser) -> None:
     """Append branch number 20, then the fields of DisableUser."""
-    out.append(SHORT_LONGS[20])
+    out.write(SHORT_LONGS[20])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
@@ -469,9 +471,9 @@ def read_disable_user(data: bytes, pos: int) -> tuple[DisableUser, int]:
     return message, pos
 
 
-def write_enable_user(out: list[bytes], message: EnableUser) -> None:
+def write_enable_user(out: BytesWriter, message: EnableUser) -> None:
     """Append branch number 19, then the fields of EnableUser."""
-    out.append(SHORT_LONGS[19])
+    out.write(SHORT_LONGS[19])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
@@ -486,9 +488,9 @@ def read_enable_user(data: bytes, pos: int) -> tuple[EnableUser, int]:
     return message, pos
 
 
-def write_fee_tier_changed(out: list[bytes], message: FeeTierChanged) -> None:
+def write_fee_tier_changed(out: BytesWriter, message: FeeTierChanged) -> None:
     """Append branch number 31, then the fields of FeeTierChanged."""
-    out.append(SHORT_LONGS[31])
+    out.write(SHORT_LONGS[31])
     write_bytes(out, message.command_id)
     write_string(out, message.originator_id)
     write_long(out, message.originator_version)
@@ -511,15 +513,15 @@ def read_fee_tier_changed(data: bytes, pos: int) -> tuple[FeeTierChanged, int]:
     return message, pos
 
 
-def write_fees_changed(out: list[bytes], message: FeesChanged) -> None:
+def write_fees_changed(out: BytesWriter, message: FeesChanged) -> None:
     """Append branch number 36, then the fields of FeesChanged."""
-    out.append(SHORT_LONGS[36])
+    out.write(SHORT_LONGS[36])
     write_bytes(out, message.command_id)
     if message.fee_tiers:
         write_long(out, len(message.fee_tiers))
         for fee_tier in message.fee_tiers:
             write_fee_tier(out, fee_tier)
-    out.append(SHORT_LONGS[0])
+    out.write(SHORT_LONGS[0])
 
 
 def read_fees_changed(data: bytes, pos: int) -> tuple[FeesChanged, int]:
@@ -536,9 +538,9 @@ def read_fees_changed(data: bytes, pos: int) -> tuple[FeesChanged, int]:
     return message, pos
 
 
-def write_limits_changed(out: list[bytes], message: LimitsChanged) -> None:
+def write_limits_changed(out: BytesWriter, message: LimitsChanged) -> None:
     """Append branch number 37, then the fields of LimitsChanged."""
-    out.append(SHORT_LONGS[37])
+    out.write(SHORT_LONGS[37])
     write_bytes(out, message.command_id)
     write_limits(out, message.limits)
 
@@ -551,9 +553,9 @@ def read_limits_changed(data: bytes, pos: int) -> tuple[LimitsChanged, int]:
     return message, pos
 
 
-def write_list_asset(out: list[bytes], message: ListAsset) -> None:
+def write_list_asset(out: BytesWriter, message: ListAsset) -> None:
     """Append branch number 25, then the fields of ListAsset."""
-    out.append(SHORT_LONGS[25])
+    out.write(SHORT_LONGS[25])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_string(out, message.code)
@@ -572,9 +574,9 @@ def read_list_asset(data: bytes, pos: int) -> tuple[ListAsset, int]:
     return message, pos
 
 
-def write_register_user(out: list[bytes], message: RegisterUser) -> None:
+def write_register_user(out: BytesWriter, message: RegisterUser) -> None:
     """Append branch number 18, then the fields of RegisterUser."""
-    out.append(SHORT_LONGS[18])
+    out.write(SHORT_LONGS[18])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_bytes(out, message.login_digest)
@@ -591,9 +593,9 @@ def read_register_user(data: bytes, pos: int) -> tuple[RegisterUser, int]:
     return message, pos
 
 
-def write_restrict_api_key(out: list[bytes], message: RestrictApiKey) -> None:
+def write_restrict_api_key(out: BytesWriter, message: RestrictApiKey) -> None:
     """Append branch number 22, then the fields of RestrictApiKey."""
-    out.append(SHORT_LONGS[22])
+    out.write(SHORT_LONGS[22])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
@@ -601,13 +603,13 @@ def write_restrict_api_key(out: list[bytes], message: RestrictApiKey) -> None:
     if message.scopes:
         write_long(out, len(message.scopes))
         for scope in message.scopes:
-            out.append(SHORT_LONGS[scope])
-    out.append(SHORT_LONGS[0])
+            out.write(SHORT_LONGS[scope])
+    out.write(SHORT_LONGS[0])
     if message.ip_allowlist:
         write_long(out, len(message.ip_allowlist))
         for each in message.ip_allowlist:
             write_string(out, each)
-    out.append(SHORT_LONGS[0])
+    out.write(SHORT_LONGS[0])
     write_long(out, message.expires_us)
 
 
@@ -639,9 +641,9 @@ def read_restrict_api_key(data: bytes, pos: int) -> tuple[RestrictApiKey, int]:
     return message, pos
 
 
-def write_revoke_api_key(out: list[bytes], message: RevokeApiKey) -> None:
+def write_revoke_api_key(out: BytesWriter, message: RevokeApiKey) -> None:
     """Append branch number 23, then the fields of RevokeApiKey."""
-    out.append(SHORT_LONGS[23])
+    out.write(SHORT_LONGS[23])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
@@ -658,9 +660,9 @@ def read_revoke_api_key(data: bytes, pos: int) -> tuple[RevokeApiKey, int]:
     return message, pos
 
 
-def write_user_disabled(out: list[bytes], message: UserDisabled) -> None:
+def write_user_disabled(out: BytesWriter, message: UserDisabled) -> None:
     """Append branch number 30, then the fields of UserDisabled."""
-    out.append(SHORT_LONGS[30])
+    out.write(SHORT_LONGS[30])
     write_bytes(out, message.command_id)
     write_string(out, message.originator_id)
     write_long(out, message.originator_version)
@@ -679,9 +681,9 @@ def read_user_disabled(data: bytes, pos: int) -> tuple[UserDisabled, int]:
     return message, pos
 
 
-def write_user_enabled(out: list[bytes], message: UserEnabled) -> None:
+def write_user_enabled(out: BytesWriter, message: UserEnabled) -> None:
     """Append branch number 29, then the fields of UserEnabled."""
-    out.append(SHORT_LONGS[29])
+    out.write(SHORT_LONGS[29])
     write_bytes(out, message.command_id)
     write_string(out, message.originator_id)
     write_long(out, message.originator_version)
@@ -700,9 +702,9 @@ def read_user_enabled(data: bytes, pos: int) -> tuple[UserEnabled, int]:
     return message, pos
 
 
-def write_user_registered(out: list[bytes], message: UserRegistered) -> None:
+def write_user_registered(out: BytesWriter, message: UserRegistered) -> None:
     """Append branch number 28, then the fields of UserRegistered."""
-    out.append(SHORT_LONGS[28])
+    out.write(SHORT_LONGS[28])
     write_bytes(out, message.command_id)
     write_string(out, message.originator_id)
     write_long(out, message.originator_version)
@@ -727,7 +729,7 @@ def read_user_registered(data: bytes, pos: int) -> tuple[UserRegistered, int]:
     return message, pos
 
 
-def write_fee_tier(out: list[bytes], message: FeeTier) -> None:
+def write_fee_tier(out: BytesWriter, message: FeeTier) -> None:
     """Append the fields of FeeTier."""
     write_long(out, message.tier)
     write_long(out, message.maker_ppm)
@@ -743,9 +745,9 @@ def read_fee_tier(data: bytes, pos: int) -> tuple[FeeTier, int]:
     return message, pos
 
 
-def write_account_opened(out: list[bytes], message: AccountOpened) -> None:
+def write_account_opened(out: BytesWriter, message: AccountOpened) -> None:
     """Append branch number 41, then the fields of AccountOpened."""
-    out.append(SHORT_LONGS[41])
+    out.write(SHORT_LONGS[41])
     write_bytes(out, message.command_id)
     write_long(out, message.user_id)
     write_long(out, message.fee_tier)
@@ -760,9 +762,9 @@ def read_account_opened(data: bytes, pos: int) -> tuple[AccountOpened, int]:
     return message, pos
 
 
-def write_credit_deposit(out: list[bytes], message: CreditDeposit) -> None:
+def write_credit_deposit(out: BytesWriter, message: CreditDeposit) -> None:
     """Append branch number 39, then the fields of CreditDeposit."""
-    out.append(SHORT_LONGS[39])
+    out.write(SHORT_LONGS[39])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
@@ -783,9 +785,9 @@ def read_credit_deposit(data: bytes, pos: int) -> tuple[CreditDeposit, int]:
     return message, pos
 
 
-def write_debit_withdrawal(out: list[bytes], message: DebitWithdrawal) -> None:
+def write_debit_withdrawal(out: BytesWriter, message: DebitWithdrawal) -> None:
     """Append branch number 40, then the fields of DebitWithdrawal."""
-    out.append(SHORT_LONGS[40])
+    out.write(SHORT_LONGS[40])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
@@ -806,9 +808,9 @@ def read_debit_withdrawal(data: bytes, pos: int) -> tuple[DebitWithdrawal, int]:
     return message, pos
 
 
-def write_deposit_credited(out: list[bytes], message: DepositCredited) -> None:
+def write_deposit_credited(out: BytesWriter, message: DepositCredited) -> None:
     """Append branch number 42, then the fields of DepositCredited."""
-    out.append(SHORT_LONGS[42])
+    out.write(SHORT_LONGS[42])
     write_bytes(out, message.command_id)
     write_long(out, message.user_id)
     write_long(out, message.asset_id)
@@ -827,13 +829,13 @@ def read_deposit_credited(data: bytes, pos: int) -> tuple[DepositCredited, int]:
     return message, pos
 
 
-def write_funding_rejected(out: list[bytes], message: FundingRejected) -> None:
+def write_funding_rejected(out: BytesWriter, message: FundingRejected) -> None:
     """Append branch number 45, then the fields of FundingRejected."""
-    out.append(SHORT_LONGS[45])
+    out.write(SHORT_LONGS[45])
     write_bytes(out, message.command_id)
     write_long(out, message.user_id)
     write_string(out, message.reference)
-    out.append(SHORT_LONGS[message.reason])
+    out.write(SHORT_LONGS[message.reason])
 
 
 def read_funding_rejected(data: bytes, pos: int) -> tuple[FundingRejected, int]:
@@ -847,9 +849,9 @@ def read_funding_rejected(data: bytes, pos: int) -> tuple[FundingRejected, int]:
     return message, pos
 
 
-def write_funding_repeated(out: list[bytes], message: FundingRepeated) -> None:
+def write_funding_repeated(out: BytesWriter, message: FundingRepeated) -> None:
     """Append branch number 44, then the fields of FundingRepeated."""
-    out.append(SHORT_LONGS[44])
+    out.write(SHORT_LONGS[44])
     write_bytes(out, message.command_id)
     write_long(out, message.user_id)
     write_string(out, message.reference)
@@ -866,9 +868,9 @@ def read_funding_repeated(data: bytes, pos: int) -> tuple[FundingRepeated, int]:
     return message, pos
 
 
-def write_withdrawal_debited(out: list[bytes], message: WithdrawalDebited) -> None:
+def write_withdrawal_debited(out: BytesWriter, message: WithdrawalDebited) -> None:
     """Append branch number 43, then the fields of WithdrawalDebited."""
-    out.append(SHORT_LONGS[43])
+    out.write(SHORT_LONGS[43])
     write_bytes(out, message.command_id)
     write_long(out, message.user_id)
     write_long(out, message.asset_id)
@@ -887,7 +889,7 @@ def read_withdrawal_debited(data: bytes, pos: int) -> tuple[WithdrawalDebited, i
     return message, pos
 
 
-def write_limits(out: list[bytes], message: Limits) -> None:
+def write_limits(out: BytesWriter, message: Limits) -> None:
     """Append the fields of Limits."""
     write_long(out, message.orders_per_10s)
     write_long(out, message.orders_per_day)
@@ -905,9 +907,9 @@ def read_limits(data: bytes, pos: int) -> tuple[Limits, int]:
     return message, pos
 
 
-def write_change_market_rules(out: list[bytes], message: ChangeMarketRules) -> None:
+def write_change_market_rules(out: BytesWriter, message: ChangeMarketRules) -> None:
     """Append branch number 9, then the fields of ChangeMarketRules."""
-    out.append(SHORT_LONGS[9])
+    out.write(SHORT_LONGS[9])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.market_id)
@@ -926,9 +928,9 @@ def read_change_market_rules(data: bytes, pos: int) -> tuple[ChangeMarketRules, 
     return message, pos
 
 
-def write_halt_market(out: list[bytes], message: HaltMarket) -> None:
+def write_halt_market(out: BytesWriter, message: HaltMarket) -> None:
     """Append branch number 10, then the fields of HaltMarket."""
-    out.append(SHORT_LONGS[10])
+    out.write(SHORT_LONGS[10])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.market_id)
@@ -943,9 +945,9 @@ def read_halt_market(data: bytes, pos: int) -> tuple[HaltMarket, int]:
     return message, pos
 
 
-def write_list_market(out: list[bytes], message: ListMarket) -> None:
+def write_list_market(out: BytesWriter, message: ListMarket) -> None:
     """Append branch number 8, then the fields of ListMarket."""
-    out.append(SHORT_LONGS[8])
+    out.write(SHORT_LONGS[8])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_string(out, message.symbol)
@@ -964,11 +966,11 @@ def read_list_market(data: bytes, pos: int) -> tuple[ListMarket, int]:
     return message, pos
 
 
-def write_market_command_rejected(out: list[bytes], message: MarketCommandRejected) -> None:
+def write_market_command_rejected(out: BytesWriter, message: MarketCommandRejected) -> None:
     """Append branch number 16, then the fields of MarketCommandRejected."""
-    out.append(SHORT_LONGS[16])
+    out.write(SHORT_LONGS[16])
     write_bytes(out, message.command_id)
-    out.append(SHORT_LONGS[message.reason])
+    out.write(SHORT_LONGS[message.reason])
 
 
 def read_market_command_rejected(data: bytes, pos: int) -> tuple[MarketCommandRejected, int]:
@@ -980,9 +982,9 @@ def read_market_command_rejected(data: bytes, pos: int) -> tuple[MarketCommandRe
     return message, pos
 
 
-def write_market_halted(out: list[bytes], message: MarketHalted) -> None:
+def write_market_halted(out: BytesWriter, message: MarketHalted) -> None:
     """Append branch number 14, then the fields of MarketHalted."""
-    out.append(SHORT_LONGS[14])
+    out.write(SHORT_LONGS[14])
     write_bytes(out, message.command_id)
     write_long(out, message.market_id)
 
@@ -995,9 +997,9 @@ def read_market_halted(data: bytes, pos: int) -> tuple[MarketHalted, int]:
     return message, pos
 
 
-def write_market_listed(out: list[bytes], message: MarketListed) -> None:
+def write_market_listed(out: BytesWriter, message: MarketListed) -> None:
     """Append branch number 12, then the fields of MarketListed."""
-    out.append(SHORT_LONGS[12])
+    out.write(SHORT_LONGS[12])
     write_bytes(out, message.command_id)
     write_long(out, message.market_id)
     write_string(out, message.symbol)
@@ -1018,9 +1020,9 @@ def read_market_listed(data: bytes, pos: int) -> tuple[MarketListed, int]:
     return message, pos
 
 
-def write_market_resumed(out: list[bytes], message: MarketResumed) -> None:
+def write_market_resumed(out: BytesWriter, message: MarketResumed) -> None:
     """Append branch number 15, then the fields of MarketResumed."""
-    out.append(SHORT_LONGS[15])
+    out.write(SHORT_LONGS[15])
     write_bytes(out, message.command_id)
     write_long(out, message.market_id)
 
@@ -1033,7 +1035,7 @@ def read_market_resumed(data: bytes, pos: int) -> tuple[MarketResumed, int]:
     return message, pos
 
 
-def write_market_rules(out: list[bytes], message: MarketRules) -> None:
+def write_market_rules(out: BytesWriter, message: MarketRules) -> None:
     """Append the fields of MarketRules."""
     write_long(out, message.base_asset)
     write_long(out, message.quote_asset)
@@ -1098,9 +1100,9 @@ def read_market_rules(data: bytes, pos: int) -> tuple[MarketRules, int]:
     return message, pos
 
 
-def write_market_rules_changed(out: list[bytes], message: MarketRulesChanged) -> None:
+def write_market_rules_changed(out: BytesWriter, message: MarketRulesChanged) -> None:
     """Append branch number 13, then the fields of MarketRulesChanged."""
-    out.append(SHORT_LONGS[13])
+    out.write(SHORT_LONGS[13])
     write_bytes(out, message.command_id)
     write_long(out, message.market_id)
     write_long(out, message.revision)
@@ -1119,9 +1121,9 @@ def read_market_rules_changed(data: bytes, pos: int) -> tuple[MarketRulesChanged
     return message, pos
 
 
-def write_reference_price_changed(out: list[bytes], message: ReferencePriceChanged) -> None:
+def write_reference_price_changed(out: BytesWriter, message: ReferencePriceChanged) -> None:
     """Append branch number 17, then the fields of ReferencePriceChanged."""
-    out.append(SHORT_LONGS[17])
+    out.write(SHORT_LONGS[17])
     write_long(out, message.market_id)
     write_long(out, message.price_ticks)
 
@@ -1134,9 +1136,9 @@ def read_reference_price_changed(data: bytes, pos: int) -> tuple[ReferencePriceC
     return message, pos
 
 
-def write_resume_market(out: list[bytes], message: ResumeMarket) -> None:
+def write_resume_market(out: BytesWriter, message: ResumeMarket) -> None:
     """Append branch number 11, then the fields of ResumeMarket."""
-    out.append(SHORT_LONGS[11])
+    out.write(SHORT_LONGS[11])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.market_id)
@@ -1151,28 +1153,28 @@ def read_resume_market(data: bytes, pos: int) -> tuple[ResumeMarket, int]:
     return message, pos
 
 
-def write_book_changed(out: list[bytes], message: BookChanged) -> None:
+def write_book_changed(out: BytesWriter, message: BookChanged) -> None:
     """Append branch number 57, then the fields of BookChanged."""
-    out.append(SHORT_LONGS[57])
+    out.write(SHORT_LONGS[57])
     number = message.market_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.book_seq
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
-    out.append(SHORT_LONGS[message.side])
+    out.write(SHORT_LONGS[message.side])
     number = message.price_ticks
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.lots
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
 
@@ -1209,18 +1211,18 @@ def read_book_changed(data: bytes, pos: int) -> tuple[BookChanged, int]:
     return message, pos
 
 
-def write_cancel_all_completed(out: list[bytes], message: CancelAllCompleted) -> None:
+def write_cancel_all_completed(out: BytesWriter, message: CancelAllCompleted) -> None:
     """Append branch number 61, then the fields of CancelAllCompleted."""
-    out.append(SHORT_LONGS[61])
+    out.write(SHORT_LONGS[61])
     write_bytes(out, message.command_id)
     number = message.user_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     if message.order_ids:
@@ -1228,10 +1230,10 @@ def write_cancel_all_completed(out: list[bytes], message: CancelAllCompleted) ->
         for each in message.order_ids:
             number = each
             if 0 <= number < 8192:
-                out.append(SHORT_LONGS[number])
+                out.write(SHORT_LONGS[number])
             else:
                 write_long(out, number)
-    out.append(SHORT_LONGS[0])
+    out.write(SHORT_LONGS[0])
 
 
 def read_cancel_all_completed(data: bytes, pos: int) -> tuple[CancelAllCompleted, int]:
@@ -1265,23 +1267,23 @@ def read_cancel_all_completed(data: bytes, pos: int) -> tuple[CancelAllCompleted
     return message, pos
 
 
-def write_cancel_refused(out: list[bytes], message: CancelRefused) -> None:
+def write_cancel_refused(out: BytesWriter, message: CancelRefused) -> None:
     """Append branch number 60, then the fields of CancelRefused."""
-    out.append(SHORT_LONGS[60])
+    out.write(SHORT_LONGS[60])
     write_bytes(out, message.command_id)
     number = message.order_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.user_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
 
@@ -1311,34 +1313,34 @@ def read_cancel_refused(data: bytes, pos: int) -> tuple[CancelRefused, int]:
     return message, pos
 
 
-def write_order_rested(out: list[bytes], message: OrderRested) -> None:
+def write_order_rested(out: BytesWriter, message: OrderRested) -> None:
     """Append branch number 58, then the fields of OrderRested."""
-    out.append(SHORT_LONGS[58])
+    out.write(SHORT_LONGS[58])
     write_bytes(out, message.command_id)
     number = message.order_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.user_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
-    out.append(SHORT_LONGS[message.side])
+    out.write(SHORT_LONGS[message.side])
     number = message.price_ticks
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.lots
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
 
@@ -1382,24 +1384,24 @@ def read_order_rested(data: bytes, pos: int) -> tuple[OrderRested, int]:
     return message, pos
 
 
-def write_order_terminated(out: list[bytes], message: OrderTerminated) -> None:
+def write_order_terminated(out: BytesWriter, message: OrderTerminated) -> None:
     """Append branch number 59, then the fields of OrderTerminated."""
-    out.append(SHORT_LONGS[59])
+    out.write(SHORT_LONGS[59])
     write_bytes(out, message.command_id)
     number = message.order_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
-    out.append(SHORT_LONGS[message.reason])
+    out.write(SHORT_LONGS[message.reason])
     number = message.remaining_lots
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
 
@@ -1431,43 +1433,43 @@ def read_order_terminated(data: bytes, pos: int) -> tuple[OrderTerminated, int]:
     return message, pos
 
 
-def write_trade_executed(out: list[bytes], message: TradeExecuted) -> None:
+def write_trade_executed(out: BytesWriter, message: TradeExecuted) -> None:
     """Append branch number 56, then the fields of TradeExecuted."""
-    out.append(SHORT_LONGS[56])
+    out.write(SHORT_LONGS[56])
     number = message.market_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.trade_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.price_ticks
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.lots
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
-    out.append(SHORT_LONGS[message.taker_side])
+    out.write(SHORT_LONGS[message.taker_side])
     number = message.maker_order_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.taker_order_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.maker_remaining_lots
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
 
@@ -1531,23 +1533,23 @@ def read_trade_executed(data: bytes, pos: int) -> tuple[TradeExecuted, int]:
     return message, pos
 
 
-def write_cancel_all_orders(out: list[bytes], message: CancelAllOrders) -> None:
+def write_cancel_all_orders(out: BytesWriter, message: CancelAllOrders) -> None:
     """Append branch number 48, then the fields of CancelAllOrders."""
-    out.append(SHORT_LONGS[48])
+    out.write(SHORT_LONGS[48])
     write_bytes(out, message.command_id)
     number = message.deadline_us
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.user_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
 
@@ -1577,18 +1579,18 @@ def read_cancel_all_orders(data: bytes, pos: int) -> tuple[CancelAllOrders, int]
     return message, pos
 
 
-def write_cancel_all_requested(out: list[bytes], message: CancelAllRequested) -> None:
+def write_cancel_all_requested(out: BytesWriter, message: CancelAllRequested) -> None:
     """Append branch number 53, then the fields of CancelAllRequested."""
-    out.append(SHORT_LONGS[53])
+    out.write(SHORT_LONGS[53])
     write_bytes(out, message.command_id)
     number = message.user_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     if message.order_ids:
@@ -1596,10 +1598,10 @@ def write_cancel_all_requested(out: list[bytes], message: CancelAllRequested) ->
         for each in message.order_ids:
             number = each
             if 0 <= number < 8192:
-                out.append(SHORT_LONGS[number])
+                out.write(SHORT_LONGS[number])
             else:
                 write_long(out, number)
-    out.append(SHORT_LONGS[0])
+    out.write(SHORT_LONGS[0])
 
 
 def read_cancel_all_requested(data: bytes, pos: int) -> tuple[CancelAllRequested, int]:
@@ -1633,28 +1635,28 @@ def read_cancel_all_requested(data: bytes, pos: int) -> tuple[CancelAllRequested
     return message, pos
 
 
-def write_cancel_order(out: list[bytes], message: CancelOrder) -> None:
+def write_cancel_order(out: BytesWriter, message: CancelOrder) -> None:
     """Append branch number 47, then the fields of CancelOrder."""
-    out.append(SHORT_LONGS[47])
+    out.write(SHORT_LONGS[47])
     write_bytes(out, message.command_id)
     number = message.deadline_us
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.user_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.order_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     write_string(out, message.client_order_id)
@@ -1692,27 +1694,27 @@ def read_cancel_order(data: bytes, pos: int) -> tuple[CancelOrder, int]:
     return message, pos
 
 
-def write_cancel_rejected(out: list[bytes], message: CancelRejected) -> None:
+def write_cancel_rejected(out: BytesWriter, message: CancelRejected) -> None:
     """Append branch number 52, then the fields of CancelRejected."""
-    out.append(SHORT_LONGS[52])
+    out.write(SHORT_LONGS[52])
     write_bytes(out, message.command_id)
     number = message.user_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.order_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     write_string(out, message.client_order_id)
-    out.append(SHORT_LONGS[message.reason])
+    out.write(SHORT_LONGS[message.reason])
 
 
 def read_cancel_rejected(data: bytes, pos: int) -> tuple[CancelRejected, int]:
@@ -1743,23 +1745,23 @@ def read_cancel_rejected(data: bytes, pos: int) -> tuple[CancelRejected, int]:
     return message, pos
 
 
-def write_cancel_requested(out: list[bytes], message: CancelRequested) -> None:
+def write_cancel_requested(out: BytesWriter, message: CancelRequested) -> None:
     """Append branch number 51, then the fields of CancelRequested."""
-    out.append(SHORT_LONGS[51])
+    out.write(SHORT_LONGS[51])
     write_bytes(out, message.command_id)
     number = message.order_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.user_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
 
@@ -1789,81 +1791,81 @@ def read_cancel_requested(data: bytes, pos: int) -> tuple[CancelRequested, int]:
     return message, pos
 
 
-def write_fill_settled(out: list[bytes], message: FillSettled) -> None:
+def write_fill_settled(out: BytesWriter, message: FillSettled) -> None:
     """Append branch number 54, then the fields of FillSettled."""
-    out.append(SHORT_LONGS[54])
+    out.write(SHORT_LONGS[54])
     write_bytes(out, message.command_id)
     number = message.order_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.user_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.trade_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     write_string(out, message.client_order_id)
-    out.append(SHORT_LONGS[message.side])
-    out.append(SHORT_LONGS[message.role])
+    out.write(SHORT_LONGS[message.side])
+    out.write(SHORT_LONGS[message.role])
     number = message.price_ticks
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.lots
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.paid_asset
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.paid_amount
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.received_asset
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.received_amount
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.fee_amount
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.released_amount
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.filled_lots
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.filled_quote
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
 
@@ -1983,67 +1985,67 @@ def read_fill_settled(data: bytes, pos: int) -> tuple[FillSettled, int]:
     return message, pos
 
 
-def write_order_accepted(out: list[bytes], message: OrderAccepted) -> None:
+def write_order_accepted(out: BytesWriter, message: OrderAccepted) -> None:
     """Append branch number 49, then the fields of OrderAccepted."""
-    out.append(SHORT_LONGS[49])
+    out.write(SHORT_LONGS[49])
     write_bytes(out, message.command_id)
     number = message.order_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.user_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_revision
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     write_string(out, message.client_order_id)
-    out.append(SHORT_LONGS[message.side])
-    out.append(SHORT_LONGS[message.order_type])
-    out.append(SHORT_LONGS[message.time_in_force])
+    out.write(SHORT_LONGS[message.side])
+    out.write(SHORT_LONGS[message.order_type])
+    out.write(SHORT_LONGS[message.time_in_force])
     number = message.price_ticks
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.lots
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.quote_amount
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.held_asset
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.held_amount
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.order_count_10s
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.order_count_1d
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
 
@@ -2145,68 +2147,68 @@ def read_order_accepted(data: bytes, pos: int) -> tuple[OrderAccepted, int]:
     return message, pos
 
 
-def write_order_closed(out: list[bytes], message: OrderClosed) -> None:
+def write_order_closed(out: BytesWriter, message: OrderClosed) -> None:
     """Append branch number 55, then the fields of OrderClosed."""
-    out.append(SHORT_LONGS[55])
+    out.write(SHORT_LONGS[55])
     write_bytes(out, message.command_id)
     number = message.order_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.user_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     write_string(out, message.client_order_id)
-    out.append(SHORT_LONGS[message.side])
-    out.append(SHORT_LONGS[message.order_type])
-    out.append(SHORT_LONGS[message.time_in_force])
+    out.write(SHORT_LONGS[message.side])
+    out.write(SHORT_LONGS[message.order_type])
+    out.write(SHORT_LONGS[message.time_in_force])
     number = message.price_ticks
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.lots
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.quote_amount
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.filled_lots
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.filled_quote
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
-    out.append(SHORT_LONGS[message.reason])
+    out.write(SHORT_LONGS[message.reason])
     number = message.released_asset
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.released_amount
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.accepted_time_us
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
 
@@ -2311,22 +2313,22 @@ def read_order_closed(data: bytes, pos: int) -> tuple[OrderClosed, int]:
     return message, pos
 
 
-def write_order_rejected(out: list[bytes], message: OrderRejected) -> None:
+def write_order_rejected(out: BytesWriter, message: OrderRejected) -> None:
     """Append branch number 50, then the fields of OrderRejected."""
-    out.append(SHORT_LONGS[50])
+    out.write(SHORT_LONGS[50])
     write_bytes(out, message.command_id)
     number = message.user_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     write_string(out, message.client_order_id)
-    out.append(SHORT_LONGS[message.reason])
+    out.write(SHORT_LONGS[message.reason])
 
 
 def read_order_rejected(data: bytes, pos: int) -> tuple[OrderRejected, int]:
@@ -2351,55 +2353,55 @@ def read_order_rejected(data: bytes, pos: int) -> tuple[OrderRejected, int]:
     return message, pos
 
 
-def write_place_order(out: list[bytes], message: PlaceOrder) -> None:
+def write_place_order(out: BytesWriter, message: PlaceOrder) -> None:
     """Append branch number 46, then the fields of PlaceOrder."""
-    out.append(SHORT_LONGS[46])
+    out.write(SHORT_LONGS[46])
     write_bytes(out, message.command_id)
     number = message.deadline_us
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.user_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.market_id
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     write_string(out, message.client_order_id)
-    out.append(SHORT_LONGS[message.side])
-    out.append(SHORT_LONGS[message.order_type])
-    out.append(SHORT_LONGS[message.time_in_force])
+    out.write(SHORT_LONGS[message.side])
+    out.write(SHORT_LONGS[message.order_type])
+    out.write(SHORT_LONGS[message.time_in_force])
     number = message.price_ticks
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.lots
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.quote_amount
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.stop_price_ticks
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
     number = message.iceberg_lots
     if 0 <= number < 8192:
-        out.append(SHORT_LONGS[number])
+        out.write(SHORT_LONGS[number])
     else:
         write_long(out, number)
-    out.append(SHORT_LONGS[message.self_trade_prevention])
+    out.write(SHORT_LONGS[message.self_trade_prevention])
 
 
 def read_place_order(data: bytes, pos: int) -> tuple[PlaceOrder, int]:
@@ -2481,9 +2483,9 @@ def read_place_order(data: bytes, pos: int) -> tuple[PlaceOrder, int]:
     return message, pos
 
 
-def write_command_expired(out: list[bytes], message: CommandExpired) -> None:
+def write_command_expired(out: BytesWriter, message: CommandExpired) -> None:
     """Append branch number 5, then the fields of CommandExpired."""
-    out.append(SHORT_LONGS[5])
+    out.write(SHORT_LONGS[5])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
 
@@ -2496,9 +2498,9 @@ def read_command_expired(data: bytes, pos: int) -> tuple[CommandExpired, int]:
     return message, pos
 
 
-def write_command_faulted(out: list[bytes], message: CommandFaulted) -> None:
+def write_command_faulted(out: BytesWriter, message: CommandFaulted) -> None:
     """Append branch number 7, then the fields of CommandFaulted."""
-    out.append(SHORT_LONGS[7])
+    out.write(SHORT_LONGS[7])
     write_bytes(out, message.command_id)
     write_string(out, message.message_type)
     write_string(out, message.error)
@@ -2513,9 +2515,9 @@ def read_command_faulted(data: bytes, pos: int) -> tuple[CommandFaulted, int]:
     return message, pos
 
 
-def write_command_repeated(out: list[bytes], message: CommandRepeated) -> None:
+def write_command_repeated(out: BytesWriter, message: CommandRepeated) -> None:
     """Append branch number 6, then the fields of CommandRepeated."""
-    out.append(SHORT_LONGS[6])
+    out.write(SHORT_LONGS[6])
     write_bytes(out, message.command_id)
     write_long(out, message.original_cause)
 
@@ -2528,9 +2530,9 @@ def read_command_repeated(data: bytes, pos: int) -> tuple[CommandRepeated, int]:
     return message, pos
 
 
-def write_genesis(out: list[bytes], message: Genesis) -> None:
+def write_genesis(out: BytesWriter, message: Genesis) -> None:
     """Append branch number 0, then the fields of Genesis."""
-    out.append(SHORT_LONGS[0])
+    out.write(SHORT_LONGS[0])
     write_string(out, message.exchange)
     write_string(out, message.family)
     write_long(out, message.partition)
@@ -2542,7 +2544,7 @@ def write_genesis(out: list[bytes], message: Genesis) -> None:
         write_long(out, len(message.fee_tiers))
         for fee_tier in message.fee_tiers:
             write_fee_tier(out, fee_tier)
-    out.append(SHORT_LONGS[0])
+    out.write(SHORT_LONGS[0])
 
 
 def read_genesis(data: bytes, pos: int) -> tuple[Genesis, int]:
@@ -2574,12 +2576,12 @@ def read_genesis(data: bytes, pos: int) -> tuple[Genesis, int]:
     return message, pos
 
 
-def write_halt_resolved(out: list[bytes], message: HaltResolved) -> None:
+def write_halt_resolved(out: BytesWriter, message: HaltResolved) -> None:
     """Append branch number 4, then the fields of HaltResolved."""
-    out.append(SHORT_LONGS[4])
+    out.write(SHORT_LONGS[4])
     write_bytes(out, message.command_id)
     write_bytes(out, message.record_hash)
-    out.append(SHORT_LONGS[message.action])
+    out.write(SHORT_LONGS[message.action])
 
 
 def read_halt_resolved(data: bytes, pos: int) -> tuple[HaltResolved, int]:
@@ -2592,13 +2594,13 @@ def read_halt_resolved(data: bytes, pos: int) -> tuple[HaltResolved, int]:
     return message, pos
 
 
-def write_resolve_halt(out: list[bytes], message: ResolveHalt) -> None:
+def write_resolve_halt(out: BytesWriter, message: ResolveHalt) -> None:
     """Append branch number 3, then the fields of ResolveHalt."""
-    out.append(SHORT_LONGS[3])
+    out.write(SHORT_LONGS[3])
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_bytes(out, message.record_hash)
-    out.append(SHORT_LONGS[message.action])
+    out.write(SHORT_LONGS[message.action])
 
 
 def read_resolve_halt(data: bytes, pos: int) -> tuple[ResolveHalt, int]:
@@ -2612,9 +2614,9 @@ def read_resolve_halt(data: bytes, pos: int) -> tuple[ResolveHalt, int]:
     return message, pos
 
 
-def write_rules_activated(out: list[bytes], message: RulesActivated) -> None:
+def write_rules_activated(out: BytesWriter, message: RulesActivated) -> None:
     """Append branch number 2, then the fields of RulesActivated."""
-    out.append(SHORT_LONGS[2])
+    out.write(SHORT_LONGS[2])
     write_long(out, message.version)
 
 
@@ -2625,9 +2627,9 @@ def read_rules_activated(data: bytes, pos: int) -> tuple[RulesActivated, int]:
     return message, pos
 
 
-def write_tick(out: list[bytes], message: Tick) -> None:
+def write_tick(out: BytesWriter, message: Tick) -> None:
     """Append branch number 1, then the fields of Tick."""
-    out.append(SHORT_LONGS[1])
+    out.write(SHORT_LONGS[1])
 
 
 def read_tick(data: bytes, pos: int) -> tuple[Tick, int]:
@@ -2636,7 +2638,7 @@ def read_tick(data: bytes, pos: int) -> tuple[Tick, int]:
     return message, pos
 
 
-WRITERS: dict[type[Message], Callable[[list[bytes], Any], None]] = {
+WRITERS: Final[dict[type[Message], Callable[[BytesWriter, Any], None]]] = {
     Genesis: write_genesis,
     Tick: write_tick,
     RulesActivated: write_rules_activated,
@@ -2702,7 +2704,7 @@ WRITERS: dict[type[Message], Callable[[list[bytes], Any], None]] = {
 }
 """Appends a message with its branch number, by class."""
 
-READERS: list[Callable[[bytes, int], tuple[Message, int]]] = [
+READERS: Final[list[Callable[[bytes, int], tuple[Message, int]]]] = [
     read_genesis,
     read_tick,
     read_rules_activated,

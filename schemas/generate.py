@@ -74,12 +74,12 @@ class _Writer:
 
     def lines(self, branch: int | None) -> list[str]:
         name = self.schema["name"]
-        lines = [f"def write_{_snake(name)}(out: list[bytes], message: {name}) -> None:"]
+        lines = [f"def write_{_snake(name)}(out: BytesWriter, message: {name}) -> None:"]
         if branch is None:
             lines.append(f'    """Append the fields of {name}."""')
         else:
             lines.append(f'    """Append branch number {branch}, then the fields of {name}."""')
-            lines.append(f"    out.append(SHORT_LONGS[{branch}])")
+            lines.append(f"    out.write(SHORT_LONGS[{branch}])")
         for field in self.schema["fields"]:
             lines += self.value(field["type"], f"message.{field['name']}", "    ")
         return lines
@@ -91,14 +91,14 @@ class _Writer:
             return [
                 f"{pad}number = {value}",
                 f"{pad}if 0 <= number < {len(SHORT_LONGS)}:",
-                f"{pad}    out.append(SHORT_LONGS[number])",
+                f"{pad}    out.write(SHORT_LONGS[number])",
                 f"{pad}else:",
                 f"{pad}    write_long(out, number)",
             ]
         if kind in ("long", "bytes", "string"):
             return [f"{pad}write_{kind}(out, {value})"]
         if self.types[kind]["type"] == "enum":
-            return [f"{pad}out.append(SHORT_LONGS[{value}])"]
+            return [f"{pad}out.write(SHORT_LONGS[{value}])"]
         return [f"{pad}write_{_snake(_short(kind))}(out, {value})"]
 
     def array(self, items: Any, value: str, pad: str) -> list[str]:
@@ -107,7 +107,7 @@ class _Writer:
             f"{pad}    write_long(out, len({value}))",
             f"{pad}    for {_item(items)} in {value}:",
             *self.value(items, _item(items), pad + "        "),
-            f"{pad}out.append(SHORT_LONGS[0])",
+            f"{pad}out.write(SHORT_LONGS[0])",
         ]
 
 
@@ -165,7 +165,8 @@ def _imports(used: list[Schema]) -> list[str]:
     for schema in used:
         names.setdefault(catalogue.MODULES[schema["namespace"]], []).append(schema["name"])
     names["schemas.primitives"] = PRIMITIVES
-    lines = ["from collections.abc import Callable", "from typing import Any", ""]
+    lines = ["from collections.abc import Callable", "from typing import Any, Final", ""]
+    lines += ["from librt.strings import BytesWriter", ""]
     for module in sorted(names):
         listed = sorted(names[module], key=lambda name: (not name.isupper(), name.lower()))
         whole = f"from {module} import {', '.join(listed)}"
@@ -179,25 +180,25 @@ def _imports(used: list[Schema]) -> list[str]:
 
 def _constants(enums: list[Schema]) -> list[str]:
     fingerprint = catalogue.fingerprint(catalogue.writer_schema()).hex()
-    lines = [f'HEADER = bytes.fromhex("{catalogue.SINGLE_OBJECT.hex()}{fingerprint}")']
+    lines = [f'HEADER: Final = bytes.fromhex("{catalogue.SINGLE_OBJECT.hex()}{fingerprint}")']
     lines += ['"""How every record in the present schema begins: marker and fingerprint."""', ""]
     for schema in enums:
         name = schema["name"]
         if len(schema["symbols"]) > MOST_SYMBOLS:
             raise ValueError(f"{name} has more than {MOST_SYMBOLS} symbols: one byte is not enough")
-        lines.append(f"{_table(name)} = {{symbol << 1: symbol for symbol in {name}}}")
+        lines.append(f"{_table(name)}: Final = {{symbol << 1: symbol for symbol in {name}}}")
     return lines
 
 
 def _tables(messages: list[str]) -> list[str]:
     names = [_short(message) for message in messages]
     return [
-        "WRITERS: dict[type[Message], Callable[[list[bytes], Any], None]] = {",
+        "WRITERS: Final[dict[type[Message], Callable[[BytesWriter, Any], None]]] = {",
         *[f"    {name}: write_{_snake(name)}," for name in names],
         "}",
         '"""Appends a message with its branch number, by class."""',
         "",
-        "READERS: list[Callable[[bytes, int], tuple[Message, int]]] = [",
+        "READERS: Final[list[Callable[[bytes, int], tuple[Message, int]]]] = [",
         *[f"    read_{_snake(name)}," for name in names],
         "]",
         '"""Decodes a message, by branch number."""',

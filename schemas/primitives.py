@@ -1,7 +1,11 @@
 """Avro's binary primitives, read strictly: every value has exactly one encoding."""
 
-INT64_MIN = -(1 << 63)
-INT64_MAX = (1 << 63) - 1
+from typing import Final
+
+from librt.strings import BytesWriter
+
+INT64_MIN: Final = -(1 << 63)
+INT64_MAX: Final = (1 << 63) - 1
 
 
 class UndecodableRecord(Exception):
@@ -17,31 +21,31 @@ def _varint(rest: int) -> bytes:
     return bytes(found)
 
 
-SHORT_LONGS: list[bytes] = [_varint(value << 1) for value in range(1 << 13)]
+SHORT_LONGS: Final = [_varint(value << 1) for value in range(1 << 13)]
 """The longs from 0 on whose encoding has one or two bytes, encoded."""
 
-_TWO_MORE: list[bytes] = [bytes((low & 0x7F | 0x80, low >> 7 | 0x80)) for low in range(1 << 14)]
-_LAST: list[bytes] = [_varint(low) for low in range(1 << 14)]
+_TWO_MORE: Final = [bytes((low & 0x7F | 0x80, low >> 7 | 0x80)) for low in range(1 << 14)]
+_LAST: Final = [_varint(low) for low in range(1 << 14)]
 
 
-def write_long(out: list[bytes], value: int) -> None:
+def write_long(out: BytesWriter, value: int) -> None:
     """Append a zigzag varint; `OverflowError` if `value` does not fit in 64 bits."""
     if value < INT64_MIN or value > INT64_MAX:
         raise OverflowError(f"a long must fit in 64 bits, was {value}")
     rest = value << 1 if value >= 0 else ~(value << 1)
     while rest > 0x3FFF:
-        out.append(_TWO_MORE[rest & 0x3FFF])
+        out.write(_TWO_MORE[rest & 0x3FFF])
         rest >>= 14
-    out.append(_LAST[rest])
+    out.write(_LAST[rest])
 
 
-def write_bytes(out: list[bytes], value: bytes) -> None:
+def write_bytes(out: BytesWriter, value: bytes) -> None:
     """Append the length and the bytes."""
     write_long(out, len(value))
-    out.append(value)
+    out.write(value)
 
 
-def write_string(out: list[bytes], value: str) -> None:
+def write_string(out: BytesWriter, value: str) -> None:
     """Append the length and the UTF-8 bytes; `UnicodeEncodeError` for half a surrogate pair."""
     write_bytes(out, value.encode())
 

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
+
+from librt.strings import BytesWriter
 
 from domain.decider import Message
 from schemas import upcast
 from schemas.codec import HEADER, READERS, WRITERS
 from schemas.primitives import (
+    SHORT_LONGS,
     UndecodableRecord,
     end_array,
     read_bytes,
@@ -36,7 +39,7 @@ __all__ = [
     "to_dict",
 ]
 
-HASH_BYTES = 16
+HASH_BYTES: Final = 16
 
 
 @dataclass(slots=True)
@@ -62,9 +65,9 @@ def encode_message(message: Message) -> bytes:
     writer = WRITERS.get(type(message))
     if writer is None:
         raise TypeError(f"a message of the catalogue was wanted, was {type(message).__name__}")
-    out: list[bytes] = []
+    out = BytesWriter()
     writer(out, message)
-    return b"".join(out)
+    return out.getvalue()
 
 
 def encode_record(
@@ -79,7 +82,8 @@ def encode_record(
     messages: Sequence[bytes],
 ) -> bytes:
     """The bytes of a record of already encoded `messages`; `OverflowError` beyond 64 bits."""
-    out = [HEADER]
+    out = BytesWriter()
+    out.write(HEADER)
     write_bytes(out, prev)
     write_long(out, cause_offset)
     write_string(out, src)
@@ -89,9 +93,10 @@ def encode_record(
     write_bytes(out, input_hash)
     if messages:
         write_long(out, len(messages))
-        out += messages
-    out.append(b"\x00")
-    return b"".join(out)
+        for message in messages:
+            out.write(message)
+    out.write(SHORT_LONGS[0])
+    return out.getvalue()
 
 
 def outside_record(source: str, time_us: int, messages: Sequence[bytes]) -> bytes:

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from schemas.record import chain_hash, encode_record
 from streams.halts import Halt, HaltReason
 
-GENESIS_CHAIN = bytes(16)
-MAX_OUTPUT_BYTES = 512 * 1024
+GENESIS_CHAIN: Final = bytes(16)
+MAX_OUTPUT_BYTES: Final = 512 * 1024
 
 
 @dataclass(slots=True)

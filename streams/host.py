@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from domain.decider import Decider
 from domain.protocol import HaltAction, Tick
@@ -20,7 +20,7 @@ from streams.marks import Done, OutputTracker
 from streams.shard import Shard, Step
 from streams.snapshots import PendingSnapshot, Snapshot, SnapshotStore, UnsoundState
 
-TICK_INTERVAL_S = 1.0
+TICK_INTERVAL_S: Final = 1.0
 
 
 @dataclass(slots=True, frozen=True)

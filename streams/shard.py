@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from domain.decider import Command, Decider, Message, Outcome, UnrefusableFault
 from domain.protocol import (
@@ -22,9 +22,9 @@ from streams.channels import GENESIS_CHAIN, Channel, Origin, Output, advance, is
 from streams.halts import Halt, HaltReason
 from streams.window import CommandWindow
 
-OUTSIDE_SOURCES = ("gw", "operator", "clock")
-SUPPORTED_RULES = (1,)
-COMMAND_ID_BYTES = 16
+OUTSIDE_SOURCES: Final = ("gw", "operator", "clock")
+SUPPORTED_RULES: Final = (1,)
+COMMAND_ID_BYTES: Final = 16
 
 
 @dataclass(slots=True)

@@ -1,7 +1,9 @@
 """The command-id window: the same command id has one effect, however often it arrives."""
 
-REMEMBERED_US = 60_000_000
-_SECOND_US = 1_000_000
+from typing import Final
+
+REMEMBERED_US: Final = 60_000_000
+_SECOND_US: Final = 1_000_000
 
 
 class CommandWindow:

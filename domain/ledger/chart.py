@@ -4,6 +4,7 @@ A code is `owner << 3 | kind`. Owner 0 is the shard itself, any other owner is a
 """
 
 from enum import IntEnum
+from typing import Final
 
 
 class AccountKind(IntEnum):
@@ -16,16 +17,16 @@ class AccountKind(IntEnum):
     HOUSE = 4
 
 
-EXTERNAL = int(AccountKind.EXTERNAL)
+EXTERNAL: Final = int(AccountKind.EXTERNAL)
 """The outside world: negative by what was deposited and not withdrawn in this shard."""
 
-CLEARING = int(AccountKind.CLEARING)
+CLEARING: Final = int(AccountKind.CLEARING)
 """What is in flight between shards; over all shards, the unsettled legs of trades."""
 
-HOUSE = int(AccountKind.HOUSE)
+HOUSE: Final = int(AccountKind.HOUSE)
 """The exchange's own money: the fees."""
 
-LOWEST_USER_ACCOUNT = 8
+LOWEST_USER_ACCOUNT: Final = 8
 """Account codes from here on belong to users."""
 
 

@@ -1,6 +1,7 @@
 """Deposits and withdrawals: credited and debited once per reference, for ever."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from domain.ledger.balances import Balances
 from domain.ledger.messages import (
@@ -14,7 +15,7 @@ from domain.ledger.messages import (
 )
 from domain.money import MAX_AMOUNT
 
-MAX_REFERENCE_LENGTH = 128
+MAX_REFERENCE_LENGTH: Final = 128
 
 
 @dataclass(slots=True)

@@ -1,5 +1,7 @@
 """Which messages may come to a matching shard: from whom, when, and for which partition."""
 
+from typing import Final
+
 from domain.accounts.messages import AssetListed
 from domain.decider import Message, comes_from
 from domain.markets import ChangeMarketRules, HaltMarket, ListMarket, ResumeMarket
@@ -8,7 +10,7 @@ from domain.orders.messages import CancelAllRequested, CancelRequested, OrderAcc
 from domain.protocol import Genesis, ResolveHalt, RulesActivated, Tick
 from domain.reference import symbol_partition
 
-_SOURCES: dict[type[Message], str] = {
+_SOURCES: Final[dict[type[Message], str]] = {
     OrderAccepted: "L",
     CancelRequested: "L",
     CancelAllRequested: "L",
@@ -22,7 +24,7 @@ _SOURCES: dict[type[Message], str] = {
     RulesActivated: "operator",
     Genesis: "operator",
 }
-_OF_A_MARKET = (
+_OF_A_MARKET: Final = (
     OrderAccepted,
     CancelRequested,
     CancelAllRequested,

@@ -7,10 +7,11 @@ ranks, and a taker meets ranks from there down to its limit's.
 
 from bisect import bisect_left, insort
 from collections import OrderedDict
+from typing import Final
 
 from domain.orders.messages import Side
 
-_BUY = Side.BUY
+_BUY: Final = Side.BUY
 
 
 class RestingOrder:

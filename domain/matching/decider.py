@@ -1,7 +1,7 @@
 """The matching decider: accepted orders and cancels against the books of a shard's markets."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from domain.accounts.messages import AssetListed
 from domain.decider import Command, Message, UnrefusableFault
@@ -38,8 +38,8 @@ from domain.orders.messages import (
 from domain.protocol import Genesis, ResolveHalt, RulesActivated, Tick
 from domain.reference import REFERENCE_PARTITION
 
-_TOLD_TO_ALL = (MarketListed, MarketRulesChanged, MarketHalted, MarketResumed)
-_TOLD_AGAIN = (Genesis, RulesActivated, AssetListed)
+_TOLD_TO_ALL: Final = (MarketListed, MarketRulesChanged, MarketHalted, MarketResumed)
+_TOLD_AGAIN: Final = (Genesis, RulesActivated, AssetListed)
 
 
 class MatchingDecider:

@@ -1,5 +1,7 @@
 """How events change a matching shard's state, and the invariants they must keep on the way."""
 
+from typing import Final
+
 from domain.accounts.messages import AssetListed
 from domain.decider import Message
 from domain.markets import (
@@ -31,9 +33,9 @@ from domain.protocol import (
     RulesActivated,
 )
 
-_CANCELED = CloseReason.CANCELED
-_MARKET_EVENTS = (MarketListed, MarketRulesChanged, MarketHalted, MarketResumed)
-_WITHOUT_EFFECT = (
+_CANCELED: Final = CloseReason.CANCELED
+_MARKET_EVENTS: Final = (MarketListed, MarketRulesChanged, MarketHalted, MarketResumed)
+_WITHOUT_EFFECT: Final = (
     CancelRefused,
     CancelAllCompleted,
     MarketCommandRejected,

@@ -1,5 +1,7 @@
 """What market commands cause: listing, new rules, halts; each check in the order of its reason."""
 
+from typing import Final
+
 from domain.fees import PPM
 from domain.markets import (
     ChangeMarketRules,
@@ -19,7 +21,7 @@ from domain.money import MAX_AMOUNT
 from domain.protocol import HaltAction, HaltResolved, ResolveHalt
 from domain.reference import is_symbol
 
-BOUND_MAX_PPM = 1_000 * PPM
+BOUND_MAX_PPM: Final = 1_000 * PPM
 """The widest price bound: a thousand times the reference price."""
 
 Reason = MarketReason

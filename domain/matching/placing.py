@@ -1,15 +1,20 @@
 """What an accepted order causes on the book: trades, book changes, and its first report."""
 
+from typing import Final
+
 from domain.decider import Message
 from domain.matching.messages import BookChanged, OrderRested, OrderTerminated, TradeExecuted
 from domain.matching.planning import Meeting, Plan, plan
 from domain.matching.state import Market, MatchingState
 from domain.orders.messages import CloseReason, OrderAccepted, OrderType, Side, TimeInForce
 
-_BUY, _SELL = Side.BUY, Side.SELL
-_LIMIT, _LIMIT_MAKER = OrderType.LIMIT, OrderType.LIMIT_MAKER
-_GTC, _FOK = TimeInForce.GTC, TimeInForce.FOK
-_FILLED = CloseReason.FILLED
+_BUY: Final = Side.BUY
+_SELL: Final = Side.SELL
+_LIMIT: Final = OrderType.LIMIT
+_LIMIT_MAKER: Final = OrderType.LIMIT_MAKER
+_GTC: Final = TimeInForce.GTC
+_FOK: Final = TimeInForce.FOK
+_FILLED: Final = CloseReason.FILLED
 
 
 def place(state: MatchingState, order: OrderAccepted) -> list[Message]:

@@ -5,13 +5,14 @@ what has replaced it by then; it is forgotten if the price is back at what was t
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from domain.decider import Message
 from domain.markets import MarketRulesChanged, ReferencePriceChanged
 from domain.matching.messages import TradeExecuted
 from domain.matching.state import NEVER_US, Market, MatchingState
 
-INTERVAL_US = 1_000_000
+INTERVAL_US: Final = 1_000_000
 """The least logical time between two reference prices of a market."""
 
 

@@ -1,13 +1,14 @@
 """What a matching shard knows: its markets with their books, the assets, the ledgers' ids."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from domain.decider import State
 from domain.markets import MarketRules
 from domain.matching.book import Book
 from domain.matching.messages import BookChanged
 
-NEVER_US = 1 << 62
+NEVER_US: Final = 1 << 62
 """A logical time that does not come."""
 
 

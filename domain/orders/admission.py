@@ -1,6 +1,7 @@
 """Admission: a wish to trade becomes an accepted order with funds held, or a reasoned refusal."""
 
 import re
+from typing import Final
 
 from domain.markets import MarketRules
 from domain.money import MAX_AMOUNT
@@ -24,16 +25,16 @@ from domain.orders.state import (
     next_order_id,
 )
 
-_BUY = Side.BUY
-_LIMIT = OrderType.LIMIT
-_LIMIT_MAKER = OrderType.LIMIT_MAKER
-_MARKET = OrderType.MARKET
-_GTC = TimeInForce.GTC
-_IOC = TimeInForce.IOC
-_NO_PREVENTION = SelfTradePrevention.NONE
+_BUY: Final = Side.BUY
+_LIMIT: Final = OrderType.LIMIT
+_LIMIT_MAKER: Final = OrderType.LIMIT_MAKER
+_MARKET: Final = OrderType.MARKET
+_GTC: Final = TimeInForce.GTC
+_IOC: Final = TimeInForce.IOC
+_NO_PREVENTION: Final = SelfTradePrevention.NONE
 
 # https://developers.binance.com/docs/binance-spot-api-docs: the form of newClientOrderId.
-_CLIENT_ORDER_ID = re.compile(r"[A-Za-z0-9_-]{1,36}")
+_CLIENT_ORDER_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,36}")
 
 
 def decide_order(state: LedgerState, order: PlaceOrder) -> OrderAccepted | OrderRejected:

@@ -1,7 +1,7 @@
 """The decider of the ledger shards: orders admitted, trades settled, deposits credited."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from domain.accounts.messages import (
     AssetListed,
@@ -52,7 +52,7 @@ from domain.protocol import (
     Tick,
 )
 
-_SOURCES: dict[type[Message], str] = {
+_SOURCES: Final[dict[type[Message], str]] = {
     PlaceOrder: "gw",
     CancelOrder: "gw",
     CancelAllOrders: "gw",
@@ -82,8 +82,8 @@ _SOURCES: dict[type[Message], str] = {
 }
 """Who may send what to a ledger shard: an outside source or the family of a shard."""
 
-_FOR_THE_BOOK = (OrderAccepted, CancelRequested, CancelAllRequested)
-_OF_A_USER = (PlaceOrder, CancelOrder, CancelAllOrders, CreditDeposit, DebitWithdrawal)
+_FOR_THE_BOOK: Final = (OrderAccepted, CancelRequested, CancelAllRequested)
+_OF_A_USER: Final = (PlaceOrder, CancelOrder, CancelAllOrders, CreditDeposit, DebitWithdrawal)
 
 
 class LedgerDecider:

@@ -1,5 +1,7 @@
 """Evolution: how each event changes a ledger shard's state; the inline invariants stand here."""
 
+from typing import Final
+
 from domain.decider import Message
 from domain.ledger.funding import Funding
 from domain.ledger.messages import DepositCredited, WithdrawalDebited
@@ -25,10 +27,10 @@ from domain.orders.state import (
     next_order_id,
 )
 
-_BUY = Side.BUY
-_MARKET = OrderType.MARKET
-_GTC = TimeInForce.GTC
-_FUNDED = (DepositCredited, WithdrawalDebited)
+_BUY: Final = Side.BUY
+_MARKET: Final = OrderType.MARKET
+_GTC: Final = TimeInForce.GTC
+_FUNDED: Final = (DepositCredited, WithdrawalDebited)
 
 
 def evolve(state: LedgerState, event: Message) -> LedgerState:

@@ -1,12 +1,14 @@
 """A market's filters, as the public interface publishes them: what an order must keep to."""
 
+from typing import Final
+
 from domain.fees import PPM
 from domain.markets import MarketRules
 from domain.orders.messages import OrderReason, OrderType, PlaceOrder, Side
 from domain.orders.state import Market
 
-_BUY = Side.BUY
-_MARKET = OrderType.MARKET
+_BUY: Final = Side.BUY
+_MARKET: Final = OrderType.MARKET
 
 
 def filter_failure(

@@ -1,5 +1,7 @@
 """What a ledger shard is told of users, markets and the exchange, and how it keeps it."""
 
+from typing import Final
+
 from domain.accounts.messages import (
     AssetListed,
     FeesChanged,
@@ -15,8 +17,8 @@ from domain.markets import MarketHalted, MarketListed, MarketResumed, MarketRule
 from domain.orders.state import Account, LedgerState, Market
 from domain.protocol import Genesis, RulesActivated
 
-_USER_SWITCHED = (UserEnabled, UserDisabled)
-_MARKET_SWITCHED = (MarketHalted, MarketResumed)
+_USER_SWITCHED: Final = (UserEnabled, UserDisabled)
+_MARKET_SWITCHED: Final = (MarketHalted, MarketResumed)
 
 
 def learn(state: LedgerState, event: Message) -> None:

@@ -3,15 +3,17 @@
 Facts from matching are never refused; an impossible one is an assertion, and the shard halts.
 """
 
+from typing import Final
+
 from domain.fees import fee
 from domain.matching.messages import OrderTerminated, TradeExecuted
 from domain.orders.messages import CloseReason, FillSettled, OrderClosed, Role, Side
 from domain.orders.state import LedgerState, OpenOrder
 
-_BUY = Side.BUY
-_MAKER = Role.MAKER
-_TAKER = Role.TAKER
-_FILLED = CloseReason.FILLED
+_BUY: Final = Side.BUY
+_MAKER: Final = Role.MAKER
+_TAKER: Final = Role.TAKER
+_FILLED: Final = CloseReason.FILLED
 
 
 def settle_trade(state: LedgerState, trade: TradeExecuted) -> tuple[FillSettled, ...]:

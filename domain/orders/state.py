@@ -1,6 +1,7 @@
 """The state of a ledger shard: accounts, open orders, markets as last heard of, and the books."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from domain.decider import State
 from domain.fees import FeeTier
@@ -10,8 +11,8 @@ from domain.limits import DEFAULT_LIMITS, Limits
 from domain.markets import MarketRules
 from domain.orders.messages import OrderType, Side, TimeInForce
 
-WINDOW_10S_US = 10_000_000
-WINDOW_1D_US = 86_400_000_000
+WINDOW_10S_US: Final = 10_000_000
+WINDOW_1D_US: Final = 86_400_000_000
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 import fastavro
 import pytest
 from hypothesis import HealthCheck, given, settings
+from librt.strings import BytesWriter
 
 from domain.fees import FeeTier
 from domain.limits import DEFAULT_LIMITS
@@ -116,9 +117,9 @@ def test_array_that_tells_its_bytes_is_legal_avro_but_undecodable():
     value = golden(FIRST)
     count_at = value.index(b"\x06\x00\x0cB")
     items = value[count_at + 1 : -1]
-    parts = [value[:count_at], b"\x05"]
-    write_long(parts, len(items))
-    told = b"".join([*parts, items, b"\x00"])
+    size = BytesWriter()
+    write_long(size, len(items))
+    told = b"".join([value[:count_at], b"\x05", size.getvalue(), items, b"\x00"])
     schema = fastavro.parse_schema(archived(FIRST))
     read: Any = fastavro.schemaless_reader(BytesIO(told[10:]), schema, None)
     assert len(read["messages"]) == 3
