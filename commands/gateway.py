@@ -1,12 +1,15 @@
 """Order entry: places and cancels orders, and answers once the log has the outcome."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from commands import responses
 from commands.authentication import signed_command_id
+from commands.batches import BATCH_WEIGHT, element_id, parse_batch, parse_element, refusal
 from commands.execution import Execution
-from commands.outcomes import Answer, Awaited
+from commands.outcomes import Answer, Awaited, position_of
 from commands.parsing import (
     client_order_id,
     parse_cancel,
@@ -16,6 +19,7 @@ from commands.parsing import (
 )
 from commands.reasons import cancel_error, close_error, order_error
 from domain.accounts.messages import Scope
+from domain.decider import Message
 from domain.matching.messages import CancelAllCompleted, OrderRested
 from domain.orders.messages import (
     CancelAllOrders,
@@ -32,9 +36,13 @@ from domain.orders.messages import (
 from domain.reference import ReferenceData
 from infra.http import errors
 from infra.http.app import Call, Endpoint
+from infra.http.errors import ApiError
+from infra.http.parameters import Parameters
 
-ACCEPTANCE = (OrderAccepted, OrderRejected)
-REPORT = (OrderRested, OrderClosed, OrderRejected)
+Types = tuple[type[Message], ...]
+
+ACCEPTANCE: Types = (OrderAccepted, OrderRejected)
+REPORT: Types = (OrderRested, OrderClosed, OrderRejected)
 STARTS = (OrderAccepted, OrderRejected, CancelRequested, CancelAllRequested, CancelRejected)
 CANCEL = (OrderClosed, CancelRejected)
 CANCEL_ALL = (CancelAllCompleted, CancelRejected)
@@ -58,19 +66,20 @@ class OrderEntry:
             Endpoint("DELETE", "/api/v3/order", self.cancel, 1, trade),
             Endpoint("DELETE", "/api/v3/openOrders", self.cancel_all, 1, trade),
             Endpoint("POST", "/x/v1/orders", self.place_native, 1, trade),
+            Endpoint(
+                "POST", "/x/v1/orders/batch", self.place_batch, BATCH_WEIGHT, trade, document=True
+            ),
         ]
 
     async def place(self, call: Call) -> dict[str, Any]:
         """POST /api/v3/order: ACK at acceptance; RESULT, FULL and LIMIT_MAKER at the report."""
-        order = self._parse_place(call, _signed_id(call))
-        response_type = parse_response_type(call.parameters, order.order_type)
-        answer = await self._place(call, order, response_type)
-        return self._placed(call, answer, response_type)
+        wish = self._parse_wish(call, call.parameters, _signed_id(call))
+        answer = await self._run(call, wish.order, wish.awaits)
+        return self._placed(call, answer, wish.response_type)
 
     async def test(self, call: Call) -> dict[str, Any]:
         """POST /api/v3/order/test: everything that can be checked without the log."""
-        order = self._parse_place(call, _signed_id(call))
-        parse_response_type(call.parameters, order.order_type)
+        self._parse_wish(call, call.parameters, _signed_id(call))
         return {}
 
     async def cancel(self, call: Call) -> dict[str, Any]:
@@ -120,8 +129,9 @@ class OrderEntry:
         key = call.request.headers.get("Idempotency-Key", "")
         if not re.fullmatch(_IDEMPOTENCY_KEY, key):
             raise errors.illegal_characters("Idempotency-Key", _IDEMPOTENCY_KEY)
-        order = self._parse_place(call, signed_command_id(call.sender.api_key, key.encode()))
-        answer = await self._place(call, order, "FULL")
+        command_id = signed_command_id(call.sender.api_key, key.encode())
+        order = self._parse_order(call, call.parameters, command_id)
+        answer = await self._run(call, order, REPORT)
         if answer.repeated and not _is_same_order(order, answer):
             raise errors.idempotency_key_reused()
         return {
@@ -130,29 +140,67 @@ class OrderEntry:
             "meta": {"position": call.position},
         }
 
-    def _parse_place(self, call: Call, command_id: bytes) -> PlaceOrder:
+    async def place_batch(self, call: Call) -> dict[str, Any]:
+        """POST /x/v1/orders/batch: each order with its own answer, all of them in one record.
+
+        The orders are a JSON array in the body, the answers stand in the same places.
+        """
+        batch_id = _signed_id(call)
+        elements = parse_batch(call.parameters.document)
+        answers: list[dict[str, Any]] = [{} for _ in elements]
+        wishes: dict[int, _Wish] = {}
+        for index, element in enumerate(elements):
+            try:
+                parameters = parse_element(element)
+                wishes[index] = self._parse_wish(call, parameters, element_id(batch_id, index))
+            except ApiError as error:
+                answers[index] = refusal(error)
+        results = await self._run_all(call, list(wishes.values()))
+        for (index, wish), result in zip(wishes.items(), results, strict=True):
+            try:
+                answers[index] = self._placed(call, result, wish.response_type)
+            except ApiError as error:
+                answers[index] = refusal(error)
+        return {"orders": answers, "meta": {"position": call.position}}
+
+    def _parse_wish(self, call: Call, parameters: Parameters, command_id: bytes) -> "_Wish":
+        order = self._parse_order(call, parameters, command_id)
+        return _Wish(order, parse_response_type(parameters, order.order_type))
+
+    def _parse_order(self, call: Call, parameters: Parameters, command_id: bytes) -> PlaceOrder:
         return parse_place(
-            call.parameters,
+            parameters,
             self._reference,
             user_id=call.sender.user_id,
             command_id=command_id,
             deadline_us=call.sender.deadline_us,
         )
 
-    async def _place(self, call: Call, order: PlaceOrder, response_type: str) -> Answer:
-        # That a LIMIT_MAKER order would take is known to matching alone.
-        waits = response_type != "ACK" or order.order_type is OrderType.LIMIT_MAKER
-        return await self._run(call, order, REPORT if waits else ACCEPTANCE)
-
     async def _run(
-        self, call: Call, command: PlaceOrder | CancelOrder | CancelAllOrders, types: Any
+        self, call: Call, command: PlaceOrder | CancelOrder | CancelAllOrders, types: Types
     ) -> Answer:
-        shard = f"L{command.user_id % self._reference.ledger_partitions}"
+        shard = self._shard_of(call)
         answer = await self._execution.run(shard, command, Awaited({shard: types}, starts=STARTS))
         call.position = answer.position()
         return answer
 
-    def _placed(self, call: Call, answer: Answer, response_type: str) -> dict[str, Any]:
+    async def _run_all(self, call: Call, wishes: Sequence["_Wish"]) -> list[Answer | ApiError]:
+        if not wishes:
+            return []
+        shard = self._shard_of(call)
+        awaited = [Awaited({shard: wish.awaits}, starts=STARTS) for wish in wishes]
+        orders = [wish.order for wish in wishes]
+        results = await self._execution.run_all(shard, orders, awaited)
+        answers = [result for result in results if isinstance(result, Answer)]
+        call.position = position_of(seen for answer in answers for seen in answer.seen)
+        return results
+
+    def _shard_of(self, call: Call) -> str:
+        return f"L{call.sender.user_id % self._reference.ledger_partitions}"
+
+    def _placed(self, call: Call, answer: Answer | ApiError, response_type: str) -> dict[str, Any]:
+        if isinstance(answer, ApiError):
+            raise answer
         if isinstance(answer.last, OrderRejected):
             time_us = answer.seen[-1].time_us
             raise order_error(answer.last.reason, self._reference.limits, time_us)
@@ -165,6 +213,21 @@ class OrderEntry:
                 raise error
         market = self._reference.markets[order.accepted.market_id]
         return responses.placed(order, response_type, market, self._reference, call.time)
+
+
+@dataclass(slots=True, frozen=True)
+class _Wish:
+    """An order, and how much its sender wants to be told."""
+
+    order: PlaceOrder
+    response_type: str
+
+    @property
+    def awaits(self) -> Types:
+        """What the ledger must have said before there is an answer."""
+        # That a LIMIT_MAKER order would take is known to matching alone.
+        maker = self.order.order_type is OrderType.LIMIT_MAKER
+        return ACCEPTANCE if self.response_type == "ACK" and not maker else REPORT
 
 
 def _signed_id(call: Call) -> bytes:

@@ -12,7 +12,12 @@ from infra.clock import Clock
 from infra.http import errors
 from infra.http.errors import ApiError
 from infra.http.limits import RequestLimits
-from infra.http.parameters import MAX_BODY_BYTES, Parameters, parse_parameters
+from infra.http.parameters import (
+    MAX_BODY_BYTES,
+    Parameters,
+    parse_document,
+    parse_parameters,
+)
 from infra.http.principal import Authenticator, Principal
 from infra.logging import get_logger
 from infra.refusal import Refusal
@@ -61,7 +66,10 @@ Fallback = Callable[[web.Request, str], Awaitable[web.StreamResponse]]
 
 @dataclass(slots=True, frozen=True)
 class Endpoint:
-    """A path and what it takes to call it. Without `scope` it is public; with one, signed."""
+    """A path and what it takes to call it. Without `scope` it is public; with one, signed.
+
+    With `document` the body is left to the handler, and parameters come in the query alone.
+    """
 
     method: str
     path: str
@@ -69,6 +77,7 @@ class Endpoint:
     weight: int | Callable[[Parameters], int] = 1
     scope: Scope | None = None
     limited: bool = True
+    document: bool = False
 
 
 @dataclass(slots=True)
@@ -156,7 +165,7 @@ def _bind(frame: Frame, endpoint: Endpoint) -> Callable[[web.Request], Awaitable
 
 
 async def _respond(frame: Frame, endpoint: Endpoint, call: Call) -> web.StreamResponse:
-    call.parameters = await _read_parameters(call.request)
+    call.parameters = await _read_parameters(call.request, document=endpoint.document)
     if endpoint.limited:
         weight = endpoint.weight
         amount = weight if isinstance(weight, int) else weight(call.parameters)
@@ -177,10 +186,11 @@ def _bind_fallback(frame: Frame, fallback: Fallback) -> Callable[[web.Request], 
     return answer
 
 
-async def _read_parameters(request: web.Request) -> Parameters:
+async def _read_parameters(request: web.Request, *, document: bool) -> Parameters:
     raw_query = request.raw_path.partition("?")[2].encode("utf-8", "surrogateescape")
     raw_body = b"" if request.method in ("GET", "HEAD") else await request.read()
-    return parse_parameters(raw_query, raw_body)
+    parse = parse_document if document else parse_parameters
+    return parse(raw_query, raw_body)
 
 
 async def _learn_key(frame: Frame, call: Call) -> None:

@@ -202,6 +202,16 @@ def time_span_too_long(hours: int) -> ApiError:
     return ApiError(400, -1127, f"More than {hours} hours between startTime and endTime.")
 
 
+def batch_size(limit: int, found: int) -> ApiError:
+    """A batch is empty or has too many orders."""
+    return ApiError(400, -1130, f"A batch must have 1 to {limit} orders, had {found}.")
+
+
+def invalid_json() -> ApiError:
+    """The text is not JSON, or not of the form that is wanted."""
+    return ApiError(400, -1135, "Invalid JSON Request.")
+
+
 def invalid_combination() -> ApiError:
     """Each optional parameter is good, but not together."""
     return ApiError(400, -1128, "Combination of optional parameters invalid.")

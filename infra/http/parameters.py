@@ -18,6 +18,9 @@ _INTEGER = re.compile(INTEGER.removesuffix("$") + r"\Z")
 _BAD_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _SIGNATURE = b"signature"
 
+SIGNING = ("timestamp", "recvWindow", "signature")
+"""What is about a signed request itself, and known to every endpoint."""
+
 
 @dataclass(slots=True, frozen=True)
 class Parameters:
@@ -85,8 +88,7 @@ class Parameters:
 
     def refuse_unknown(self, known: Collection[str]) -> None:
         """-1104 if anything was sent that is not in `known` or part of signing."""
-        signing = ("timestamp", "recvWindow", "signature")
-        read = sum(name in known or name in signing for name in self.values)
+        read = sum(name in known or name in SIGNING for name in self.values)
         if read < len(self.values):
             raise errors.unread_parameters(read, len(self.values))
 

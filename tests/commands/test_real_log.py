@@ -12,7 +12,8 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from commands.genesis import write_genesis
-from commands.serve import build_gateway_app, build_operator_app, open_write_side
+from commands.serve import build_gateway_app, build_operator_app
+from commands.write_side import open_write_side
 from domain.fees import FeeTier
 from domain.limits import DEFAULT_LIMITS
 from infra.appender import KafkaAppender
@@ -79,7 +80,7 @@ async def served(settings, clock):
         lambda: KafkaLog(settings, outside=True),
         appender,
         clock,
-        asyncio.Event(),
+        failures.append,
         open_matching=lambda: KafkaLog(settings, outside=True, gather_ms=100),
     )
     keys = open_keys(settings.key_file)

@@ -6,7 +6,8 @@ from typing import cast
 
 from aiohttp.test_utils import TestClient, TestServer
 
-from commands.serve import build_gateway_app, open_write_side
+from commands.serve import build_gateway_app
+from commands.write_side import open_write_side
 from infra.keys import open_keys
 from infra.log import Log
 from infra.settings import load_settings
@@ -28,13 +29,14 @@ async def test_no_key_is_called_invalid_before_all_keys_are_read(tmp_path):
         alice = await world.add_user("alice", USDT="1000000")
         settings = load_settings({"LOGBOURSE_DATA_DIR": str(tmp_path)})
         clock = world.exchange.clock
+        failures: list[Exception] = []
         HeldLog.released.clear()
         side = await open_write_side(
             settings,
             lambda: cast(Log, HeldLog(world.exchange)),
             world.appender,
             clock,
-            asyncio.Event(),
+            failures.append,
             open_matching=None,
         )
         app = build_gateway_app(side, open_keys(settings.key_file), clock, None)
@@ -51,3 +53,4 @@ async def test_no_key_is_called_invalid_before_all_keys_are_read(tmp_path):
             status, found = answer
             assert (status, found["status"]) == (200, "NEW")
         await side.stop()
+        assert failures == []

@@ -1,6 +1,5 @@
 """A served exchange for contract tests: gateway and admin clients over the fake exchange."""
 
-import asyncio
 import base64
 import hashlib
 import hmac
@@ -13,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from yarl import URL
 
 from commands.execution import Execution
-from commands.serve import build_gateway_app, build_operator_app, open_write_side
+from commands.serve import build_gateway_app, build_operator_app
+from commands.write_side import open_write_side
 from domain.limits import DEFAULT_LIMITS, Limits
 from infra.keys import open_keys
 from infra.log import Log
@@ -121,13 +121,13 @@ async def opened_world(tmp_path, limits: Limits = DEFAULT_LIMITS, proxy=None, ti
     exchange = FakeExchange(clock, limits)
     appender = FakeAppender(exchange)
     settings = load_settings({"LOGBOURSE_DATA_DIR": str(tmp_path)})
-    failed = asyncio.Event()
+    failures: list[Exception] = []
 
     def open_log() -> Log:
         return cast(Log, FakeLog(exchange))
 
     side = await open_write_side(
-        settings, open_log, appender, clock, failed, open_matching=open_log
+        settings, open_log, appender, clock, failures.append, open_matching=open_log
     )
     shorten(side.orders, timeout_s)
     shorten(side.operations, timeout_s)
@@ -138,7 +138,7 @@ async def opened_world(tmp_path, limits: Limits = DEFAULT_LIMITS, proxy=None, ti
     await admin.start_server()
     try:
         yield World(exchange, appender, side, gateway, admin)
-        assert not failed.is_set()
+        assert failures == []
     finally:
         await gateway.close()
         await admin.close()

@@ -1,0 +1,70 @@
+"""JSON from clients, read so that a number keeps the very text that was sent."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from infra.http import errors
+
+
+class NumberText(str):
+    """The literal of a JSON number."""
+
+    __slots__ = ()
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What the text means, numbers as `NumberText`.
+
+    Raises -1135 for what is no JSON or nests too deep, -1101 for a member that stands twice.
+    """
+    try:
+        return json.loads(
+            text,
+            parse_int=NumberText,
+            parse_float=NumberText,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_members,
+        )
+    except (ValueError, RecursionError):
+        raise errors.invalid_json() from None
+
+
+def text_values(members: Mapping[str, Any]) -> dict[str, str]:
+    """The members as a form would have them: text, numbers as they were written, true and false.
+
+    Raises -1130 for null, arrays and objects, -1100 for text that no encoding has.
+    """
+    values: dict[str, str] = {}
+    for name, value in members.items():
+        if isinstance(value, bool):
+            values[name] = "true" if value else "false"
+        elif isinstance(value, str):
+            values[name] = value if type(value) is str else str(value)
+        else:
+            raise errors.invalid_data(_encodable(name)[:40])
+        _encodable(name), _encodable(values[name])
+    return values
+
+
+def _encodable(text: str) -> str:
+    """The text, unless it holds half of a character (-1100), as \\ud800 in JSON may."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise errors.undecodable_parameter() from None
+    return text
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise errors.duplicate_parameter(_encodable(twice)[:40])
+    return members
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    """NaN and the infinities are no JSON."""
+    raise ValueError(constant)
