@@ -56,6 +56,7 @@ class FreshnessWatch:
         self._settings = settings
         self._redis = Sightings()
         self._clickhouse = Sightings()
+        self.unseen = (0, 0)
         self._ending = threading.Event()
         self._begin_s = self._end_s = 0.0
 
@@ -83,10 +84,11 @@ class FreshnessWatch:
     def lags_s(self) -> tuple[list[float], list[float]]:
         """Seconds from log time to sight of each record that came meanwhile: Redis, ClickHouse.
 
-        What was not seen when watching ended counts as seen then.
+        What was not seen when watching ended counts as seen then; `unseen` says how many that were.
         """
         log = KafkaLog(self._settings, outside=True)
         lags: tuple[list[float], list[float]] = ([], [])
+        unseen = [0, 0]
         for partition in _partitions(self._settings):
             _, end = log.ends(*partition)
             for stored in log.scan(*partition, 0, end):
@@ -94,10 +96,12 @@ class FreshnessWatch:
                 told_s = record.time_us / 1e6
                 if not self._begin_s <= told_s <= self._end_s - SETTLE_S:
                     continue
-                for view, found in zip((self._redis, self._clickhouse), lags, strict=True):
+                for number, view in enumerate((self._redis, self._clickhouse)):
                     shown_s = view.shown_at_s(partition, record.cseq)
-                    found.append((self._end_s if shown_s is None else shown_s) - told_s)
+                    unseen[number] += shown_s is None
+                    lags[number].append((self._end_s if shown_s is None else shown_s) - told_s)
         log.close()
+        self.unseen = (unseen[0], unseen[1])
         return lags
 
     def _look(self, look: Callable[[], None], every_s: float) -> None:

@@ -12,28 +12,31 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-GIVE_UP_S = 30.0
+GIVE_UP_S = 10.0
 
 
 @dataclass(slots=True)
 class Shot:
-    """A request, and when it is to leave in seconds after the start."""
+    """A request, and when it is to leave in seconds after the start; `fill`: answered by fills."""
 
     at_s: float
     request: bytes
+    fill: bool = False
 
 
 @dataclass(slots=True)
 class Hit:
     """What became of a shot: seconds after the planned moment it left and was answered.
 
-    `status` is the answer's HTTP status, 0 if none came.
+    `status` is the answer's HTTP status, 0 if none came. `own_late_s` is the part of the lateness
+    that is the client's: a connection was free.
     """
 
     late_s: float
     latency_s: float
     status: int
     body: bytes
+    own_late_s: float = 0.0
 
 
 def fire(
@@ -58,6 +61,7 @@ class _Gallery:
         self._shots = shots
         self._hits = [Hit(0.0, GIVE_UP_S, 0, b"") for _ in shots]
         self._free: deque[socket.socket] = deque()
+        self._freed_s: dict[socket.socket, float] = {}
         for _ in range(connections):
             connection = socket.create_connection((host, port), timeout=5.0)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -92,7 +96,9 @@ class _Gallery:
         connection.sendall(self._shots[number].request)
         self._busy[connection] = number
         self._answers[connection] = b""
-        self._hits[number].late_s = time.perf_counter() - begin_s - self._shots[number].at_s
+        now_s, hit = time.perf_counter(), self._hits[number]
+        hit.late_s = now_s - begin_s - self._shots[number].at_s
+        hit.own_late_s = min(hit.late_s, now_s - self._freed_s.get(connection, begin_s))
 
     def _receive(self, connection: socket.socket, begin_s: float) -> None:
         found = connection.recv(65_536)
@@ -106,6 +112,7 @@ class _Gallery:
         if found:
             hit.status, hit.body = int(head[9:12]), body
             self._free.append(connection)
+            self._freed_s[connection] = time.perf_counter()
         else:
             connection.close()
 

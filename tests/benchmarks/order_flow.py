@@ -1,20 +1,26 @@
-"""Signed orders for an open loop: resting limit orders, and IOC orders that trade with them."""
+"""Signed orders for an open loop, each in the frame of REST, WebSocket or a batch."""
 
 import hashlib
 import hmac
+import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from tests.benchmarks.open_loop import Shot
+from tests.benchmarks.web_socket import text_frame
 
 SYMBOL = "BTCUSDT"
 MIDDLE_CENTS = 6_000_000
+BATCH_ORDERS = 100
 FLOW = (
-    f"orders of 8 users on {SYMBOL}: 60 % limit orders that rest, 40 % IOC that trade with them, "
-    "newOrderRespType=ACK, HMAC, signed beforehand"
+    f"orders of 8 users on {SYMBOL}: 60 % limit orders that rest, answered when accepted (ACK), "
+    "40 % IOC that trade with them, answered when settled (FULL), HMAC, signed beforehand"
 )
+REST, WEB_SOCKET, BATCH = "REST", "WebSocket", "batch"
+
+Parameters = dict[str, object]
 
 
 @dataclass(slots=True, frozen=True)
@@ -26,20 +32,54 @@ class Trader:
 
 
 def order_shots(
-    traders: Sequence[Trader], rate: float, seconds: float, start_s: float, seed: int
+    protocol: str, traders: Sequence[Trader], rate: float, seconds: float, start_s: float, seed: int
 ) -> list[Shot]:
-    """Evenly spaced orders at `rate` a second, stamped with the wall time they are to leave at."""
+    """Evenly spaced orders at `rate` a second, stamped with the wall time they are to leave at.
+
+    In a batch go `BATCH_ORDERS` at once, all of them only acknowledged.
+    """
     rng = random.Random(seed)
+    frames: dict[str, Callable[[random.Random, Trader, int, int], Shot]]
+    frames = {REST: _rest_shot, WEB_SOCKET: _web_socket_shot, BATCH: _batch_shot}
+    each = BATCH_ORDERS if protocol == BATCH else 1
     shots = []
-    for number in range(int(rate * seconds)):
-        at_s = number / rate
+    for number in range(max(1, int(rate * seconds / each))):
+        at_s = number * each / rate
         trader = traders[rng.randrange(len(traders))]
-        stamp_ms = int((start_s + at_s) * 1_000)
-        shots.append(Shot(at_s, _request(trader, {**_order(rng), "timestamp": stamp_ms})))
+        shot = frames[protocol](rng, trader, number, int((start_s + at_s) * 1_000))
+        shot.at_s = at_s
+        shots.append(shot)
     return shots
 
 
-def _order(rng: random.Random) -> dict[str, object]:
+def _rest_shot(rng: random.Random, trader: Trader, _number: int, stamp_ms: int) -> Shot:
+    order = _order(rng)
+    text = urlencode({**order, **_window(stamp_ms)})
+    body = f"{text}&signature={_signature(trader, text)}"
+    kind = "application/x-www-form-urlencoded"
+    request = _post("/api/v3/order", trader, kind, body)
+    return Shot(0.0, request, fill=order["newOrderRespType"] == "FULL")
+
+
+def _web_socket_shot(rng: random.Random, trader: Trader, number: int, stamp_ms: int) -> Shot:
+    order = _order(rng)
+    parameters = {**order, **_window(stamp_ms), "apiKey": trader.api_key}
+    text = "&".join(f"{name}={parameters[name]}" for name in sorted(parameters))
+    parameters["signature"] = _signature(trader, text)
+    wish = {"id": number, "method": "order.place", "params": parameters}
+    return Shot(0.0, text_frame(json.dumps(wish)), fill=order["newOrderRespType"] == "FULL")
+
+
+def _batch_shot(rng: random.Random, trader: Trader, _number: int, stamp_ms: int) -> Shot:
+    orders = [{**_order(rng), "newOrderRespType": "ACK"} for _ in range(BATCH_ORDERS)]
+    body = json.dumps({"orders": orders}, separators=(",", ":"))
+    query = urlencode(_window(stamp_ms))
+    query += f"&signature={_signature(trader, query + body)}"
+    request = _post(f"/x/v1/orders/batch?{query}", trader, "application/json", body)
+    return Shot(0.0, request)
+
+
+def _order(rng: random.Random) -> Parameters:
     """Takers ask for a little more than makers offer, so that the book stays thin."""
     side = rng.choice(("BUY", "SELL"))
     taking = rng.random() < 0.4
@@ -53,19 +93,23 @@ def _order(rng: random.Random) -> dict[str, object]:
         "timeInForce": "IOC" if taking else "GTC",
         "quantity": f"{steps // 100_000}.{steps % 100_000:05}",
         "price": f"{cents // 100}.{cents % 100:02}",
-        "newOrderRespType": "ACK",
-        "recvWindow": 30_000,
+        "newOrderRespType": "FULL" if taking else "ACK",
     }
 
 
-def _request(trader: Trader, parameters: dict[str, object]) -> bytes:
-    text = urlencode(parameters)
-    signature = hmac.new(trader.secret.encode(), text.encode(), hashlib.sha256).hexdigest()
-    body = f"{text}&signature={signature}".encode()
+def _window(stamp_ms: int) -> Parameters:
+    return {"recvWindow": 30_000, "timestamp": stamp_ms}
+
+
+def _signature(trader: Trader, text: str) -> str:
+    return hmac.new(trader.secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def _post(path: str, trader: Trader, kind: str, body: str) -> bytes:
     head = (
-        "POST /api/v3/order HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         f"X-MBX-APIKEY: {trader.api_key}\r\n"
-        "Content-Type: application/x-www-form-urlencoded\r\n"
+        f"Content-Type: {kind}\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
-    return head.encode() + body
+    return f"{head}{body}".encode()

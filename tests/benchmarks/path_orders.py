@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from librt.strings import BytesWriter
+
 from domain.orders.messages import (
     OrderType,
     PlaceOrder,
@@ -140,6 +142,6 @@ def _template(order: PlaceOrder) -> Template:
 
 
 def _long(value: int) -> bytes:
-    out: list[bytes] = []
+    out = BytesWriter()
     write_long(out, value)
-    return b"".join(out)
+    return out.getvalue()

@@ -56,7 +56,9 @@ def _curves(figures: Sequence[Figure], prefix: str) -> dict[str, list[tuple[floa
     """The points that count, by curve, from left to right."""
     curves: dict[str, list[tuple[float, float]]] = {}
     for figure in figures:
-        if figure.series.startswith(prefix) and figure.x is not None and not figure.void:
+        if figure.x is None or figure.void or figure.series.endswith(" max"):
+            continue
+        if figure.series.startswith(prefix):
             name = figure.series.removeprefix(prefix)
             curves.setdefault(name, []).append((figure.x, figure.value))
     return {name: sorted(points) for name, points in curves.items()}

@@ -40,8 +40,9 @@ class Account:
 class RunningStack:
     """One stack, which may be stopped and started again on the same data."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, brokers: int = 1) -> None:
         self.data_dir = data_dir
+        self._brokers = brokers
         self.said = data_dir.parent / "run.log"
         self._environment = _environment(data_dir)
         self._child: subprocess.Popen[bytes] | None = None
@@ -50,7 +51,8 @@ class RunningStack:
     def start(self) -> None:
         """Run until everything serves; fails with what the processes said."""
         mark = len(self.words())
-        argv = (sys.executable, "-m", "logbourse", "run", "--no-bots")
+        brokers = ("--brokers", str(self._brokers))
+        argv = (sys.executable, "-m", "logbourse", "run", "--no-bots", *brokers)
         self._child = spawn(argv, self.said, self._environment)
         self.until(lambda: "Ctrl-C stops" in self.words()[mark:], START_S, "the stack must start")
 
