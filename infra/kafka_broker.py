@@ -38,8 +38,6 @@ _SETTINGS = {
     "offsets.retention.minutes": str(366 * 24 * 60),
     "group.coordinator.threads": "1",
     "group.initial.rebalance.delay.ms": "0",
-    # A projection's worker that was killed is replaced after its session: let that be short.
-    "group.min.session.timeout.ms": "2000",
     "share.coordinator.state.topic.num.partitions": "1",
     "transaction.state.log.num.partitions": "1",
     "num.network.threads": "2",

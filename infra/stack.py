@@ -81,7 +81,13 @@ def exchange_processes(settings: Settings, gateways: int = 1) -> list[Process]:
         _process(settings, "topics", ["topics", "create"], task=True),
         _process(settings, "genesis", ["genesis", *DEMO_LIMITS], task=True),
         _process(settings, "shards", ["shard", *shards], metrics=0),
-        _process(settings, "project-redis", ["project", "redis", "--member", "1"], metrics=1, niceness=VIEWS),
+        _process(
+            settings,
+            "project-redis",
+            ["project", "redis", "--member", "1"],
+            metrics=1,
+            niceness=VIEWS,
+        ),
         _process(
             settings,
             "query",

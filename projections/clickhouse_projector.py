@@ -7,7 +7,7 @@ history, and rebuilds it when `logbourse rebuild clickhouse` asks for that.
 import asyncio
 import threading
 
-from infra.clickhouse import clickhouse_client
+from infra.clickhouse import EMBEDDED, clickhouse_client
 from infra.settings import Settings
 from projections.clickhouse_sink import ClickHouseSink
 from projections.faust_worker import FaustWorker, end_process
@@ -51,15 +51,16 @@ class ClickHouseProjector:
 
     async def _work(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._worker = clickhouse_worker(self._settings)
+        embedded = self._settings.clickhouse_dsn.startswith(EMBEDDED)
+        self._worker = clickhouse_worker(self._settings, "embedded" if embedded else "")
         self._ready.set()
         await self._worker.run()
 
 
-def clickhouse_worker(settings: Settings) -> FaustWorker:
+def clickhouse_worker(settings: Settings, member: str) -> FaustWorker:
     """A worker for ClickHouse, to be run in the loop that calls this."""
 
     def open_sink() -> ClickHouseSink:
         return ClickHouseSink(clickhouse_client(settings.clickhouse_dsn))
 
-    return FaustWorker(settings, ClickHouseSink.name, open_sink)
+    return FaustWorker(settings, ClickHouseSink.name, open_sink, member=member)

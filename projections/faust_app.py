@@ -19,9 +19,10 @@ SeekOf = Callable[[str, int], Awaitable[int]]
 READ_AT_MOST = 2_000
 BUFFERED_AT_MOST = 8_192
 COMMIT_EVERY_S = 5.0
-# The partitions of a killed worker are given to its successor only after this. Faust's own choice
-# of a minute would leave views stale that long; infra/kafka_broker.py lets it be so short.
-SESSION_S = 4.0
+# The shortest that brokers allow unless they are told otherwise. The partitions of a killed worker
+# are given to another only after this; one that comes back under the same member's name goes on at
+# once. Faust's own choice of a minute would leave views stale that long.
+SESSION_S = 6.0
 HEARTBEAT_S = 1.0
 # A broker that has just come back may not know its topics yet; who joins then is assigned nothing,
 # until the next look at the metadata shows the topics. Faust's own choice is five minutes.
@@ -32,8 +33,11 @@ GATHER_MS = 30
 GATHER_BYTES = 256 * 1024
 
 
-def make_app(group: str, bootstrap: str, data_dir: Path, seek_of: SeekOf) -> Any:
-    """An app without web server, tables or topics of its own, in the loop that will start it."""
+def make_app(group: str, member: str, bootstrap: str, data_dir: Path, seek_of: SeekOf) -> Any:
+    """An app without web server, tables or topics of its own, in the loop that will start it.
+
+    `member` names this worker in its group, through restarts; empty for a passing one.
+    """
     folder = data_dir / "faust"
     folder.mkdir(parents=True, exist_ok=True)
     urls = ";".join(f"kafka://{address}" for address in bootstrap.split(","))
@@ -49,6 +53,7 @@ def make_app(group: str, bootstrap: str, data_dir: Path, seek_of: SeekOf) -> Any
         value_serializer="raw",
         processing_guarantee="at_least_once",
         consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=member or None,
         broker_max_poll_records=READ_AT_MOST,
         broker_commit_interval=COMMIT_EVERY_S,
         broker_session_timeout=SESSION_S,

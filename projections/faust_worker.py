@@ -50,7 +50,7 @@ class FaustWorker:
     """A consumer group's member for one sink.
 
     `open_sink` is called in the one thread that will use the sink. `on_failure` gets one sentence
-    when the worker cannot go on; it must end the process.
+    when the worker cannot go on; it must end the process. `member` as in `make_app`.
     """
 
     def __init__(
@@ -59,8 +59,10 @@ class FaustWorker:
         sink_name: str,
         open_sink: Callable[[], Sink],
         on_failure: Callable[[str], None] = end_process,
+        member: str = "",
     ) -> None:
         self._settings = settings
+        self._member = member
         self._sink_name = sink_name
         self._open_sink = open_sink
         self._on_failure = on_failure
@@ -82,8 +84,10 @@ class FaustWorker:
         loop = asyncio.get_running_loop()
         self._sink = await loop.run_in_executor(self._thread, self._open_sink)
         group = f"logbourse-project-{self._sink_name}"
-        settings = self._settings
-        self._app = make_app(group, settings.kafka_bootstrap, settings.data_dir, self._seek_of)
+        settings, seek_of = self._settings, self._seek_of
+        self._app = make_app(
+            group, self._member, settings.kafka_bootstrap, settings.data_dir, seek_of
+        )
         self._app.agent(
             self._app.topic(*TOPICS, value_type=bytes), concurrency=1, name=f"to-{self._sink_name}"
         )(self._receive)

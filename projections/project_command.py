@@ -19,6 +19,9 @@ from projections.redis_sink import RedisSink
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `logbourse project` takes."""
     parser.add_argument("sink", choices=("redis", "clickhouse"), help="where the views are stored")
+    parser.add_argument(
+        "--member", default="", help="this worker's own name among those of the sink: back at once"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -28,21 +31,21 @@ def run(arguments: argparse.Namespace) -> int:
     serve_metrics(settings)
     make_worker = redis_worker if arguments.sink == "redis" else clickhouse_worker
     uvloop.install()
-    asyncio.run(_until_told(settings, make_worker))
+    asyncio.run(_until_told(lambda: make_worker(settings, arguments.member)))
     return 0
 
 
-def redis_worker(settings: Settings) -> FaustWorker:
+def redis_worker(settings: Settings, member: str) -> FaustWorker:
     """A worker for Redis, to be run in the loop that calls this."""
 
     def open_sink() -> RedisSink:
         return RedisSink(redis_client(settings.redis_url))
 
-    return FaustWorker(settings, RedisSink.name, open_sink)
+    return FaustWorker(settings, RedisSink.name, open_sink, member=member)
 
 
-async def _until_told(settings: Settings, make_worker: Callable[[Settings], FaustWorker]) -> None:
-    worker = make_worker(settings)
+async def _until_told(make_worker: Callable[[], FaustWorker]) -> None:
+    worker = make_worker()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, worker.stop)
     try:
