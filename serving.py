@@ -148,7 +148,7 @@ def _parts(settings: Settings, accounts: AccountsView, tail: Tail, redis: AsyncR
     return Parts(
         reference=accounts.reference,
         reference_positions=lambda: accounts.positions,
-        authenticator=KeyAuthenticator(accounts.credentials, OpenedSecrets(keys)),
+        authenticator=KeyAuthenticator(accounts.credentials, OpenedSecrets(keys), keys.voucher),
         end_of_log=tail.end_offset,
         redis=redis,
         open_clickhouse=lambda: clickhouse_client(settings.clickhouse_dsn),

@@ -38,6 +38,7 @@ from infra.http import errors
 from infra.http.app import Call, Endpoint
 from infra.http.errors import ApiError
 from infra.http.parameters import Parameters
+from infra.http.ws_api import Method
 
 Types = tuple[type[Message], ...]
 
@@ -69,6 +70,16 @@ class OrderEntry:
             Endpoint(
                 "POST", "/x/v1/orders/batch", self.place_batch, BATCH_WEIGHT, trade, document=True
             ),
+        ]
+
+    def methods(self) -> list[Method]:
+        """What this serves on a WebSocket: the same endpoints in another frame."""
+        trade = Scope.TRADE
+        return [
+            Method("order.place", self.place, 1, trade),
+            Method("order.test", self.test, 1, trade),
+            Method("order.cancel", self.cancel, 1, trade),
+            Method("openOrders.cancelAll", self.cancel_all, 1, trade),
         ]
 
     async def place(self, call: Call) -> dict[str, Any]:

@@ -17,17 +17,20 @@ from commands.authentication import KeyAuthenticator
 from commands.gateway import OrderEntry
 from commands.opened_secrets import OpenedSecrets
 from commands.proxy import Proxy
+from commands.reads import Reads
 from commands.write_side import WriteSide, open_write_side
 from infra.appender import KafkaAppender
 from infra.clock import Clock, SystemClock
 from infra.http.app import Frame, build_app, serve_app
 from infra.http.limits import RequestLimits
+from infra.http.ws_api import WsApi
 from infra.kafka import KafkaLog, outside_producer
 from infra.keys import SealingKeys, open_admin_token, open_keys
 from infra.logging import get_logger
 from infra.settings import LOOPBACK, Settings
 
 ROLES = ("gateway", "admin")
+WS_API_PATH = "/ws-api/v3"
 SHUTDOWN_S = 5.0
 APPEND_TIMEOUT_MS = 4_000
 MATCHING_GATHERS_MS = 100
@@ -113,8 +116,9 @@ def build_gateway_app(
 ) -> web.Application:
     """Order entry; other paths go through `proxy`, or are unknown without one."""
     reference = side.follower.reference
+    authenticator = KeyAuthenticator(side.follower.credentials, OpenedSecrets(keys))
     frame = Frame(
-        authenticator=KeyAuthenticator(side.follower.credentials, OpenedSecrets(keys)),
+        authenticator=authenticator,
         limits=RequestLimits(lambda: reference.limits),
         clock=clock,
         log_position=side.follower.position,
@@ -122,7 +126,14 @@ def build_gateway_app(
         knows_log=side.follower.is_caught_up,
     )
     entry = OrderEntry(reference, side.orders)
-    return build_app(frame, [*entry.endpoints(), *side.health.endpoints()])
+    reads = Reads(proxy, keys.voucher).methods() if proxy is not None else []
+    sockets = WsApi(frame, authenticator, [*entry.methods(), *reads])
+    return build_app(
+        frame,
+        [*entry.endpoints(), *side.health.endpoints()],
+        sockets={WS_API_PATH: sockets.serve},
+        on_shutdown=[sockets.close],
+    )
 
 
 def build_operator_app(

@@ -18,6 +18,8 @@ from infra.refusal import Refusal
 KEY_BYTES = 32
 NONCE_BYTES = 12
 KEY_ID_BYTES = 8
+VOUCHED = "vouched-"
+"""How a voucher begins: no signature of a client does."""
 
 
 class KeyRefused(Refusal):
@@ -26,11 +28,12 @@ class KeyRefused(Refusal):
 
 @dataclass(slots=True, frozen=True, repr=False)
 class SealingKeys:
-    """The keys derived from one key file: one seals, one makes digests of logins."""
+    """The keys derived from one key file: to seal, to make digests of logins, and to vouch."""
 
     key_id: bytes
     _sealing: bytes
     _digesting: bytes
+    _vouching: bytes
 
     def seal(self, plain: bytes, associated: bytes) -> bytes:
         """AES-256-GCM: key id (8) ‖ nonce (12) ‖ ciphertext and tag, bound to `associated`."""
@@ -50,6 +53,14 @@ class SealingKeys:
         except (InvalidTag, ValueError) as error:
             raise KeyRefused("a sealed text must be whole and in its place, was not") from error
 
+    def voucher(self, api_key: str, payload: bytes) -> str:
+        """What one process of this exchange shows another for a sender whom it has authenticated.
+
+        HMAC-SHA256 over key and payload, in hex after `VOUCHED`.
+        """
+        signed = api_key.encode() + b"\0" + payload
+        return VOUCHED + hmac.digest(self._vouching, signed, "sha256").hex()
+
     def login_digest(self, login: str) -> bytes:
         """HMAC-SHA256 (32 bytes) of a login: equal logins are told apart by no one else."""
         return hmac.digest(self._digesting, login.encode(), "sha256")
@@ -68,7 +79,8 @@ def open_keys(path: Path) -> SealingKeys:
     if len(root) != KEY_BYTES:
         raise KeyRefused(f"{path} must hold {2 * KEY_BYTES} hex digits, did not")
     key_id = hashlib.blake2b(root, digest_size=KEY_ID_BYTES, person=b"key id").digest()
-    return SealingKeys(key_id, _derived(root, b"seal"), _derived(root, b"login digest"))
+    purposes = (b"seal", b"login digest", b"voucher")
+    return SealingKeys(key_id, *(_derived(root, purpose) for purpose in purposes))
 
 
 def open_admin_token(path: Path) -> str:

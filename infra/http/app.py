@@ -1,8 +1,9 @@
 """The frame around every endpoint: parameters, limits, authentication, errors and headers."""
 
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from aiohttp import web
@@ -23,9 +24,10 @@ from infra.logging import get_logger
 from infra.refusal import Refusal
 
 SHUTDOWN_S = 5.0
+EMPTY: Mapping[str, Any] = MappingProxyType({})
 OUR_MACHINE = ("127.0.0.1", "::1")
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 @dataclass(slots=True)
@@ -40,6 +42,7 @@ class Call:
     parameters: Parameters
     client_ip: str
     arrived_us: int
+    microseconds: bool = False
     principal: Principal | None = None
     weight_used: int | None = None
     position: str = ""
@@ -52,9 +55,8 @@ class Call:
         return self.principal
 
     def time(self, time_us: int) -> int:
-        """A time as the client wants it: milliseconds, or microseconds if its header says so."""
-        unit = self.request.headers.get("X-MBX-TIME-UNIT", "").upper()
-        return time_us if unit == "MICROSECOND" else time_us // 1_000
+        """A time as the client wants it: milliseconds, or microseconds if it said so."""
+        return time_us if self.microseconds else time_us // 1_000
 
 
 Handler = Callable[[Call], Awaitable[Any]]
@@ -100,12 +102,24 @@ class Frame:
     knows_log: Callable[[], bool] = lambda: True
 
 
-def build_app(frame: Frame, endpoints: Iterable[Endpoint]) -> web.Application:
-    """An application that serves `endpoints`, and gives every error its number."""
+def build_app(
+    frame: Frame,
+    endpoints: Iterable[Endpoint],
+    *,
+    sockets: Mapping[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = EMPTY,
+    on_shutdown: Iterable[Callable[[web.Application], Awaitable[None]]] = (),
+) -> web.Application:
+    """An application that serves `endpoints`, and gives every error its number.
+
+    `sockets`: by path, who takes a connection over.
+    """
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[numbered_errors])
     app.on_response_prepare.append(_completing(frame))
     for endpoint in endpoints:
         app.router.add_route(endpoint.method, endpoint.path, _bind(frame, endpoint))
+    for path, serve in sockets.items():
+        app.router.add_get(path, serve, allow_head=False)
+    app.on_shutdown.extend(on_shutdown)
     if frame.fallback is not None:
         app.router.add_route("*", "/{path:.*}", _bind_fallback(frame, frame.fallback))
     return app
@@ -131,7 +145,9 @@ async def serve_app(
 
 def json_response(data: Any, *, status: int = 200) -> web.Response:
     """Compact JSON."""
-    return web.Response(body=_encode(data).encode(), status=status, content_type="application/json")
+    return web.Response(
+        body=encode_json(data).encode(), status=status, content_type="application/json"
+    )
 
 
 def error_response(error: ApiError) -> web.Response:
@@ -153,7 +169,8 @@ def client_address(request: web.Request, *, behind_proxy: bool) -> str:
 def _bind(frame: Frame, endpoint: Endpoint) -> Callable[[web.Request], Awaitable[Any]]:
     async def answer(request: web.Request) -> web.StreamResponse:
         ip = client_address(request, behind_proxy=frame.behind_proxy)
-        call = Call(request, Parameters(), ip, frame.clock.now_us())
+        micros = request.headers.get("X-MBX-TIME-UNIT", "").upper() == "MICROSECOND"
+        call = Call(request, Parameters(), ip, frame.clock.now_us(), micros)
         try:
             response = await _respond(frame, endpoint, call)
         except ApiError as error:
@@ -251,7 +268,7 @@ async def numbered_errors(
     except web.HTTPException as error:
         return error_response(_numbered(request, error))
     except Exception as error:
-        _report(request, error)
+        report(request, error)
         return error_response(errors.unknown_error())
 
 
@@ -265,8 +282,8 @@ def _numbered(request: web.Request, error: web.HTTPException) -> ApiError:
     return ApiError(error.status, -1000, error.reason)
 
 
-def _report(request: web.Request, error: Exception) -> None:
-    """The error's kind and place only: its text or the query could hold a secret."""
+def report(request: web.Request, error: Exception) -> None:
+    """Log an error's kind and place only: its text or the query could hold a secret."""
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next

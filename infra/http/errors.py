@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+INVALID_SIGNATURE = -1022
 UNKNOWN_STATE = "Unknown error, please check your request or try again later."
 
 
@@ -26,6 +27,11 @@ def unknown_error() -> ApiError:
 def unknown_path(path: str) -> ApiError:
     """No endpoint has this path."""
     return ApiError(404, -1000, f"Path {path[:100]} is not known.")
+
+
+def unknown_method(method: str) -> ApiError:
+    """No request on a WebSocket has this method."""
+    return ApiError(400, -1020, f"Method {method[:100]!a} is not supported.")
 
 
 def method_not_allowed(method: str, allowed: str) -> ApiError:
@@ -115,7 +121,7 @@ def ahead_of_server() -> ApiError:
 
 def invalid_signature() -> ApiError:
     """The signature does not belong to these bytes and this key."""
-    return ApiError(400, -1022, "Signature for this request is not valid.")
+    return ApiError(400, INVALID_SIGNATURE, "Signature for this request is not valid.")
 
 
 def illegal_characters(name: str, legal: str) -> ApiError:

@@ -57,6 +57,10 @@ class RequestLimits:
             raise errors.too_many_requests(limits.raw_requests_per_5m, retry_s)
         return usage.weight
 
+    def published(self) -> Limits:
+        """What is allowed."""
+        return self._limits()
+
     def used(self, sender: str, now_us: int) -> int:
         """The weight `sender` has used in this minute."""
         usage = self._usage.get(sender)

@@ -31,3 +31,12 @@ class Authenticator(Protocol):
         Raises ApiError -2014 or -2015 for the key, -1021, -1102, -1131 for the time, -1022 for
         the signature.
         """
+
+
+class SessionAuthenticator(Authenticator, Protocol):
+    """Knows also whether who has signed once on a connection may still ask on it."""
+
+    def resume(
+        self, api_key: str, parameters: Parameters, *, client_ip: str, now_us: int
+    ) -> Principal:
+        """The sender of a request on a session: as `authenticate`, but for the signature."""

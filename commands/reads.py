@@ -1,0 +1,59 @@
+"""Private reads on a WebSocket: passed to the query API as the REST requests that they are."""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+from commands.proxy import Proxy
+from domain.accounts.messages import Scope
+from infra.http.app import Call
+from infra.http.errors import ApiError
+from infra.http.ws_api import Method
+
+Vouch = Callable[[str, bytes], str]
+"""Of an API key and a payload: the signature by which this exchange's own processes vouch."""
+
+READS = (
+    ("order.status", "/api/v3/order", 4),
+    ("openOrders.status", "/api/v3/openOrders", 6),
+    ("allOrders", "/api/v3/allOrders", 20),
+    ("myTrades", "/api/v3/myTrades", 20),
+    ("account.status", "/api/v3/account", 20),
+    ("account.rateLimits.orders", "/api/v3/rateLimit/order", 40),
+)
+"""Each method, the path that answers it, and its weight."""
+
+
+class Reads:
+    """Asks on behalf of a sender whom the gateway has authenticated already."""
+
+    def __init__(self, proxy: Proxy, vouch: Vouch) -> None:
+        self._proxy = proxy
+        self._vouch = vouch
+
+    def methods(self) -> list[Method]:
+        """What this serves."""
+        return [
+            Method(name, self._reader(path), weight, Scope.READ) for name, path, weight in READS
+        ]
+
+    def _reader(self, path: str) -> Callable[[Call], Any]:
+        async def read(call: Call) -> Any:
+            status, body, call.position = await self._proxy.fetch(
+                self._origin_form(path, call),
+                api_key=call.sender.api_key,
+                client_ip=call.client_ip,
+                microseconds=call.microseconds,
+            )
+            if status != 200:
+                raise ApiError(status, body["code"], body["msg"])
+            return body
+
+        return read
+
+    def _origin_form(self, path: str, call: Call) -> str:
+        """Path and query, vouched for: what the client signed was no query, or its session."""
+        values = {n: text for n, text in call.parameters.values.items() if n != "signature"}
+        query = urlencode(values)
+        signature = self._vouch(call.sender.api_key, query.encode())
+        return f"{path}?{query}&signature={signature}"

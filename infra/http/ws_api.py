@@ -1,0 +1,294 @@
+"""The WebSocket frame around endpoints: many requests on one connection, answered as they end."""
+
+import asyncio
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlencode
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from domain.accounts.messages import Scope
+from infra.http import errors
+from infra.http.app import Call, Frame, Handler, client_address, encode_json, report
+from infra.http.errors import ApiError
+from infra.http.json_text import NumberText, parse_json, text_values
+from infra.http.parameters import MAX_BODY_BYTES, Parameters
+from infra.http.principal import Principal, SessionAuthenticator
+
+MAX_IN_FLIGHT = 1_000
+"""Requests of one connection that have no answer yet; the next one is not read before."""
+
+HEARTBEAT_S = 20.0
+IDENTIFIER = "^[a-zA-Z0-9-_]{1,36}$"
+
+_IDENTIFIER = re.compile(IDENTIFIER.removesuffix("$") + r"\Z")
+_INTEGER = re.compile(r"-?[0-9]{1,18}\Z")
+
+
+@dataclass(slots=True, frozen=True)
+class Method:
+    """A method such as "order.place" and what it takes to call it; see `Endpoint`."""
+
+    name: str
+    handler: Handler
+    weight: int = 1
+    scope: Scope | None = None
+
+
+class WsApi:
+    """Serves methods on WebSocket connections, as Binance's WebSocket API does."""
+
+    def __init__(
+        self, frame: Frame, sessions: SessionAuthenticator, methods: Iterable[Method]
+    ) -> None:
+        self.frame = frame
+        self.sessions = sessions
+        self.methods = {method.name: method for method in methods}
+        self._open: set[web.WebSocketResponse] = set()
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """One connection, until either side ends it."""
+        socket = web.WebSocketResponse(
+            heartbeat=HEARTBEAT_S, max_msg_size=MAX_BODY_BYTES, compress=False
+        )
+        await socket.prepare(request)
+        self._open.add(socket)
+        try:
+            await _Connection(self, request, socket).run()
+        finally:
+            self._open.discard(socket)
+        return socket
+
+    async def close(self, _app: web.Application) -> None:
+        """Tell every client that this process ends."""
+        for socket in list(self._open):
+            await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the gateway stops")
+
+
+@dataclass(slots=True)
+class _Request:
+    """A frame as it came; `error` if it is no request. `frame_id` is what the answer repeats."""
+
+    frame_id: int | str | None = None
+    method: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    error: ApiError | None = None
+
+
+class _Connection:
+    """One client: its session, and its requests on their way."""
+
+    def __init__(self, api: WsApi, request: web.Request, socket: web.WebSocketResponse) -> None:
+        frame = api.frame
+        self._api = api
+        self._frame = frame
+        self._request = request
+        self._socket = socket
+        self._ip = client_address(request, behind_proxy=frame.behind_proxy)
+        self._microseconds = request.query.get("timeUnit", "").upper() == "MICROSECOND"
+        self._tells_limits = request.query.get("returnRateLimits", "true").lower() != "false"
+        self._connected_us = frame.clock.now_us()
+        self._authorized_us = 0
+        self._api_key = ""
+        self._tasks: set[asyncio.Task[None]] = set()
+        own = (
+            Method("ping", self._ping),
+            Method("time", self._time),
+            Method("session.logon", self._log_on, weight=2),
+            Method("session.status", self._status, weight=2),
+            Method("session.logout", self._log_out, weight=2),
+        )
+        self._methods = api.methods | {method.name: method for method in own}
+
+    async def run(self) -> None:
+        """Read and answer. Requests begin in the order of their frames, and end as they end."""
+        async for message in self._socket:
+            text = message.data if message.type is WSMsgType.TEXT else ""
+            task = asyncio.create_task(self._answer(text))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            if len(self._tasks) >= MAX_IN_FLIGHT:
+                await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _answer(self, text: str) -> None:
+        now_us = self._frame.clock.now_us()
+        call = Call(self._request, Parameters(), self._ip, now_us, self._microseconds)
+        request = _read(text)
+        answer: dict[str, Any] = {"id": request.frame_id, "status": 200}
+        try:
+            answer["result"] = await self._respond(call, request)
+        except ApiError as error:
+            answer |= {"status": error.status, "error": _error(error, now_us)}
+        except Exception as error:
+            report(self._request, error)
+            unknown = errors.unknown_error()
+            answer |= {"status": unknown.status, "error": _error(unknown, now_us)}
+        if self._tells_limits and request.params.get("returnRateLimits") is not False:
+            answer["rateLimits"] = self._rate_limits(call)
+        try:
+            await self._socket.send_str(encode_json(answer))
+        except ConnectionError:
+            # Who hung up asks again, and gets the same answer.
+            return
+
+    async def _respond(self, call: Call, request: _Request) -> Any:
+        method = self._methods.get(request.method)
+        weight = method.weight if method is not None else 1
+        sender = self._sender(request)
+        call.weight_used = self._frame.limits.charge(sender, weight, call.arrived_us)
+        if request.error is not None:
+            raise request.error
+        if method is None:
+            raise errors.unknown_method(request.method)
+        if not self._frame.knows_log():
+            raise errors.overloaded()
+        call.parameters = _parameters(request.params)
+        if method.scope is not None:
+            call.principal = self._authenticate(call, method.scope, request.frame_id)
+        return await method.handler(call)
+
+    def _authenticate(self, call: Call, scope: Scope, frame_id: int | str | None) -> Principal:
+        values = call.parameters.values
+        if "apiKey" in values or "signature" in values or not self._api_key:
+            principal = self._signed(call)
+        else:
+            # Nothing is signed, so what tells one request from the next is its id, too.
+            identity = b"\0%a" % (frame_id,)
+            payload = call.parameters.signed_payload + identity
+            call.parameters = replace(call.parameters, signed_payload=payload)
+            principal = self._api.sessions.resume(
+                self._api_key, call.parameters, client_ip=self._ip, now_us=call.arrived_us
+            )
+        if scope not in principal.scopes:
+            raise errors.api_key_refused()
+        return principal
+
+    def _signed(self, call: Call) -> Principal:
+        """The sender of a request signed by itself: raw, or percent-encoded as a form is."""
+        api_key = call.parameters.text("apiKey")
+        signed = call.parameters
+        values = {name: text for name, text in signed.values.items() if name != "apiKey"}
+        call.parameters = replace(signed, values=values)
+        try:
+            return self._api.sessions.authenticate(
+                api_key, call.parameters, client_ip=self._ip, now_us=call.arrived_us
+            )
+        except ApiError as error:
+            encoded = urlencode(_sorted(signed.values)).encode()
+            if error.code != errors.INVALID_SIGNATURE or encoded == signed.signed_payload:
+                raise
+            return self._api.sessions.authenticate(
+                api_key,
+                replace(call.parameters, signed_payload=encoded),
+                client_ip=self._ip,
+                now_us=call.arrived_us,
+            )
+
+    async def _ping(self, _call: Call) -> dict[str, Any]:
+        return {}
+
+    async def _time(self, call: Call) -> dict[str, Any]:
+        return {"serverTime": call.time(call.arrived_us)}
+
+    async def _log_on(self, call: Call) -> dict[str, Any]:
+        """session.logon: later requests need neither key nor signature, only their timestamp."""
+        principal = self._signed(call)
+        call.parameters.refuse_unknown(())
+        self._api_key, self._authorized_us = principal.api_key, call.arrived_us
+        return await self._status(call)
+
+    async def _status(self, call: Call) -> dict[str, Any]:
+        authorized_us = self._authorized_us
+        return {
+            "apiKey": self._api_key or None,
+            "authorizedSince": call.time(authorized_us) if self._api_key else None,
+            "connectedSince": call.time(self._connected_us),
+            "returnRateLimits": self._tells_limits,
+            "serverTime": call.time(call.arrived_us),
+            "userDataStream": False,
+        }
+
+    async def _log_out(self, call: Call) -> dict[str, Any]:
+        self._api_key = ""
+        return await self._status(call)
+
+    def _sender(self, request: _Request) -> str:
+        api_key = request.params.get("apiKey", self._api_key)
+        known = isinstance(api_key, str) and self._frame.authenticator.knows(api_key)
+        return str(api_key) if known else f"ip {self._ip}"
+
+    def _rate_limits(self, call: Call) -> list[dict[str, Any]]:
+        limits = self._frame.limits.published()
+        used = call.weight_used or 0
+        told = [_limit("REQUEST_WEIGHT", "MINUTE", 1, limits.request_weight_per_minute, used)]
+        if "X-MBX-ORDER-COUNT-10S" in call.headers:
+            count = int(call.headers["X-MBX-ORDER-COUNT-10S"])
+            told.append(_limit("ORDERS", "SECOND", 10, limits.orders_per_10s, count))
+            count = int(call.headers["X-MBX-ORDER-COUNT-1D"])
+            told.append(_limit("ORDERS", "DAY", 1, limits.orders_per_day, count))
+        return told
+
+
+def _read(text: str) -> _Request:
+    request = _Request()
+    try:
+        members = parse_json(text)
+        if not isinstance(members, dict):
+            raise errors.invalid_json()
+        request.frame_id = _frame_id(members.get("id"))
+        method, params = members.get("method"), members.get("params", {})
+        if not isinstance(method, str):
+            raise errors.mandatory("method")
+        if not isinstance(params, dict):
+            raise errors.invalid_data("params")
+        request.method, request.params = method.removeprefix("v3/"), params
+    except ApiError as error:
+        request.error = error
+    return request
+
+
+def _frame_id(found: Any) -> int | str | None:
+    """An integer, a short word or nothing; -1100 for anything else."""
+    if found is None:
+        return None
+    if isinstance(found, NumberText) and _INTEGER.match(found):
+        return int(found)
+    if type(found) is str and _IDENTIFIER.match(found):
+        return found
+    raise errors.illegal_characters("id", IDENTIFIER)
+
+
+def _parameters(params: Mapping[str, Any]) -> Parameters:
+    """What is signed: all but the signature, sorted by name, values as they were written."""
+    values = text_values(params)
+    payload = "&".join(f"{name}={text}" for name, text in _sorted(values)).encode()
+    values.pop("returnRateLimits", None)
+    return Parameters(payload, values)
+
+
+def _sorted(values: Mapping[str, str]) -> list[tuple[str, str]]:
+    return sorted(item for item in values.items() if item[0] != "signature")
+
+
+def _limit(kind: str, interval: str, number: int, limit: int, count: int) -> dict[str, Any]:
+    return {
+        "rateLimitType": kind,
+        "interval": interval,
+        "intervalNum": number,
+        "limit": limit,
+        "count": count,
+    }
+
+
+def _error(error: ApiError, now_us: int) -> dict[str, Any]:
+    """The number and text, and the time to try again at (in milliseconds) where there is one."""
+    told: dict[str, Any] = {"code": error.code, "msg": error.msg}
+    if "Retry-After" in error.headers:
+        now_ms = now_us // 1_000
+        retry_ms = now_ms + int(error.headers["Retry-After"]) * 1_000
+        told["data"] = {"serverTime": now_ms, "retryAfter": retry_ms}
+    return told
