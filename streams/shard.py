@@ -53,8 +53,12 @@ class Shard:
     """
 
     __slots__ = (
+        "_decide",
         "_decider",
+        "_destinations",
+        "_evolve",
         "_outputs",
+        "_refuse",
         "_upstreams",
         "id",
         "incoming",
@@ -70,6 +74,9 @@ class Shard:
     def __init__(self, shard_id: str, decider: Decider[Any]) -> None:
         self.id = shard_id
         self._decider = decider
+        # Looked up once: they are called for every message.
+        self._refuse, self._decide = decider.refuse, decider.decide
+        self._evolve, self._destinations = decider.evolve, decider.destinations
         self.state = decider.initial()
         self.ordinal = 0
         self.input_hash = bytes(16)
@@ -183,7 +190,7 @@ class Shard:
         return step
 
     def _apply(self, source: str, index: int, message: Message, step: Step) -> None:
-        why = _malformed(message) or self._decider.refuse(self.state, source, message)
+        why = _malformed(message) or self._refuse(self.state, source, message)
         if why:
             if source not in OUTSIDE_SOURCES:
                 raise Halt(HaltReason.FOREIGN_MESSAGE, why)
@@ -214,7 +221,7 @@ class Shard:
 
     def _plan(self, message: Message, step: Step) -> Sequence[Message]:
         try:
-            return self._decider.decide(self.state, message)
+            return self._decide(self.state, message)
         except MemoryError:
             # It says something of this machine, nothing of the message: no other would agree.
             raise
@@ -246,7 +253,7 @@ class Shard:
             )
 
     def _happen(self, events: Sequence[Message]) -> None:
-        evolve, destinations = self._decider.evolve, self._decider.destinations
+        evolve, destinations = self._evolve, self._destinations
         outputs = self._outputs
         own = outputs[self.id]
         for event in events:

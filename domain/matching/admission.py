@@ -24,36 +24,35 @@ _SOURCES: Final[dict[type[Message], str]] = {
     RulesActivated: "operator",
     Genesis: "operator",
 }
-_OF_A_MARKET: Final = (
-    OrderAccepted,
-    CancelRequested,
-    CancelAllRequested,
-    ChangeMarketRules,
-    HaltMarket,
-    ResumeMarket,
-)
 
 
 def refuse(state: MatchingState, source: str, message: Message) -> str:
     """Why `message` may not come to this shard from `source`; empty if it may."""
-    name = type(message).__name__
     wanted = _SOURCES.get(type(message))
     if wanted is None:
-        return f"{name} is no message for matching"
+        return f"{type(message).__name__} is no message for matching"
     if not comes_from(source, wanted):
-        return f"{name} is wanted from {wanted}, came from {source}"
+        return f"{type(message).__name__} is wanted from {wanted}, came from {source}"
     if isinstance(message, Genesis):
         return _refuse_genesis(state, message)
     if state.ledger_partitions == 0:
-        return f"Genesis is wanted first, was {name}"
-    home = state.partition
-    if isinstance(message, _OF_A_MARKET):
-        home = message.market_id % state.matching_partitions
-    elif isinstance(message, ListMarket):
-        home = symbol_partition(message.symbol, state.matching_partitions)
+        return f"Genesis is wanted first, was {type(message).__name__}"
+    home = _home(state, message)
     if home != state.partition:
-        return f"{name} is for a market of partition {home}, not {state.partition}"
+        kind = type(message).__name__
+        return f"{kind} is for a market of partition {home}, not {state.partition}"
     return ""
+
+
+def _home(state: MatchingState, message: Message) -> int:
+    """The partition of the market that the message is for; this one if it is for none."""
+    if isinstance(message, (OrderAccepted, CancelRequested, CancelAllRequested)):
+        return message.market_id % state.matching_partitions
+    if isinstance(message, (ChangeMarketRules, HaltMarket, ResumeMarket)):
+        return message.market_id % state.matching_partitions
+    if isinstance(message, ListMarket):
+        return symbol_partition(message.symbol, state.matching_partitions)
+    return state.partition
 
 
 def _refuse_genesis(state: MatchingState, genesis: Genesis) -> str:

@@ -1,7 +1,7 @@
 """The matching decider: accepted orders and cancels against the books of a shard's markets."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from domain.accounts.messages import AssetListed
 from domain.decider import Command, Message, UnrefusableFault
@@ -20,6 +20,7 @@ from domain.matching import admission, markets, snapshot
 from domain.matching.cancels import cancel, cancel_all, completed, refused
 from domain.matching.evolution import evolve
 from domain.matching.messages import (
+    BookChanged,
     CancelAllCompleted,
     CancelRefused,
     OrderRested,
@@ -38,9 +39,6 @@ from domain.orders.messages import (
 from domain.protocol import Genesis, ResolveHalt, RulesActivated, Tick
 from domain.reference import REFERENCE_PARTITION
 
-_TOLD_TO_ALL: Final = (MarketListed, MarketRulesChanged, MarketHalted, MarketResumed)
-_TOLD_AGAIN: Final = (Genesis, RulesActivated, AssetListed)
-
 
 class MatchingDecider:
     """The rules of the family "M": each market lives in the one shard that its symbol names."""
@@ -58,7 +56,8 @@ class MatchingDecider:
     def decide(self, state: MatchingState, command: Message) -> Sequence[Message]:
         """What the message causes, then the reference prices that ledgers are to be told now."""
         events = _decide(state, command)
-        return [*events, *due_prices(state, events)]
+        prices = due_prices(state, events)
+        return [*events, *prices] if prices else events
 
     def evolve(self, state: MatchingState, event: Message) -> MatchingState:
         """The same state object after `event`."""
@@ -71,6 +70,8 @@ class MatchingDecider:
         The remainder of an order id, as of a user id, is the partition of its ledger.
         """
         ledgers = state.ledgers
+        if isinstance(event, BookChanged):
+            return ()
         if isinstance(event, (OrderRested, OrderTerminated)):
             return (ledgers[event.order_id % state.ledger_partitions],)
         if isinstance(event, TradeExecuted):
@@ -81,7 +82,7 @@ class MatchingDecider:
             return (ledgers[event.user_id % state.ledger_partitions],)
         if isinstance(event, ReferencePriceChanged):
             return ledgers
-        if isinstance(event, _TOLD_TO_ALL):
+        if isinstance(event, (MarketListed, MarketRulesChanged, MarketHalted, MarketResumed)):
             return (*ledgers, f"A{REFERENCE_PARTITION}")
         return ()
 
@@ -109,7 +110,7 @@ class MatchingDecider:
         return snapshot.load(data)
 
 
-def _decide(state: MatchingState, command: Message) -> Sequence[Message]:
+def _decide(state: MatchingState, command: Message) -> list[Message]:
     if isinstance(command, OrderAccepted):
         return place(state, command)
     if isinstance(command, CancelRequested):
@@ -117,21 +118,21 @@ def _decide(state: MatchingState, command: Message) -> Sequence[Message]:
     if isinstance(command, CancelAllRequested):
         return cancel_all(state, command)
     if isinstance(command, Tick):
-        return ()
-    if isinstance(command, _TOLD_AGAIN):
-        return (command,)
+        return []
+    if isinstance(command, (Genesis, RulesActivated, AssetListed)):
+        return [command]
     return _decide_operator_command(state, command)
 
 
-def _decide_operator_command(state: MatchingState, command: Message) -> Sequence[Message]:
+def _decide_operator_command(state: MatchingState, command: Message) -> list[Message]:
     if isinstance(command, ListMarket):
-        return (markets.list_market(state, command),)
+        return [markets.list_market(state, command)]
     if isinstance(command, ChangeMarketRules):
-        return (markets.change_market_rules(state, command),)
+        return [markets.change_market_rules(state, command)]
     if isinstance(command, HaltMarket):
-        return (markets.halt_market(state, command),)
+        return [markets.halt_market(state, command)]
     if isinstance(command, ResumeMarket):
-        return (markets.resume_market(state, command),)
+        return [markets.resume_market(state, command)]
     if isinstance(command, ResolveHalt):
         return markets.resolve_halt(state, command)
     raise AssertionError(f"matching was given a {type(command).__name__}")

@@ -34,7 +34,6 @@ from domain.protocol import (
 )
 
 _CANCELED: Final = CloseReason.CANCELED
-_MARKET_EVENTS: Final = (MarketListed, MarketRulesChanged, MarketHalted, MarketResumed)
 _WITHOUT_EFFECT: Final = (
     CancelRefused,
     CancelAllCompleted,
@@ -58,7 +57,7 @@ def evolve(state: MatchingState, event: Message) -> None:
         _trade(state, event)
     elif isinstance(event, ReferencePriceChanged):
         reference_prices.note_told(state, event)
-    elif isinstance(event, _MARKET_EVENTS):
+    elif isinstance(event, (MarketListed, MarketRulesChanged, MarketHalted, MarketResumed)):
         _change_market(state, event)
     elif not isinstance(event, _WITHOUT_EFFECT):
         _learn(state, event)
@@ -71,7 +70,8 @@ def _trade(state: MatchingState, trade: TradeExecuted) -> None:
     )
     best = market.book.makers_for(trade.taker_side).best()
     assert best is not None, f"E2: trade {trade.trade_id} met an empty book"
-    maker = best.oldest()
+    maker = best.oldest
+    assert maker is not None, f"E2: trade {trade.trade_id} met an empty price level"
     assert maker.order_id == trade.maker_order_id, (
         f"E2: order {maker.order_id} was first, order {trade.maker_order_id} traded"
     )

@@ -3,6 +3,7 @@
 from typing import Final
 
 from domain.fees import PPM
+from domain.decider import Message
 from domain.markets import (
     ChangeMarketRules,
     HaltMarket,
@@ -85,9 +86,9 @@ def resume_market(
     return MarketResumed(command.command_id, market.market_id)
 
 
-def resolve_halt(state: MatchingState, command: ResolveHalt) -> list[MarketHalted | HaltResolved]:
+def resolve_halt(state: MatchingState, command: ResolveHalt) -> list[Message]:
     """The shard goes on: as before, or with every market halted until an operator resumes it."""
-    events: list[MarketHalted | HaltResolved] = []
+    events: list[Message] = []
     if command.action is HaltAction.CANCEL_ONLY:
         for market_id in sorted(state.markets):
             if not state.markets[market_id].halted:

@@ -45,12 +45,14 @@ def plan_lots(book: Book, taker_side: Side, price_ticks: int, lots: int) -> list
     for rank in reversed(makers.ranks):
         if rank < limit:
             break
-        for maker in makers.levels[rank].orders.values():
+        maker = makers.levels[rank].oldest
+        while maker is not None:
             if lots <= maker.lots:
                 meetings.append((maker, lots))
                 return meetings
             meetings.append((maker, maker.lots))
             lots -= maker.lots
+            maker = maker.newer
     return meetings
 
 
@@ -85,4 +87,4 @@ def _makers_within(makers: BookSide, price_ticks: int) -> Iterator[RestingOrder]
     for rank in reversed(makers.ranks):
         if rank < limit:
             return
-        yield from makers.levels[rank].orders.values()
+        yield from makers.levels[rank].orders()

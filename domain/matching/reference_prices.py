@@ -18,12 +18,14 @@ INTERVAL_US: Final = 1_000_000
 
 def due_prices(state: MatchingState, events: Sequence[Message]) -> list[Message]:
     """What ledgers are to be told now, by market id, when `events` are about to happen."""
+    first = events[0] if events else None
+    if state.time_us < state.next_due_us and not isinstance(first, TradeExecuted):
+        return []
     latest: dict[int, int] = {}
     if state.time_us >= state.next_due_us:
         for market in state.markets.values():
             if state.time_us >= market.due_us:
                 latest[market.market_id] = market.last_price_ticks
-    first = events[0] if events else None
     if isinstance(first, TradeExecuted):
         if state.time_us >= state.markets[first.market_id].due_us:
             latest[first.market_id] = _last_price(events)

@@ -54,12 +54,13 @@ def check_book(market: Market) -> None:
         levels = side.best_first()
         assert len(levels) == len(side.levels), f"market {market.market_id} has a lost level"
         for level in levels:
-            lots = sum(order.lots for order in level.orders.values())
+            orders = list(level.orders())
+            lots = sum(order.lots for order in orders)
             assert lots == level.lots > 0, (
                 f"E3: orders at {level.price_ticks} of market {market.market_id} have {lots} lots, "
                 f"the level {level.lots}"
             )
-            count += len(level.orders)
+            count += len(orders)
     assert count == len(book.orders), f"E6: market {market.market_id} has an order twice or lost"
 
 
@@ -95,7 +96,7 @@ def _dump_side(side: BookSide) -> list[Any]:
     return [
         [
             level.price_ticks,
-            [[order.order_id, order.user_id, order.lots] for order in level.orders.values()],
+            [[order.order_id, order.user_id, order.lots] for order in level.orders()],
         ]
         for level in side.best_first()
     ]

@@ -82,9 +82,6 @@ _SOURCES: Final[dict[type[Message], str]] = {
 }
 """Who may send what to a ledger shard: an outside source or the family of a shard."""
 
-_FOR_THE_BOOK: Final = (OrderAccepted, CancelRequested, CancelAllRequested)
-_OF_A_USER: Final = (PlaceOrder, CancelOrder, CancelAllOrders, CreditDeposit, DebitWithdrawal)
-
 
 class LedgerDecider:
     """Rules of the ledger shards: `domain.decider.Decider` for family "L"."""
@@ -117,8 +114,8 @@ class LedgerDecider:
 
     def destinations(self, state: LedgerState, event: Message) -> Sequence[str]:
         """Accepted orders and requests to cancel go to the matching shard of their market."""
-        if isinstance(event, _FOR_THE_BOOK):
-            return (f"M{event.market_id % state.matching_partitions}",)
+        if isinstance(event, (OrderAccepted, CancelRequested, CancelAllRequested)):
+            return (state.matchers[event.market_id % state.matching_partitions],)
         return ()
 
     def refuse(self, state: LedgerState, source: str, message: Message) -> str:
@@ -132,7 +129,9 @@ class LedgerDecider:
             return _genesis_refusal(state, message)
         if state.ledger_partitions == 0:
             return f"Genesis must come first, found {type(message).__name__}"
-        if isinstance(message, _OF_A_USER):
+        if isinstance(
+            message, (PlaceOrder, CancelOrder, CancelAllOrders, CreditDeposit, DebitWithdrawal)
+        ):
             partition = message.user_id % state.ledger_partitions
             if partition != state.partition:
                 return f"user {message.user_id} lives in partition {partition}"

@@ -10,9 +10,12 @@ from domain.markets import MarketRules, ReferencePriceChanged
 from domain.matching.messages import OrderRested
 from domain.orders.learning import learn
 from domain.orders.messages import (
+    CancelRejected,
+    CancelRequested,
     FillSettled,
     OrderAccepted,
     OrderClosed,
+    OrderRejected,
     OrderType,
     Side,
     TimeInForce,
@@ -30,7 +33,6 @@ from domain.orders.state import (
 _BUY: Final = Side.BUY
 _MARKET: Final = OrderType.MARKET
 _GTC: Final = TimeInForce.GTC
-_FUNDED: Final = (DepositCredited, WithdrawalDebited)
 
 
 def evolve(state: LedgerState, event: Message) -> LedgerState:
@@ -48,9 +50,9 @@ def evolve(state: LedgerState, event: Message) -> LedgerState:
         _rest(state, event)
     elif isinstance(event, ReferencePriceChanged):
         state.markets[event.market_id].reference_price_ticks = event.price_ticks
-    elif isinstance(event, _FUNDED):
+    elif isinstance(event, (DepositCredited, WithdrawalDebited)):
         _use_reference(state, event)
-    else:
+    elif not isinstance(event, (CancelRequested, CancelRejected, OrderRejected)):
         learn(state, event)
     return state
 

@@ -1,7 +1,5 @@
 """What a ledger shard is told of users, markets and the exchange, and how it keeps it."""
 
-from typing import Final
-
 from domain.accounts.messages import (
     AssetListed,
     FeesChanged,
@@ -14,18 +12,15 @@ from domain.decider import Message
 from domain.fees import FeeTier
 from domain.ledger.messages import AccountOpened
 from domain.markets import MarketHalted, MarketListed, MarketResumed, MarketRulesChanged
-from domain.orders.state import Account, LedgerState, Market
+from domain.orders.state import Account, LedgerState, Market, matcher_ids
 from domain.protocol import Genesis, RulesActivated
-
-_USER_SWITCHED: Final = (UserEnabled, UserDisabled)
-_MARKET_SWITCHED: Final = (MarketHalted, MarketResumed)
 
 
 def learn(state: LedgerState, event: Message) -> None:
     """What the shard is told of users, markets and the exchange; other events change nothing."""
     if isinstance(event, AccountOpened):
         _open_account(state, event)
-    elif isinstance(event, _USER_SWITCHED):
+    elif isinstance(event, (UserEnabled, UserDisabled)):
         state.accounts[event.user_id].enabled = isinstance(event, UserEnabled)
     elif isinstance(event, FeeTierChanged):
         state.accounts[event.user_id].fee_tier = event.fee_tier
@@ -42,7 +37,7 @@ def learn(state: LedgerState, event: Message) -> None:
         market.revision = event.revision
         market.rules = event.rules
         market.reference_price_ticks = event.reference_price_ticks
-    elif isinstance(event, _MARKET_SWITCHED):
+    elif isinstance(event, (MarketHalted, MarketResumed)):
         state.markets[event.market_id].halted = isinstance(event, MarketHalted)
     else:
         _learn_of_exchange(state, event)
@@ -78,6 +73,7 @@ def _learn_of_exchange(state: LedgerState, event: Message) -> None:
         state.partition = event.partition
         state.ledger_partitions = event.ledger_partitions
         state.matching_partitions = event.matching_partitions
+        state.matchers = matcher_ids(event.matching_partitions)
         state.rules_version = event.rules_version
         state.limits = event.limits
         state.fee_tiers = _by_tier(event.fee_tiers)

@@ -11,7 +11,7 @@ from domain.markets import MarketRules
 from domain.orders.books import check_books
 from domain.orders.evolution import open_up
 from domain.orders.messages import OrderType, Side, TimeInForce
-from domain.orders.state import Account, LedgerState, Market, OpenOrder
+from domain.orders.state import Account, LedgerState, Market, OpenOrder, matcher_ids
 
 
 def dump(state: LedgerState) -> list[Any]:
@@ -61,6 +61,7 @@ def load(data: Any) -> LedgerState:
         orders_accepted=accepted,
         balances=Balances.load(balances),
         funding_by_reference={row[0]: Funding(*row[1:]) for row in fundings},
+        matchers=matcher_ids(matching_partitions),
     )
     for row in orders:
         order = _load_order(row)

@@ -89,7 +89,10 @@ class Account:
 
 @dataclass(slots=True)
 class LedgerState(State):
-    """All that a ledger shard knows. `ledger_partitions` 0 means: before genesis."""
+    """All that a ledger shard knows. `ledger_partitions` 0 means: before genesis.
+
+    Derived, so not in the snapshot: `matchers`, the ids of all matching shards.
+    """
 
     partition: int = 0
     ledger_partitions: int = 0
@@ -104,8 +107,14 @@ class LedgerState(State):
     orders_accepted: int = 0
     balances: Balances = field(default_factory=Balances)
     funding_by_reference: dict[str, Funding] = field(default_factory=dict)
+    matchers: list[str] = field(default_factory=list)
 
 
 def next_order_id(state: LedgerState) -> int:
     """The id of the next accepted order: counter * P + partition, the counter from 1."""
     return (state.orders_accepted + 1) * state.ledger_partitions + state.partition
+
+
+def matcher_ids(matching_partitions: int) -> list[str]:
+    """The ids of all matching shards, by partition."""
+    return [f"M{partition}" for partition in range(matching_partitions)]

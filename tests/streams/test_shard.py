@@ -195,8 +195,9 @@ def test_a_machine_without_memory_is_no_fault_of_the_message(shard, monkeypatch,
         raise MemoryError
 
     monkeypatch.setattr(Echo, method, exhausted)
+    exhausted_shard = Shard.load(shard.dump(), Echo())
     with pytest.raises(MemoryError):
-        shard.step(1, from_outside(deposit(5)))
+        exhausted_shard.step(1, from_outside(deposit(5)))
 
 
 class TestResolutions:

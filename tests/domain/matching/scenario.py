@@ -113,7 +113,7 @@ def reasons(events: list[Message]) -> list[CloseReason]:
 
 def _sides(side: BookSide) -> dict[int, str]:
     return {
-        level.price_ticks: " ".join(f"{o.lots}#{o.order_id}" for o in level.orders.values())
+        level.price_ticks: " ".join(f"{o.lots}#{o.order_id}" for o in level.orders())
         for level in side.best_first()
     }
 
