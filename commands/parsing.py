@@ -21,6 +21,14 @@ NUMBER = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
 
 RESPONSE_TYPES = ("ACK", "RESULT", "FULL")
 
+_SELDOM = (
+    "selfTradePreventionMode",
+    "stopPrice",
+    "icebergQty",
+    "trailingDelta",
+    "strategyId",
+    "strategyType",
+)
 _PLACE = (
     "symbol",
     "side",
@@ -31,12 +39,7 @@ _PLACE = (
     "price",
     "newClientOrderId",
     "newOrderRespType",
-    "selfTradePreventionMode",
-    "stopPrice",
-    "icebergQty",
-    "trailingDelta",
-    "strategyId",
-    "strategyType",
+    *_SELDOM,
 )
 _CANCEL = ("symbol", "orderId", "origClientOrderId", "newClientOrderId", "cancelRestrictions")
 _NOT_IMPLEMENTED = {
@@ -169,6 +172,8 @@ def _parse_type(parameters: Parameters) -> OrderType:
 def _refuse_not_implemented(parameters: Parameters, order_type: OrderType) -> None:
     if order_type in _NOT_IMPLEMENTED:
         raise errors.order_refused(_NOT_IMPLEMENTED[order_type])
+    if parameters.values.keys().isdisjoint(_SELDOM):
+        return
     if parameters.has("icebergQty"):
         raise errors.order_refused("Iceberg orders are not supported for this symbol.")
     if parameters.has("trailingDelta"):

@@ -34,12 +34,11 @@ class Placement:
 
 def placement(answer: Answer) -> Placement:
     """The answer to a `PlaceOrder` that was accepted."""
-    accepted = next(seen for seen in answer.seen if isinstance(seen.message, OrderAccepted))
-    assert isinstance(accepted.message, OrderAccepted)
-    messages = [seen.message for seen in answer.seen]
+    first = answer.seen[0]
+    assert isinstance(first.message, OrderAccepted), "an answer begins with the acceptance"
     report = answer.last if isinstance(answer.last, OrderRested | OrderClosed) else None
-    fills = tuple(message for message in messages if isinstance(message, FillSettled))
-    return Placement(accepted.message, accepted.time_us, fills, report)
+    fills = tuple([seen.message for seen in answer.seen if isinstance(seen.message, FillSettled)])
+    return Placement(first.message, first.time_us, fills, report)
 
 
 def placed(

@@ -19,13 +19,7 @@ def parse_json(text: str | bytes) -> Any:
     Raises -1135 for what is no JSON or nests too deep, -1101 for a member that stands twice.
     """
     try:
-        return json.loads(
-            text,
-            parse_int=NumberText,
-            parse_float=NumberText,
-            parse_constant=_refuse_constant,
-            object_pairs_hook=_members,
-        )
+        return _decode(text if isinstance(text, str) else text.decode())
     except (ValueError, RecursionError):
         raise errors.invalid_json() from None
 
@@ -37,13 +31,15 @@ def text_values(members: Mapping[str, Any]) -> dict[str, str]:
     """
     values: dict[str, str] = {}
     for name, value in members.items():
-        if isinstance(value, bool):
+        if type(value) is str:
+            values[name] = value
+        elif isinstance(value, NumberText):
+            values[name] = str(value)
+        elif isinstance(value, bool):
             values[name] = "true" if value else "false"
-        elif isinstance(value, str):
-            values[name] = value if type(value) is str else str(value)
         else:
             raise errors.invalid_data(_encodable(name)[:40])
-        _encodable(name), _encodable(values[name])
+    _encodable("".join(values)), _encodable("".join(values.values()))
     return values
 
 
@@ -68,3 +64,12 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _refuse_constant(constant: str) -> NoReturn:
     """NaN and the infinities are no JSON."""
     raise ValueError(constant)
+
+
+# Made once: `json.loads` with hooks would make one each time.
+_decode = json.JSONDecoder(
+    parse_int=NumberText,
+    parse_float=NumberText,
+    parse_constant=_refuse_constant,
+    object_pairs_hook=_members,
+).decode

@@ -1,5 +1,6 @@
 """Request parameters: query and body as sent, for signatures, and decoded, for endpoints."""
 
+import functools
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ FIRST_MICROSECONDS = 10**14
 _INTEGER = re.compile(INTEGER.removesuffix("$") + r"\Z")
 _BAD_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _SIGNATURE = b"signature"
+
+_compiled = functools.cache(re.compile)
 
 SIGNING = ("timestamp", "recvWindow", "signature")
 """What is about a signed request itself, and known to every endpoint."""
@@ -54,7 +57,7 @@ class Parameters:
     def matching(self, name: str, pattern: str) -> str | None:
         """An optional text of the form `pattern` (`^…$`); -1100 for any other."""
         value = self.optional(name)
-        if value is not None and not re.fullmatch(pattern, value):
+        if value is not None and not _compiled(pattern).fullmatch(value):
             raise errors.illegal_characters(name, pattern)
         return value
 
@@ -88,9 +91,10 @@ class Parameters:
 
     def refuse_unknown(self, known: Collection[str]) -> None:
         """-1104 if anything was sent that is not in `known` or part of signing."""
-        read = sum(name in known or name in SIGNING for name in self.values)
-        if read < len(self.values):
-            raise errors.unread_parameters(read, len(self.values))
+        unread = (self.values.keys() - known).difference(SIGNING)
+        if unread:
+            sent = len(self.values)
+            raise errors.unread_parameters(sent - len(unread), sent)
 
 
 def parse_parameters(raw_query: bytes, raw_body: bytes = b"") -> Parameters:

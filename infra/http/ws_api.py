@@ -172,7 +172,7 @@ class _Connection:
         api_key = call.parameters.text("apiKey")
         signed = call.parameters
         values = {name: text for name, text in signed.values.items() if name != "apiKey"}
-        call.parameters = replace(signed, values=values)
+        call.parameters = Parameters(signed.signed_payload, values)
         try:
             return self._api.sessions.authenticate(
                 api_key, call.parameters, client_ip=self._ip, now_us=call.arrived_us
@@ -265,13 +265,13 @@ def _frame_id(found: Any) -> int | str | None:
 def _parameters(params: Mapping[str, Any]) -> Parameters:
     """What is signed: all but the signature, sorted by name, values as they were written."""
     values = text_values(params)
-    payload = "&".join(f"{name}={text}" for name, text in _sorted(values)).encode()
+    payload = "&".join([f"{name}={text}" for name, text in _sorted(values)]).encode()
     values.pop("returnRateLimits", None)
     return Parameters(payload, values)
 
 
 def _sorted(values: Mapping[str, str]) -> list[tuple[str, str]]:
-    return sorted(item for item in values.items() if item[0] != "signature")
+    return sorted([item for item in values.items() if item[0] != "signature"])
 
 
 def _limit(kind: str, interval: str, number: int, limit: int, count: int) -> dict[str, Any]:
