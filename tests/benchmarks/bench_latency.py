@@ -35,7 +35,7 @@ TOP_P99_S = 0.25
 def measure(effort: Effort) -> list[Figure]:
     """Latencies on one broker and the top rates, then latencies on three."""
     figures = []
-    for brokers in (1, 3):
+    for brokers in (1, 3) if effort.scale else (1,):
         with latency_stack(brokers) as stack, Client(stack) as client:
             client.stage(REST, WARM_UP_RATE, max(1.0, WARM_UP_S * effort.scale))
             for protocol in PROTOCOLS:

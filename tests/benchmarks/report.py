@@ -9,12 +9,12 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from functools import cache
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from time import process_time
 from typing import Any
+
+from native.selection import build_in_use
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGES = ("aiohttp", "chdb", "confluent-kafka", "fastavro", "faust-streaming", "redis", "uvloop")
@@ -37,12 +37,9 @@ QUICK = Effort(runs=3, scale=0.1)
 COMPILED, PURE = "compiled", "pure"
 
 
-@cache
 def build_here() -> str:
     """Which build of the core this process imports."""
-    found = find_spec("domain.matching.book")
-    native = found is not None and str(found.origin).endswith(".so")
-    return COMPILED if native else PURE
+    return build_in_use()
 
 
 def when_compiled(floor: float) -> float | None:

@@ -86,12 +86,13 @@ class _Wire:
             f"Sec-WebSocket-Key: {key}\r\n\r\n"
         )
         self._socket.sendall(request.encode())
-        while b"\r\n\r\n" not in self._found:
-            found = self._socket.recv(4_096)
+        head = b""
+        # Byte by byte, so that what the server says next is left for `answers`.
+        while not head.endswith(b"\r\n\r\n"):
+            found = self._socket.recv(1)
             if not found:
                 raise OSError(f"{PATH} must take a WebSocket, closed the connection")
-            self._found += found
-        head, _, self._found = self._found.partition(b"\r\n\r\n")
+            head += found
         if b" 101 " not in head.split(b"\r\n")[0]:
             raise OSError(f"{PATH} must take a WebSocket, said {head[:60]!r}")
 
