@@ -12,9 +12,11 @@ from domain.matching.book import Book
 from tests.benchmarks import peers
 from tests.benchmarks.book_player import Command, digest, play, play_timed, play_told
 from tests.benchmarks.child import figures_in_child
+from tests.benchmarks.compiled_player import player_folder
 from tests.benchmarks.mix import MIX, Mix, draw
 from tests.benchmarks.report import (
     COMPILED,
+    ROOT,
     Effort,
     Figure,
     build_here,
@@ -32,11 +34,17 @@ STANDARD = "standard mix"
 
 def measure(effort: Effort) -> list[Figure]:
     """This build's rates, the uncompiled build's, and the peers'."""
-    figures = measure_build(effort.runs, effort.scale)
-    if build_here() == COMPILED:
-        arguments = (effort.runs, effort.scale)
-        figures += figures_in_child("bench_book", "measure_build", *arguments, pure=True)
-    return figures + _peers(effort, figures[0])
+    arguments = ("bench_book", "measure_build", effort.runs, effort.scale)
+    if build_here() != COMPILED:
+        figures = measure_build(effort.runs, effort.scale)
+        return figures + _peers(effort, figures[0])
+    # Compiling the loop takes longer than the least effort is worth.
+    folder = player_folder() if effort.scale else None
+    compiled = figures_in_child(*arguments, folder=folder or ROOT)
+    pure = figures_in_child(*arguments, pure=True)
+    for one, other in zip(compiled, pure, strict=True):
+        assert one.method == other.method, f"fills must not differ: {one.method} | {other.method}"
+    return compiled + pure + _peers(effort, compiled[0])
 
 
 def measure_build(runs: int, scale: float) -> list[Figure]:
@@ -56,17 +64,21 @@ def _measured(effort: Effort, name: str, what: str, mix: Mix, floor: float) -> l
         book = _opened(mix.opening)
         return lambda: play(book, mix.commands)
 
-    method = f"book: {count:,} commands drawn beforehand, per second of processor"
+    fills = digest(play_told(_opened(mix.opening), mix.commands))
+    method = (
+        f"book: {name} ({what}), {count:,} commands drawn beforehand, per second of processor, the "
+        f"loop that gives them of the same build; fills {fills}"
+    )
     each = "book: 99.9 % of commands take at most this long, by the wall clock, which adds 0.1 us"
     percentiles = [
         _percentile_us(play_timed(_opened(mix.opening), mix.commands)) for _ in range(effort.runs)
     ]
     return [
         median_of(
-            f"book, {name} ({what})" if name != STANDARD else f"book, {name}",
+            f"book, {name}",
             "commands/s",
             rates(effort, count, prepare),
-            f"{method}; {STANDARD}: {MIX}",
+            method,
             floor=when_compiled(floor),
         ),
         median_of(

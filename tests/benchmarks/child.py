@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.report import ROOT, Figure
@@ -13,8 +14,13 @@ from tests.benchmarks.report import ROOT, Figure
 PURE_SWITCH = "LOGBOURSE_PURE"
 
 
-def in_child(module: str, function: str, *arguments: Any, pure: bool = False) -> Any:
-    """What the function returned, through JSON; `OSError` with its last words if it failed."""
+def in_child(
+    module: str, function: str, *arguments: Any, pure: bool = False, folder: Path = ROOT
+) -> Any:
+    """What the function returned, through JSON; `OSError` with its last words if it failed.
+
+    `folder` has the modules to run, where these are not the checkout's.
+    """
     environment = dict(os.environ)
     if pure:
         environment[PURE_SWITCH] = "1"
@@ -22,7 +28,7 @@ def in_child(module: str, function: str, *arguments: Any, pure: bool = False) ->
     done = subprocess.run(
         [*words, json.dumps(arguments)],
         env=environment,
-        cwd=ROOT,
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
@@ -33,10 +39,10 @@ def in_child(module: str, function: str, *arguments: Any, pure: bool = False) ->
 
 
 def figures_in_child(
-    module: str, function: str, *arguments: Any, pure: bool = False
+    module: str, function: str, *arguments: Any, pure: bool = False, folder: Path = ROOT
 ) -> list[Figure]:
     """The figures that the function returned."""
-    told = in_child(module, function, *arguments, pure=pure)
+    told = in_child(module, function, *arguments, pure=pure, folder=folder)
     return [Figure(**each) for each in told]
 
 

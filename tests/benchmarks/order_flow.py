@@ -72,7 +72,7 @@ def _web_socket_shot(rng: random.Random, trader: Trader, number: int, stamp_ms: 
 
 def _batch_shot(rng: random.Random, trader: Trader, _number: int, stamp_ms: int) -> Shot:
     orders = [{**_order(rng), "newOrderRespType": "ACK"} for _ in range(BATCH_ORDERS)]
-    body = json.dumps({"orders": orders}, separators=(",", ":"))
+    body = json.dumps(orders, separators=(",", ":"))
     query = urlencode(_window(stamp_ms))
     query += f"&signature={_signature(trader, query + body)}"
     request = _post(f"/x/v1/orders/batch?{query}", trader, "application/json", body)

@@ -109,8 +109,10 @@ def _refusal(hit: Hit) -> str:
     """What an answer refuses; empty if the order, or each of a batch, was accepted."""
     if hit.status != 200:
         return f"{hit.status} {hit.body[:80].decode(errors='replace')}"
-    if not hit.body.startswith(b"["):
+    if not hit.body.startswith(b'{"orders"'):
         return ""
-    told = json.loads(hit.body)
+    told = json.loads(hit.body)["orders"]
     refused = [each for each in told if "orderId" not in each]
-    return str(refused[0])[:80] if refused or len(told) != BATCH_ORDERS else ""
+    if refused or len(told) != BATCH_ORDERS:
+        return f"{len(refused)} of a batch of {len(told)}: {refused[:1]}"[:120]
+    return ""

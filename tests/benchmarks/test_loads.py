@@ -10,11 +10,11 @@ import pytest
 from domain.matching.book import Book
 from domain.orders.messages import PlaceOrder, Side, TimeInForce
 from schemas.record import decode_record, outside_record
-from tests.benchmarks import flame, peers, plots
+from tests.benchmarks import flame, order_stage, peers, plots
 from tests.benchmarks.book_player import digest, play, play_timed, play_told
 from tests.benchmarks.mix import draw
 from tests.benchmarks.open_loop import Hit, Shot
-from tests.benchmarks.order_flow import BATCH, REST, WEB_SOCKET, Trader, order_shots
+from tests.benchmarks.order_flow import BATCH, BATCH_ORDERS, REST, WEB_SOCKET, Trader, order_shots
 from tests.benchmarks.order_stage import Answers
 from tests.benchmarks.path_orders import PATTERN, RESTING, Orders
 from tests.benchmarks.percentiles import percentiles_ms
@@ -22,6 +22,11 @@ from tests.benchmarks.report import median_of
 from tests.benchmarks.scenarios import SCENARIOS
 from tests.benchmarks.small_world import SmallWorld
 from tests.benchmarks.web_socket import PATH, fire_frames, text_frame
+
+
+def batch_answer(accepted: int) -> bytes:
+    orders = [{"orderId": 1}] * accepted + [{"code": -2010}] * (BATCH_ORDERS - accepted)
+    return json.dumps({"orders": orders}, separators=(",", ":")).encode()
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -154,6 +159,19 @@ def test_a_client_that_falls_behind_or_is_refused_makes_the_run_void():
     assert good.trouble == ""
     assert late.trouble == "the client fell behind, p99 200 ms"
     assert refused.trouble == "1 of 2 not accepted, first: 400 no"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "refusal"),
+    [
+        (200, b'{"symbol":"BTCUSDT","orderId":7}', ""),
+        (503, b'{"code":-1008}', '503 {"code":-1008}'),
+        (200, batch_answer(100), ""),
+        (200, batch_answer(99), "1 of a batch of 100: [{'code': -2010}]"),
+    ],
+)
+def test_an_order_or_one_of_a_batch_that_is_refused_counts_as_refused(status, body, refusal):
+    assert order_stage._refusal(Hit(0.0, 0.0, status, body)) == refusal
 
 
 def test_percentiles_are_those_of_the_samples_to_three_digits():
