@@ -20,6 +20,9 @@ class Subcommand(NamedTuple):
 SUBCOMMANDS: dict[str, Subcommand] = {
     "run": Subcommand("infra.stack", "run the whole exchange with a demo market, until Ctrl-C"),
     "shard": Subcommand("streams.worker", "run shards, such as: logbourse shard L0 M0"),
+    "handover": Subcommand(
+        "streams.handover", "let the shadows of shards take over, without a gap"
+    ),
     "serve": Subcommand("serving", "run the APIs: order entry, operators, queries"),
     "admin": Subcommand("commands.admin.cli", "operate: users, keys, money, markets, halts"),
     "genesis": Subcommand("commands.genesis", "write record 0 of every input partition"),

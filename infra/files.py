@@ -21,7 +21,7 @@ class Files(Protocol):
         """A whole file. Raises `OSError`."""
 
     def remove(self, name: str) -> None:
-        """Delete a file. Raises `OSError`."""
+        """Delete a file, if it is still there. Raises `OSError`."""
 
 
 class Directory:
@@ -52,4 +52,4 @@ class Directory:
         return (self._path / name).read_bytes()
 
     def remove(self, name: str) -> None:
-        os.remove(self._path / name)
+        (self._path / name).unlink(missing_ok=True)

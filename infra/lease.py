@@ -1,28 +1,190 @@
 """Leases: which of several hosts of a shard is to be lively. Safety never rests on them."""
 
-import fcntl
-import os
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from threading import Lock
 from typing import Protocol
 
-
-class Lease(Protocol):
-    """The right to lead one shard. Two holders are harmless, none is only slow."""
-
-    def acquire(self) -> bool:
-        """Whether this process holds the lease now."""
+RENEW_S = 0.3
+TTL_S = 1.5
 
 
-class FileLease:
-    """A lease among the processes of one machine: a lock on a file, gone with its process."""
+class Phase(StrEnum):
+    """What the holder of a lease is doing."""
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    FREE = "free"
+    TAKING = "taking"
+    LEADING = "leading"
+    YIELDING = "yielding"
 
-    def acquire(self) -> bool:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+
+class Standing(StrEnum):
+    """What a contender is to its lease."""
+
+    WAITING = "waiting"
+    HELD = "held"
+    ASKED = "asked"
+    """Held, and somebody wants it handed over."""
+    LOST = "lost"
+    RELEASED = "released"
+
+
+@dataclass(slots=True, frozen=True)
+class LeaseEntry:
+    """What stands in the store; every change makes `counter` greater by one.
+
+    `successor` is who was asked to take over; until the time is up, only that one takes it.
+    """
+
+    holder: str = ""
+    counter: int = 0
+    phase: Phase = Phase.FREE
+    successor: str = ""
+
+
+class LeaseStore(Protocol):
+    """Where entries are. Every method raises `OSError` if the store does not answer."""
+
+    def read(self, name: str) -> LeaseEntry | None:
+        """The entry; None if there is none."""
+
+    def swap(self, name: str, old: LeaseEntry | None, new: LeaseEntry) -> bool:
+        """Put `new` in the place of `old`, its successor in counting; False if it was not there."""
+
+
+class Lease:
+    """One contender's part in one lease: waits for it, takes it, renews it, notices its loss.
+
+    The time is that of this process's monotonic clock alone. A holder is gone if its counter has
+    not moved for `ttl_s`, or at once if `is_gone(holder)` says so. `standing` may be read by
+    another thread than the one that calls `tend`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        holder: str,
+        store: LeaseStore,
+        monotonic_s: Callable[[], float],
+        *,
+        is_gone: Callable[[str], bool] = lambda _: False,
+        ttl_s: float = TTL_S,
+        renew_s: float = RENEW_S,
+    ) -> None:
+        self.name = name
+        self.holder = holder
+        self.standing = Standing.WAITING
+        self.stands_by = False
+        """Whether to tell others that somebody is ready to take over."""
+        self._store = store
+        self._now_s = monotonic_s
+        self._is_gone = is_gone
+        self._ttl_s = ttl_s
+        self._renew_s = renew_s
+        self._entry: LeaseEntry | None = None
+        self._seen_s = self._now_s()
+        self._phase = Phase.TAKING
+        self._renew_at_s = self._now_s()
+        self._lock = Lock()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this contender is the holder, as far as it knows."""
+        return self.standing in (Standing.HELD, Standing.ASKED)
+
+    @property
+    def urgent(self) -> bool:
+        """Whether the lease is about to be handed over to this contender."""
+        entry = self._entry
+        return (
+            self.standing is Standing.WAITING
+            and entry is not None
+            and entry.phase in (Phase.YIELDING, Phase.FREE)
+        )
+
+    def tend(self) -> None:
+        """Look at the store and do what is due. A store that is away changes nothing."""
+        with self._lock, suppress(OSError):
+            self._tend()
+
+    def tell(self, phase: Phase) -> None:
+        """Let the next `tend` tell others what the holder does."""
+        self._phase = phase
+        self._renew_at_s = self._now_s()
+
+    def release(self) -> None:
+        """Give the lease back, if it is held: whoever stands by takes over at once."""
+        with self._lock:
+            held = self.is_held
+            self.standing = Standing.RELEASED
+            with suppress(OSError):
+                while held:
+                    entry = self._store.read(self.name)
+                    if entry is None or entry.holder != self.holder:
+                        return
+                    free = LeaseEntry("", entry.counter + 1, Phase.FREE, entry.successor)
+                    held = not self._store.swap(self.name, entry, free)
+
+    def _tend(self) -> None:
+        if self.standing is Standing.WAITING:
+            self._announce()
+            self._try()
+        elif self.is_held and self._now_s() >= self._renew_at_s:
+            self._renew()
+
+    def _renew(self) -> None:
+        entry = self._entry
+        assert entry is not None
+        renewed = replace(entry, counter=entry.counter + 1, phase=self._phase)
+        if self._store.swap(self.name, entry, renewed):
+            self._hold(renewed)
+            return
+        found = self._store.read(self.name)
+        if found is None:
+            # The store has forgotten everything: that makes nobody a leader.
+            if self._store.swap(self.name, None, renewed):
+                self._hold(renewed)
+        elif found.holder == self.holder:
+            self._entry = found
+            if found.successor:
+                self.standing = Standing.ASKED
+        else:
+            self.standing = Standing.LOST
+
+    def _try(self) -> None:
+        found = self._store.read(self.name)
+        if found is None or found != self._entry:
+            self._entry, self._seen_s = found, self._now_s()
+        if self._is_free(found):
+            counter = found.counter + 1 if found is not None else 1
+            taken = LeaseEntry(self.holder, counter, Phase.TAKING)
+            if self._store.swap(self.name, found, taken):
+                self._phase = Phase.TAKING
+                self._hold(taken)
+                self.standing = Standing.HELD
+
+    def _is_free(self, found: LeaseEntry | None) -> bool:
+        if found is None or self._now_s() - self._seen_s >= self._ttl_s:
+            return True
+        if found.phase is Phase.FREE:
+            return found.successor in ("", self.holder)
+        return self._is_gone(found.holder)
+
+    def _hold(self, entry: LeaseEntry) -> None:
+        self._entry = entry
+        self._renew_at_s = self._now_s() + self._renew_s
+
+    def _announce(self) -> None:
+        if self.stands_by and self._now_s() >= self._renew_at_s:
+            self._renew_at_s = self._now_s() + self._renew_s
+            name = standby_name(self.name)
+            found = self._store.read(name)
+            counter = found.counter + 1 if found is not None else 1
+            self._store.swap(name, found, LeaseEntry(self.holder, counter, Phase.TAKING))
+
+
+def standby_name(name: str) -> str:
+    """Under which name those who stand by for a lease say so."""
+    return f"{name}.standby"

@@ -71,3 +71,10 @@ class Log(Protocol):
 
     def close(self) -> None:
         """Give the handle back without waiting."""
+
+
+class PausableLog(Log, Protocol):
+    """A handle that can also stop reading a partition for a while, as shadows need."""
+
+    def leave(self, topic: str, partition: int) -> None:
+        """Read this partition no more, until it is sought again."""

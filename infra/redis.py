@@ -11,10 +11,12 @@ CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 10.0
 
 
-def redis_client(url: str) -> Redis:
+def redis_client(url: str, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> Redis:
     """A client for threads; answers are bytes. Raises `RedisError` where Redis does not answer."""
     return Redis.from_url(
-        url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=ANSWER_TIMEOUT_S
+        url,
+        socket_connect_timeout=min(CONNECT_TIMEOUT_S, answer_timeout_s),
+        socket_timeout=answer_timeout_s,
     )
 
 

@@ -40,16 +40,13 @@ class Settings:
     key_file: Path = Path()
     admin_token_file: Path = Path()
     log_level: str = "info"
+    snapshots_dir: Path = Path()
+    lease_store: str = "file"
 
     @property
     def logs_dir(self) -> Path:
         """Where the supervisor keeps each process's output."""
         return self.data_dir / "logs"
-
-    @property
-    def snapshots_dir(self) -> Path:
-        """Where shards keep their snapshots."""
-        return self.data_dir / "snapshots"
 
 
 def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -127,10 +124,12 @@ def _complete(settings: Settings) -> Settings:
         clickhouse_dsn=settings.clickhouse_dsn or f"chdb://{data_dir / 'clickhouse'}",
         key_file=_placed(settings.key_file, data_dir / "keys" / "encryption.key"),
         admin_token_file=_placed(settings.admin_token_file, data_dir / "keys" / "admin.token"),
+        snapshots_dir=_placed(settings.snapshots_dir, data_dir / "snapshots"),
     )
     _check_prefix("redis_url", settings.redis_url, ("redis://", "rediss://", "unix://"))
     _check_prefix("clickhouse_dsn", settings.clickhouse_dsn, ("chdb:///", "http://", "https://"))
     _check_prefix("log_level", settings.log_level, ("debug", "info", "warning", "error"))
+    _check_prefix("lease_store", settings.lease_store, ("file", "redis"))
     _check_bootstrap(settings.kafka_bootstrap)
     return settings
 

@@ -12,6 +12,7 @@ KEPT = 3
 _MAGIC = b"logbourse-snapshot-2"
 _FINAL = ".snapshot"
 _TEMPORARY = ".tmp"
+_DIGITS = 20
 _WELL, _FAILED, _UNSOUND = range(3)
 """Exit statuses of the process that writes a snapshot."""
 
@@ -52,18 +53,22 @@ class Background(Protocol):
 
 
 class SnapshotStore:
-    """The snapshots of one shard in a directory."""
+    """The snapshots of one shard in a directory, which its leader and shadows may share.
 
-    def __init__(self, files: Files, background: Background) -> None:
+    `writer` tells their unfinished files apart; what they finish at one offset is the same.
+    """
+
+    def __init__(self, files: Files, background: Background, writer: str = "") -> None:
         self._files = files
         self._background = background
+        self._temporary = f"{writer}{_TEMPORARY}"
 
     def start(self, offset: int, dump: Callable[[], bytes], last: bytes = b"") -> "PendingSnapshot":
         """Start writing the dump as the state before `offset`; it counts only once published.
 
         Raises `UnsoundState`, as the pending snapshot's job does, for a state that must not be.
         """
-        temporary = _name(offset) + _TEMPORARY
+        temporary = _name(offset) + self._temporary
 
         def write() -> None:
             try:
@@ -77,15 +82,18 @@ class SnapshotStore:
     def publish(self, pending: "PendingSnapshot") -> None:
         """Let a written snapshot count from now on, and drop the oldest beyond `KEPT`."""
         final = _name(pending.offset) + _FINAL
-        self._files.rename(_name(pending.offset) + _TEMPORARY, final)
-        finals = [name for name in self._files.names() if name.endswith(_FINAL)]
-        for name in finals[:-KEPT]:
-            self._files.remove(name)
+        self._files.rename(_name(pending.offset) + self._temporary, final)
+        names = self._files.names()
+        oldest_kept = [name for name in names if name.endswith(_FINAL)][-KEPT:][0]
+        for name in names:
+            # Behind the oldest one, unfinished files were left by writers that died.
+            if name < oldest_kept:
+                self._files.remove(name)
 
     def newest_first(self) -> Iterator[Snapshot]:
         """The good snapshots, newest first; what cannot be read as written is passed over."""
         for name in reversed(self._files.names()):
-            if name.endswith(_TEMPORARY):
+            if name[_DIGITS:] == self._temporary:
                 self._files.remove(name)
             elif name.endswith(_FINAL):
                 try:
@@ -169,7 +177,7 @@ class _ForkedJob:
 
 
 def _name(offset: int) -> str:
-    return f"{offset:020d}"
+    return f"{offset:0{_DIGITS}d}"
 
 
 def _checksum(head: bytes, payload: bytes) -> bytes:

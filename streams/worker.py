@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import os
 import signal
 import sys
 import time
@@ -11,7 +12,9 @@ from itertools import cycle
 from infra.clock import Clock, SystemClock
 from infra.files import Directory
 from infra.kafka import KafkaLog
-from infra.lease import FileLease, Lease
+from infra.lease import Lease
+from infra.lease_keeper import LeaseKeeper
+from infra.lease_stores import is_gone, open_lease_store, this_holder
 from infra.log import Log, LogFailure
 from infra.logging import configure_logging, get_logger
 from infra.settings import Settings, load_settings
@@ -20,7 +23,9 @@ from schemas.topics import shards
 from streams.families import decider_of
 from streams.halts import EXIT_STATUS_HALTED, ShardHalted
 from streams.host import Host, HostPolicy
+from streams.leadership import EXIT_STATUS_STEPPED_DOWN, Leadership, LeaseLost
 from streams.metrics import WorkerMetrics
+from streams.shadow import Shadow
 from streams.snapshots import Fork, SnapshotStore
 
 READ_RECORDS = 500
@@ -30,14 +35,27 @@ FLUSH_S = 10.0
 _logger = get_logger("shard")
 
 
+Member = Host | Shadow
+
+
 class Worker:
     """Runs hosts on one log handle, turn by turn."""
 
-    def __init__(self, hosts: Sequence[Host], log: Log, metrics: WorkerMetrics) -> None:
+    def __init__(
+        self,
+        hosts: Sequence[Member],
+        log: Log,
+        metrics: WorkerMetrics,
+        leadership: Leadership | None = None,
+    ) -> None:
+        """Without `leadership` every host leads."""
         self._hosts = {(host.topic, host.partition): host for host in hosts}
+        self._readers: dict[tuple[str, int], Member] = dict(self._hosts)
+        self._readers |= {host.outbox: host for host in hosts if isinstance(host, Shadow)}
         self._in_turn = cycle(self._hosts.values())
         self._log = log
         self._metrics = metrics
+        self._leadership = leadership
 
     def start(self) -> None:
         """Recover every host. Raises `ShardHalted`."""
@@ -45,6 +63,8 @@ class Worker:
             host.start()
         # What was recovered stays: the collector need not look at it again and again.
         gc.freeze()
+        if self._leadership is not None:
+            self._leadership.begin()
 
     def turn(self, timeout_s: float) -> int:
         """Read what there is, apply it, and do what is due; how many records were read.
@@ -52,8 +72,11 @@ class Worker:
         One host is tended a turn: storing the marks of all would keep the input waiting.
         """
         records = self._log.read(READ_RECORDS, timeout_s)
+        if self._leadership is not None:
+            # Right before the work: this process may have stood still while it waited.
+            self._leadership.look()
         for record in records:
-            host = self._hosts[(record.topic, record.partition)]
+            host = self._readers[(record.topic, record.partition)]
             with self._metrics.step_time(host.id):
                 host.take(record)
         self._log.poll()
@@ -76,16 +99,21 @@ class Worker:
 
 def await_leases(leases: Sequence[Lease], stopping: Callable[[], bool]) -> bool:
     """Wait until all leases are held; False if asked to stop before that."""
-    while not all(lease.acquire() for lease in leases):
+    while not all(lease.is_held for lease in leases):
         if stopping():
             return False
-        time.sleep(0.1)
+        time.sleep(IDLE_S)
     return True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `logbourse shard`."""
     parser.add_argument("shards", nargs="+", metavar="SHARD", help="shards to run, such as L0 M0")
+    parser.add_argument(
+        "--standby",
+        action="store_true",
+        help="compute along with whoever leads, and take over when nobody does",
+    )
     policy = HostPolicy()
     parser.add_argument("--snapshot-seconds", type=float, default=policy.snapshot_interval_s)
     parser.add_argument("--snapshot-records", type=int, default=policy.snapshot_records)
@@ -104,10 +132,27 @@ def run(arguments: argparse.Namespace) -> int:
         snapshot_interval_s=arguments.snapshot_seconds,
         snapshot_records=arguments.snapshot_records,
     )
-    return _run_shards(list(dict.fromkeys(arguments.shards)), settings, policy)
+    shard_ids = list(dict.fromkeys(arguments.shards))
+    store = open_lease_store(settings)
+    leases = [
+        Lease(shard, this_holder(), store, time.monotonic, is_gone=is_gone) for shard in shard_ids
+    ]
+    keeper = LeaseKeeper(leases)
+    keeper.start()
+    try:
+        return _run_shards(leases, keeper, settings, policy, standby=arguments.standby)
+    finally:
+        keeper.close()
 
 
-def _run_shards(shard_ids: Sequence[str], settings: Settings, policy: HostPolicy) -> int:
+def _run_shards(
+    leases: Sequence[Lease],
+    keeper: LeaseKeeper,
+    settings: Settings,
+    policy: HostPolicy,
+    *,
+    standby: bool,
+) -> int:
     stopped = False
 
     def stop(*_: object) -> None:
@@ -116,31 +161,49 @@ def _run_shards(shard_ids: Sequence[str], settings: Settings, policy: HostPolicy
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    leases = [FileLease(settings.data_dir / "leases" / shard) for shard in shard_ids]
-    if not await_leases(leases, lambda: stopped):
+    if not standby and not await_leases(leases, lambda: stopped):
         return 0
     metrics = WorkerMetrics.serve(settings)
     log = KafkaLog(settings)
-    hosts = [_host(shard, log, SystemClock(), settings, policy) for shard in shard_ids]
-    worker = Worker(hosts, log, metrics)
+    clock = SystemClock()
+    kind = Shadow if standby else Host
+    members = [_member(kind, lease.name, log, clock, settings, policy) for lease in leases]
+    shadows = {member.id: member for member in members if isinstance(member, Shadow)}
+    leadership = Leadership(leases, shadows, keeper, clock)
+    worker = Worker(members, log, metrics, leadership)
     try:
         worker.start()
-        _logger.info("shards started", shards=list(shard_ids), build=build_in_use())
-        _turn_until(worker, lambda: stopped)
+        _logger.info("shards started", shards=_names(leases), standby=standby, build=build_in_use())
+        _turn_until(worker, lambda: stopped or leadership.asked)
+        leadership.yield_all()
         worker.finish()
-    except ShardHalted as halted:
-        metrics.halted(halted)
-        _logger.error("shard halted", shard=halted.shard, reason=halted.reason, detail=str(halted))
-        print(halted, file=sys.stderr)
-        return EXIT_STATUS_HALTED
-    except LogFailure as failure:
-        _logger.error("log failed", detail=str(failure))
-        print(f"the log failed: {failure}", file=sys.stderr)
-        return 1
+    except (ShardHalted, LeaseLost, LogFailure) as why:
+        return _status_after(why, metrics)
     finally:
         log.close()
-    _logger.info("shards stopped", shards=list(shard_ids))
-    return 0
+    _logger.info("shards stopped", shards=_names(leases))
+    return 0 if stopped else EXIT_STATUS_STEPPED_DOWN
+
+
+def _status_after(why: ShardHalted | LeaseLost | LogFailure, metrics: WorkerMetrics) -> int:
+    """Say why the process ends; its exit status."""
+    match why:
+        case ShardHalted():
+            metrics.halted(why)
+            _logger.error("shard halted", shard=why.shard, reason=why.reason, detail=str(why))
+            print(why, file=sys.stderr)
+            return EXIT_STATUS_HALTED
+        case LeaseLost():
+            _logger.warning("stepped down", detail=str(why))
+            return EXIT_STATUS_STEPPED_DOWN
+        case LogFailure():
+            _logger.error("log failed", detail=str(why))
+            print(f"the log failed: {why}", file=sys.stderr)
+            return 1
+
+
+def _names(leases: Sequence[Lease]) -> list[str]:
+    return [lease.name for lease in leases]
 
 
 def _turn_until(worker: Worker, stopping: Callable[[], bool]) -> None:
@@ -152,9 +215,17 @@ def _turn_until(worker: Worker, stopping: Callable[[], bool]) -> None:
             worker.observe()
 
 
-def _host(shard_id: str, log: Log, clock: Clock, settings: Settings, policy: HostPolicy) -> Host:
+def _member(
+    kind: type[Host] | type[Shadow],
+    shard_id: str,
+    log: KafkaLog,
+    clock: Clock,
+    settings: Settings,
+    policy: HostPolicy,
+) -> Member:
     def report(event: str, detail: str) -> None:
         _logger.warning(event, shard=shard_id, detail=detail)
 
-    snapshots = SnapshotStore(Directory(settings.snapshots_dir / shard_id), Fork())
-    return Host(shard_id, decider_of(shard_id), log, clock, snapshots, policy, report)
+    directory = Directory(settings.snapshots_dir / shard_id)
+    snapshots = SnapshotStore(directory, Fork(), writer=f"-{os.getpid()}")
+    return kind(shard_id, decider_of(shard_id), log, clock, snapshots, policy, report)

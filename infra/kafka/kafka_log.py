@@ -113,6 +113,12 @@ class KafkaLog:
         self._consumer.incremental_assign([place])
         self._assigned.add((topic, partition))
 
+    def leave(self, topic: str, partition: int) -> None:
+        """Read this partition no more, until it is sought again."""
+        if (topic, partition) in self._assigned:
+            self._consumer.incremental_unassign([TopicPartition(topic, partition)])
+            self._assigned.discard((topic, partition))
+
     def read(self, max_records: int, timeout_s: float) -> list[LogRecord]:
         """Up to `max_records` of the sought partitions, in order in each; empty on timeout.
 

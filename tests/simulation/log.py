@@ -97,6 +97,9 @@ class SimLog:
     def seek(self, topic: str, partition: int, offset: int) -> None:
         self._positions[(topic, partition)] = offset
 
+    def leave(self, topic: str, partition: int) -> None:
+        self._positions.pop((topic, partition), None)
+
     def read(self, max_records: int, timeout_s: float) -> list[LogRecord]:
         faults = self.world.faults
         faults.point("read before")
@@ -137,7 +140,7 @@ class SimLog:
             self.world.faults.point("ack after")
 
     def flush(self, timeout_s: float) -> bool:
-        while not self.world.idle():
+        while self.acks or any(self.pipes.values()):
             self.poll()
         return True
 

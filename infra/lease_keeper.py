@@ -1,0 +1,63 @@
+"""Tends leases from a thread of its own, so that a slow store keeps nobody waiting."""
+
+import time
+from collections.abc import Sequence
+from threading import Condition, Thread
+
+from infra.lease import Lease
+
+LOOK_S = 0.05
+LOOK_URGENTLY_S = 0.01
+HANG_S = 10.0
+"""A main thread that was not seen for so long hangs: its leases are let go."""
+
+
+class LeaseKeeper:
+    """Keeps the leases of one process; its main thread beats and reads how they stand."""
+
+    def __init__(self, leases: Sequence[Lease]) -> None:
+        self._leases = leases
+        self._beat_s: float | None = None
+        self._asked = 0
+        self._answered = 0
+        self._closing = False
+        self._changed = Condition()
+        self._thread = Thread(target=self._run, name="leases", daemon=True)
+
+    def start(self) -> None:
+        """Begin to wait for the leases, and to renew what is held."""
+        self._thread.start()
+
+    def beat(self) -> None:
+        """Say that the main thread is at work; from the first time on it must be said again."""
+        self._beat_s = time.monotonic()
+
+    def refresh(self, timeout_s: float) -> None:
+        """Look at all leases now, and return when that is done, or after `timeout_s` without."""
+        with self._changed:
+            self._asked += 1
+            mine = self._asked
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._answered >= mine, timeout_s)
+
+    def close(self) -> None:
+        """Give back all that is held."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        for lease in self._leases:
+            lease.release()
+
+    def _run(self) -> None:
+        while not self._closing:
+            asked = self._asked
+            beat_s = self._beat_s
+            if beat_s is None or time.monotonic() - beat_s < HANG_S:
+                for lease in self._leases:
+                    lease.tend()
+            urgent = any(lease.urgent for lease in self._leases)
+            with self._changed:
+                self._answered = asked
+                self._changed.notify_all()
+                if self._asked == asked and not self._closing:
+                    self._changed.wait(LOOK_URGENTLY_S if urgent else LOOK_S)

@@ -1,0 +1,87 @@
+"""Who leads: follows the leases of a worker's shards, promotes shadows, steps down."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from infra.clock import Clock
+from infra.lease import Lease, Phase, Standing
+from streams.shadow import Shadow
+
+PAUSE_S = 0.5
+"""A process that stood still for longer asks whether it still leads before it goes on."""
+
+EXIT_STATUS_STEPPED_DOWN = 4
+"""Of a process that no longer leads; started again, it stands by."""
+
+
+class LeaseLost(Exception):
+    """Somebody else leads a shard that was led here."""
+
+
+class Keeper(Protocol):
+    """What keeps leases beside the hot path: `infra.lease_keeper`, or a simulation."""
+
+    def beat(self) -> None:
+        """The main thread is at work."""
+
+    def refresh(self, timeout_s: float) -> None:
+        """Look at all leases now, and wait for that at most so long."""
+
+
+class Leadership:
+    """The part of a worker that knows leases; `look` comes before each turn's work."""
+
+    def __init__(
+        self,
+        leases: Sequence[Lease],
+        shadows: Mapping[str, Shadow],
+        keeper: Keeper,
+        clock: Clock,
+    ) -> None:
+        """`shadows` by shard; a shard without one is led from the start."""
+        self._leases = leases
+        self._shadows = shadows
+        self._keeper = keeper
+        self._clock = clock
+        self._looked_s = clock.monotonic_s()
+        self.asked = False
+        """Whether somebody wants the shards handed over."""
+
+    def begin(self) -> None:
+        """The worker has recovered; what has no shadow leads from now on."""
+        for lease in self._leases:
+            if lease.name not in self._shadows:
+                lease.tell(Phase.LEADING)
+        self._looked_s = self._clock.monotonic_s()
+
+    def look(self) -> None:
+        """Do what the leases say.
+
+        Raises `LeaseLost`, and `ShardHalted` where a shadow may not take over.
+        """
+        now_s = self._clock.monotonic_s()
+        if now_s - self._looked_s > PAUSE_S:
+            self._keeper.refresh(PAUSE_S)
+        self._keeper.beat()
+        self._looked_s = now_s
+        for lease in self._leases:
+            standing = lease.standing
+            if standing is Standing.LOST:
+                raise LeaseLost(f"shard {lease.name} is led by somebody else")
+            self.asked |= standing is Standing.ASKED
+            shadow = self._shadows.get(lease.name)
+            if shadow is not None and not shadow.leading:
+                self._follow(shadow, lease)
+
+    def yield_all(self) -> None:
+        """Tell those who stand by that the shards are about to be released."""
+        for lease in self._leases:
+            if lease.is_held:
+                lease.tell(Phase.YIELDING)
+        self._keeper.refresh(PAUSE_S)
+
+    def _follow(self, shadow: Shadow, lease: Lease) -> None:
+        lease.stands_by = shadow.caught_up()
+        if lease.is_held:
+            shadow.promote()
+            lease.tell(Phase.LEADING)

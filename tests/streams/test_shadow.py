@@ -1,0 +1,306 @@
+"""Shadows: what they hold, compare, drop and write when they take over, on a log in memory."""
+
+import random
+
+import pytest
+
+from infra.log import Mark
+from schemas.record import decode_record, encode_record
+from streams.halts import HaltReason, ShardHalted
+from streams.host import Host, HostPolicy
+from streams.shadow import Shadow
+from streams.snapshots import Inline, SnapshotStore
+from tests.simulation.faults import Faults
+from tests.simulation.files import SimFiles
+from tests.simulation.log import LogWorld, SimLog
+from tests.simulation.world import SimClock
+from tests.streams.echo import Echo
+from tests.streams.records import GENESIS, deposit, from_outside
+
+INBOX = ("ledger.in", 0)
+OUTBOX = ("ledger.ev", 0)
+OTHER = ("ledger.in", 1)
+
+
+class Pair:
+    """One shard, its log and clock, a leader and a shadow; who does not work stands still."""
+
+    def __init__(self) -> None:
+        faults = Faults(random.Random(1), crashes_left=0, duplicate_rate=0.0)
+        self.world = LogWorld(faults)
+        self.files = SimFiles(faults)
+        self.clock = SimClock()
+        self.reports: list[str] = []
+        self.append(GENESIS)
+
+    def append(self, *values: bytes) -> None:
+        for value in values:
+            self.world.append(INBOX, value)
+
+    def leader(self) -> Host:
+        self.leader_log = SimLog(self.world)
+        host = Host("L0", Echo(), self.leader_log, self.clock, self._store(""), *self._rest())
+        host.start()
+        return host
+
+    def shadow(self, held_bytes: int = 10**6, snapshot_records: int = 10**9) -> Shadow:
+        self.shadow_log = SimLog(self.world)
+        shadow = Shadow(
+            "L0",
+            Echo(),
+            self.shadow_log,
+            self.clock,
+            self._store("-shadow"),
+            *self._rest(snapshot_records),
+            held_bytes=held_bytes,
+        )
+        shadow.start()
+        return shadow
+
+    def lead(self, host: Host, turns: int = 30) -> None:
+        for _ in range(turns):
+            for record in self.leader_log.read(1, 0.0):
+                host.take(record)
+            self.leader_log.flush(0.0)
+            host.tend()
+
+    def follow(self, shadow: Shadow, turns: int = 60) -> None:
+        for _ in range(turns):
+            self.clock.elapsed_us += 100_000
+            for record in self.shadow_log.read(1, 0.0):
+                shadow.take(record)
+            self.shadow_log.flush(0.0)
+            shadow.tend()
+
+    def cseqs(self, place: tuple[str, int]) -> list[int]:
+        values = self.world.partitions.get(place, [])
+        return [record.cseq for record in map(decode_record, values) if record.src == "L0"]
+
+    def commit(self, offset: int, host: Host) -> None:
+        shard = host.shard
+        metadata = f"{shard.ordinal} {shard.input_hash.hex()}"
+        self.world.marks[INBOX] = Mark(offset, metadata)
+
+    def _store(self, writer: str) -> SnapshotStore:
+        return SnapshotStore(self.files, Inline(), writer)
+
+    def _rest(self, snapshot_records: int = 10**9):
+        report = lambda event, detail: self.reports.append(f"{event}: {detail}")  # noqa: E731
+        return HostPolicy(0.0, 1e9, snapshot_records), report
+
+
+@pytest.fixture
+def pair() -> Pair:
+    return Pair()
+
+
+def deposits(first: int, count: int) -> list[bytes]:
+    return [from_outside(deposit(first + n)) for n in range(count)]
+
+
+class TestStandingBy:
+    def test_it_computes_everything_and_writes_nothing(self, pair):
+        pair.append(*deposits(100, 5))
+        shadow = pair.shadow()
+        pair.follow(shadow)
+        assert shadow.position == 6
+        assert pair.world.partitions.keys() == {INBOX}
+        assert pair.world.end(INBOX) == 6, "not even a tick"
+        assert not pair.world.marks
+        assert shadow.held_inputs == 6
+
+    def test_what_the_leaders_mark_has_passed_is_dropped(self, pair):
+        pair.append(*deposits(100, 5))
+        shadow = pair.shadow()
+        pair.follow(shadow)
+        host = pair.leader()
+        pair.lead(host)
+        pair.follow(shadow)
+        assert pair.world.marks[INBOX].offset == pair.world.end(INBOX)
+        assert shadow.held_inputs == 0
+        assert shadow.compared == len(pair.cseqs(OUTBOX))
+        assert shadow.host.shard.dump() == host.shard.dump()
+
+    def test_it_stops_reading_ahead_and_goes_on(self, pair):
+        pair.append(*deposits(100, 50))
+        shadow = pair.shadow(held_bytes=2_000)
+        pair.follow(shadow, turns=200)
+        assert 0 < shadow.position < 50
+        host = pair.leader()
+        pair.lead(host, turns=100)
+        pair.follow(shadow, turns=400)
+        assert shadow.position == pair.world.end(INBOX)
+        assert shadow.held_inputs == 0
+
+    def test_its_snapshots_wait_for_the_leaders_mark(self, pair):
+        pair.append(*deposits(100, 5))
+        shadow = pair.shadow(snapshot_records=3)
+        pair.follow(shadow)
+        assert shadow.counts.snapshots == 0
+        pair.lead(pair.leader())
+        pair.follow(shadow)
+        assert shadow.counts.snapshots > 0
+        newest = max(name for name in pair.files.names() if name.endswith(".snapshot"))
+        assert int(newest[:20]) <= pair.world.marks[INBOX].offset
+
+    def test_one_that_starts_from_a_snapshot_compares_what_comes_after_it(self, pair):
+        pair.append(*deposits(100, 5))
+        first = pair.shadow(snapshot_records=3)
+        host = pair.leader()
+        pair.lead(host)
+        pair.follow(first)
+        pair.append(*deposits(200, 5))
+        again = pair.shadow()
+        assert again.position > 0
+        pair.lead(host)
+        pair.follow(again)
+        assert again.position == pair.world.end(INBOX)
+        assert again.compared > 0
+        assert again.host.shard.dump() == host.shard.dump()
+
+
+class TestComparison:
+    @pytest.mark.parametrize("leader_first", [True, False])
+    def test_another_record_in_the_outbox_halts_in_either_order(self, pair, leader_first):
+        pair.append(*deposits(100, 3))
+        other = Pair()
+        other.append(*deposits(100, 2), *deposits(300, 1))
+        other.lead(other.leader())
+        wrong = other.world.partitions[OUTBOX][:4]
+        shadow = pair.shadow()
+        if not leader_first:
+            pair.follow(shadow)
+        for value in wrong:
+            pair.world.append(OUTBOX, value)
+        with pytest.raises(ShardHalted) as halted:
+            pair.follow(shadow)
+        assert halted.value.reason is HaltReason.DIVERGENCE
+        told = str(halted.value)
+        assert "ledger.ev.0@3 (cseq 4) differs" in told
+        assert '"amount": 102' in told
+        assert '"amount": 300' in told
+
+    def test_a_duplicate_that_differs_halts(self, pair):
+        pair.append(*deposits(100, 3))
+        shadow = pair.shadow()
+        pair.lead(pair.leader(), turns=4)
+        pair.follow(shadow)
+        value = pair.world.partitions[OUTBOX][1]
+        pair.world.append(OUTBOX, value)
+        pair.follow(shadow)
+        pair.world.append(OUTBOX, value[:-3] + bytes([value[-3] ^ 1]) + value[-2:])
+        with pytest.raises(ShardHalted, match="it came before with another hash"):
+            pair.follow(shadow)
+
+    def test_what_the_shard_cannot_have_written_is_told_and_passed(self, pair):
+        pair.append(*deposits(100, 3))
+        shadow = pair.shadow()
+        pair.world.append(OUTBOX, b"nonsense")
+        stranger = encode_record(
+            prev=bytes(16),
+            cause_offset=0,
+            src="M0",
+            cseq=1,
+            cause=1,
+            time_us=1,
+            input_hash=b"",
+            messages=[],
+        )
+        pair.world.append(OUTBOX, stranger)
+        pair.lead(pair.leader())
+        pair.follow(shadow)
+        assert shadow.compared >= 4
+        assert len([told for told in pair.reports if told.startswith("foreign record")]) == 2
+
+    def test_a_mark_of_another_input_halts(self, pair):
+        pair.append(*deposits(100, 3))
+        shadow = pair.shadow()
+        pair.follow(shadow)
+        pair.world.marks[INBOX] = Mark(2, f"2 {bytes(16).hex()}")
+        with pytest.raises(ShardHalted) as halted:
+            pair.follow(shadow)
+        assert halted.value.reason is HaltReason.INPUT_CHANGED
+
+    def test_a_log_that_ends_before_the_mark_halts(self, pair):
+        pair.world.marks[INBOX] = Mark(9, f"9 {bytes(16).hex()}")
+        with pytest.raises(ShardHalted, match="ACKED_LOSS"):
+            pair.shadow()
+
+
+class TestPromotion:
+    def test_it_writes_what_lies_beyond_the_mark_and_then_leads(self, pair):
+        pair.append(*deposits(100, 5))
+        shadow = pair.shadow()
+        host = pair.leader()
+        for _ in range(3):
+            (record,) = pair.leader_log.read(1, 0.0)
+            host.take(record)
+        pair.leader_log.flush(0.0)
+        pair.commit(3, host)
+        pair.follow(shadow)
+        assert pair.cseqs(OUTBOX) == [1, 2, 3]
+        shadow.promote()
+        pair.follow(shadow)
+        written = pair.cseqs(OUTBOX)
+        assert written[3:] == list(range(4, 4 + len(written) - 3)), "once each, none below the mark"
+        assert pair.cseqs(OTHER)[:5] == [1, 2, 3, 4, 5]
+        assert pair.world.end(INBOX) > 6, "a leader ticks"
+        assert pair.world.marks[INBOX].offset > 6
+
+    def test_it_does_not_take_over_from_a_leader_that_computed_otherwise(self, pair):
+        pair.append(*deposits(100, 3))
+        other = Pair()
+        other.append(*deposits(100, 2), *deposits(300, 1))
+        other.lead(other.leader())
+        shadow = pair.shadow()
+        for _ in range(4):
+            shadow.take(next(iter(pair.shadow_log.scan(*INBOX, shadow.position, 9))))
+        for value in other.world.partitions[OUTBOX][:4]:
+            pair.world.append(OUTBOX, value)
+        with pytest.raises(ShardHalted, match="differs"):
+            shadow.promote()
+        pair.shadow_log.flush(0.0)
+        assert pair.cseqs(OTHER) == []
+
+    def test_it_takes_over_far_behind_and_compares_what_it_had_not_computed(self, pair):
+        pair.append(*deposits(100, 5))
+        host = pair.leader()
+        pair.lead(host)
+        written = pair.cseqs(OUTBOX)
+        shadow = pair.shadow()
+        shadow.promote()
+        assert shadow.position == 0
+        pair.follow(shadow)
+        assert pair.cseqs(OUTBOX)[: len(written)] == written
+        assert len(set(pair.cseqs(OUTBOX))) == len(pair.cseqs(OUTBOX))
+        assert shadow.compared >= len(written)
+
+    def test_far_behind_it_halts_before_it_writes_another_history(self, pair):
+        pair.append(*deposits(100, 3))
+        other = Pair()
+        other.append(*deposits(100, 2), *deposits(300, 1))
+        other.lead(other.leader())
+        for value in other.world.partitions[OUTBOX][:4]:
+            pair.world.append(OUTBOX, value)
+        shadow = pair.shadow()
+        shadow.promote()
+        with pytest.raises(ShardHalted, match="differs"):
+            pair.follow(shadow)
+        pair.shadow_log.flush(0.0)
+        assert pair.cseqs(OTHER) == [1, 2]
+
+    def test_two_leaders_at_once_are_harmless(self, pair):
+        pair.append(*deposits(100, 3))
+        shadow = pair.shadow()
+        host = pair.leader()
+        pair.lead(host, turns=2)
+        pair.follow(shadow, turns=3)
+        shadow.promote()
+        pair.append(*deposits(200, 3))
+        for _ in range(30):
+            pair.lead(host, turns=1)
+            pair.follow(shadow, turns=1)
+        values: dict[int, set[bytes]] = {}
+        for value in pair.world.partitions[OUTBOX]:
+            values.setdefault(decode_record(value).cseq, set()).add(value)
+        assert all(len(equal) == 1 for equal in values.values())
