@@ -36,8 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="Kafka nodes")
     parser.add_argument(
         "--gateways",
-        type=int,
-        choices=range(1, MAX_GATEWAYS + 1),
+        type=_gateway_count,
         default=1,
         metavar="N",
         help=f"processes that take orders, on one port: 1 to {MAX_GATEWAYS}",
@@ -98,6 +97,12 @@ def exchange_processes(settings: Settings, gateways: int = 1) -> list[Process]:
         ),
         *_gateways(settings, query, gateways),
     ]
+
+
+def _gateway_count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_GATEWAYS):
+        raise argparse.ArgumentTypeError(f"1 to {MAX_GATEWAYS} is wanted, was {text!r}")
+    return int(text)
 
 
 def _gateways(settings: Settings, query: str, count: int) -> list[Process]:

@@ -21,6 +21,7 @@ MAX_IN_FLIGHT = 1_000
 """Requests of one connection that have no answer yet; the next one is not read before."""
 
 HEARTBEAT_S = 20.0
+GOODBYE_S = 1.0
 IDENTIFIER = "^[a-zA-Z0-9-_]{1,36}$"
 
 _IDENTIFIER = re.compile(IDENTIFIER.removesuffix("$") + r"\Z")
@@ -51,7 +52,7 @@ class WsApi:
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """One connection, until either side ends it."""
         socket = web.WebSocketResponse(
-            heartbeat=HEARTBEAT_S, max_msg_size=MAX_BODY_BYTES, compress=False
+            heartbeat=HEARTBEAT_S, timeout=GOODBYE_S, max_msg_size=MAX_BODY_BYTES, compress=False
         )
         await socket.prepare(request)
         self._open.add(socket)
@@ -63,8 +64,9 @@ class WsApi:
 
     async def close(self, _app: web.Application) -> None:
         """Tell every client that this process ends."""
-        for socket in list(self._open):
-            await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the gateway stops")
+        said = b"the gateway stops"
+        closing = (each.close(code=WSCloseCode.GOING_AWAY, message=said) for each in self._open)
+        await asyncio.gather(*closing)
 
 
 @dataclass(slots=True)

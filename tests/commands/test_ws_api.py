@@ -1,5 +1,6 @@
 """Orders on a WebSocket: the answers of HTTP in frames, sessions, and whatever is no frame."""
 
+import asyncio
 import json
 from urllib.parse import urlencode
 
@@ -215,6 +216,15 @@ async def test_options_of_the_address(world, alice):
 async def test_what_is_no_websocket_gets_a_number(world):
     answer = await world.gateway.get("/ws-api/v3")
     assert (answer.status, (await answer.json())["code"]) == (400, -1000)
+
+
+async def test_a_client_is_told_that_the_gateway_stops(world, alice):
+    async with connected(world, alice) as client:
+        assert (await client.ask("ping"))["status"] == 200
+        stopping = asyncio.create_task(world.gateway.server.runner.cleanup())
+        closed = await client.socket.receive(timeout=5)
+        assert closed.data == 1001
+        await stopping
 
 
 async def test_an_unknown_outcome_is_said_and_others_go_on(world, client):
