@@ -3,6 +3,8 @@
 import argparse
 import importlib
 import sys
+import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -81,10 +83,15 @@ def run(arguments: argparse.Namespace) -> int:
         known = ", ".join([*BENCHMARKS, COMPARE])
         print(f"a benchmark must be one of {known}, was {unknown[0]}", file=sys.stderr)
         return 2
+    if arguments.record and arguments.names:
+        print("what is recorded is all of it: name none with --record", file=sys.stderr)
+        return 2
     figures: list[Figure] = []
     for name in arguments.names or BENCHMARKS:
         print(f"measuring {BENCHMARKS[name].what}, {build_here()} …", file=sys.stderr, flush=True)
+        begin_s = time.monotonic()
         figures += measured(name, QUICK if arguments.quick else FULL)
+        print(f"{name} took {time.monotonic() - begin_s:.0f} s", file=sys.stderr, flush=True)
         if arguments.save:
             arguments.save.write_text(as_json(figures) + "\n", encoding="utf-8")
     print(as_json(figures) if arguments.json else as_table(figures))
@@ -124,9 +131,9 @@ def measured(name: str, effort: Effort) -> list[Figure]:
     """The figures of one benchmark; one void figure if it broke, so that others still count."""
     try:
         return measure(name, effort)
-    except (AssertionError, OSError, TimeoutError, ValueError) as error:
+    except Exception as error:
+        traceback.print_exc()
         why = " ".join(str(error).split())[:200]
-        print(f"{name} broke: {error}", file=sys.stderr, flush=True)
         return [Figure(name, 0.0, "", [], f"{name}: broke, see above", void=f"broke: {why}")]
 
 

@@ -15,7 +15,7 @@ SYMBOL = "BTCUSDT"
 MIDDLE_CENTS = 6_000_000
 BATCH_ORDERS = 100
 FLOW = (
-    f"orders of 8 users on {SYMBOL}: 60 % limit orders that rest, answered when accepted (ACK), "
+    f"orders of 64 users on {SYMBOL}: 60 % limit orders that rest, answered when accepted (ACK), "
     "40 % IOC that trade with them, answered when settled (FULL), HMAC, signed beforehand"
 )
 REST, WEB_SOCKET, BATCH = "REST", "WebSocket", "batch"

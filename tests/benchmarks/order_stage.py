@@ -15,7 +15,8 @@ from tests.benchmarks.percentiles import percentile
 from tests.benchmarks.web_socket import fire_frames
 from tests.integration.running_stack import RunningStack
 
-USERS = 8
+# Enough that no user has too many open orders while fills are still on their way.
+USERS = 64
 HTTP_CONNECTIONS, WEB_SOCKETS = 128, 16
 LEAD_S = 1.0
 LATE_S = 0.05

@@ -1,5 +1,6 @@
 """Each benchmark runs with tiny counts; how fast is nobody's concern here."""
 
+import argparse
 import json
 import socket
 import threading
@@ -109,3 +110,10 @@ def _answer_slowly(listener: socket.socket, pause_s: float) -> None:
         connection.recv(100)
         connection.sendall(b"HTTP/1.1 400 Bad\r\ncontent-length: 2\r\n\r\nn")
         connection.sendall(b"o")
+
+
+def test_a_part_is_not_recorded_as_all(capsys):
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    assert command.run(parser.parse_args(["--record", "book"])) == 2
+    assert "name none" in capsys.readouterr().err
