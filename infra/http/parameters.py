@@ -118,24 +118,34 @@ def parse_document(raw_query: bytes, raw_body: bytes) -> Parameters:
 
 
 def _decode(raw: bytes) -> dict[str, str]:
-    values: dict[str, str] = {}
-    for item in raw.split(b"&"):
-        if not item:
-            continue
-        name, _, value = item.partition(b"=")
-        decoded = _unquote(name)
-        if decoded in values:
-            raise errors.duplicate_parameter(decoded[:40])
-        values[decoded] = _unquote(value)
+    pairs = _encoded_pairs(raw) if b"%" in raw or b"+" in raw else _plain_pairs(raw)
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise errors.duplicate_parameter(twice[:40])
     return values
 
 
-def _unquote(raw: bytes) -> str:
+def _plain_pairs(raw: bytes) -> list[tuple[str, str]]:
+    """Names and values where nothing is encoded, which is nearly every order."""
     try:
-        if b"%" not in raw and b"+" not in raw:
-            return raw.decode()
-        if _BAD_PERCENT.search(raw):
-            raise errors.undecodable_parameter()
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise errors.undecodable_parameter() from None
+    pairs = [item.partition("=") for item in text.split("&") if item]
+    return [(name, value) for name, _, value in pairs]
+
+
+def _encoded_pairs(raw: bytes) -> list[tuple[str, str]]:
+    pairs = [item.partition(b"=") for item in raw.split(b"&") if item]
+    return [(_unquote(name), _unquote(value)) for name, _, value in pairs]
+
+
+def _unquote(raw: bytes) -> str:
+    if _BAD_PERCENT.search(raw):
+        raise errors.undecodable_parameter()
+    try:
         return unquote_to_bytes(raw.replace(b"+", b" ")).decode()
     except UnicodeDecodeError:
         raise errors.undecodable_parameter() from None

@@ -232,6 +232,20 @@ def test_whatever_is_encoded_is_decoded(values):
     assert parse_parameters(urlencode(values, quote_via=quote).encode()).values == values
 
 
+@given(st.dictionaries(st.from_regex(r"[A-Za-z0-9=._-]+", fullmatch=True), st.text("ab1=._-ü")))
+def test_what_needs_no_encoding_means_the_same_with_it(values):
+    plain = "&".join(f"{name.replace('=', '')}={text}" for name, text in values.items())
+    every = "".join(c if c in "=&" else "".join(f"%{b:02x}" for b in c.encode()) for c in plain)
+    assert outcome(plain) == outcome(every)
+
+
+def outcome(text: str) -> object:
+    try:
+        return parse_parameters(text.encode()).values
+    except ApiError as error:
+        return error.code, error.msg
+
+
 @given(st.binary(max_size=60), st.binary(max_size=60))
 def test_any_bytes_are_parameters_or_a_numbered_error(query, body):
     codes = set()
