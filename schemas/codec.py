@@ -1,8 +1,5 @@
 """Encoding and decoding of every message; `python -m schemas.generate` writes it."""
 
-# ruff: noqa: C901, PLR0915
-# (Functions are long and branchy because short longs are handled in place, which is fast.)
-
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -100,7 +97,6 @@ from domain.protocol import (
     Tick,
 )
 from schemas.primitives import (
-    SHORT_LONGS,
     end_array,
     read_bytes,
     read_count,
@@ -131,9 +127,9 @@ _HALT_ACTION: Final = {symbol << 1: symbol for symbol in HaltAction}
 
 def write_accounts_command_rejected(out: BytesWriter, message: AccountsCommandRejected) -> None:
     """Append branch number 38, then the fields of AccountsCommandRejected."""
-    out.write(SHORT_LONGS[38])
+    write_long(out, 38)
     write_bytes(out, message.command_id)
-    out.write(SHORT_LONGS[message.reason])
+    write_long(out, message.reason)
 
 
 def read_accounts_command_rejected(data: bytes, pos: int) -> tuple[AccountsCommandRejected, int]:
@@ -147,26 +143,26 @@ def read_accounts_command_rejected(data: bytes, pos: int) -> tuple[AccountsComma
 
 def write_api_key_created(out: BytesWriter, message: ApiKeyCreated) -> None:
     """Append branch number 32, then the fields of ApiKeyCreated."""
-    out.write(SHORT_LONGS[32])
+    write_long(out, 32)
     write_bytes(out, message.command_id)
     write_string(out, message.originator_id)
     write_long(out, message.originator_version)
     write_long(out, message.timestamp_us)
     write_long(out, message.user_id)
     write_string(out, message.api_key)
-    out.write(SHORT_LONGS[message.kind])
+    write_long(out, message.kind)
     write_bytes(out, message.sealed_secret)
     write_bytes(out, message.public_key)
     if message.scopes:
         write_long(out, len(message.scopes))
         for scope in message.scopes:
-            out.write(SHORT_LONGS[scope])
-    out.write(SHORT_LONGS[0])
+            write_long(out, scope)
+    write_long(out, 0)
     if message.ip_allowlist:
         write_long(out, len(message.ip_allowlist))
         for each in message.ip_allowlist:
             write_string(out, each)
-    out.write(SHORT_LONGS[0])
+    write_long(out, 0)
     write_long(out, message.expires_us)
     write_string(out, message.label)
 
@@ -220,7 +216,7 @@ def read_api_key_created(data: bytes, pos: int) -> tuple[ApiKeyCreated, int]:
 
 def write_api_key_restricted(out: BytesWriter, message: ApiKeyRestricted) -> None:
     """Append branch number 33, then the fields of ApiKeyRestricted."""
-    out.write(SHORT_LONGS[33])
+    write_long(out, 33)
     write_bytes(out, message.command_id)
     write_string(out, message.originator_id)
     write_long(out, message.originator_version)
@@ -230,13 +226,13 @@ def write_api_key_restricted(out: BytesWriter, message: ApiKeyRestricted) -> Non
     if message.scopes:
         write_long(out, len(message.scopes))
         for scope in message.scopes:
-            out.write(SHORT_LONGS[scope])
-    out.write(SHORT_LONGS[0])
+            write_long(out, scope)
+    write_long(out, 0)
     if message.ip_allowlist:
         write_long(out, len(message.ip_allowlist))
         for each in message.ip_allowlist:
             write_string(out, each)
-    out.write(SHORT_LONGS[0])
+    write_long(out, 0)
     write_long(out, message.expires_us)
 
 
@@ -280,7 +276,7 @@ def read_api_key_restricted(data: bytes, pos: int) -> tuple[ApiKeyRestricted, in
 
 def write_api_key_revoked(out: BytesWriter, message: ApiKeyRevoked) -> None:
     """Append branch number 34, then the fields of ApiKeyRevoked."""
-    out.write(SHORT_LONGS[34])
+    write_long(out, 34)
     write_bytes(out, message.command_id)
     write_string(out, message.originator_id)
     write_long(out, message.originator_version)
@@ -305,7 +301,7 @@ def read_api_key_revoked(data: bytes, pos: int) -> tuple[ApiKeyRevoked, int]:
 
 def write_asset_listed(out: BytesWriter, message: AssetListed) -> None:
     """Append branch number 35, then the fields of AssetListed."""
-    out.write(SHORT_LONGS[35])
+    write_long(out, 35)
     write_bytes(out, message.command_id)
     write_long(out, message.asset_id)
     write_string(out, message.code)
@@ -326,7 +322,7 @@ def read_asset_listed(data: bytes, pos: int) -> tuple[AssetListed, int]:
 
 def write_change_fee_tier(out: BytesWriter, message: ChangeFeeTier) -> None:
     """Append branch number 24, then the fields of ChangeFeeTier."""
-    out.write(SHORT_LONGS[24])
+    write_long(out, 24)
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
@@ -345,14 +341,14 @@ def read_change_fee_tier(data: bytes, pos: int) -> tuple[ChangeFeeTier, int]:
 
 def write_change_fees(out: BytesWriter, message: ChangeFees) -> None:
     """Append branch number 26, then the fields of ChangeFees."""
-    out.write(SHORT_LONGS[26])
+    write_long(out, 26)
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     if message.fee_tiers:
         write_long(out, len(message.fee_tiers))
         for fee_tier in message.fee_tiers:
             write_fee_tier(out, fee_tier)
-    out.write(SHORT_LONGS[0])
+    write_long(out, 0)
 
 
 def read_change_fees(data: bytes, pos: int) -> tuple[ChangeFees, int]:
@@ -372,7 +368,7 @@ def read_change_fees(data: bytes, pos: int) -> tuple[ChangeFees, int]:
 
 def write_change_limits(out: BytesWriter, message: ChangeLimits) -> None:
     """Append branch number 27, then the fields of ChangeLimits."""
-    out.write(SHORT_LONGS[27])
+    write_long(out, 27)
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_limits(out, message.limits)
@@ -389,24 +385,24 @@ def read_change_limits(data: bytes, pos: int) -> tuple[ChangeLimits, int]:
 
 def write_create_api_key(out: BytesWriter, message: CreateApiKey) -> None:
     """Append branch number 21, then the fields of CreateApiKey."""
-    out.write(SHORT_LONGS[21])
+    write_long(out, 21)
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
     write_string(out, message.api_key)
-    out.write(SHORT_LONGS[message.kind])
+    write_long(out, message.kind)
     write_bytes(out, message.sealed_secret)
     write_bytes(out, message.public_key)
     if message.scopes:
         write_long(out, len(message.scopes))
         for scope in message.scopes:
-            out.write(SHORT_LONGS[scope])
-    out.write(SHORT_LONGS[0])
+            write_long(out, scope)
+    write_long(out, 0)
     if message.ip_allowlist:
         write_long(out, len(message.ip_allowlist))
         for each in message.ip_allowlist:
             write_string(out, each)
-    out.write(SHORT_LONGS[0])
+    write_long(out, 0)
     write_long(out, message.expires_us)
     write_string(out, message.label)
 
@@ -456,7 +452,7 @@ def read_create_api_key(data: bytes, pos: int) -> tuple[CreateApiKey, int]:
 
 def write_disable_user(out: BytesWriter, message: DisableUser) -> None:
     """Append branch number 20, then the fields of DisableUser."""
-    out.write(SHORT_LONGS[20])
+    write_long(out, 20)
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
@@ -473,7 +469,7 @@ def read_disable_user(data: bytes, pos: int) -> tuple[DisableUser, int]:
 
 def write_enable_user(out: BytesWriter, message: EnableUser) -> None:
     """Append branch number 19, then the fields of EnableUser."""
-    out.write(SHORT_LONGS[19])
+    write_long(out, 19)
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
@@ -490,7 +486,7 @@ def read_enable_user(data: bytes, pos: int) -> tuple[EnableUser, int]:
 
 def write_fee_tier_changed(out: BytesWriter, message: FeeTierChanged) -> None:
     """Append branch number 31, then the fields of FeeTierChanged."""
-    out.write(SHORT_LONGS[31])
+    write_long(out, 31)
     write_bytes(out, message.command_id)
     write_string(out, message.originator_id)
     write_long(out, message.originator_version)
@@ -515,13 +511,13 @@ def read_fee_tier_changed(data: bytes, pos: int) -> tuple[FeeTierChanged, int]:
 
 def write_fees_changed(out: BytesWriter, message: FeesChanged) -> None:
     """Append branch number 36, then the fields of FeesChanged."""
-    out.write(SHORT_LONGS[36])
+    write_long(out, 36)
     write_bytes(out, message.command_id)
     if message.fee_tiers:
         write_long(out, len(message.fee_tiers))
         for fee_tier in message.fee_tiers:
             write_fee_tier(out, fee_tier)
-    out.write(SHORT_LONGS[0])
+    write_long(out, 0)
 
 
 def read_fees_changed(data: bytes, pos: int) -> tuple[FeesChanged, int]:
@@ -540,7 +536,7 @@ def read_fees_changed(data: bytes, pos: int) -> tuple[FeesChanged, int]:
 
 def write_limits_changed(out: BytesWriter, message: LimitsChanged) -> None:
     """Append branch number 37, then the fields of LimitsChanged."""
-    out.write(SHORT_LONGS[37])
+    write_long(out, 37)
     write_bytes(out, message.command_id)
     write_limits(out, message.limits)
 
@@ -555,7 +551,7 @@ def read_limits_changed(data: bytes, pos: int) -> tuple[LimitsChanged, int]:
 
 def write_list_asset(out: BytesWriter, message: ListAsset) -> None:
     """Append branch number 25, then the fields of ListAsset."""
-    out.write(SHORT_LONGS[25])
+    write_long(out, 25)
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_string(out, message.code)
@@ -576,7 +572,7 @@ def read_list_asset(data: bytes, pos: int) -> tuple[ListAsset, int]:
 
 def write_register_user(out: BytesWriter, message: RegisterUser) -> None:
     """Append branch number 18, then the fields of RegisterUser."""
-    out.write(SHORT_LONGS[18])
+    write_long(out, 18)
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_bytes(out, message.login_digest)
@@ -595,7 +591,7 @@ def read_register_user(data: bytes, pos: int) -> tuple[RegisterUser, int]:
 
 def write_restrict_api_key(out: BytesWriter, message: RestrictApiKey) -> None:
     """Append branch number 22, then the fields of RestrictApiKey."""
-    out.write(SHORT_LONGS[22])
+    write_long(out, 22)
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
@@ -603,13 +599,13 @@ def write_restrict_api_key(out: BytesWriter, message: RestrictApiKey) -> None:
     if message.scopes:
         write_long(out, len(message.scopes))
         for scope in message.scopes:
-            out.write(SHORT_LONGS[scope])
-    out.write(SHORT_LONGS[0])
+            write_long(out, scope)
+    write_long(out, 0)
     if message.ip_allowlist:
         write_long(out, len(message.ip_allowlist))
         for each in message.ip_allowlist:
             write_string(out, each)
-    out.write(SHORT_LONGS[0])
+    write_long(out, 0)
     write_long(out, message.expires_us)
 
 
@@ -643,7 +639,7 @@ def read_restrict_api_key(data: bytes, pos: int) -> tuple[RestrictApiKey, int]:
 
 def write_revoke_api_key(out: BytesWriter, message: RevokeApiKey) -> None:
     """Append branch number 23, then the fields of RevokeApiKey."""
-    out.write(SHORT_LONGS[23])
+    write_long(out, 23)
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
@@ -662,7 +658,7 @@ def read_revoke_api_key(data: bytes, pos: int) -> tuple[RevokeApiKey, int]:
 
 def write_user_disabled(out: BytesWriter, message: UserDisabled) -> None:
     """Append branch number 30, then the fields of UserDisabled."""
-    out.write(SHORT_LONGS[30])
+    write_long(out, 30)
     write_bytes(out, message.command_id)
     write_string(out, message.originator_id)
     write_long(out, message.originator_version)
@@ -683,7 +679,7 @@ def read_user_disabled(data: bytes, pos: int) -> tuple[UserDisabled, int]:
 
 def write_user_enabled(out: BytesWriter, message: UserEnabled) -> None:
     """Append branch number 29, then the fields of UserEnabled."""
-    out.write(SHORT_LONGS[29])
+    write_long(out, 29)
     write_bytes(out, message.command_id)
     write_string(out, message.originator_id)
     write_long(out, message.originator_version)
@@ -704,7 +700,7 @@ def read_user_enabled(data: bytes, pos: int) -> tuple[UserEnabled, int]:
 
 def write_user_registered(out: BytesWriter, message: UserRegistered) -> None:
     """Append branch number 28, then the fields of UserRegistered."""
-    out.write(SHORT_LONGS[28])
+    write_long(out, 28)
     write_bytes(out, message.command_id)
     write_string(out, message.originator_id)
     write_long(out, message.originator_version)
@@ -747,7 +743,7 @@ def read_fee_tier(data: bytes, pos: int) -> tuple[FeeTier, int]:
 
 def write_account_opened(out: BytesWriter, message: AccountOpened) -> None:
     """Append branch number 41, then the fields of AccountOpened."""
-    out.write(SHORT_LONGS[41])
+    write_long(out, 41)
     write_bytes(out, message.command_id)
     write_long(out, message.user_id)
     write_long(out, message.fee_tier)
@@ -764,7 +760,7 @@ def read_account_opened(data: bytes, pos: int) -> tuple[AccountOpened, int]:
 
 def write_credit_deposit(out: BytesWriter, message: CreditDeposit) -> None:
     """Append branch number 39, then the fields of CreditDeposit."""
-    out.write(SHORT_LONGS[39])
+    write_long(out, 39)
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
@@ -787,7 +783,7 @@ def read_credit_deposit(data: bytes, pos: int) -> tuple[CreditDeposit, int]:
 
 def write_debit_withdrawal(out: BytesWriter, message: DebitWithdrawal) -> None:
     """Append branch number 40, then the fields of DebitWithdrawal."""
-    out.write(SHORT_LONGS[40])
+    write_long(out, 40)
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
@@ -810,7 +806,7 @@ def read_debit_withdrawal(data: bytes, pos: int) -> tuple[DebitWithdrawal, int]:
 
 def write_deposit_credited(out: BytesWriter, message: DepositCredited) -> None:
     """Append branch number 42, then the fields of DepositCredited."""
-    out.write(SHORT_LONGS[42])
+    write_long(out, 42)
     write_bytes(out, message.command_id)
     write_long(out, message.user_id)
     write_long(out, message.asset_id)
@@ -831,11 +827,11 @@ def read_deposit_credited(data: bytes, pos: int) -> tuple[DepositCredited, int]:
 
 def write_funding_rejected(out: BytesWriter, message: FundingRejected) -> None:
     """Append branch number 45, then the fields of FundingRejected."""
-    out.write(SHORT_LONGS[45])
+    write_long(out, 45)
     write_bytes(out, message.command_id)
     write_long(out, message.user_id)
     write_string(out, message.reference)
-    out.write(SHORT_LONGS[message.reason])
+    write_long(out, message.reason)
 
 
 def read_funding_rejected(data: bytes, pos: int) -> tuple[FundingRejected, int]:
@@ -851,7 +847,7 @@ def read_funding_rejected(data: bytes, pos: int) -> tuple[FundingRejected, int]:
 
 def write_funding_repeated(out: BytesWriter, message: FundingRepeated) -> None:
     """Append branch number 44, then the fields of FundingRepeated."""
-    out.write(SHORT_LONGS[44])
+    write_long(out, 44)
     write_bytes(out, message.command_id)
     write_long(out, message.user_id)
     write_string(out, message.reference)
@@ -870,7 +866,7 @@ def read_funding_repeated(data: bytes, pos: int) -> tuple[FundingRepeated, int]:
 
 def write_withdrawal_debited(out: BytesWriter, message: WithdrawalDebited) -> None:
     """Append branch number 43, then the fields of WithdrawalDebited."""
-    out.write(SHORT_LONGS[43])
+    write_long(out, 43)
     write_bytes(out, message.command_id)
     write_long(out, message.user_id)
     write_long(out, message.asset_id)
@@ -909,7 +905,7 @@ def read_limits(data: bytes, pos: int) -> tuple[Limits, int]:
 
 def write_change_market_rules(out: BytesWriter, message: ChangeMarketRules) -> None:
     """Append branch number 9, then the fields of ChangeMarketRules."""
-    out.write(SHORT_LONGS[9])
+    write_long(out, 9)
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.market_id)
@@ -930,7 +926,7 @@ def read_change_market_rules(data: bytes, pos: int) -> tuple[ChangeMarketRules, 
 
 def write_halt_market(out: BytesWriter, message: HaltMarket) -> None:
     """Append branch number 10, then the fields of HaltMarket."""
-    out.write(SHORT_LONGS[10])
+    write_long(out, 10)
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.market_id)
@@ -947,7 +943,7 @@ def read_halt_market(data: bytes, pos: int) -> tuple[HaltMarket, int]:
 
 def write_list_market(out: BytesWriter, message: ListMarket) -> None:
     """Append branch number 8, then the fields of ListMarket."""
-    out.write(SHORT_LONGS[8])
+    write_long(out, 8)
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_string(out, message.symbol)
@@ -968,9 +964,9 @@ def read_list_market(data: bytes, pos: int) -> tuple[ListMarket, int]:
 
 def write_market_command_rejected(out: BytesWriter, message: MarketCommandRejected) -> None:
     """Append branch number 16, then the fields of MarketCommandRejected."""
-    out.write(SHORT_LONGS[16])
+    write_long(out, 16)
     write_bytes(out, message.command_id)
-    out.write(SHORT_LONGS[message.reason])
+    write_long(out, message.reason)
 
 
 def read_market_command_rejected(data: bytes, pos: int) -> tuple[MarketCommandRejected, int]:
@@ -984,7 +980,7 @@ def read_market_command_rejected(data: bytes, pos: int) -> tuple[MarketCommandRe
 
 def write_market_halted(out: BytesWriter, message: MarketHalted) -> None:
     """Append branch number 14, then the fields of MarketHalted."""
-    out.write(SHORT_LONGS[14])
+    write_long(out, 14)
     write_bytes(out, message.command_id)
     write_long(out, message.market_id)
 
@@ -999,7 +995,7 @@ def read_market_halted(data: bytes, pos: int) -> tuple[MarketHalted, int]:
 
 def write_market_listed(out: BytesWriter, message: MarketListed) -> None:
     """Append branch number 12, then the fields of MarketListed."""
-    out.write(SHORT_LONGS[12])
+    write_long(out, 12)
     write_bytes(out, message.command_id)
     write_long(out, message.market_id)
     write_string(out, message.symbol)
@@ -1022,7 +1018,7 @@ def read_market_listed(data: bytes, pos: int) -> tuple[MarketListed, int]:
 
 def write_market_resumed(out: BytesWriter, message: MarketResumed) -> None:
     """Append branch number 15, then the fields of MarketResumed."""
-    out.write(SHORT_LONGS[15])
+    write_long(out, 15)
     write_bytes(out, message.command_id)
     write_long(out, message.market_id)
 
@@ -1102,7 +1098,7 @@ def read_market_rules(data: bytes, pos: int) -> tuple[MarketRules, int]:
 
 def write_market_rules_changed(out: BytesWriter, message: MarketRulesChanged) -> None:
     """Append branch number 13, then the fields of MarketRulesChanged."""
-    out.write(SHORT_LONGS[13])
+    write_long(out, 13)
     write_bytes(out, message.command_id)
     write_long(out, message.market_id)
     write_long(out, message.revision)
@@ -1123,7 +1119,7 @@ def read_market_rules_changed(data: bytes, pos: int) -> tuple[MarketRulesChanged
 
 def write_reference_price_changed(out: BytesWriter, message: ReferencePriceChanged) -> None:
     """Append branch number 17, then the fields of ReferencePriceChanged."""
-    out.write(SHORT_LONGS[17])
+    write_long(out, 17)
     write_long(out, message.market_id)
     write_long(out, message.price_ticks)
 
@@ -1138,7 +1134,7 @@ def read_reference_price_changed(data: bytes, pos: int) -> tuple[ReferencePriceC
 
 def write_resume_market(out: BytesWriter, message: ResumeMarket) -> None:
     """Append branch number 11, then the fields of ResumeMarket."""
-    out.write(SHORT_LONGS[11])
+    write_long(out, 11)
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_long(out, message.market_id)
@@ -1155,111 +1151,48 @@ def read_resume_market(data: bytes, pos: int) -> tuple[ResumeMarket, int]:
 
 def write_book_changed(out: BytesWriter, message: BookChanged) -> None:
     """Append branch number 57, then the fields of BookChanged."""
-    out.write(SHORT_LONGS[57])
-    number = message.market_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.book_seq
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    out.write(SHORT_LONGS[message.side])
-    number = message.price_ticks
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.lots
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
+    write_long(out, 57)
+    write_long(out, message.market_id)
+    write_long(out, message.book_seq)
+    write_long(out, message.side)
+    write_long(out, message.price_ticks)
+    write_long(out, message.lots)
 
 
 def read_book_changed(data: bytes, pos: int) -> tuple[BookChanged, int]:
     """The BookChanged at `pos` and the position after it."""
-    byte = data[pos]
-    if byte < 0x80:
-        market_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        market_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        book_seq = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        book_seq, pos = read_long(data, pos)
+    market_id, pos = read_long(data, pos)
+    book_seq, pos = read_long(data, pos)
     side = _SIDE[data[pos]]
     pos += 1
-    byte = data[pos]
-    if byte < 0x80:
-        price_ticks = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        price_ticks, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        lots = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        lots, pos = read_long(data, pos)
+    price_ticks, pos = read_long(data, pos)
+    lots, pos = read_long(data, pos)
     message = BookChanged(market_id, book_seq, side, price_ticks, lots)
     return message, pos
 
 
 def write_cancel_all_completed(out: BytesWriter, message: CancelAllCompleted) -> None:
     """Append branch number 61, then the fields of CancelAllCompleted."""
-    out.write(SHORT_LONGS[61])
+    write_long(out, 61)
     write_bytes(out, message.command_id)
-    number = message.user_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.market_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
+    write_long(out, message.user_id)
+    write_long(out, message.market_id)
     if message.order_ids:
         write_long(out, len(message.order_ids))
         for each in message.order_ids:
-            number = each
-            if 0 <= number < 8192:
-                out.write(SHORT_LONGS[number])
-            else:
-                write_long(out, number)
-    out.write(SHORT_LONGS[0])
+            write_long(out, each)
+    write_long(out, 0)
 
 
 def read_cancel_all_completed(data: bytes, pos: int) -> tuple[CancelAllCompleted, int]:
     """The CancelAllCompleted at `pos` and the position after it."""
     command_id, pos = read_bytes(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        user_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        user_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        market_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        market_id, pos = read_long(data, pos)
+    user_id, pos = read_long(data, pos)
+    market_id, pos = read_long(data, pos)
     order_ids: list[int] = []
     count, pos = read_count(data, pos)
     for _ in range(count):
-        byte = data[pos]
-        if byte < 0x80:
-            each = (byte >> 1) ^ -(byte & 1)
-            pos += 1
-        else:
-            each, pos = read_long(data, pos)
+        each, pos = read_long(data, pos)
         order_ids.append(each)
     if count:
         pos = end_array(data, pos)
@@ -1269,257 +1202,95 @@ def read_cancel_all_completed(data: bytes, pos: int) -> tuple[CancelAllCompleted
 
 def write_cancel_refused(out: BytesWriter, message: CancelRefused) -> None:
     """Append branch number 60, then the fields of CancelRefused."""
-    out.write(SHORT_LONGS[60])
+    write_long(out, 60)
     write_bytes(out, message.command_id)
-    number = message.order_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.user_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.market_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
+    write_long(out, message.order_id)
+    write_long(out, message.user_id)
+    write_long(out, message.market_id)
 
 
 def read_cancel_refused(data: bytes, pos: int) -> tuple[CancelRefused, int]:
     """The CancelRefused at `pos` and the position after it."""
     command_id, pos = read_bytes(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        order_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        order_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        user_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        user_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        market_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        market_id, pos = read_long(data, pos)
+    order_id, pos = read_long(data, pos)
+    user_id, pos = read_long(data, pos)
+    market_id, pos = read_long(data, pos)
     message = CancelRefused(command_id, order_id, user_id, market_id)
     return message, pos
 
 
 def write_order_rested(out: BytesWriter, message: OrderRested) -> None:
     """Append branch number 58, then the fields of OrderRested."""
-    out.write(SHORT_LONGS[58])
+    write_long(out, 58)
     write_bytes(out, message.command_id)
-    number = message.order_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.user_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.market_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    out.write(SHORT_LONGS[message.side])
-    number = message.price_ticks
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.lots
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
+    write_long(out, message.order_id)
+    write_long(out, message.user_id)
+    write_long(out, message.market_id)
+    write_long(out, message.side)
+    write_long(out, message.price_ticks)
+    write_long(out, message.lots)
 
 
 def read_order_rested(data: bytes, pos: int) -> tuple[OrderRested, int]:
     """The OrderRested at `pos` and the position after it."""
     command_id, pos = read_bytes(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        order_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        order_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        user_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        user_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        market_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        market_id, pos = read_long(data, pos)
+    order_id, pos = read_long(data, pos)
+    user_id, pos = read_long(data, pos)
+    market_id, pos = read_long(data, pos)
     side = _SIDE[data[pos]]
     pos += 1
-    byte = data[pos]
-    if byte < 0x80:
-        price_ticks = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        price_ticks, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        lots = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        lots, pos = read_long(data, pos)
+    price_ticks, pos = read_long(data, pos)
+    lots, pos = read_long(data, pos)
     message = OrderRested(command_id, order_id, user_id, market_id, side, price_ticks, lots)
     return message, pos
 
 
 def write_order_terminated(out: BytesWriter, message: OrderTerminated) -> None:
     """Append branch number 59, then the fields of OrderTerminated."""
-    out.write(SHORT_LONGS[59])
+    write_long(out, 59)
     write_bytes(out, message.command_id)
-    number = message.order_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.market_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    out.write(SHORT_LONGS[message.reason])
-    number = message.remaining_lots
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
+    write_long(out, message.order_id)
+    write_long(out, message.market_id)
+    write_long(out, message.reason)
+    write_long(out, message.remaining_lots)
 
 
 def read_order_terminated(data: bytes, pos: int) -> tuple[OrderTerminated, int]:
     """The OrderTerminated at `pos` and the position after it."""
     command_id, pos = read_bytes(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        order_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        order_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        market_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        market_id, pos = read_long(data, pos)
+    order_id, pos = read_long(data, pos)
+    market_id, pos = read_long(data, pos)
     reason = _CLOSE_REASON[data[pos]]
     pos += 1
-    byte = data[pos]
-    if byte < 0x80:
-        remaining_lots = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        remaining_lots, pos = read_long(data, pos)
+    remaining_lots, pos = read_long(data, pos)
     message = OrderTerminated(command_id, order_id, market_id, reason, remaining_lots)
     return message, pos
 
 
 def write_trade_executed(out: BytesWriter, message: TradeExecuted) -> None:
     """Append branch number 56, then the fields of TradeExecuted."""
-    out.write(SHORT_LONGS[56])
-    number = message.market_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.trade_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.price_ticks
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.lots
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    out.write(SHORT_LONGS[message.taker_side])
-    number = message.maker_order_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.taker_order_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.maker_remaining_lots
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
+    write_long(out, 56)
+    write_long(out, message.market_id)
+    write_long(out, message.trade_id)
+    write_long(out, message.price_ticks)
+    write_long(out, message.lots)
+    write_long(out, message.taker_side)
+    write_long(out, message.maker_order_id)
+    write_long(out, message.taker_order_id)
+    write_long(out, message.maker_remaining_lots)
 
 
 def read_trade_executed(data: bytes, pos: int) -> tuple[TradeExecuted, int]:
     """The TradeExecuted at `pos` and the position after it."""
-    byte = data[pos]
-    if byte < 0x80:
-        market_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        market_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        trade_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        trade_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        price_ticks = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        price_ticks, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        lots = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        lots, pos = read_long(data, pos)
+    market_id, pos = read_long(data, pos)
+    trade_id, pos = read_long(data, pos)
+    price_ticks, pos = read_long(data, pos)
+    lots, pos = read_long(data, pos)
     taker_side = _SIDE[data[pos]]
     pos += 1
-    byte = data[pos]
-    if byte < 0x80:
-        maker_order_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        maker_order_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        taker_order_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        taker_order_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        maker_remaining_lots = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        maker_remaining_lots, pos = read_long(data, pos)
+    maker_order_id, pos = read_long(data, pos)
+    taker_order_id, pos = read_long(data, pos)
+    maker_remaining_lots, pos = read_long(data, pos)
     message = TradeExecuted(
         market_id,
         trade_id,
@@ -1535,99 +1306,45 @@ def read_trade_executed(data: bytes, pos: int) -> tuple[TradeExecuted, int]:
 
 def write_cancel_all_orders(out: BytesWriter, message: CancelAllOrders) -> None:
     """Append branch number 48, then the fields of CancelAllOrders."""
-    out.write(SHORT_LONGS[48])
+    write_long(out, 48)
     write_bytes(out, message.command_id)
-    number = message.deadline_us
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.user_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.market_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
+    write_long(out, message.deadline_us)
+    write_long(out, message.user_id)
+    write_long(out, message.market_id)
 
 
 def read_cancel_all_orders(data: bytes, pos: int) -> tuple[CancelAllOrders, int]:
     """The CancelAllOrders at `pos` and the position after it."""
     command_id, pos = read_bytes(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        deadline_us = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        deadline_us, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        user_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        user_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        market_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        market_id, pos = read_long(data, pos)
+    deadline_us, pos = read_long(data, pos)
+    user_id, pos = read_long(data, pos)
+    market_id, pos = read_long(data, pos)
     message = CancelAllOrders(command_id, deadline_us, user_id, market_id)
     return message, pos
 
 
 def write_cancel_all_requested(out: BytesWriter, message: CancelAllRequested) -> None:
     """Append branch number 53, then the fields of CancelAllRequested."""
-    out.write(SHORT_LONGS[53])
+    write_long(out, 53)
     write_bytes(out, message.command_id)
-    number = message.user_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.market_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
+    write_long(out, message.user_id)
+    write_long(out, message.market_id)
     if message.order_ids:
         write_long(out, len(message.order_ids))
         for each in message.order_ids:
-            number = each
-            if 0 <= number < 8192:
-                out.write(SHORT_LONGS[number])
-            else:
-                write_long(out, number)
-    out.write(SHORT_LONGS[0])
+            write_long(out, each)
+    write_long(out, 0)
 
 
 def read_cancel_all_requested(data: bytes, pos: int) -> tuple[CancelAllRequested, int]:
     """The CancelAllRequested at `pos` and the position after it."""
     command_id, pos = read_bytes(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        user_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        user_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        market_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        market_id, pos = read_long(data, pos)
+    user_id, pos = read_long(data, pos)
+    market_id, pos = read_long(data, pos)
     order_ids: list[int] = []
     count, pos = read_count(data, pos)
     for _ in range(count):
-        byte = data[pos]
-        if byte < 0x80:
-            each = (byte >> 1) ^ -(byte & 1)
-            pos += 1
-        else:
-            each, pos = read_long(data, pos)
+        each, pos = read_long(data, pos)
         order_ids.append(each)
     if count:
         pos = end_array(data, pos)
@@ -1637,58 +1354,22 @@ def read_cancel_all_requested(data: bytes, pos: int) -> tuple[CancelAllRequested
 
 def write_cancel_order(out: BytesWriter, message: CancelOrder) -> None:
     """Append branch number 47, then the fields of CancelOrder."""
-    out.write(SHORT_LONGS[47])
+    write_long(out, 47)
     write_bytes(out, message.command_id)
-    number = message.deadline_us
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.user_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.market_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.order_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
+    write_long(out, message.deadline_us)
+    write_long(out, message.user_id)
+    write_long(out, message.market_id)
+    write_long(out, message.order_id)
     write_string(out, message.client_order_id)
 
 
 def read_cancel_order(data: bytes, pos: int) -> tuple[CancelOrder, int]:
     """The CancelOrder at `pos` and the position after it."""
     command_id, pos = read_bytes(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        deadline_us = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        deadline_us, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        user_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        user_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        market_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        market_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        order_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        order_id, pos = read_long(data, pos)
+    deadline_us, pos = read_long(data, pos)
+    user_id, pos = read_long(data, pos)
+    market_id, pos = read_long(data, pos)
+    order_id, pos = read_long(data, pos)
     client_order_id, pos = read_string(data, pos)
     message = CancelOrder(command_id, deadline_us, user_id, market_id, order_id, client_order_id)
     return message, pos
@@ -1696,48 +1377,21 @@ def read_cancel_order(data: bytes, pos: int) -> tuple[CancelOrder, int]:
 
 def write_cancel_rejected(out: BytesWriter, message: CancelRejected) -> None:
     """Append branch number 52, then the fields of CancelRejected."""
-    out.write(SHORT_LONGS[52])
+    write_long(out, 52)
     write_bytes(out, message.command_id)
-    number = message.user_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.market_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.order_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
+    write_long(out, message.user_id)
+    write_long(out, message.market_id)
+    write_long(out, message.order_id)
     write_string(out, message.client_order_id)
-    out.write(SHORT_LONGS[message.reason])
+    write_long(out, message.reason)
 
 
 def read_cancel_rejected(data: bytes, pos: int) -> tuple[CancelRejected, int]:
     """The CancelRejected at `pos` and the position after it."""
     command_id, pos = read_bytes(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        user_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        user_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        market_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        market_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        order_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        order_id, pos = read_long(data, pos)
+    user_id, pos = read_long(data, pos)
+    market_id, pos = read_long(data, pos)
+    order_id, pos = read_long(data, pos)
     client_order_id, pos = read_string(data, pos)
     reason = _ORDER_REASON[data[pos]]
     pos += 1
@@ -1747,221 +1401,68 @@ def read_cancel_rejected(data: bytes, pos: int) -> tuple[CancelRejected, int]:
 
 def write_cancel_requested(out: BytesWriter, message: CancelRequested) -> None:
     """Append branch number 51, then the fields of CancelRequested."""
-    out.write(SHORT_LONGS[51])
+    write_long(out, 51)
     write_bytes(out, message.command_id)
-    number = message.order_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.user_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.market_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
+    write_long(out, message.order_id)
+    write_long(out, message.user_id)
+    write_long(out, message.market_id)
 
 
 def read_cancel_requested(data: bytes, pos: int) -> tuple[CancelRequested, int]:
     """The CancelRequested at `pos` and the position after it."""
     command_id, pos = read_bytes(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        order_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        order_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        user_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        user_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        market_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        market_id, pos = read_long(data, pos)
+    order_id, pos = read_long(data, pos)
+    user_id, pos = read_long(data, pos)
+    market_id, pos = read_long(data, pos)
     message = CancelRequested(command_id, order_id, user_id, market_id)
     return message, pos
 
 
 def write_fill_settled(out: BytesWriter, message: FillSettled) -> None:
     """Append branch number 54, then the fields of FillSettled."""
-    out.write(SHORT_LONGS[54])
+    write_long(out, 54)
     write_bytes(out, message.command_id)
-    number = message.order_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.user_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.market_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.trade_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
+    write_long(out, message.order_id)
+    write_long(out, message.user_id)
+    write_long(out, message.market_id)
+    write_long(out, message.trade_id)
     write_string(out, message.client_order_id)
-    out.write(SHORT_LONGS[message.side])
-    out.write(SHORT_LONGS[message.role])
-    number = message.price_ticks
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.lots
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.paid_asset
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.paid_amount
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.received_asset
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.received_amount
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.fee_amount
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.released_amount
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.filled_lots
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.filled_quote
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
+    write_long(out, message.side)
+    write_long(out, message.role)
+    write_long(out, message.price_ticks)
+    write_long(out, message.lots)
+    write_long(out, message.paid_asset)
+    write_long(out, message.paid_amount)
+    write_long(out, message.received_asset)
+    write_long(out, message.received_amount)
+    write_long(out, message.fee_amount)
+    write_long(out, message.released_amount)
+    write_long(out, message.filled_lots)
+    write_long(out, message.filled_quote)
 
 
 def read_fill_settled(data: bytes, pos: int) -> tuple[FillSettled, int]:
     """The FillSettled at `pos` and the position after it."""
     command_id, pos = read_bytes(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        order_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        order_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        user_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        user_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        market_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        market_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        trade_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        trade_id, pos = read_long(data, pos)
+    order_id, pos = read_long(data, pos)
+    user_id, pos = read_long(data, pos)
+    market_id, pos = read_long(data, pos)
+    trade_id, pos = read_long(data, pos)
     client_order_id, pos = read_string(data, pos)
     side = _SIDE[data[pos]]
     pos += 1
     role = _ROLE[data[pos]]
     pos += 1
-    byte = data[pos]
-    if byte < 0x80:
-        price_ticks = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        price_ticks, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        lots = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        lots, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        paid_asset = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        paid_asset, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        paid_amount = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        paid_amount, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        received_asset = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        received_asset, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        received_amount = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        received_amount, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        fee_amount = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        fee_amount, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        released_amount = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        released_amount, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        filled_lots = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        filled_lots, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        filled_quote = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        filled_quote, pos = read_long(data, pos)
+    price_ticks, pos = read_long(data, pos)
+    lots, pos = read_long(data, pos)
+    paid_asset, pos = read_long(data, pos)
+    paid_amount, pos = read_long(data, pos)
+    received_asset, pos = read_long(data, pos)
+    received_amount, pos = read_long(data, pos)
+    fee_amount, pos = read_long(data, pos)
+    released_amount, pos = read_long(data, pos)
+    filled_lots, pos = read_long(data, pos)
+    filled_quote, pos = read_long(data, pos)
     message = FillSettled(
         command_id,
         order_id,
@@ -1987,96 +1488,32 @@ def read_fill_settled(data: bytes, pos: int) -> tuple[FillSettled, int]:
 
 def write_order_accepted(out: BytesWriter, message: OrderAccepted) -> None:
     """Append branch number 49, then the fields of OrderAccepted."""
-    out.write(SHORT_LONGS[49])
+    write_long(out, 49)
     write_bytes(out, message.command_id)
-    number = message.order_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.user_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.market_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.market_revision
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
+    write_long(out, message.order_id)
+    write_long(out, message.user_id)
+    write_long(out, message.market_id)
+    write_long(out, message.market_revision)
     write_string(out, message.client_order_id)
-    out.write(SHORT_LONGS[message.side])
-    out.write(SHORT_LONGS[message.order_type])
-    out.write(SHORT_LONGS[message.time_in_force])
-    number = message.price_ticks
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.lots
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.quote_amount
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.held_asset
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.held_amount
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.order_count_10s
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.order_count_1d
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
+    write_long(out, message.side)
+    write_long(out, message.order_type)
+    write_long(out, message.time_in_force)
+    write_long(out, message.price_ticks)
+    write_long(out, message.lots)
+    write_long(out, message.quote_amount)
+    write_long(out, message.held_asset)
+    write_long(out, message.held_amount)
+    write_long(out, message.order_count_10s)
+    write_long(out, message.order_count_1d)
 
 
 def read_order_accepted(data: bytes, pos: int) -> tuple[OrderAccepted, int]:
     """The OrderAccepted at `pos` and the position after it."""
     command_id, pos = read_bytes(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        order_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        order_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        user_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        user_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        market_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        market_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        market_revision = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        market_revision, pos = read_long(data, pos)
+    order_id, pos = read_long(data, pos)
+    user_id, pos = read_long(data, pos)
+    market_id, pos = read_long(data, pos)
+    market_revision, pos = read_long(data, pos)
     client_order_id, pos = read_string(data, pos)
     side = _SIDE[data[pos]]
     pos += 1
@@ -2084,48 +1521,13 @@ def read_order_accepted(data: bytes, pos: int) -> tuple[OrderAccepted, int]:
     pos += 1
     time_in_force = _TIME_IN_FORCE[data[pos]]
     pos += 1
-    byte = data[pos]
-    if byte < 0x80:
-        price_ticks = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        price_ticks, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        lots = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        lots, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        quote_amount = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        quote_amount, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        held_asset = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        held_asset, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        held_amount = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        held_amount, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        order_count_10s = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        order_count_10s, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        order_count_1d = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        order_count_1d, pos = read_long(data, pos)
+    price_ticks, pos = read_long(data, pos)
+    lots, pos = read_long(data, pos)
+    quote_amount, pos = read_long(data, pos)
+    held_asset, pos = read_long(data, pos)
+    held_amount, pos = read_long(data, pos)
+    order_count_10s, pos = read_long(data, pos)
+    order_count_1d, pos = read_long(data, pos)
     message = OrderAccepted(
         command_id,
         order_id,
@@ -2149,91 +1551,32 @@ def read_order_accepted(data: bytes, pos: int) -> tuple[OrderAccepted, int]:
 
 def write_order_closed(out: BytesWriter, message: OrderClosed) -> None:
     """Append branch number 55, then the fields of OrderClosed."""
-    out.write(SHORT_LONGS[55])
+    write_long(out, 55)
     write_bytes(out, message.command_id)
-    number = message.order_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.user_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.market_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
+    write_long(out, message.order_id)
+    write_long(out, message.user_id)
+    write_long(out, message.market_id)
     write_string(out, message.client_order_id)
-    out.write(SHORT_LONGS[message.side])
-    out.write(SHORT_LONGS[message.order_type])
-    out.write(SHORT_LONGS[message.time_in_force])
-    number = message.price_ticks
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.lots
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.quote_amount
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.filled_lots
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.filled_quote
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    out.write(SHORT_LONGS[message.reason])
-    number = message.released_asset
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.released_amount
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.accepted_time_us
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
+    write_long(out, message.side)
+    write_long(out, message.order_type)
+    write_long(out, message.time_in_force)
+    write_long(out, message.price_ticks)
+    write_long(out, message.lots)
+    write_long(out, message.quote_amount)
+    write_long(out, message.filled_lots)
+    write_long(out, message.filled_quote)
+    write_long(out, message.reason)
+    write_long(out, message.released_asset)
+    write_long(out, message.released_amount)
+    write_long(out, message.accepted_time_us)
 
 
 def read_order_closed(data: bytes, pos: int) -> tuple[OrderClosed, int]:
     """The OrderClosed at `pos` and the position after it."""
     command_id, pos = read_bytes(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        order_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        order_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        user_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        user_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        market_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        market_id, pos = read_long(data, pos)
+    order_id, pos = read_long(data, pos)
+    user_id, pos = read_long(data, pos)
+    market_id, pos = read_long(data, pos)
     client_order_id, pos = read_string(data, pos)
     side = _SIDE[data[pos]]
     pos += 1
@@ -2241,56 +1584,16 @@ def read_order_closed(data: bytes, pos: int) -> tuple[OrderClosed, int]:
     pos += 1
     time_in_force = _TIME_IN_FORCE[data[pos]]
     pos += 1
-    byte = data[pos]
-    if byte < 0x80:
-        price_ticks = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        price_ticks, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        lots = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        lots, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        quote_amount = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        quote_amount, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        filled_lots = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        filled_lots, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        filled_quote = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        filled_quote, pos = read_long(data, pos)
+    price_ticks, pos = read_long(data, pos)
+    lots, pos = read_long(data, pos)
+    quote_amount, pos = read_long(data, pos)
+    filled_lots, pos = read_long(data, pos)
+    filled_quote, pos = read_long(data, pos)
     reason = _CLOSE_REASON[data[pos]]
     pos += 1
-    byte = data[pos]
-    if byte < 0x80:
-        released_asset = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        released_asset, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        released_amount = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        released_amount, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        accepted_time_us = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        accepted_time_us, pos = read_long(data, pos)
+    released_asset, pos = read_long(data, pos)
+    released_amount, pos = read_long(data, pos)
+    accepted_time_us, pos = read_long(data, pos)
     message = OrderClosed(
         command_id,
         order_id,
@@ -2315,37 +1618,19 @@ def read_order_closed(data: bytes, pos: int) -> tuple[OrderClosed, int]:
 
 def write_order_rejected(out: BytesWriter, message: OrderRejected) -> None:
     """Append branch number 50, then the fields of OrderRejected."""
-    out.write(SHORT_LONGS[50])
+    write_long(out, 50)
     write_bytes(out, message.command_id)
-    number = message.user_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.market_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
+    write_long(out, message.user_id)
+    write_long(out, message.market_id)
     write_string(out, message.client_order_id)
-    out.write(SHORT_LONGS[message.reason])
+    write_long(out, message.reason)
 
 
 def read_order_rejected(data: bytes, pos: int) -> tuple[OrderRejected, int]:
     """The OrderRejected at `pos` and the position after it."""
     command_id, pos = read_bytes(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        user_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        user_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        market_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        market_id, pos = read_long(data, pos)
+    user_id, pos = read_long(data, pos)
+    market_id, pos = read_long(data, pos)
     client_order_id, pos = read_string(data, pos)
     reason = _ORDER_REASON[data[pos]]
     pos += 1
@@ -2355,76 +1640,29 @@ def read_order_rejected(data: bytes, pos: int) -> tuple[OrderRejected, int]:
 
 def write_place_order(out: BytesWriter, message: PlaceOrder) -> None:
     """Append branch number 46, then the fields of PlaceOrder."""
-    out.write(SHORT_LONGS[46])
+    write_long(out, 46)
     write_bytes(out, message.command_id)
-    number = message.deadline_us
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.user_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.market_id
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
+    write_long(out, message.deadline_us)
+    write_long(out, message.user_id)
+    write_long(out, message.market_id)
     write_string(out, message.client_order_id)
-    out.write(SHORT_LONGS[message.side])
-    out.write(SHORT_LONGS[message.order_type])
-    out.write(SHORT_LONGS[message.time_in_force])
-    number = message.price_ticks
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.lots
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.quote_amount
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.stop_price_ticks
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    number = message.iceberg_lots
-    if 0 <= number < 8192:
-        out.write(SHORT_LONGS[number])
-    else:
-        write_long(out, number)
-    out.write(SHORT_LONGS[message.self_trade_prevention])
+    write_long(out, message.side)
+    write_long(out, message.order_type)
+    write_long(out, message.time_in_force)
+    write_long(out, message.price_ticks)
+    write_long(out, message.lots)
+    write_long(out, message.quote_amount)
+    write_long(out, message.stop_price_ticks)
+    write_long(out, message.iceberg_lots)
+    write_long(out, message.self_trade_prevention)
 
 
 def read_place_order(data: bytes, pos: int) -> tuple[PlaceOrder, int]:
     """The PlaceOrder at `pos` and the position after it."""
     command_id, pos = read_bytes(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        deadline_us = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        deadline_us, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        user_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        user_id, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        market_id = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        market_id, pos = read_long(data, pos)
+    deadline_us, pos = read_long(data, pos)
+    user_id, pos = read_long(data, pos)
+    market_id, pos = read_long(data, pos)
     client_order_id, pos = read_string(data, pos)
     side = _SIDE[data[pos]]
     pos += 1
@@ -2432,36 +1670,11 @@ def read_place_order(data: bytes, pos: int) -> tuple[PlaceOrder, int]:
     pos += 1
     time_in_force = _TIME_IN_FORCE[data[pos]]
     pos += 1
-    byte = data[pos]
-    if byte < 0x80:
-        price_ticks = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        price_ticks, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        lots = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        lots, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        quote_amount = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        quote_amount, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        stop_price_ticks = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        stop_price_ticks, pos = read_long(data, pos)
-    byte = data[pos]
-    if byte < 0x80:
-        iceberg_lots = (byte >> 1) ^ -(byte & 1)
-        pos += 1
-    else:
-        iceberg_lots, pos = read_long(data, pos)
+    price_ticks, pos = read_long(data, pos)
+    lots, pos = read_long(data, pos)
+    quote_amount, pos = read_long(data, pos)
+    stop_price_ticks, pos = read_long(data, pos)
+    iceberg_lots, pos = read_long(data, pos)
     self_trade_prevention = _SELF_TRADE_PREVENTION[data[pos]]
     pos += 1
     message = PlaceOrder(
@@ -2485,7 +1698,7 @@ def read_place_order(data: bytes, pos: int) -> tuple[PlaceOrder, int]:
 
 def write_command_expired(out: BytesWriter, message: CommandExpired) -> None:
     """Append branch number 5, then the fields of CommandExpired."""
-    out.write(SHORT_LONGS[5])
+    write_long(out, 5)
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
 
@@ -2500,7 +1713,7 @@ def read_command_expired(data: bytes, pos: int) -> tuple[CommandExpired, int]:
 
 def write_command_faulted(out: BytesWriter, message: CommandFaulted) -> None:
     """Append branch number 7, then the fields of CommandFaulted."""
-    out.write(SHORT_LONGS[7])
+    write_long(out, 7)
     write_bytes(out, message.command_id)
     write_string(out, message.message_type)
     write_string(out, message.error)
@@ -2517,7 +1730,7 @@ def read_command_faulted(data: bytes, pos: int) -> tuple[CommandFaulted, int]:
 
 def write_command_repeated(out: BytesWriter, message: CommandRepeated) -> None:
     """Append branch number 6, then the fields of CommandRepeated."""
-    out.write(SHORT_LONGS[6])
+    write_long(out, 6)
     write_bytes(out, message.command_id)
     write_long(out, message.original_cause)
 
@@ -2532,7 +1745,7 @@ def read_command_repeated(data: bytes, pos: int) -> tuple[CommandRepeated, int]:
 
 def write_genesis(out: BytesWriter, message: Genesis) -> None:
     """Append branch number 0, then the fields of Genesis."""
-    out.write(SHORT_LONGS[0])
+    write_long(out, 0)
     write_string(out, message.exchange)
     write_string(out, message.family)
     write_long(out, message.partition)
@@ -2544,7 +1757,7 @@ def write_genesis(out: BytesWriter, message: Genesis) -> None:
         write_long(out, len(message.fee_tiers))
         for fee_tier in message.fee_tiers:
             write_fee_tier(out, fee_tier)
-    out.write(SHORT_LONGS[0])
+    write_long(out, 0)
 
 
 def read_genesis(data: bytes, pos: int) -> tuple[Genesis, int]:
@@ -2578,10 +1791,10 @@ def read_genesis(data: bytes, pos: int) -> tuple[Genesis, int]:
 
 def write_halt_resolved(out: BytesWriter, message: HaltResolved) -> None:
     """Append branch number 4, then the fields of HaltResolved."""
-    out.write(SHORT_LONGS[4])
+    write_long(out, 4)
     write_bytes(out, message.command_id)
     write_bytes(out, message.record_hash)
-    out.write(SHORT_LONGS[message.action])
+    write_long(out, message.action)
 
 
 def read_halt_resolved(data: bytes, pos: int) -> tuple[HaltResolved, int]:
@@ -2596,11 +1809,11 @@ def read_halt_resolved(data: bytes, pos: int) -> tuple[HaltResolved, int]:
 
 def write_resolve_halt(out: BytesWriter, message: ResolveHalt) -> None:
     """Append branch number 3, then the fields of ResolveHalt."""
-    out.write(SHORT_LONGS[3])
+    write_long(out, 3)
     write_bytes(out, message.command_id)
     write_long(out, message.deadline_us)
     write_bytes(out, message.record_hash)
-    out.write(SHORT_LONGS[message.action])
+    write_long(out, message.action)
 
 
 def read_resolve_halt(data: bytes, pos: int) -> tuple[ResolveHalt, int]:
@@ -2616,7 +1829,7 @@ def read_resolve_halt(data: bytes, pos: int) -> tuple[ResolveHalt, int]:
 
 def write_rules_activated(out: BytesWriter, message: RulesActivated) -> None:
     """Append branch number 2, then the fields of RulesActivated."""
-    out.write(SHORT_LONGS[2])
+    write_long(out, 2)
     write_long(out, message.version)
 
 
@@ -2629,7 +1842,7 @@ def read_rules_activated(data: bytes, pos: int) -> tuple[RulesActivated, int]:
 
 def write_tick(out: BytesWriter, message: Tick) -> None:
     """Append branch number 1, then the fields of Tick."""
-    out.write(SHORT_LONGS[1])
+    write_long(out, 1)
 
 
 def read_tick(data: bytes, pos: int) -> tuple[Tick, int]:

@@ -7,22 +7,15 @@ from typing import Any
 
 from schemas import catalogue
 from schemas.catalogue import Schema
-from schemas.primitives import SHORT_LONGS
 
 CODEC = catalogue.FOLDER / "codec.py"
-
-HOT_NAMESPACES = ("logbourse.orders", "logbourse.matching")
-"""Where short longs are read and written in place: a call would cost more than the work."""
 
 WIDTH = 100
 MOST_SYMBOLS = 64
 PREAMBLE = '''"""Encoding and decoding of every message; `python -m schemas.generate` writes it."""
-
-# ruff: noqa: C901, PLR0915
-# (Functions are long and branchy because short longs are handled in place, which is fast.)
 '''
 PRIMITIVES = [
-    *["SHORT_LONGS", "end_array", "read_bytes", "read_count", "read_long", "read_string"],
+    *["end_array", "read_bytes", "read_count", "read_long", "read_string"],
     *["write_bytes", "write_long", "write_string"],
 ]
 
@@ -70,7 +63,6 @@ class _Writer:
     def __init__(self, types: dict[str, Schema], schema: Schema) -> None:
         self.types = types
         self.schema = schema
-        self.hot = schema["namespace"] in HOT_NAMESPACES
 
     def lines(self, branch: int | None) -> list[str]:
         name = self.schema["name"]
@@ -79,7 +71,7 @@ class _Writer:
             lines.append(f'    """Append the fields of {name}."""')
         else:
             lines.append(f'    """Append branch number {branch}, then the fields of {name}."""')
-            lines.append(f"    out.write(SHORT_LONGS[{branch}])")
+            lines.append(f"    write_long(out, {branch})")
         for field in self.schema["fields"]:
             lines += self.value(field["type"], f"message.{field['name']}", "    ")
         return lines
@@ -87,18 +79,10 @@ class _Writer:
     def value(self, kind: Any, value: str, pad: str) -> list[str]:
         if isinstance(kind, dict):
             return self.array(kind["items"], value, pad)
-        if kind == "long" and self.hot:
-            return [
-                f"{pad}number = {value}",
-                f"{pad}if 0 <= number < {len(SHORT_LONGS)}:",
-                f"{pad}    out.write(SHORT_LONGS[number])",
-                f"{pad}else:",
-                f"{pad}    write_long(out, number)",
-            ]
         if kind in ("long", "bytes", "string"):
             return [f"{pad}write_{kind}(out, {value})"]
         if self.types[kind]["type"] == "enum":
-            return [f"{pad}out.write(SHORT_LONGS[{value}])"]
+            return [f"{pad}write_long(out, {value})"]
         return [f"{pad}write_{_snake(_short(kind))}(out, {value})"]
 
     def array(self, items: Any, value: str, pad: str) -> list[str]:
@@ -107,7 +91,7 @@ class _Writer:
             f"{pad}    write_long(out, len({value}))",
             f"{pad}    for {_item(items)} in {value}:",
             *self.value(items, _item(items), pad + "        "),
-            f"{pad}out.write(SHORT_LONGS[0])",
+            f"{pad}write_long(out, 0)",
         ]
 
 
@@ -117,7 +101,6 @@ class _Reader:
     def __init__(self, types: dict[str, Schema], schema: Schema) -> None:
         self.types = types
         self.schema = schema
-        self.hot = schema["namespace"] in HOT_NAMESPACES
 
     def lines(self) -> list[str]:
         name = self.schema["name"]
@@ -133,15 +116,6 @@ class _Reader:
     def value(self, kind: Any, target: str, pad: str) -> list[str]:
         if isinstance(kind, dict):
             return self.array(kind["items"], target, pad)
-        if kind == "long" and self.hot:
-            return [
-                f"{pad}byte = data[pos]",
-                f"{pad}if byte < 0x80:",
-                f"{pad}    {target} = (byte >> 1) ^ -(byte & 1)",
-                f"{pad}    pos += 1",
-                f"{pad}else:",
-                f"{pad}    {target}, pos = read_long(data, pos)",
-            ]
         if kind in ("long", "bytes", "string"):
             return [f"{pad}{target}, pos = read_{kind}(data, pos)"]
         if self.types[kind]["type"] == "enum":

@@ -12,7 +12,6 @@ from domain.decider import Message
 from schemas import upcast
 from schemas.codec import HEADER, READERS, WRITERS
 from schemas.primitives import (
-    SHORT_LONGS,
     UndecodableRecord,
     end_array,
     read_bytes,
@@ -95,7 +94,7 @@ def encode_record(
         write_long(out, len(messages))
         for message in messages:
             out.write(message)
-    out.write(SHORT_LONGS[0])
+    write_long(out, 0)
     return out.getvalue()
 
 

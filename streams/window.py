@@ -24,7 +24,10 @@ class CommandWindow:
         """Note that the command ran as part of accepted input `cause`."""
         self._causes[command_id] = cause
         second = (deadline_us + REMEMBERED_US) // _SECOND_US + 1
-        self._buckets.setdefault(second, []).append(command_id)
+        bucket = self._buckets.get(second)
+        if bucket is None:
+            bucket = self._buckets[second] = []
+        bucket.append(command_id)
 
     def expire(self, time_us: int) -> None:
         """Forget the commands whose deadline lies more than 60 s before `time_us`."""

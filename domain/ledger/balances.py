@@ -12,13 +12,22 @@ from domain.ledger.chart import (
 )
 
 
+class Holding:
+    """What stands in one account of an asset, in smallest units: changed in place, not replaced."""
+
+    __slots__ = ("amount",)
+
+    def __init__(self, amount: int) -> None:
+        self.amount = amount
+
+
 class Balances:
     """Amounts by asset and account. Only `external` and `clearing` may be negative."""
 
     __slots__ = ("_books",)
 
     def __init__(self) -> None:
-        self._books: dict[int, dict[int, int]] = {}
+        self._books: dict[int, dict[int, Holding]] = {}
 
     def transfer(self, asset: int, debit: int, credit: int, amount: int) -> None:
         """Take `amount` of `asset` from account `debit` and give it to account `credit`.
@@ -31,17 +40,25 @@ class Balances:
         book = self._books.get(asset)
         if book is None:
             book = self._books[asset] = {}
-        left = book.get(debit, 0) - amount
+        giver, taker = book.get(debit), book.get(credit)
+        left = -amount if giver is None else giver.amount - amount
         assert left >= 0 or debit in (CLEARING, EXTERNAL), (
             f"L4: account {debit} lacks {-left} of asset {asset} to transfer {amount}"
         )
-        book[debit] = left
-        book[credit] = book.get(credit, 0) + amount
+        if giver is None:
+            book[debit] = Holding(left)
+        else:
+            giver.amount = left
+        if taker is None:
+            book[credit] = Holding(amount)
+        else:
+            taker.amount += amount
 
     def amount(self, asset: int, account: int) -> int:
         """What stands in the account, in the asset's smallest units."""
         book = self._books.get(asset)
-        return 0 if book is None else book.get(account, 0)
+        holding = None if book is None else book.get(account)
+        return 0 if holding is None else holding.amount
 
     def available(self, user_id: int, asset: int) -> int:
         """What the user may use freely of the asset, in smallest units."""
@@ -65,19 +82,22 @@ class Balances:
 
     def covered_total(self, asset: int) -> int:
         """The asset's total in this shard: all that users and the house have, in O(1)."""
-        book = self._books.get(asset)
-        return 0 if book is None else -book.get(EXTERNAL, 0) - book.get(CLEARING, 0)
+        return -self.amount(asset, EXTERNAL) - self.amount(asset, CLEARING)
 
     def entries(self) -> Iterator[tuple[int, int, int]]:
         """(asset, account, amount) of all that is not zero, by asset, then account."""
         for asset, book in sorted(self._books.items()):
-            for account, amount in sorted(book.items()):
+            for account in sorted(book):
+                amount = book[account].amount
                 if amount != 0:
                     yield asset, account, amount
 
     def total_by_asset(self) -> dict[int, int]:
         """The full sum over all accounts, by asset: zero each, or the books are broken (L1)."""
-        return {asset: sum(book.values()) for asset, book in sorted(self._books.items())}
+        return {
+            asset: sum(holding.amount for holding in book.values())
+            for asset, book in sorted(self._books.items())
+        }
 
     def uncovered(self) -> list[tuple[int, int, int]]:
         """(asset, account, amount) of accounts that are negative and must not be (L4)."""
@@ -97,5 +117,5 @@ class Balances:
         balances = Balances()
         for asset, account, amount in data:
             assert amount > 0 or account < LOWEST_USER_ACCOUNT, f"L4: account {account} is negative"
-            balances._books.setdefault(asset, {})[account] = amount
+            balances._books.setdefault(asset, {})[account] = Holding(amount)
         return balances

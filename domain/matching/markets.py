@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from domain.fees import PPM
 from domain.decider import Message
+from domain.fees import PPM
 from domain.markets import (
     ChangeMarketRules,
     HaltMarket,

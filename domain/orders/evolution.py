@@ -5,7 +5,7 @@ from typing import Final
 from domain.decider import Message
 from domain.ledger.funding import Funding
 from domain.ledger.messages import DepositCredited, WithdrawalDebited
-from domain.ledger.postings import postings
+from domain.ledger.postings import post
 from domain.markets import MarketRules, ReferencePriceChanged
 from domain.matching.messages import OrderRested
 from domain.orders.learning import learn
@@ -37,9 +37,7 @@ _GTC: Final = TimeInForce.GTC
 
 def evolve(state: LedgerState, event: Message) -> LedgerState:
     """The state after `event`, changed in place: money first, then what is known of orders."""
-    balances = state.balances
-    for asset, debit, credit, amount in postings(event):
-        balances.transfer(asset, debit, credit, amount)
+    post(event, state.balances)
     if isinstance(event, FillSettled):
         _fill(state, event)
     elif isinstance(event, OrderAccepted):

@@ -15,6 +15,7 @@ from domain.accounts.messages import (
     UserRegistered,
 )
 from domain.decider import Message, UnrefusableFault
+from domain.ledger.balances import Holding
 from domain.ledger.messages import (
     AccountOpened,
     CreditDeposit,
@@ -310,10 +311,10 @@ def test_the_full_check_finds_what_does_not_add_up() -> None:
     with pytest.raises(AssertionError, match="L6: held"):
         LEDGER.dump(state)
     state.orders[2].filled_lots = 0
-    state.balances._books[USDT][1 << 10] = 1
+    state.balances._books[USDT][1 << 10] = Holding(1)
     with pytest.raises(AssertionError, match="L1: asset 2 sums to 1"):
         LEDGER.dump(state)
-    state.balances._books[USDT][1 << 10] = -1
-    state.balances._books[USDT][2] += 1
+    state.balances._books[USDT][1 << 10].amount = -1
+    state.balances._books[USDT][2].amount += 1
     with pytest.raises(AssertionError, match="L4: "):
         LEDGER.dump(state)
