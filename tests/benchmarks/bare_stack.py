@@ -1,6 +1,7 @@
 """Kafka and shards without anything else, each stage in a process of its own; views if wanted."""
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -30,7 +31,7 @@ from tests.benchmarks.opening import FEES, UNLIMITED, opening
 START_S = 60.0
 SPREAD_S = 0.3
 DAY_US = 86_400_000_000
-LOOK_RECORDS = 20
+LOOK_RECORDS = 3
 SHARDS = {"ledger": ("A0", "L0"), "matching": ("M0",)}
 """What each shard process runs; accounts have nothing to do while trading goes on."""
 
@@ -56,8 +57,22 @@ class BareStack:
         for name, child in self.children.items():
             if child.poll() is not None:
                 said = (self.settings.logs_dir / f"{name}.log").read_text(errors="replace")
-                return f"{name} ended with {child.returncode}: {' '.join(said.split())[-160:]}"
+                last = said.strip().rpartition("\n")[2]
+                return f"{name} ended with {child.returncode}: {last[:160]}"
         return ""
+
+    def build(self) -> str:
+        """Which build its shards run."""
+        builds = {build_told(self.settings.logs_dir / f"{name}.log") for name in SHARDS}
+        assert len(builds) == 1, f"all shards must run one build, ran {sorted(builds)}"
+        return builds.pop()
+
+
+def build_told(log: Path) -> str:
+    """The build that a process of shards named in its log when it started."""
+    found = re.findall(r'"build": "(\w+)"', log.read_text(errors="replace"))
+    assert found, f"{log} must name a build"
+    return str(found[-1])
 
 
 def processor_s(pid: int) -> float:

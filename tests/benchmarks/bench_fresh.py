@@ -6,7 +6,7 @@ high rate written straight to the ledger's inbox.
 
 from pathlib import Path
 
-from tests.benchmarks.bare_stack import processor_s
+from tests.benchmarks.bare_stack import build_told, processor_s
 from tests.benchmarks.bench_latency import describe, latency_stack
 from tests.benchmarks.bench_path import path_session
 from tests.benchmarks.freshness import SETTLE_S, FreshnessWatch
@@ -40,6 +40,9 @@ def measure(effort: Effort) -> list[Figure]:
         after_s = _processor_s(stack)
         figures += _processor(before_s, after_s, answers.orders)
         figures += _memory(stack)
+        build = build_told(stack.settings.logs_dir / "shards.log")
+    for figure in figures:
+        figure.build = build
     return figures + _path(seconds, warm_up_s)
 
 
@@ -68,6 +71,7 @@ def _path(seconds: float, warm_up_s: float) -> list[Figure]:
         figures = _figures(watch, name, method, FLOOR_MS)
     for figure in figures:
         figure.void = run.trouble or figure.void
+        figure.build = session.build
     return figures
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.benchmarks import percentiles
+from tests.benchmarks.bare_stack import build_told
 from tests.benchmarks.order_flow import BATCH, BATCH_ORDERS, FLOW, REST, WEB_SOCKET
 from tests.benchmarks.order_stage import Answers, Client
 from tests.benchmarks.percentiles import percentile, percentiles_ms
@@ -34,16 +35,21 @@ TOP_P99_S = 0.25
 
 def measure(effort: Effort) -> list[Figure]:
     """Latencies on one broker and the top rates, then latencies on three."""
-    figures = []
+    figures: list[Figure] = []
     for brokers in (1, 3) if effort.scale else (1,):
         with latency_stack(brokers) as stack, Client(stack) as client:
+            found: list[Figure] = []
             client.stage(REST, WARM_UP_RATE, max(1.0, WARM_UP_S * effort.scale))
             for protocol in PROTOCOLS:
                 for rate in RATES:
-                    figures += _latencies(client, effort, protocol, rate, brokers)
+                    found += _latencies(client, effort, protocol, rate, brokers)
             if brokers == 1:
-                figures += [_top_rate(client, effort, each) for each in (*PROTOCOLS, BATCH)]
-            figures.append(_ended(stack, brokers))
+                found += [_top_rate(client, effort, each) for each in (*PROTOCOLS, BATCH)]
+            found.append(_ended(stack, brokers))
+            build = build_told(stack.settings.logs_dir / "shards.log")
+        for figure in found:
+            figure.build = build
+        figures += found
     return figures
 
 

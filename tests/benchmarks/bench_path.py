@@ -7,7 +7,7 @@ a process of its own. First without views and gateway, then with them.
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.benchmarks.bare_stack import DURABILITY, BareStack, Tip, bare_stack
 from tests.benchmarks.flame import PLOT, flame_graph
 from tests.benchmarks.path_load import Generator, Stage
 from tests.benchmarks.path_orders import FLOW, USERS
-from tests.benchmarks.report import COMPILED, PURE, Effort, Figure, build_here, median_of, void
+from tests.benchmarks.report import COMPILED, PURE, Effort, Figure, median_of, void
 
 PROBE_S, CONFIRM_S = 8.0, 60.0
 START_RATE = {COMPILED: 8_000.0, PURE: 2_000.0}
@@ -28,7 +28,9 @@ BOUND_S = 1.0
 LOOK_S = 0.25
 WARM_UP_S = 2.0
 DRAIN_S = 20.0
+CALM_S = 2.0
 FLOOR = 100_000
+VIEWS_OFF, VIEWS_ON = "views off", "gateway and views on"
 STAGES = ("kafka", "ledger", "matching", "generator")
 
 
@@ -65,10 +67,14 @@ def measure(effort: Effort) -> list[Figure]:
 
 
 def _measured(effort: Effort, *, views: bool) -> list[Figure]:
-    words = "views on" if views else "views off"
+    words = VIEWS_ON if views else VIEWS_OFF
     with path_session(views=views) as session:
         figures = _search(session, effort, words)
-        return figures if views else figures + _flames(session, effort)
+        if not views:
+            figures += _flames(session, effort)
+        for figure in figures:
+            figure.build = session.build
+        return figures
 
 
 @contextmanager
@@ -85,60 +91,75 @@ class PathSession:
 
     def __init__(self, stack: BareStack, generator: Generator) -> None:
         self.stack = stack
+        self.build = stack.build()
         self._generator = generator
         self._tip = Tip(stack.settings)
         generator.begin(0, 0)
-        self._sent = generator.end().sent
-        self._wait_for_all()
-        lost = self._lost()
-        assert not lost, f"the book must fill: {lost}"
+        filled = generator.end().sent
+        self._wait(lambda: self._tip.accepted() == filled)
+        accepted = self._tip.accepted()
+        ended = stack.ended()
+        assert accepted == filled, f"{filled:,} orders must rest first, {accepted:,} do: {ended}"
 
     def run(self, rate: float, seconds: float) -> Run:
         """Offer the rate that long, watch the lag, and wait until all is settled."""
-        before_s = self.stack.processor_s()
-        begin_s = time.perf_counter()
+        accepted, before_s = self._tip.accepted(), self.stack.processor_s()
         self._generator.begin(rate, seconds)
-        lags_s = []
+        lags_s = self._watch(seconds)
+        stage = self._generator.end()
+        # The last order of a stage takes: once it is closed, all before it are settled.
+        last = accepted + stage.sent
+        left_s = self._wait(lambda: self._tip.closed(last))
+        after_s = self.stack.processor_s()
+        spent_s = {name: after_s[name] - before_s[name] for name in after_s}
+        spent_s["generator"] = stage.processor_s
+        run = Run(rate, stage, lags_s, spent_s, left_s, self._lost(last))
+        held = run.trouble or f"held, worst lag {run.lag_s():.2f} s"
+        print(f"  {rate:,.0f} orders/s for {seconds:.0f} s: {held}", file=sys.stderr, flush=True)
+        if run.trouble:
+            self._calm()
+        return run
+
+    def _watch(self, seconds: float) -> list[float]:
+        begin_s, lags_s = time.perf_counter(), []
         while (passed_s := time.perf_counter() - begin_s) < seconds:
             lag_s = self._tip.lag_s()
             if passed_s > min(WARM_UP_S, seconds / 4):
                 lags_s.append(lag_s)
             time.sleep(LOOK_S)
-        stage = self._generator.end()
-        self._sent += stage.sent
-        left_s = self._wait_for_all()
-        after_s = self.stack.processor_s()
-        spent_s = {name: after_s[name] - before_s[name] for name in after_s}
-        spent_s["generator"] = stage.processor_s
-        run = Run(rate, stage, lags_s, spent_s, left_s, self._lost())
-        held = run.trouble or f"held, worst lag {run.lag_s():.2f} s"
-        print(f"  {rate:,.0f} orders/s for {seconds:.0f} s: {held}", file=sys.stderr, flush=True)
-        return run
+        return lags_s
 
-    def _wait_for_all(self) -> float:
-        """Seconds until the last order is closed, which takes what rests; `DRAIN_S` if it is not.
-
-        Those that fill the book rest: there, acceptance is waited for.
-        """
+    def _wait(self, done: Callable[[], bool]) -> float:
+        """Seconds until it is done, at most `DRAIN_S`, or until a process ends."""
         begin_s = time.perf_counter()
         while (waited_s := time.perf_counter() - begin_s) < DRAIN_S:
-            if self._tip.accepted() >= self._sent or self.stack.ended():
+            if done() or self.stack.ended():
                 break
-            time.sleep(0.02)
+            time.sleep(0.05)
         return waited_s
 
-    def _lost(self) -> str:
+    def _lost(self, last: int) -> str:
+        """What is not as it must be once all had time to settle; empty if all is."""
         if ended := self.stack.ended():
             return ended
         accepted = self._tip.accepted()
-        return "" if accepted == self._sent else f"{accepted:,} of {self._sent:,} orders accepted"
+        if accepted != last:
+            return f"{abs(last - accepted):,} orders not accepted {DRAIN_S:.0f} s after the last"
+        return "" if self._tip.closed(last) else f"not settled {DRAIN_S:.0f} s after the last order"
+
+    def _calm(self) -> None:
+        """Wait until what was too much is worked off, refused or accepted, so that it is over."""
+        before, now = -1, self._tip.accepted()
+        while before != now and not self.stack.ended():
+            time.sleep(CALM_S)
+            before, now = now, self._tip.accepted()
 
 
 def _search(session: PathSession, effort: Effort, words: str) -> list[Figure]:
     """Steps up until lag grows, then a minute at the last rate that held, or a little below."""
     probe_s, confirm_s = max(1.0, PROBE_S * effort.scale), max(2.0, CONFIRM_S * effort.scale)
     method = _method(words, probe_s, confirm_s)
-    held, rate, figures = 0.0, START_RATE[build_here()], []
+    held, rate, figures = 0.0, START_RATE[session.build], []
     while True:
         run = session.run(rate, probe_s)
         if run.trouble and not session.stack.ended():
@@ -148,7 +169,8 @@ def _search(session: PathSession, effort: Effort, words: str) -> list[Figure]:
         if run.trouble or effort.scale == 0:
             break
         held, rate = rate, rate * STEP
-    return [*_told(_confirmed(session, held or rate * BACK, confirm_s), words, method), *figures]
+    confirmed = _confirmed(session, held or rate * BACK, confirm_s)
+    return [*_told(session, confirmed, words, method), *figures]
 
 
 def _confirmed(session: PathSession, rate: float, seconds: float) -> Run:
@@ -161,19 +183,20 @@ def _confirmed(session: PathSession, rate: float, seconds: float) -> Run:
 
 
 def _method(words: str, probe_s: float, confirm_s: float) -> str:
+    behind = "; views may be behind meanwhile, which is `fresh`" if words == VIEWS_ON else ""
     return (
         f"path, {words}: {FLOW}; generator in a process of its own, packed every 5 ms into records "
         f"for ledger.in; {DURABILITY}; probes of {probe_s:.0f} s at rates that rise by "
         f"{STEP - 1:.0%} until an order is settled later than {BOUND_S:.0f} s after it was sent, "
         f"then {confirm_s:.0f} s at the last that held, or less; every order sent was accepted and "
-        "settled; all on this machine, processor in microseconds an order at that rate"
+        f"settled; all on this machine, processor in microseconds an order at that rate{behind}"
     )
 
 
-def _told(run: Run, words: str, method: str) -> list[Figure]:
+def _told(session: PathSession, run: Run, words: str, method: str) -> list[Figure]:
     name = f"path, {words}, highest bounded rate"
     rate = run.stage.sent / run.stage.seconds
-    floor = FLOOR if words == "views off" and build_here() == COMPILED else None
+    floor = FLOOR if words == VIEWS_OFF and session.build == COMPILED else None
     top = median_of(name, "orders/s", [rate], method, floor=floor)
     top.void = run.trouble
     if run.trouble:
@@ -210,8 +233,8 @@ def _flames(session: PathSession, effort: Effort) -> list[Figure]:
     if effort.scale == 0:
         return []
     pids = {each: session.stack.children[each].pid for each in ("ledger", "matching")}
-    with flame_graph(pids, seconds) as outcome:
-        session.run(START_RATE[build_here()], seconds + 1.0)
+    with flame_graph(pids, seconds, native=session.build == COMPILED) as outcome:
+        session.run(START_RATE[session.build], seconds + 1.0)
     if outcome.why:
         return [void(name, "samples", outcome.why, method)]
     return [median_of(name, "samples", [float(outcome.samples)], method)]

@@ -18,7 +18,7 @@ from streams.worker import Worker
 from tests.benchmarks.child import in_child
 from tests.benchmarks.exchange import MATCHERS, MemoryExchange
 from tests.benchmarks.mix import BLOCK, LEDGERS, MIX, draw
-from tests.benchmarks.report import Effort, Figure, median_of, when_compiled
+from tests.benchmarks.report import Effort, Figure, build_here, median_of, when_compiled
 
 COMMANDS = 200_000
 RUNS_MOST = 3
@@ -72,6 +72,7 @@ def _run(exchange: MemoryExchange, shards: list[str]) -> dict[str, tuple[float, 
             for shard, values in inputs.items():
                 address = [folder, settings.kafka_bootstrap]
                 told = in_child("bench_shard", "work", *address, shard, len(values))
+                assert told[2] == build_here(), "the hot modules changed during the measurement"
                 spent[shard] = (told[0], told[1])
     return spent
 
@@ -84,8 +85,8 @@ def _write(settings: Settings, shard: str, values: list[bytes]) -> None:
     log.close()
 
 
-def work(folder: str, bootstrap: str, shard: str, end: int) -> tuple[float, float]:
-    """Run the shard from its first record up to `end`; seconds of processor and of the clock."""
+def work(folder: str, bootstrap: str, shard: str, end: int) -> tuple[float, float, str]:
+    """Run the shard up to `end`; seconds of processor and of the clock, and the build."""
     address = {"LOGBOURSE_DATA_DIR": folder, "LOGBOURSE_KAFKA_BOOTSTRAP": bootstrap}
     settings = load_settings(address)
     log = KafkaLog(settings)
@@ -98,9 +99,9 @@ def work(folder: str, bootstrap: str, shard: str, end: int) -> tuple[float, floa
     while host.position < end:
         worker.turn(0.05)
     worker.finish()
-    spent = (time.process_time() - processor_s, time.perf_counter() - clock_s)
+    processor_s, clock_s = time.process_time() - processor_s, time.perf_counter() - clock_s
     log.close()
-    return spent
+    return processor_s, clock_s, build_here()
 
 
 def _fail(event: str, detail: str) -> None:

@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 from zlib import crc32
 
-from tests.benchmarks.report import COMPILED, ROOT, build_here
+from tests.benchmarks.report import ROOT
 
 PLOT = ROOT / "docs" / "plots" / "flame.svg"
 WIDTH, ROW, LEAST_WIDTH, LETTER = 1_200, 17, 1.0, 6.6
@@ -38,8 +38,11 @@ class _Frame:
 
 
 @contextmanager
-def flame_graph(pids: Mapping[str, int], seconds: float) -> Iterator[Outcome]:
-    """Sample the processes while the block runs and draw them side by side, each by its name."""
+def flame_graph(pids: Mapping[str, int], seconds: float, *, native: bool) -> Iterator[Outcome]:
+    """Sample the processes while the block runs and draw them side by side, each by its name.
+
+    `native` shows C's functions too: compiled ones are C to Python.
+    """
     outcome = Outcome()
     binary = Path(sys.executable).parent / "py-spy"
     found = str(binary) if binary.exists() else shutil.which("py-spy")
@@ -48,7 +51,9 @@ def flame_graph(pids: Mapping[str, int], seconds: float) -> Iterator[Outcome]:
         yield outcome
         return
     with tempfile.TemporaryDirectory() as folder:
-        spies = [_spy(found, name, pid, seconds, Path(folder)) for name, pid in pids.items()]
+        spies = [
+            _spy(found, name, pid, seconds, Path(folder), native) for name, pid in pids.items()
+        ]
         try:
             yield outcome
         finally:
@@ -64,11 +69,12 @@ def flame_graph(pids: Mapping[str, int], seconds: float) -> Iterator[Outcome]:
     PLOT.write_text(_svg(root), encoding="utf-8")
 
 
-def _spy(binary: str, name: str, pid: int, seconds: float, folder: Path) -> subprocess.Popen[bytes]:
+def _spy(
+    binary: str, name: str, pid: int, seconds: float, folder: Path, native: bool
+) -> subprocess.Popen[bytes]:
     words = [binary, "record", "--pid", str(pid), "--duration", str(int(seconds) or 1)]
     words += ["--format", "raw", "--rate", str(SAMPLES_PER_S), "--output", str(folder / name)]
-    if build_here() == COMPILED:
-        # Compiled functions are C to Python: only their native frames tell of them.
+    if native:
         words.append("--native")
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 

@@ -156,8 +156,11 @@ def _stage(sender: _Sender, rate: float, seconds: float) -> Stage:
 
 
 def _paced(sender: _Sender, rate: float, seconds: float, lates: list[float]) -> int:
-    """Send what is due, turn by turn; how late the first of each turn's orders left."""
-    begin_s, total, sent = time.perf_counter(), int(rate * seconds), 0
+    """Send what is due, turn by turn; how late the first of each turn's orders left.
+
+    An even number, so that the last one takes what the one before it has offered.
+    """
+    begin_s, total, sent = time.perf_counter(), int(rate * seconds / 2) * 2, 0
     while sent < total:
         now_s = time.perf_counter() - begin_s
         due = min(total, int(now_s * rate) + 1)
