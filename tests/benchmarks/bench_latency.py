@@ -22,12 +22,12 @@ PERCENTS = (50.0, 99.0, 99.9, 100.0)
 FLOOR_RATE = 1_000
 FLOORS_MS = {(1, 50.0): 3.0, (1, 99.0): 10.0, (3, 50.0): 12.0}
 RUNS_MOST = {1: 3, 3: 1}
-STAGE_S, TOP_S = 8.0, 5.0
+STAGE_S, TOP_S = 6.0, 4.0
 WARM_UP_RATE, WARM_UP_S = 500.0, 25.0
 """Kafka's virtual machine compiles what is hot; that takes it most of a minute."""
 
 TOP_FLOORS = {REST: 4_000, WEB_SOCKET: 10_000, BATCH: 30_000}
-TOP_START = {REST: 500.0, WEB_SOCKET: 500.0, BATCH: 2_000.0}
+TOP_START = {REST: 500.0, WEB_SOCKET: 1_000.0, BATCH: 4_000.0}
 TOP_STEPS = (1.4, 1.2)
 TOP_P99_S = 0.25
 """A rate is sustained while 99 % of the answers come within that of their planned moment."""

@@ -18,7 +18,7 @@ from tests.benchmarks.path_load import Generator, Stage
 from tests.benchmarks.path_orders import FLOW, USERS
 from tests.benchmarks.report import COMPILED, PURE, Effort, Figure, median_of, void
 
-PROBE_S, CONFIRM_S = 8.0, 60.0
+PROBE_S, CONFIRM_S = 6.0, 60.0
 START_RATE = {COMPILED: 8_000.0, PURE: 2_000.0}
 STEP, BACK = 1.35, 0.85
 TRIES = 3

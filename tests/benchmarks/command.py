@@ -47,7 +47,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         "bench_shard", "a shard's worker on real Kafka, its input there before", 1.5
     ),
     "path": Benchmark("bench_path", "the full path on real Kafka, views off and on", 6),
-    "latency": Benchmark("bench_latency", "order entry over REST, WebSocket and in batches", 6),
+    "latency": Benchmark("bench_latency", "order entry over REST, WebSocket and in batches", 7.5),
     "replay": Benchmark("bench_replay", "the auditor's replay of a log in memory", 1),
     "fresh": Benchmark("bench_fresh", "how soon views show what the log says", 2),
     "scale": Benchmark("bench_scale", "cost by markets, users and resting orders", 3),
