@@ -24,6 +24,7 @@ DEMO_LIMITS = (
 )
 
 MAX_GATEWAYS = 32
+STANDBY = 8
 OTHERS = 10
 """From the base of the metrics ports: where those of further gateways begin."""
 
@@ -40,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1,
         metavar="N",
         help=f"processes that take orders, on one port: 1 to {MAX_GATEWAYS}",
+    )
+    parser.add_argument(
+        "--standby", action="store_true", help="a second process of shards that takes over"
     )
     parser.add_argument("--no-demo", action="store_true", help="no demo market and no bots")
     parser.add_argument("--no-bots", action="store_true", help="the demo market without bots")
@@ -59,7 +63,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     processes = [
         *kafka_processes(settings, nodes),
         redis_process(settings),
-        *exchange_processes(settings, arguments.gateways),
+        *exchange_processes(settings, arguments.gateways, standby=arguments.standby),
     ]
     if not arguments.no_demo:
         processes += demo_processes(settings, bots=not arguments.no_bots)
@@ -70,7 +74,9 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     return Supervisor(processes, settings, on_ready=announce).run()
 
 
-def exchange_processes(settings: Settings, gateways: int = 1) -> list[Process]:
+def exchange_processes(
+    settings: Settings, gateways: int = 1, *, standby: bool = False
+) -> list[Process]:
     """Topics and genesis, then shards, projections and APIs, each ready before the next."""
     shards = [f"A{p}" for p in range(settings.ledger_partitions)]
     shards += [f"L{p}" for p in range(settings.ledger_partitions)]
@@ -79,7 +85,7 @@ def exchange_processes(settings: Settings, gateways: int = 1) -> list[Process]:
     return [
         _process(settings, "topics", ["topics", "create"], task=True),
         _process(settings, "genesis", ["genesis", *DEMO_LIMITS], task=True),
-        _process(settings, "shards", ["shard", *shards], metrics=0),
+        *_shards(settings, shards, standby=standby),
         _process(
             settings,
             "project-redis",
@@ -103,6 +109,17 @@ def _gateway_count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_GATEWAYS):
         raise argparse.ArgumentTypeError(f"1 to {MAX_GATEWAYS} is wanted, was {text!r}")
     return int(text)
+
+
+def _shards(settings: Settings, shards: Sequence[str], *, standby: bool) -> list[Process]:
+    """One process, or two of which either takes over from the other."""
+    if not standby:
+        return [_process(settings, "shards", ["shard", *shards], metrics=0)]
+    words = ["shard", "--standby", *shards]
+    return [
+        _process(settings, "shards", words, metrics=0),
+        _process(settings, "shards-standby", words, metrics=STANDBY),
+    ]
 
 
 def _gateways(settings: Settings, query: str, count: int) -> list[Process]:

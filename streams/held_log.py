@@ -53,6 +53,10 @@ class HeldLog:
         """How many inputs the leader's mark has not passed yet."""
         return len(self._held)
 
+    def begin(self, position: int) -> None:
+        """The host has recovered; its next input is at `position`."""
+        self._closed_at = position
+
     def close_input(self, after: Done) -> None:
         """What was produced since the last call is of one input. Raises `Halt`."""
         outputs, self._open = self._open, []

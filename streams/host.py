@@ -277,6 +277,8 @@ class Host:
         self._emit_from = max(self._emit_from, record.offset)
         self._pending_snapshot = None
         self._restore()
+        # A snapshot names the record before it, which is none that was taken since.
+        self._start_of_snapshot_interval()
         self._rewound = True
 
     def _find_resolution(self, offset: int, name: bytes) -> HaltAction | None:

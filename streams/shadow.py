@@ -77,6 +77,11 @@ class Shadow:
         return self._host.counts
 
     @property
+    def mark_taken(self) -> int:
+        """The leader's mark as it was read last: what lies before it is not written again."""
+        return self._held.mark.offset
+
+    @property
     def compared(self) -> int:
         """How many records of the outbox were compared."""
         return self._comparison.compared
@@ -89,6 +94,7 @@ class Shadow:
     def start(self) -> None:
         """Recover as a leader does, and follow the outbox from there. Raises `ShardHalted`."""
         self._host.start()
+        self._held.begin(self.position)
         known = self._host.shard.outgoing.get(self.id, Channel(0, GENESIS_CHAIN))
         topic, partition = self.outbox
         self._comparison = Comparison(self.id, f"{topic}.{partition}", known)

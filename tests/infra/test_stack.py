@@ -90,3 +90,12 @@ def test_every_process_has_a_metrics_port_of_its_own(settings):
     served = [p for p in processes if not p.task]
     ports = {load_settings(dict(p.environment)).metrics_port for p in served}
     assert len(ports) == len(served)
+
+
+def test_a_second_process_of_shards_is_started_only_where_it_is_wanted(settings):
+    names = [process.name for process in exchange_processes(settings)]
+    assert "shards-standby" not in names
+    processes = {p.name: p for p in exchange_processes(settings, standby=True)}
+    first, second = processes["shards"], processes["shards-standby"]
+    assert first.argv == second.argv, "either takes over from the other"
+    assert "--standby" in first.argv

@@ -40,9 +40,10 @@ class Account:
 class RunningStack:
     """One stack, which may be stopped and started again on the same data."""
 
-    def __init__(self, data_dir: Path, *, brokers: int = 1) -> None:
+    def __init__(self, data_dir: Path, *words: str, brokers: int = 1) -> None:
+        """`words` are added to `logbourse run`."""
         self.data_dir = data_dir
-        self._brokers = brokers
+        self._words = (*words, "--brokers", str(brokers))
         self.said = data_dir.parent / "run.log"
         self._environment = _environment(data_dir)
         self._child: subprocess.Popen[bytes] | None = None
@@ -51,8 +52,7 @@ class RunningStack:
     def start(self) -> None:
         """Run until everything serves; fails with what the processes said."""
         mark = len(self.words())
-        brokers = ("--brokers", str(self._brokers))
-        argv = (sys.executable, "-m", "logbourse", "run", "--no-bots", *brokers)
+        argv = (sys.executable, "-m", "logbourse", "run", "--no-bots", *self._words)
         self._child = spawn(argv, self.said, self._environment)
         self.until(lambda: "Ctrl-C stops" in self.words()[mark:], START_S, "the stack must start")
 

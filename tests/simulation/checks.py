@@ -14,7 +14,7 @@ from domain.ledger.chart import (
 from domain.protocol import HaltAction
 from schemas.record import chain_hash, decode_record
 from schemas.topics import inbox, outbox, shard_of, shards
-from streams.halts import HaltReason
+from streams.halts import Halt, HaltReason
 from streams.marks import Done
 from streams.shard import Shard
 from streams.snapshots import BadSnapshot, decode_snapshot
@@ -32,6 +32,7 @@ def check_all(world: World) -> tuple[Fold, list[str]]:
         *check_channels(world),
         *check_replay(world),
         *check_snapshots(world),
+        *check_standby(world),
         *fold.violations,
         *check_money(fold),
         *check_orders(fold),
@@ -141,7 +142,8 @@ def _check_outputs(
 def check_snapshots(world: World) -> Iterator[str]:
     """S4: each good snapshot and the log behind it lead to the same state."""
     hosts = world.hosts()
-    for shard_id, files in world.files.items():
+    everywhere = {id(f): (s, f) for process in world.processes for s, f in process.files.items()}
+    for shard_id, files in everywhere.values():
         values = world.log.partitions[inbox(shard_id)]
         for name in files.names():
             try:
@@ -156,6 +158,46 @@ def check_snapshots(world: World) -> Iterator[str]:
                 shard.step(offset, values[offset])
             if shard.dump() != hosts[shard_id].shard.dump():
                 yield f"S4: {shard_id} from snapshot {snapshot.offset} differs"
+
+
+def check_standby(world: World) -> Iterator[str]:
+    """S3, S5: a shadow is what its leader is, and nobody takes over blindly or behind the mark."""
+    hosts = world.hosts()
+    for shadow in world.shadows():
+        if shadow.host.shard.dump() != hosts[shadow.id].shard.dump():
+            yield f"S3: the shadow of {shadow.id} differs from its leader"
+    yield from check_promotions(world)
+
+
+def check_promotions(world: World) -> Iterator[str]:
+    """S3, S5: what the outbox had when a shadow took over is what the shadow computed."""
+    for promotion in world.promotions:
+        if promotion.mark_taken < promotion.mark:
+            yield f"S5: {promotion.shard} was taken over at {promotion.mark_taken}, behind the mark"
+    for shard_id in {promotion.shard for promotion in world.promotions if promotion.right}:
+        computed = _computed(world, shard_id)
+        promotions = [p for p in world.promotions if p.shard == shard_id and p.right]
+        for offset, record in first_records(world.log, outbox(shard_id)):
+            value = world.log.partitions[outbox(shard_id)][offset]
+            if any(
+                offset < p.outbox_end and record.cause <= p.ordinal for p in promotions
+            ) and value != computed.get(record.cseq):
+                yield f"S3: {shard_id} was taken over with another record in its outbox"
+                break
+
+
+def _computed(world: World, shard_id: str) -> dict[int, bytes]:
+    """The own records of the shard by number, as a right run gives them, until it halts."""
+    fresh = Shard(shard_id, world.deciders[shard_id])
+    fresh.resolutions = _resolutions(world, shard_id)
+    own: list[bytes] = []
+    try:
+        for offset, value in enumerate(world.log.partitions[inbox(shard_id)]):
+            outputs = fresh.step(offset, value).outputs
+            own += [o.value for o in outputs if (o.topic, o.partition) == outbox(shard_id)]
+    except Halt:
+        pass
+    return dict(enumerate(own, start=1))
 
 
 def check_money(fold: Fold) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """What the protocol cannot mend and must notice: acknowledged records lost, another history."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -69,12 +69,36 @@ class Miscomputation:
         world.deciders[self._shard] = decider
 
 
+class MiscomputingLeader:
+    """Lets one of two processes of a shard compute one message differently, and die soon after.
+
+    The other one stands by meanwhile: it must not take over what it would not have written.
+    """
+
+    def after_phase(self, world: World, number: int) -> None:
+        if number != 9:
+            return
+        rng = world.faults.rng
+        shard = rng.choice(("L0", "L1", "M0", "M1"))
+        wrong, right = rng.sample([p for p in world.processes if shard in p.shard_ids], 2)
+
+        def changed() -> None:
+            world.faults.happened["leader miscomputed"] += 1
+            world.faults.crash_soon()
+
+        world.kill_host_of(shard)
+        wrong.deciders[shard] = Miscomputing(world.deciders[shard], changed)
+        # So that it is not the one that leads.
+        right.stands_still = 40
+
+
 class Miscomputing:
     """A decider that changes the first report or accepted order it decides on, and no other."""
 
-    def __init__(self, right: Decider[Any]) -> None:
+    def __init__(self, right: Decider[Any], on_change: Callable[[], None] = lambda: None) -> None:
         self.right = right
         self.changed = False
+        self._on_change = on_change
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.right, name)
@@ -86,9 +110,13 @@ class Miscomputing:
         if self.changed:
             return event
         if isinstance(event, OrderAccepted):
-            self.changed = True
+            self._change()
             return replace(event, order_count_1d=event.order_count_1d + 1)
         if isinstance(event, (OrderRested, OrderTerminated)) and event.command_id:
-            self.changed = True
+            self._change()
             return replace(event, command_id=bytes(16))
         return event
+
+    def _change(self) -> None:
+        self.changed = True
+        self._on_change()

@@ -34,6 +34,11 @@ class Faults:
             raise Crash(name)
         self._countdown -= 1
 
+    def crash_soon(self) -> None:
+        """Let the next crash come within a few micro-steps."""
+        self.crashes_left = max(self.crashes_left, 1)
+        self._countdown = self.rng.randrange(12)
+
     def chance(self, rate: float) -> bool:
         """True with this probability."""
         return self.rng.random() < rate

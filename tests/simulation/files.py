@@ -21,6 +21,8 @@ class SimFiles:
 
     def rename(self, old: str, new: str) -> None:
         self._faults.point("snapshot rename before")
+        if old not in self._files:
+            raise FileNotFoundError(old)
         self._files[new] = self._files.pop(old)
         self._faults.point("snapshot rename after")
 
@@ -31,7 +33,7 @@ class SimFiles:
         return self._files[name]
 
     def remove(self, name: str) -> None:
-        del self._files[name]
+        self._files.pop(name, None)
 
     def spoil_newest(self) -> None:
         """Flip one byte of the newest published snapshot, as a bad disk would."""

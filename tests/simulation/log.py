@@ -87,7 +87,10 @@ class SimLog:
         return 0, self.world.end((topic, partition))
 
     def committed(self, topic: str, partition: int) -> Mark | None:
-        return self.world.marks.get((topic, partition))
+        self.world.faults.point("mark read before")
+        mark = self.world.marks.get((topic, partition))
+        self.world.faults.point("mark read after")
+        return mark
 
     def commit(self, topic: str, partition: int, mark: Mark) -> None:
         self.world.faults.point("commit before")
@@ -98,7 +101,9 @@ class SimLog:
         self._positions[(topic, partition)] = offset
 
     def leave(self, topic: str, partition: int) -> None:
+        self.world.faults.point("leave before")
         self._positions.pop((topic, partition), None)
+        self.world.faults.point("leave after")
 
     def read(self, max_records: int, timeout_s: float) -> list[LogRecord]:
         faults = self.world.faults
@@ -115,6 +120,8 @@ class SimLog:
 
     def scan(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
         values = self.world.partitions.get((topic, partition), [])
+        if topic.endswith(".ev"):
+            self.world.faults.point("outbox scan before")
         for offset in range(start, min(stop, len(values))):
             yield LogRecord(topic, partition, offset, -1, values[offset])
 

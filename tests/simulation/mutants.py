@@ -6,8 +6,10 @@ from contextlib import contextmanager
 import streams.shard
 from streams.channels import Channel, is_next
 from streams.halts import Halt, HaltReason
+from streams.held_log import HeldLog
 from streams.host import Host
 from streams.marks import Done
+from streams.shadow import Shadow
 from streams.snapshots import PendingSnapshot, SnapshotStore
 from streams.window import CommandWindow
 
@@ -49,6 +51,25 @@ def _publish_nothing(self: SnapshotStore, pending: PendingSnapshot) -> None:
         _publish_snapshot(self, pending)
 
 
+def _compare_nothing(self: Shadow) -> None:
+    """The shadow takes over whatever the leader has written meanwhile."""
+
+
+def _promote_from_the_mark_known(self: Shadow) -> None:
+    self._drain()
+    self._log.leave(*self.outbox)
+    self._held.lead()
+
+
+def _drop_what_is_computed(self: HeldLog, after: Done) -> None:
+    """What the leader has written to its outbox counts as replicated everywhere."""
+    _close_input(self, after)
+    if self.comparison is not None and not self.comparison.waiting_bytes:
+        while self._held:
+            self._held.popleft()
+
+
+_close_input = HeldLog.close_input
 _commit = Host._commit
 _start_snapshot = SnapshotStore.start
 _publish_snapshot = SnapshotStore.publish
@@ -62,6 +83,9 @@ MUTANTS: dict[str, list[tuple[object, str, object]]] = {
     ],
     "chain check off": [(streams.shard, "is_next", _ignore_chain)],
     "gap check off": [(streams.shard, "is_next", _ignore_gaps)],
+    "promotion without drain": [(Shadow, "_drain", _compare_nothing)],
+    "promotion from a stale mark": [(Shadow, "promote", _promote_from_the_mark_known)],
+    "held output dropped too early": [(HeldLog, "close_input", _drop_what_is_computed)],
     "commands forgotten": [(CommandWindow, "cause_of", _remember_nothing)],
 }
 

@@ -8,8 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from streams.halts import ShardHalted
-from tests.simulation.checks import check_all, check_channels
-from tests.simulation.corruption import Corruption, LostTail, Miscomputation
+from tests.simulation.checks import check_all, check_channels, check_promotions
+from tests.simulation.corruption import (
+    Corruption,
+    LostTail,
+    Miscomputation,
+    MiscomputingLeader,
+)
 from tests.simulation.faults import Faults
 from tests.simulation.load import Traffic, genesis
 from tests.simulation.races import Races
@@ -17,7 +22,11 @@ from tests.simulation.world import World
 
 CORRUPT_EVERY = 10
 RACING_EVERY = 4
+STANDBY_EVERY = 8
+"""One of so many schedules has two processes for each shard, and one race of twice as many."""
+
 SCHEDULES_PER_TRAFFIC = 4
+THROTTLE_US = 1_100_000
 
 
 @dataclass
@@ -85,13 +94,16 @@ def _run_kind(seed: int, faults: Faults) -> tuple[World, list[str]]:
         faults.happened.update(f"closed {reason.name}" for reason in fold.closed.values())
         return world, violations
     corruption = _corruption(seed)
-    world = _run(seed // SCHEDULES_PER_TRAFFIC, faults, corruption)
+    standby = isinstance(corruption, MiscomputingLeader) or (
+        corruption is None and seed % STANDBY_EVERY == 1
+    )
+    world = _run(seed // SCHEDULES_PER_TRAFFIC, faults, corruption, standby=standby)
     return world, _judge_corrupted(world) if corruption else _judge(world, seed)
 
 
 def _race(seed: int, faults: Faults) -> World:
     faults.happened["race"] += 1
-    world = World(faults)
+    world = World(faults, standby=seed % (2 * STANDBY_EVERY) == 7)
     genesis(world)
     Races(random.Random(seed)).run(world)
     faults.end()
@@ -103,11 +115,13 @@ def _corruption(seed: int) -> Corruption | None:
     number, rest = divmod(seed, CORRUPT_EVERY)
     if rest != CORRUPT_EVERY - 1:
         return None
-    return Miscomputation() if number % 2 else LostTail()
+    return (LostTail, Miscomputation, MiscomputingLeader)[number % 3]()
 
 
-def _run(traffic_seed: int, faults: Faults, corruption: Corruption | None) -> World:
-    world = World(faults)
+def _run(
+    traffic_seed: int, faults: Faults, corruption: Corruption | None, *, standby: bool = False
+) -> World:
+    world = World(faults, standby=standby)
     genesis(world)
     traffic = Traffic(random.Random(traffic_seed))
     for number, phase in enumerate(traffic.phases()):
@@ -115,6 +129,9 @@ def _run(traffic_seed: int, faults: Faults, corruption: Corruption | None) -> Wo
             world.send(shard, source, messages)
             if faults.crashes_left and faults.chance(0.1):
                 world.send(shard, source, messages)
+        world.drain()
+        # Reference prices are throttled by log time: the next phase finds all of them published.
+        world.clock.elapsed_us += THROTTLE_US
         world.drain()
         if corruption is not None:
             corruption.after_phase(world, number)
@@ -138,7 +155,7 @@ def _judge_halts(world: World) -> list[str]:
 
 def _judge_corrupted(world: World) -> list[str]:
     """Data is lost here, so shards may halt; but nobody may act on a broken channel."""
-    return list(check_channels(world, inboxes_only=True))
+    return [*check_channels(world, inboxes_only=True), *check_promotions(world)]
 
 
 @functools.lru_cache(maxsize=2)

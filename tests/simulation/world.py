@@ -6,14 +6,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from domain.decider import Decider, Message
+from infra.lease import Lease
+from infra.refusal import Refusal
 from schemas.record import encode_message, outside_record
 from schemas.topics import inbox, shards
 from streams.families import decider_of
-from streams.halts import ShardHalted
+from streams.halts import HaltReason, ShardHalted
+from streams.handover import ask
 from streams.host import Host, HostPolicy
+from streams.leadership import Leadership, LeaseLost
+from streams.shadow import Shadow
 from streams.snapshots import Inline, SnapshotStore
 from tests.simulation.faults import Crash, Faults
 from tests.simulation.files import SimFiles
+from tests.simulation.leases import RENEW_S, TTL_S, SimKeeper, SimLeases
 from tests.simulation.log import LogWorld, SimLog
 
 LEDGERS = 2
@@ -38,18 +44,45 @@ class SimClock:
 
 @dataclass
 class Process:
-    """One process of the exchange and the hosts it runs, None while it is down."""
+    """One process of the exchange and the hosts it runs, none while it is down."""
 
     shard_ids: Sequence[str]
     files: dict[str, SimFiles]
+    deciders: dict[str, Decider[Any]] = field(default_factory=dict)
+    """Where they are others than the exchange's."""
     log: SimLog | None = None
-    hosts: list[Host] = field(default_factory=list)
+    hosts: list[Host | Shadow] = field(default_factory=list)
+    leases: list[Lease] = field(default_factory=list)
+    keeper: SimKeeper | None = None
+    leadership: Leadership | None = None
+    stands_still: int = 0
+    """For how many of its turns it is frozen."""
+    refused: bool = False
+    """It has found another history than its own in an outbox, and stays down."""
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """How a shadow took over: how far it had computed, and how the log stood."""
+
+    shard: str
+    right: bool
+    ordinal: int
+    outbox_end: int
+    mark: int
+    mark_taken: int
 
 
 class World:
-    """All processes of an exchange around one simulated log."""
+    """All processes of an exchange around one simulated log.
 
-    def __init__(self, faults: Faults) -> None:
+    With `standby` each process has a second one for the same shards, and leases say who leads.
+    """
+
+    def __init__(self, faults: Faults, *, standby: bool = False) -> None:
+        self.standby = standby
+        self.promotions: list[Promotion] = []
+        self._holders = 0
         self.faults = faults
         self.clock = SimClock()
         self.log = LogWorld(faults)
@@ -59,6 +92,9 @@ class World:
         }
         self.halted: dict[str, ShardHalted] = {}
         self.processes = [Process(group, self.files) for group in _groups(faults.rng)]
+        self.leases = SimLeases(faults, self.log)
+        if standby:
+            self.processes += [self._second(process) for process in self.processes]
         self.crashes = 0
         self.stopped_at: dict[str, int] = {}
         self.cut_at: dict[str, int] = {}
@@ -93,15 +129,25 @@ class World:
         self.drain()
 
     def hosts(self) -> dict[str, Host]:
-        """The running hosts by shard id."""
-        return {host.id: host for process in self.processes for host in process.hosts}
+        """The running hosts by shard id, leaders before shadows."""
+        running = [host for process in self.processes for host in process.hosts]
+        running.sort(key=lambda host: isinstance(host, Host) or host.leading)
+        return {each.id: each if isinstance(each, Host) else each.host for each in running}
+
+    def shadows(self) -> list[Shadow]:
+        """All that run as shadows or began as such."""
+        running = [host for process in self.processes for host in process.hosts]
+        return [host for host in running if isinstance(host, Shadow)]
 
     def _turn(self, process: Process) -> bool:
-        if any(shard in self.halted for shard in process.shard_ids):
+        if process.refused or any(shard in self.halted for shard in process.shard_ids):
             self.log.move_some()
             return False
-        self.clock.elapsed_us += self.faults.rng.randrange(20_000)
+        # With twice the processes, each has its turn as often as its clock expects.
+        self.clock.elapsed_us += self.faults.rng.randrange(5_000 if self.standby else 20_000)
         self.log.move_some()
+        if self.standby and self._disturbed(process):
+            return True
         try:
             if process.log is None:
                 self._start(process)
@@ -112,32 +158,96 @@ class World:
             if self.faults.chance(0.1):
                 process.files[self.faults.rng.choice(process.shard_ids)].spoil_newest()
             return True
-        except ShardHalted as halted:
-            self.halted[halted.shard] = halted
-            self.kill_host_of(halted.shard)
+        except LeaseLost:
+            self.faults.happened["stepped down"] += 1
+            self.kill(process)
             return True
+        except ShardHalted as halted:
+            self._halt(process, halted)
+            return True
+
+    def _halt(self, process: Process, halted: ShardHalted) -> None:
+        if process.leases and halted.reason is HaltReason.DIVERGENCE and not halted.record_hash:
+            self.faults.happened["shadow refused"] += 1
+            process.refused = True
+            self.kill(process)
+            return
+        self.halted[halted.shard] = halted
+        self.kill_host_of(halted.shard)
+
+    def _disturbed(self, process: Process) -> bool:
+        """Freeze processes, take the store of leases away, ask for a handover; all by chance."""
+        faults = self.faults
+        if process.stands_still:
+            process.stands_still -= 1
+            return True
+        if faults.crashes_left <= 0:
+            self.leases.away = False
+            return False
+        if faults.chance(0.004):
+            process.stands_still = faults.rng.randint(5, 80)
+            faults.happened["frozen"] += 1
+        if faults.chance(0.01):
+            self.leases.away = faults.chance(0.3)
+        if faults.chance(0.001):
+            self.leases.forget()
+        if faults.chance(0.003):
+            self._hand_over(faults.rng.choice(process.shard_ids))
+        return False
+
+    def _hand_over(self, shard: str) -> None:
+        try:
+            ask(self.leases, shard)
+            self.faults.happened["handover asked"] += 1
+        except (Refusal, OSError, Crash):
+            return
 
     def _start(self, process: Process) -> None:
         process.log = log = SimLog(self.log)
+        self._holders += 1
+        holder = f"h{self._holders}"
+        kind = Shadow if self.standby else Host
         process.hosts = [
-            Host(
+            kind(
                 shard,
-                self.deciders[shard],
+                process.deciders.get(shard, self.deciders[shard]),
                 log,
                 self.clock,
-                SnapshotStore(process.files[shard], Inline()),
+                SnapshotStore(process.files[shard], Inline(), f"-{id(process)}"),
                 POLICY,
                 _ignore,
             )
             for shard in process.shard_ids
         ]
+        if self.standby:
+            self._give_leases(process, holder)
         for host in process.hosts:
             host.start()
+
+    def _give_leases(self, process: Process, holder: str) -> None:
+        process.leases = [
+            Lease(
+                shard,
+                holder,
+                self.leases,
+                self.clock.monotonic_s,
+                is_gone=self.leases.is_gone,
+                ttl_s=TTL_S,
+                renew_s=RENEW_S,
+            )
+            for shard in process.shard_ids
+        ]
+        process.keeper = SimKeeper(process.leases, self.faults)
+        shadows = {host.id: host for host in process.hosts if isinstance(host, Shadow)}
+        process.leadership = Leadership(process.leases, shadows, process.keeper, self.clock)
 
     def _work(self, process: Process) -> bool:
         assert process.log is not None
         by_partition = {(host.topic, host.partition): host for host in process.hosts}
+        by_partition |= {host.outbox: host for host in process.hosts if isinstance(host, Shadow)}
         records = process.log.read(1, 0.0)
+        if process.leadership is not None and self._look(process):
+            return True
         for record in records:
             by_partition[(record.topic, record.partition)].take(record)
         process.log.poll()
@@ -145,13 +255,60 @@ class World:
             host.tend()
         return bool(records)
 
+    def _look(self, process: Process) -> bool:
+        """The part of leases in a turn; whether the process has handed over and ended."""
+        assert process.leadership is not None and process.keeper is not None
+        process.keeper.come_to_it()
+        followed = [host for host in process.hosts if isinstance(host, Shadow) and not host.leading]
+        process.leadership.look()
+        for shadow in followed:
+            if shadow.leading:
+                self._note_promotion(process, shadow)
+        if not process.leadership.asked:
+            return False
+        self._yield(process)
+        return True
+
+    def _yield(self, process: Process) -> None:
+        assert process.log is not None and process.leadership is not None
+        process.leadership.yield_all()
+        process.log.flush(0.0)
+        for host in process.hosts:
+            host.finish()
+        for lease in process.leases:
+            lease.release()
+        self.faults.happened["handed over"] += 1
+        self.kill(process)
+
+    def _note_promotion(self, process: Process, shadow: Shadow) -> None:
+        self.faults.happened["promotion"] += 1
+        end, mark = self.leases.taken[(shadow.id, process.leases[0].holder)]
+        right = shadow.id not in process.deciders
+        ordinal = shadow.host.shard.ordinal
+        taken = shadow.mark_taken
+        self.promotions.append(Promotion(shadow.id, right, ordinal, end, mark, taken))
+
+    def _second(self, process: Process) -> Process:
+        """Another process for the same shards, with files of its own or shared ones."""
+        if self.faults.chance(0.5):
+            return Process(process.shard_ids, process.files)
+        return Process(
+            process.shard_ids, {shard: SimFiles(self.faults) for shard in process.shard_ids}
+        )
+
     def kill(self, process: Process) -> None:
         """End a process; what it had under way may arrive, late, in part or not at all."""
         if process.log is not None:
             self.log.lose_producer(process.log)
-        self.stopped_at.update({host.id: host.position for host in process.hosts})
+        for host in process.hosts:
+            # Of two processes of a shard, what the one has accepted that came further counts.
+            others = self.stopped_at.get(host.id, 0) if self.standby else 0
+            self.stopped_at[host.id] = max(host.position, others)
+        self.leases.dead.update(lease.holder for lease in process.leases)
         process.log = None
         process.hosts = []
+        process.leases = []
+        process.keeper = process.leadership = None
 
     def double(self) -> None:
         """Start one more process for shards that run already, on a machine of its own."""
@@ -167,16 +324,18 @@ class World:
                 self.kill(process)
 
     def _quiet(self) -> bool:
-        return self.log.idle() and all(
-            any(shard in self.halted for shard in process.shard_ids)
-            or (
-                process.log is not None
-                and all(
-                    host.position == self.log.end((host.topic, host.partition))
-                    for host in process.hosts
-                )
-            )
-            for process in self.processes
+        return self.log.idle() and all(map(self._is_quiet, self.processes))
+
+    def _is_quiet(self, process: Process) -> bool:
+        if process.refused or any(shard in self.halted for shard in process.shard_ids):
+            return True
+        if process.log is None or process.stands_still:
+            return False
+        led = {shadow.id for shadow in self.shadows() if shadow.leading}
+        return all(
+            host.position == self.log.end((host.topic, host.partition))
+            and (isinstance(host, Host) or host.id in led)
+            for host in process.hosts
         )
 
 

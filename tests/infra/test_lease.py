@@ -1,0 +1,239 @@
+"""Leases: who holds one, when it is gone, and what a store that is away or forgets does."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+from infra.lease import Lease, LeaseEntry, Phase, Standing, standby_name
+from infra.lease_keeper import LeaseKeeper
+from infra.lease_stores import (
+    KEPT,
+    FileLeaseStore,
+    RedisLeaseStore,
+    is_gone,
+    open_lease_store,
+    this_holder,
+)
+from infra.settings import SettingsError, load_settings
+
+TTL_S = 1.5
+
+
+class Now:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.s = 100.0
+
+    def __call__(self) -> float:
+        return self.s
+
+
+class DictStore:
+    """Entries in memory; `away` makes every question fail."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, LeaseEntry] = {}
+        self.away = False
+
+    def read(self, name: str) -> LeaseEntry | None:
+        if self.away:
+            raise OSError("away")
+        return self.entries.get(name)
+
+    def swap(self, name: str, old: LeaseEntry | None, new: LeaseEntry) -> bool:
+        if self.read(name) != old:
+            return False
+        self.entries[name] = new
+        return True
+
+
+@pytest.fixture
+def now() -> Now:
+    return Now()
+
+
+@pytest.fixture
+def store() -> DictStore:
+    return DictStore()
+
+
+@pytest.fixture
+def pair(store, now) -> tuple[Lease, Lease]:
+    first, second = Lease("L0", "one", store, now), Lease("L0", "two", store, now)
+    first.tend()
+    second.tend()
+    return first, second
+
+
+def standings(pair: tuple[Lease, Lease]) -> list[Standing]:
+    return [lease.standing for lease in pair]
+
+
+def go_on(now: Now, leases, seconds: float, step_s: float = 0.1) -> None:
+    for _ in range(round(seconds / step_s)):
+        now.s += step_s
+        for lease in leases:
+            lease.tend()
+
+
+def test_one_of_two_holds_it_as_long_as_it_renews(pair, now):
+    go_on(now, pair, 10.0)
+    assert standings(pair) == [Standing.HELD, Standing.WAITING]
+
+
+def test_whoever_stops_renewing_is_replaced_when_the_time_is_up(pair, now):
+    go_on(now, pair[1:], TTL_S - 0.2)
+    assert standings(pair) == [Standing.HELD, Standing.WAITING]
+    go_on(now, pair[1:], 0.4)
+    assert pair[1].standing is Standing.HELD
+    pair[0].tend()
+    assert pair[0].standing is Standing.LOST
+
+
+def test_a_challenger_counts_only_the_time_that_it_has_watched_itself(store, now):
+    store.entries["L0"] = LeaseEntry("old", 7, Phase.LEADING)
+    now.s += 1_000.0
+    late = Lease("L0", "late", store, now)
+    late.tend()
+    assert late.standing is Standing.WAITING
+    go_on(now, [late], TTL_S + 0.1)
+    assert late.standing is Standing.HELD
+
+
+def test_a_holder_known_to_be_gone_is_replaced_at_once(store, now):
+    store.entries["L0"] = LeaseEntry("old", 7, Phase.LEADING)
+    lease = Lease("L0", "new", store, now, is_gone=lambda holder: holder == "old")
+    lease.tend()
+    assert lease.standing is Standing.HELD
+
+
+def test_what_is_released_is_taken_at_once(pair, now):
+    pair[0].release()
+    pair[1].tend()
+    assert standings(pair) == [Standing.RELEASED, Standing.HELD]
+
+
+def test_a_store_that_is_away_changes_nothing(pair, store, now):
+    store.away = True
+    go_on(now, pair, 10.0)
+    assert standings(pair) == [Standing.HELD, Standing.WAITING]
+    store.away = False
+    pair[0].tend()
+    pair[1].tend()
+    assert standings(pair) == [Standing.HELD, Standing.WAITING]
+
+
+def test_a_store_that_forgets_makes_nobody_lose(pair, store, now):
+    store.entries.clear()
+    now.s += 0.5
+    pair[0].tend()
+    pair[1].tend()
+    assert standings(pair) == [Standing.HELD, Standing.WAITING]
+
+
+def test_the_phase_is_told_with_the_next_renewal(pair, store):
+    pair[0].tell(Phase.LEADING)
+    pair[0].tend()
+    assert store.entries["L0"].phase is Phase.LEADING
+
+
+def test_a_wish_reaches_the_leader_and_reserves_the_lease(pair, store, now):
+    entry = store.entries["L0"]
+    store.entries["L0"] = replace(entry, counter=entry.counter + 1, successor="two")
+    go_on(now, pair, 0.4)
+    assert pair[0].standing is Standing.ASKED
+    pair[0].release()
+    third = Lease("L0", "three", store, now)
+    third.tend()
+    assert third.standing is Standing.WAITING
+    assert pair[1].standing is Standing.WAITING
+    pair[1].tend()
+    assert pair[1].standing is Standing.HELD
+
+
+def test_who_stands_by_says_so(pair, store, now):
+    assert standby_name("L0") not in store.entries
+    pair[1].stands_by = True
+    go_on(now, pair, 1.0)
+    assert store.entries[standby_name("L0")].holder == "two"
+    assert store.entries[standby_name("L0")].counter > 1
+
+
+class TestStores:
+    @pytest.fixture(params=["file", pytest.param("redis", marks=pytest.mark.integration)])
+    def store(self, request, tmp_path):
+        if request.param == "file":
+            return FileLeaseStore(tmp_path / "leases")
+        settings = request.getfixturevalue("redis_server")
+        return RedisLeaseStore(settings.redis_url)
+
+    def test_only_what_is_expected_is_swapped(self, store):
+        name = "L7"
+        first = LeaseEntry("one", 1, Phase.TAKING)
+        assert store.read(name) is None
+        assert store.swap(name, None, first)
+        assert not store.swap(name, None, LeaseEntry("two", 1))
+        assert store.read(name) == first
+        second = LeaseEntry("two", 2, Phase.LEADING, "three")
+        assert not store.swap(name, replace(first, holder="other"), second)
+        assert store.swap(name, first, second)
+        assert store.read(name) == second
+
+    def test_many_swaps_leave_the_last(self, store):
+        entry = None
+        for counter in range(1, 3 * KEPT):
+            new = LeaseEntry("one", counter)
+            assert store.swap("L8", entry, new)
+            entry = new
+        assert store.read("L8") == entry
+
+    def test_a_redis_that_is_gone_is_an_os_error(self):
+        store = RedisLeaseStore("redis://127.0.0.1:1/0")
+        with pytest.raises(OSError, match="Redis must tell a lease"):
+            store.read("L0")
+        with pytest.raises(OSError, match="Redis must swap a lease"):
+            store.swap("L0", None, LeaseEntry())
+
+    def test_the_setting_chooses(self, tmp_path):
+        def chosen(name: str):
+            environment = {"LOGBOURSE_DATA_DIR": str(tmp_path), "LOGBOURSE_LEASE_STORE": name}
+            return open_lease_store(load_settings(environment))
+
+        assert isinstance(chosen("file"), FileLeaseStore)
+        assert isinstance(chosen("redis"), RedisLeaseStore)
+        with pytest.raises(SettingsError, match="LEASE_STORE"):
+            chosen("paper")
+
+
+class TestHolders:
+    def test_this_process_is_not_gone(self):
+        assert not is_gone(this_holder())
+
+    def test_a_process_that_ended_is_gone(self):
+        words = "from infra.lease_stores import this_holder; print(this_holder())"
+        argv = [sys.executable, "-c", words]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True)
+        assert is_gone(done.stdout.strip())
+
+    def test_of_other_machines_and_of_no_process_nothing_is_known(self):
+        assert not is_gone(f"elsewhere/1/{os.getpid()}/1")
+        assert not is_gone("")
+        assert not is_gone("h7")
+
+
+def test_a_keeper_tends_in_its_own_thread_and_gives_back(store):
+    lease = Lease("L0", "one", store, time.monotonic)
+    keeper = LeaseKeeper([lease])
+    keeper.start()
+    keeper.refresh(10.0)
+    assert lease.standing is Standing.HELD
+    lease.tell(Phase.LEADING)
+    keeper.refresh(10.0)
+    assert store.entries["L0"].phase is Phase.LEADING
+    keeper.close()
+    assert store.entries["L0"].phase is Phase.FREE

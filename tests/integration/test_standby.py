@@ -1,0 +1,161 @@
+"""Two processes of shards: one is killed, frozen, asked to hand over, and nothing is lost."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from domain.matching.messages import TradeExecuted
+from infra.lease import Phase
+from infra.lease_stores import open_lease_store
+from schemas.record import decode_record
+from tests.integration.running_stack import RunningStack
+from tests.integration.witness import Findings, Witness
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+CLIENTS = 3
+FUNDS = {"USDT": "1000000", "BTC": "10", "ETH": "100"}
+PAIR = ("shards", "shards-standby")
+LOAD_S = 2.0
+FROZEN_S = 5.0
+PATIENCE_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    running = RunningStack(tmp_path_factory.mktemp("pair") / "data", "--standby")
+    try:
+        running.start()
+        running.until_ready()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def clients(pair):
+    """Clients that trade as long as the tests of this module go on."""
+    found = [Witness(pair.url, pair.add_user(**FUNDS), seed) for seed in range(CLIENTS)]
+    for client in found:
+        client.start()
+    yield found
+    for client in found:
+        client.trader.close()
+
+
+def leader(pair: RunningStack, shard: str = "M0") -> int:
+    """The id of the process that leads the shard, 0 while none does."""
+    entry = open_lease_store(pair.settings).read(shard)
+    if entry is None or entry.phase is not Phase.LEADING:
+        return 0
+    return int(entry.holder.split("/")[-2])
+
+
+def with_shadow(pair: RunningStack) -> int:
+    """The process that leads all, once the other one has recovered and follows it."""
+
+    def settled() -> bool:
+        pids = {pair.pid(name) for name in PAIR}
+        leaders = {leader(pair, shard) for shard in ("A0", "A1", "L0", "L1", "M0", "M1")}
+        return 0 not in pids and len(leaders) == 1 and leaders <= pids
+
+    pair.until(settled, PATIENCE_S, "one process must lead and the other stand by")
+    # Until the other one says that it has caught up.
+    time.sleep(LOAD_S)
+    return leader(pair)
+
+
+def taken_over(pair: RunningStack, before: int) -> None:
+    """Wait until another process leads, and then for trades."""
+    pair.until(lambda: leader(pair) not in (0, before), PATIENCE_S, "the shadow must take over")
+
+
+def first_trade_after(pair: RunningStack, moment_s: float) -> float:
+    """Seconds from the moment to the first trade that the log has after it."""
+    log = pair.log()
+    found: list[int] = []
+    try:
+        for partition in (0, 1):
+            place = ("matching.ev", partition)
+            for record in log.scan(*place, *log.ends(*place)):
+                late = record.timestamp_ms >= moment_s * 1_000
+                messages = decode_record(record.value).messages if late else []
+                if any(isinstance(message, TradeExecuted) for message in messages):
+                    found.append(record.timestamp_ms)
+    finally:
+        log.close()
+    return min(found) / 1_000 - moment_s
+
+
+def report(capsys: pytest.CaptureFixture[str], words: str) -> None:
+    with capsys.disabled():
+        print(f"\nstandby: {words}")
+
+
+def test_a_killed_leader_is_replaced(pair, clients, capsys):
+    before = with_shadow(pair)
+    killed_s = time.time()
+    os.kill(before, signal.SIGKILL)
+    taken_over(pair, before)
+    time.sleep(LOAD_S)
+    report(capsys, f"first trade {first_trade_after(pair, killed_s):.2f} s after SIGKILL")
+
+
+def test_a_frozen_leader_is_replaced_and_steps_down(pair, clients, capsys):
+    before = with_shadow(pair)
+    frozen_s = time.time()
+    os.kill(before, signal.SIGSTOP)
+    try:
+        taken_over(pair, before)
+        time.sleep(FROZEN_S)
+        first = first_trade_after(pair, frozen_s)
+    finally:
+        resumed_s = time.time()
+        os.kill(before, signal.SIGCONT)
+    pair.until(
+        lambda: before not in {pair.pid(name) for name in PAIR}, PATIENCE_S, "it must step down"
+    )
+    down_s = time.time() - resumed_s
+    said = "".join((pair.data_dir / "logs" / f"{name}.log").read_text() for name in PAIR)
+    assert '"stepped down"' in said
+    report(capsys, f"first trade {first:.2f} s after SIGSTOP, gone {down_s:.2f} s after SIGCONT")
+
+
+def test_shards_are_handed_over(pair, clients, capsys):
+    before = with_shadow(pair)
+    done = pair.command("handover", "L0", "M0")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("handed over to") == 2
+    assert leader(pair) not in (0, before)
+    report(capsys, done.stdout.strip().replace("\n", "; "))
+
+
+def test_nothing_is_lost_or_doubled(pair, clients):
+    time.sleep(LOAD_S)
+    for client in clients:
+        client.end()
+    funds = {asset: int(amount) * 10**8 for asset, amount in FUNDS.items()}
+    for client in clients:
+        assert len(client.record.placed) > 50
+        Findings(client).judge(funds)
+
+
+@pytest.mark.parametrize(("words", "said"), [(("replay",), "EQUAL: "), (("audit",), "SOUND")])
+def test_the_log_follows_from_its_inputs(pair, clients, words, said):
+    done = pair.command(*words)
+    assert done.returncode == 0, f"{done.stdout[-3_000:]}\n{done.stderr[-1_000:]}"
+    assert said in done.stdout
+
+
+def test_without_a_shadow_nothing_is_handed_over(pair, clients):
+    with_shadow(pair)
+    standing_by = next(name for name in PAIR if pair.pid(name) != leader(pair))
+    os.kill(pair.pid(standing_by), signal.SIGSTOP)
+    try:
+        done = pair.command("handover", "L0")
+    finally:
+        os.kill(pair.pid(standing_by), signal.SIGCONT)
+    assert done.returncode == 1
+    assert "shard L0 must have a shadow" in done.stderr
