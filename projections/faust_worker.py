@@ -101,7 +101,7 @@ class FaustWorker:
             watchdog.stop()
             for task in tasks:
                 task.cancel()
-            await self._app.stop()
+            await self._stop_faust()
             await loop.run_in_executor(self._thread, self._sink.close)
             self._thread.shutdown(wait=False)
 
@@ -122,6 +122,15 @@ class FaustWorker:
                     self._on_failure(f"{type(task.exception()).__name__}: {task.exception()}")
                     return
             self._on_failure(f"Faust stopped: {self._app.crash_reason}")
+
+    async def _stop_faust(self) -> None:
+        """Without a broker Faust may never come to its end; then it is a failure."""
+        stopping = asyncio.ensure_future(self._app.stop())
+        done, _ = await asyncio.wait([stopping], timeout=HUNG_AFTER_S)
+        if stopping not in done:
+            self._on_failure(f"Faust must stop within {HUNG_AFTER_S:.0f} s, did not")
+            return
+        stopping.result()
 
     async def _receive(self, stream: Any) -> None:
         """Collect what arrives; it is acknowledged only once it is applied."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 
+from domain.orders.messages import Side
 from infra.kafka import KafkaLog, consumer, create_topics
 from infra.kafka.clients import TopicPartition
 from infra.kafka_broker import running_kafka
@@ -121,11 +122,11 @@ async def test_pumps_all_there_is_from_where_the_sink_stands(broker, life, redis
         await caught_up()
         check()
         life.repeat(LEDGER_EVENTS, 5)  # a restarted shard's duplicates
-        life.exchange.place(1, 0, 6_000_000, 5)
+        life.exchange.place(1, Side.BUY, 6_000_000, 5)
         life.send()
         await caught_up()
         client.flushdb()  # Redis lost everything: the next apply is a gap
-        life.exchange.place(2, 1, 6_000_000, 5)
+        life.exchange.place(2, Side.SELL, 6_000_000, 5)
         life.send()
         await caught_up()
         check()
@@ -173,6 +174,24 @@ async def test_a_hung_apply_is_named_by_the_watchdog(broker, life, monkeypatch):
     release.set()
     worker.stop()
     await asyncio.wait_for(task, 10.0)
+
+
+class EndlessApp:
+    def __init__(self):
+        self.release = asyncio.Event()
+
+    async def stop(self):
+        await self.release.wait()
+
+
+async def test_a_faust_that_does_not_stop_is_a_failure(broker, monkeypatch):
+    monkeypatch.setattr(faust_worker, "HUNG_AFTER_S", 0.1)
+    failures: list[str] = []
+    worker = FaustWorker(broker, "endless", DictSink, failures.append)
+    worker._app = EndlessApp()
+    await worker._stop_faust()
+    assert failures == ["Faust must stop within 0 s, did not"]
+    worker._app.release.set()
 
 
 async def test_a_view_of_another_log_is_refused(broker, life, monkeypatch):
