@@ -95,6 +95,7 @@ class _Connection:
         self._authorized_us = 0
         self._api_key = ""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Semaphore(MAX_IN_FLIGHT)
         own = (
             Method("ping", self._ping),
             Method("time", self._time),
@@ -108,13 +109,16 @@ class _Connection:
         """Read and answer. Requests begin in the order of their frames, and end as they end."""
         async for message in self._socket:
             text = message.data if message.type is WSMsgType.TEXT else ""
+            await self._room.acquire()
             task = asyncio.create_task(self._answer(text))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            if len(self._tasks) >= MAX_IN_FLIGHT:
-                await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+            task.add_done_callback(self._answered)
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._room.release()
 
     async def _answer(self, text: str) -> None:
         now_us = self._frame.clock.now_us()

@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from domain.orders.messages import CancelOrder, PlaceOrder
+from infra.http import ws_api
 from tests.commands.socket_client import connected, frame
 from tests.commands.world import ed25519_pair, hmac_hex, trading_world
 
@@ -81,6 +82,22 @@ async def test_many_requests_are_on_their_way_at_once_and_keep_their_order(world
     assert {answer["status"] for answer in answers} == {200}
     sent = [m for _, record, _ in world.exchange.records_in[before:] for m in record.messages]
     assert [type(message) for message in sent] == [PlaceOrder, CancelOrder] * 20
+
+
+async def test_more_than_may_be_on_their_way_are_read_later(client, monkeypatch, world, alice):
+    monkeypatch.setattr(ws_api, "MAX_IN_FLIGHT", 2)
+    async with connected(world, alice) as narrow:
+        world.exchange.held = []
+        orders = [LIMIT | {"quantity": f"0.0{n}"} for n in range(1, 6)]
+        ids = [await narrow.send("order.place", **narrow.signed(**each)) for each in orders]
+        # Another connection is not held up; by its answer this process has read what it reads.
+        assert (await client.ask("ping"))["status"] == 200
+        sent = sum(len(messages) for *_, messages in world.exchange.held)
+        assert sent <= 2
+        world.exchange.release()
+        answers = [await narrow.answer() for _ in ids]
+        assert [answer["id"] for answer in answers] == ids
+        assert {answer["status"] for answer in answers} == {200}
 
 
 async def test_the_same_signed_parameters_have_one_effect_whatever_their_id(client):
