@@ -88,6 +88,6 @@ def comes_from(source: str, wanted: str) -> bool:
 
     A bare "L" is an outside source that calls itself like a family: it is no shard.
     """
-    if wanted in SHARD_FAMILIES:
-        return source[:1] == wanted and source[1:].isdigit()
-    return source == wanted
+    if source == wanted:
+        return wanted not in SHARD_FAMILIES
+    return wanted in SHARD_FAMILIES and source[:1] == wanted and source[1:].isdigit()

@@ -20,7 +20,9 @@ def cancel(state: MatchingState, request: CancelRequested) -> list[Message]:
     order = None if market is None else _own_order(market.book, request.order_id, request.user_id)
     if market is None or order is None:
         return [refused(request)]
-    lots = market.book.side(order.side).lots_at(order.price_ticks) - order.lots
+    level = order.level
+    assert level is not None, f"E6: order {order.order_id} stands at no price"
+    lots = level.lots - order.lots
     return [
         BookChanged(market.market_id, market.book_seq + 1, order.side, order.price_ticks, lots),
         _canceled(market, order, request.command_id),

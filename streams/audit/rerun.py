@@ -20,7 +20,7 @@ from streams.audit.channels import Found, Produced
 from streams.families import decider_of
 from streams.halts import Halt, HaltReason, resolution_in
 from streams.marks import Done
-from streams.shard import Shard, Step
+from streams.shard import Shard, Step, hash_of_dump
 from streams.snapshots import Snapshot
 
 PROGRESS_RECORDS = 256
@@ -213,7 +213,7 @@ class _Attempt:
         if run.halted is None:
             try:
                 run.dumped = self._shard.dump()
-                run.state_hash = self._shard.state_hash()
+                run.state_hash = hash_of_dump(run.dumped)
             except AssertionError as error:
                 run.unsound = str(error)
 
