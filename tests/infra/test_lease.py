@@ -150,10 +150,9 @@ def test_a_wish_reaches_the_leader_and_reserves_the_lease(pair, store, now):
     pair[0].release()
     third = Lease("L0", "three", store, now)
     third.tend()
-    assert third.standing is Standing.WAITING
-    assert pair[1].standing is Standing.WAITING
+    assert standings((pair[1], third)) == [Standing.WAITING, Standing.WAITING]
     pair[1].tend()
-    assert pair[1].standing is Standing.HELD
+    assert standings(pair) == [Standing.RELEASED, Standing.HELD]
 
 
 def test_who_stands_by_says_so(pair, store, now):
@@ -234,6 +233,7 @@ def test_a_keeper_tends_in_its_own_thread_and_gives_back(store):
     assert lease.standing is Standing.HELD
     lease.tell(Phase.LEADING)
     keeper.refresh(10.0)
-    assert store.entries["L0"].phase is Phase.LEADING
+    phases = [store.entries["L0"].phase]
     keeper.close()
-    assert store.entries["L0"].phase is Phase.FREE
+    phases.append(store.entries["L0"].phase)
+    assert phases == [Phase.LEADING, Phase.FREE]

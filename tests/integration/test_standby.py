@@ -7,7 +7,7 @@ import time
 import pytest
 
 from domain.matching.messages import TradeExecuted
-from infra.lease import Phase
+from infra.lease import Phase, standby_name
 from infra.lease_stores import open_lease_store
 from schemas.record import decode_record
 from tests.integration.running_stack import RunningStack
@@ -17,10 +17,11 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 CLIENTS = 3
 FUNDS = {"USDT": "1000000", "BTC": "10", "ETH": "100"}
+SHARDS = ("A0", "A1", "L0", "L1", "M0", "M1")
 PAIR = ("shards", "shards-standby")
 LOAD_S = 2.0
 FROZEN_S = 5.0
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -45,25 +46,29 @@ def clients(pair):
         client.trader.close()
 
 
-def leader(pair: RunningStack, shard: str = "M0") -> int:
-    """The id of the process that leads the shard, 0 while none does."""
-    entry = open_lease_store(pair.settings).read(shard)
-    if entry is None or entry.phase is not Phase.LEADING:
+def process_of(pair: RunningStack, name: str, phase: Phase) -> int:
+    """The id of the process that holds the lease in that phase; 0 if none does."""
+    entry = open_lease_store(pair.settings).read(name)
+    if entry is None or entry.phase is not phase:
         return 0
     return int(entry.holder.split("/")[-2])
 
 
+def leader(pair: RunningStack) -> int:
+    """The process that leads a shard of matching, 0 while none does."""
+    return process_of(pair, "M0", Phase.LEADING)
+
+
 def with_shadow(pair: RunningStack) -> int:
-    """The process that leads all, once the other one has recovered and follows it."""
+    """The process that leads all, once the other one has caught up with it."""
 
     def settled() -> bool:
-        pids = {pair.pid(name) for name in PAIR}
-        leaders = {leader(pair, shard) for shard in ("A0", "A1", "L0", "L1", "M0", "M1")}
-        return 0 not in pids and len(leaders) == 1 and leaders <= pids
+        leaders = {process_of(pair, shard, Phase.LEADING) for shard in SHARDS}
+        shadows = {process_of(pair, standby_name(shard), Phase.TAKING) for shard in SHARDS}
+        pids = [pair.pid(name) for name in PAIR]
+        return sorted([*leaders, *shadows]) == sorted(pids) and 0 not in pids
 
     pair.until(settled, PATIENCE_S, "one process must lead and the other stand by")
-    # Until the other one says that it has caught up.
-    time.sleep(LOAD_S)
     return leader(pair)
 
 

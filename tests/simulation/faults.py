@@ -35,9 +35,9 @@ class Faults:
         self._countdown -= 1
 
     def crash_soon(self) -> None:
-        """Let the next crash come within a few micro-steps."""
+        """Let the next crash come within some micro-steps."""
         self.crashes_left = max(self.crashes_left, 1)
-        self._countdown = self.rng.randrange(12)
+        self._countdown = self.rng.randrange(4, 24)
 
     def chance(self, rate: float) -> bool:
         """True with this probability."""

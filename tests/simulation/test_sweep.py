@@ -11,9 +11,18 @@ SCHEDULES = int(os.environ.get("LOGBOURSE_SCHEDULES", "2000"))
 SECONDS = 120.0
 MICRO_STEPS = {
     f"{step} {when}"
-    for step in ("read", "produce", "ack", "commit", "snapshot write", "snapshot rename")
+    for step in (
+        "read",
+        "produce",
+        "ack",
+        "commit",
+        "snapshot write",
+        "snapshot rename",
+        "lease",
+        "mark read",
+    )
     for when in ("before", "after")
-}
+} | {"outbox scan before"}
 EVENTS = (
     "duplicate",
     "late delivery",
@@ -25,6 +34,12 @@ EVENTS = (
     "halt DIVERGENCE",
     "forged record",
     "second leader",
+    "promotion",
+    "frozen",
+    "stepped down",
+    "handed over",
+    "leader miscomputed",
+    "shadow refused",
     "closed MARKET_HALTED",
     "closed STALE_RULES",
 )

@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from domain.protocol import RulesActivated
 from infra.log import Mark
 from schemas.record import decode_record, encode_record
 from streams.halts import HaltReason, ShardHalted
@@ -304,3 +305,26 @@ class TestPromotion:
         for value in pair.world.partitions[OUTBOX]:
             values.setdefault(decode_record(value).cseq, set()).add(value)
         assert all(len(equal) == 1 for equal in values.values())
+
+
+@pytest.mark.sources
+def test_a_shadow_of_an_older_build_ends_at_new_rules_and_the_leader_goes_on(pair, monkeypatch):
+    activation = from_outside(RulesActivated(2))
+    pair.append(*deposits(100, 3), activation, *deposits(200, 3))
+    shadow = pair.shadow()
+    host = pair.leader()
+    monkeypatch.setattr("streams.shard.SUPPORTED_RULES", (1, 2))
+    pair.lead(host)
+    monkeypatch.setattr("streams.shard.SUPPORTED_RULES", (1,))
+    with pytest.raises(ShardHalted) as halted:
+        pair.follow(shadow)
+    assert halted.value.reason is HaltReason.UNKNOWN_RULES
+    assert halted.value.offset == 4
+    pair.append(*deposits(300, 3))
+    monkeypatch.setattr("streams.shard.SUPPORTED_RULES", (1, 2))
+    pair.lead(host)
+    assert host.position == pair.world.end(INBOX)
+    newer = pair.shadow()
+    pair.follow(newer)
+    newer.promote()
+    assert newer.host.shard.rules_version == 2
