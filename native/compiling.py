@@ -35,8 +35,7 @@ def main() -> int:
         return 0
     made_with = f"{compiler}\nmypyc {version('mypy')}\n{' '.join(FLAGS)}\n"
     build = BUILDS / sources_key()
-    stamp = build / MADE_WITH
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == made_with:
+    if _is_there(build, made_with):
         return 0
     print(f"compiling {len(HOT)} modules (a minute or two, until one of them changes)", flush=True)
     try:
@@ -116,10 +115,15 @@ def _build(build: Path, made_with: str) -> None:
     with tempfile.TemporaryDirectory(prefix="draft-", dir=BUILDS) as draft:
         made = compile_in(Path(draft))
         (made / MADE_WITH).write_text(made_with, encoding="utf-8")
-        shutil.rmtree(build, ignore_errors=True)
-        # Whoever else compiled the same meanwhile has made the same.
-        if not build.exists():
+        # Whoever compiled the same meanwhile may be running it already.
+        if not _is_there(build, made_with):
+            shutil.rmtree(build, ignore_errors=True)
             made.rename(build)
+
+
+def _is_there(build: Path, made_with: str) -> bool:
+    stamp = build / MADE_WITH
+    return stamp.is_file() and stamp.read_text(encoding="utf-8") == made_with
 
 
 def _link(extension: Any) -> Path:
