@@ -130,5 +130,8 @@ def _encode(entry: LeaseEntry) -> bytes:
 
 
 def _decode(data: bytes) -> LeaseEntry:
-    holder, counter, phase, successor = json.loads(data)
-    return LeaseEntry(holder, counter, Phase(phase), successor)
+    try:
+        holder, counter, phase, successor = json.loads(data)
+        return LeaseEntry(holder, counter, Phase(phase), successor)
+    except ValueError as error:
+        raise OSError(f"a lease must hold four values, was {data!r}") from error

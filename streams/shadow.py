@@ -133,8 +133,10 @@ class Shadow:
         self._take_mark()
         self._log.leave(*self.outbox)
         self._reads_outbox = False
+        held = self.held_inputs
         self._held.lead()
         self.promotions += 1
+        self._report("promoted", f"from mark {self.mark_taken}, with {held} inputs held")
 
     def finish(self) -> None:
         """Commit what is done, if it leads; the caller has flushed the log."""

@@ -92,6 +92,21 @@ def test_a_record_keeps_the_time_it_was_given(log, topic):
     assert record.timestamp_ms == time_us // 1_000
 
 
+def test_a_partition_that_was_left_is_read_again_from_where_it_is_sought(log, topic):
+    append(log, topic, 0, [b"%d" % n for n in range(20)])
+    append(log, topic, 1, [b"other"])
+    log.seek(topic, 0, 0)
+    assert read_all(log, 20)
+    log.leave(topic, 0)
+    log.leave(topic, 0)
+    append(log, topic, 0, [b"unread"])
+    log.seek(topic, 1, 0)
+    assert [record.value for record in read_all(log, 1)] == [b"other"]
+    assert log.read(10, 0.5) == []
+    log.seek(topic, 0, 19)
+    assert [record.value for record in read_all(log, 2)] == [b"19", b"unread"]
+
+
 def test_a_seek_forgets_what_was_fetched_and_leaves_other_partitions_alone(log, topic):
     append(log, topic, 0, [b"a%d" % n for n in range(100)])
     append(log, topic, 1, [b"b%d" % n for n in range(100)])

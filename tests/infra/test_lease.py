@@ -100,9 +100,9 @@ def test_a_challenger_counts_only_the_time_that_it_has_watched_itself(store, now
     now.s += 1_000.0
     late = Lease("L0", "late", store, now)
     late.tend()
-    assert late.standing is Standing.WAITING
+    before = late.standing
     go_on(now, [late], TTL_S + 0.1)
-    assert late.standing is Standing.HELD
+    assert [before, late.standing] == [Standing.WAITING, Standing.HELD]
 
 
 def test_a_holder_known_to_be_gone_is_replaced_at_once(store, now):
@@ -190,6 +190,13 @@ class TestStores:
             assert store.swap("L8", entry, new)
             entry = new
         assert store.read("L8") == entry
+
+    def test_what_is_no_entry_is_a_store_that_does_not_answer(self, tmp_path):
+        store = FileLeaseStore(tmp_path)
+        (tmp_path / "L0.lease").mkdir()
+        (tmp_path / "L0.lease" / "3").write_text("[1]")
+        with pytest.raises(OSError, match="four values"):
+            store.read("L0")
 
     def test_a_redis_that_is_gone_is_an_os_error(self):
         store = RedisLeaseStore("redis://127.0.0.1:1/0")

@@ -61,15 +61,13 @@ def _promote_from_the_mark_known(self: Shadow) -> None:
     self._held.lead()
 
 
-def _drop_what_is_computed(self: HeldLog, after: Done) -> None:
-    """What the leader has written to its outbox counts as replicated everywhere."""
-    _close_input(self, after)
-    if self.comparison is not None and not self.comparison.waiting_bytes:
-        while self._held:
-            self._held.popleft()
+def _drop_everything(self: HeldLog, mark: Done) -> None:
+    """Whatever the mark has passed or not counts as replicated once the mark is read."""
+    _move_mark(self, mark)
+    self._held.clear()
 
 
-_close_input = HeldLog.close_input
+_move_mark = HeldLog.move_mark
 _commit = Host._commit
 _start_snapshot = SnapshotStore.start
 _publish_snapshot = SnapshotStore.publish
@@ -85,7 +83,7 @@ MUTANTS: dict[str, list[tuple[object, str, object]]] = {
     "gap check off": [(streams.shard, "is_next", _ignore_gaps)],
     "promotion without drain": [(Shadow, "_drain", _compare_nothing)],
     "promotion from a stale mark": [(Shadow, "promote", _promote_from_the_mark_known)],
-    "held output dropped too early": [(HeldLog, "close_input", _drop_what_is_computed)],
+    "held output dropped too early": [(HeldLog, "move_mark", _drop_everything)],
     "commands forgotten": [(CommandWindow, "cause_of", _remember_nothing)],
 }
 
