@@ -47,6 +47,7 @@ class Run:
     processor_s: dict[str, float]
     left_s: float
     lost: str = ""
+    ended: bool = False
     trouble: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
@@ -67,14 +68,28 @@ def measure(effort: Effort) -> list[Figure]:
 
 
 def _measured(effort: Effort, *, views: bool) -> list[Figure]:
+    """A process that ends is not started again: the next try is on a stack of its own."""
     words = VIEWS_ON if views else VIEWS_OFF
+    confirm_s = max(2.0, CONFIRM_S * effort.scale)
     with path_session(views=views) as session:
         figures = _search(session, effort, words)
+        held = [
+            figure.x or 0.0 for figure in figures if figure.value <= BOUND_S and not figure.void
+        ]
+        rate = max(held, default=START_RATE[session.build] * BACK)
+        run = _confirmed(session, rate, confirm_s)
         if not views:
             figures += _flames(session, effort)
-        for figure in figures:
-            figure.build = session.build
-        return figures
+    for _ in range(TRIES - 1):
+        if not run.trouble:
+            break
+        rate /= 2
+        with path_session(views=views) as session:
+            run = session.run(rate, confirm_s)
+    figures = [*_told(session, run, words, _method(effort, words)), *figures]
+    for figure in figures:
+        figure.build = session.build
+    return figures
 
 
 @contextmanager
@@ -113,7 +128,8 @@ class PathSession:
         after_s = self.stack.processor_s()
         spent_s = {name: after_s[name] - before_s[name] for name in after_s}
         spent_s["generator"] = stage.processor_s
-        run = Run(rate, stage, lags_s, spent_s, left_s, self._lost(last))
+        ended = bool(self.stack.ended())
+        run = Run(rate, stage, lags_s, spent_s, left_s, self._lost(last), ended)
         held = run.trouble or f"held, worst lag {run.lag_s():.2f} s"
         print(f"  {rate:,.0f} orders/s for {seconds:.0f} s: {held}", file=sys.stderr, flush=True)
         if run.trouble:
@@ -156,10 +172,9 @@ class PathSession:
 
 
 def _search(session: PathSession, effort: Effort, words: str) -> list[Figure]:
-    """Steps up until lag grows, then a minute at the last rate that held, or a little below."""
-    probe_s, confirm_s = max(1.0, PROBE_S * effort.scale), max(2.0, CONFIRM_S * effort.scale)
-    method = _method(words, probe_s, confirm_s)
-    held, rate, figures = 0.0, START_RATE[session.build], []
+    """The worst lag at rates that rise until it grows, or a process ends."""
+    probe_s, method = max(1.0, PROBE_S * effort.scale), _method(effort, words)
+    rate, figures = START_RATE[session.build], []
     while True:
         run = session.run(rate, probe_s)
         if run.trouble and not session.stack.ended():
@@ -167,22 +182,21 @@ def _search(session: PathSession, effort: Effort, words: str) -> list[Figure]:
             run = session.run(rate, probe_s)
         figures.append(_probe(run, words, method))
         if run.trouble or effort.scale == 0:
-            break
-        held, rate = rate, rate * STEP
-    confirmed = _confirmed(session, held or rate * BACK, confirm_s)
-    return [*_told(session, confirmed, words, method), *figures]
+            return figures
+        rate *= STEP
 
 
 def _confirmed(session: PathSession, rate: float, seconds: float) -> Run:
     """A long run at the rate, or at less if that does not hold."""
     for attempt in range(TRIES):
         run = session.run(rate * BACK**attempt, seconds)
-        if not run.trouble or session.stack.ended():
+        if not run.trouble or run.ended:
             break
     return run
 
 
-def _method(words: str, probe_s: float, confirm_s: float) -> str:
+def _method(effort: Effort, words: str) -> str:
+    probe_s, confirm_s = max(1.0, PROBE_S * effort.scale), max(2.0, CONFIRM_S * effort.scale)
     behind = "; views may be behind meanwhile, which is `fresh`" if words == VIEWS_ON else ""
     return (
         f"path, {words}: {FLOW}; generator in a process of its own, packed every 5 ms into records "

@@ -34,7 +34,7 @@ RULES = MarketRules(
     ask_up_ppm=5_000_000,
     ask_down_ppm=200_000,
     collar_ppm=50_000,
-    max_open_orders=200,
+    max_open_orders=10_000,
 )
 
 
