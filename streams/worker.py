@@ -1,7 +1,6 @@
 """A process that runs any set of shards: one reader, one producer, one loop."""
 
 import argparse
-import gc
 import os
 import signal
 import sys
@@ -10,6 +9,7 @@ from collections.abc import Callable, Sequence
 from itertools import cycle
 
 from infra.clock import Clock, SystemClock
+from infra.collector import leave_to_reference_counts
 from infra.files import Directory
 from infra.kafka import KafkaLog
 from infra.lease import Lease
@@ -61,8 +61,7 @@ class Worker:
         """Recover every host. Raises `ShardHalted`."""
         for host in self._hosts.values():
             host.start()
-        # What was recovered stays: the collector need not look at it again and again.
-        gc.freeze()
+        leave_to_reference_counts()
         if self._leadership is not None:
             self._leadership.begin()
 

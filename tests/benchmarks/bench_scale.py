@@ -3,7 +3,6 @@
 Each size is measured in a process of its own, so that memory is that size's.
 """
 
-import gc
 import os
 import time
 from math import ceil
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from domain.matching.book import Book
+from infra.collector import leave_to_reference_counts
 from streams.snapshots import Fork
 from tests.benchmarks.bench_fresh import resident_mb
 from tests.benchmarks.book_player import play_timed
@@ -132,9 +132,7 @@ def _book_pauses(effort: Effort) -> list[Figure]:
 def book_pause(resting: int, commands: int) -> dict[str, float]:
     """In a child: milliseconds of the worst command while the book grows, and at its size."""
     mix = draw(commands, resting)
-    # What drawing has left is not this book's.
-    gc.collect()
-    gc.freeze()
+    leave_to_reference_counts()  # as a shard's process does
     book = Book()
     growing = play_timed(book, mix.opening)
     spent = sorted(play_timed(book, mix.commands))
@@ -172,7 +170,7 @@ def snapshot_pause(users: int, resting: int) -> dict[str, float]:
     """In a child: milliseconds of the fork, of the worst order before and of the worst after."""
     world = SmallWorld(1, users)
     world.fill(resting)
-    gc.freeze()
+    leave_to_reference_counts()  # as a shard's process does
     before_ms = _worst_ms(world, AFTER_FORK_S / 2)
 
     def work() -> None:
