@@ -8,7 +8,7 @@ acknowledged; the supervisor starts it again, and it reads on from where the sin
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import Any
@@ -24,8 +24,8 @@ from projections.sink import Sink
 
 TOPICS = (LEDGER_EVENTS, MATCHING_EVENTS)
 
-STEP_AT_MOST = 500
-"""Records of one partition in one apply."""
+STEP_BYTES = 64 * 1024
+"""Of one partition in one apply, which must end long before it counts as hung."""
 
 HUNG_AFTER_S = 10.0
 STARVED_AFTER_S = 60.0
@@ -149,9 +149,8 @@ class FaustWorker:
             await self._news.wait()
             self._news.clear()
             waiting, self._waiting = self._waiting, {}
-            for start in range(0, max(map(len, waiting.values())), STEP_AT_MOST):
-                parts = {tp: events[start : start + STEP_AT_MOST] for tp, events in waiting.items()}
-                await self._apply({tp: events for tp, events in parts.items() if events})
+            for events_of in _steps(waiting):
+                await self._apply(events_of)
             if self._sink.pause_s:
                 await asyncio.sleep(self._sink.pause_s)
 
@@ -237,6 +236,26 @@ class FaustWorker:
         awaited = self._awaited.get(tp)
         if awaited is not None and stuck_s and monotonic() - awaited[1] > SEEK_AGAIN_AFTER_S:
             await self._read_from(tp, awaited[0])
+
+
+def _steps(waiting: Mapping[TP, Sequence[Any]]) -> Iterator[dict[TP, list[Any]]]:
+    """What waits, in steps of about `STEP_BYTES` of each partition."""
+    pieces_of = {tp: _pieces(events) for tp, events in waiting.items()}
+    while step := {tp: found for tp, pieces in pieces_of.items() if (found := next(pieces, []))}:
+        yield step
+
+
+def _pieces(events: Sequence[Any]) -> Iterator[list[Any]]:
+    piece: list[Any] = []
+    size = 0
+    for event in events:
+        piece.append(event)
+        size += len(event.message.value or b"")
+        if size >= STEP_BYTES:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
 
 
 class _Health:

@@ -4,7 +4,7 @@ import pytest
 from faust.types import TP
 
 from projections import faust_worker
-from projections.faust_worker import _Health
+from projections.faust_worker import _Health, _steps
 
 QUIET, BUSY = TP("matching.ev", 1), TP("ledger.ev", 0)
 
@@ -51,3 +51,25 @@ def test_a_loop_that_stands_still(clock):
     health = _Health()
     clock[0] += 11.0
     assert "the event loop must turn" in health.complaint()
+
+
+class Waiting:
+    """An event that waits, as Faust brings it."""
+
+    def __init__(self, size):
+        self.message = self
+        self.value = bytes(size) if size else None
+
+
+def test_steps_are_bounded_by_bytes_and_keep_the_order(monkeypatch):
+    monkeypatch.setattr(faust_worker, "STEP_BYTES", 100)
+    many, few = [Waiting(size) for size in (60, 60, 10, 100, 300, 0)], [Waiting(5), Waiting(5)]
+    steps = list(_steps({BUSY: many, QUIET: few}))
+    assert [[each.value and len(each.value) for each in step[BUSY]] for step in steps] == [
+        [60, 60],
+        [10, 100],
+        [300],
+        [None],
+    ]
+    assert [step.get(QUIET) for step in steps] == [few, None, None, None]
+    assert [event for step in steps for event in step[BUSY]] == many
