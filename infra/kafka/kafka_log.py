@@ -80,15 +80,20 @@ class KafkaLog:
         raise LogFailure(f"{topic}.{partition} must tell its ends within {ANSWER_TIMEOUT_S} s")
 
     def committed(self, topic: str, partition: int) -> Mark | None:
-        """The last committed mark of the shard that reads this partition."""
-        place = TopicPartition(topic, partition)
-        try:
-            found = self._consumer.committed([place], timeout=ANSWER_TIMEOUT_S)[0]
-        except KafkaException as error:
-            raise LogFailure(f"{topic}.{partition} must tell its mark, said: {error}") from error
-        if found.error is not None:
-            raise LogFailure(f"{topic}.{partition} must tell its mark, said: {found.error}")
-        return Mark(found.offset, found.metadata or "") if found.offset >= 0 else None
+        """The last committed mark of the shard that reads this partition.
+
+        Raises `LogFailure` if the brokers do not say so in time.
+        """
+        give_up_s = monotonic() + ANSWER_TIMEOUT_S
+        while True:
+            try:
+                return self._stored_mark(TopicPartition(topic, partition))
+            except KafkaException as error:
+                # A coordinator that has just begun, or just moved, knows it in a moment.
+                if not _passing(_kafka_error(error)) or monotonic() > give_up_s:
+                    sentence = f"{topic}.{partition} must tell its mark, said: {error}"
+                    raise LogFailure(sentence) from error
+                sleep(RETRY_S)
 
     def commit(self, topic: str, partition: int, mark: Mark) -> None:
         """Commit a mark; returns once it is stored, whatever becomes of the brokers meanwhile.
@@ -202,6 +207,12 @@ class KafkaLog:
     def _scanner(self) -> Consumer:
         return consumer(self._settings, "logbourse-readers", enable_partition_eof=True)
 
+    def _stored_mark(self, place: TopicPartition) -> Mark | None:
+        found = self._consumer.committed([place], timeout=ANSWER_TIMEOUT_S)[0]
+        if found.error is not None:
+            raise KafkaException(found.error)
+        return Mark(found.offset, found.metadata or "") if found.offset >= 0 else None
+
     def _commit_error(self, place: TopicPartition) -> KafkaError | None:
         try:
             stored = self._consumer.commit(offsets=[place], asynchronous=False)
@@ -294,6 +305,9 @@ _PASSING = frozenset(
         KafkaError._TRANSPORT,
         KafkaError._WAIT_COORD,
         KafkaError._PARTITION_EOF,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
     )
 )
 

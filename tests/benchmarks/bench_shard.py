@@ -2,15 +2,12 @@
 
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
-from infra.children import wait_until
 from infra.clock import SystemClock
 from infra.files import Directory
 from infra.kafka import KafkaLog, create_topics
 from infra.kafka_broker import running_kafka
-from infra.log import LogFailure
 from infra.settings import Settings, load_settings
 from schemas.topics import catalogue, inbox
 from streams.families import decider_of
@@ -97,7 +94,6 @@ def work(folder: str, bootstrap: str, shard: str, end: int) -> tuple[float, floa
     policy = HostPolicy(snapshot_interval_s=1e9, snapshot_records=1 << 60)
     host = Host(shard, decider_of(shard), log, SystemClock(), snapshots, policy, _fail)
     worker = Worker([host], log, WorkerMetrics())
-    wait_until(partial(_knows_marks, log, shard), FLUSH_S, "the broker must keep marks")
     worker.start()
     processor_s, clock_s = time.process_time(), time.perf_counter()
     while host.position < end:
@@ -106,14 +102,6 @@ def work(folder: str, bootstrap: str, shard: str, end: int) -> tuple[float, floa
     processor_s, clock_s = time.process_time() - processor_s, time.perf_counter() - clock_s
     log.close()
     return processor_s, clock_s, build_here()
-
-
-def _knows_marks(log: KafkaLog, shard: str) -> bool:
-    """Whether the broker, which has just begun, says where the shard was; it was nowhere."""
-    try:
-        return log.committed(*inbox(shard)) is None
-    except LogFailure:
-        return False
 
 
 def _fail(event: str, detail: str) -> None:

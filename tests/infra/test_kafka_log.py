@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, replace
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import NewTopic
 
 from infra.children import spawn, stop, wait_until
@@ -153,6 +154,31 @@ def test_a_mark_is_kept_with_its_metadata_for_the_next_handle(kafka, log, topic)
     assert other.committed(topic, 0) == Mark(9, "n=9 hash=a0b1")
     assert other.committed(topic, 1) == Mark(1, "")
     other.close()
+
+
+class MovingCoordinator:
+    """A consumer whose coordinator is not there for the first questions, as of a new broker."""
+
+    def __init__(self, consumer, code, times):
+        self.consumer, self.code, self.times = consumer, code, times
+
+    def committed(self, places, timeout):
+        self.times -= 1
+        if self.times >= 0:
+            raise KafkaException(KafkaError(self.code))
+        return self.consumer.committed(places, timeout=timeout)
+
+    def close(self):
+        self.consumer.close()
+
+
+def test_a_mark_is_asked_again_of_a_coordinator_that_moves(log, topic):
+    log.commit(topic, 0, Mark(7, "n"))
+    log._consumer = MovingCoordinator(log._consumer, KafkaError.NOT_COORDINATOR, 3)
+    assert log.committed(topic, 0) == Mark(7, "n")
+    log._consumer.code, log._consumer.times = KafkaError.GROUP_AUTHORIZATION_FAILED, 1
+    with pytest.raises(LogFailure, match="must tell its mark"):
+        log.committed(topic, 0)
 
 
 def test_two_handles_commit_marks_of_different_shards(kafka, log, topic):
