@@ -201,12 +201,12 @@ class Shadow:
             self._log.leave(*place)
 
     def _start_of_outbox(self, cseq: int) -> int:
-        """An offset of the outbox with all records after `cseq` behind it, found by steps back."""
+        """An offset of the outbox with record `cseq` and all later ones behind it."""
         low, end = self._log.ends(*self.outbox)
         offset, step = end, FIRST_STEP_BACK
         while offset > low:
             offset, step = max(low, end - step), 2 * step
-            if self._cseq_at(offset) <= cseq + 1:
+            if self._cseq_at(offset) <= cseq:
                 break
         return offset
 

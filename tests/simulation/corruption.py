@@ -8,6 +8,7 @@ from domain.decider import Decider, Message
 from domain.matching.messages import OrderRested, OrderTerminated
 from domain.orders.messages import OrderAccepted
 from schemas.topics import inbox
+from tests.simulation.files import SimFiles
 from tests.simulation.world import World
 
 
@@ -87,6 +88,8 @@ class MiscomputingLeader:
             world.faults.crash_soon()
 
         world.kill_host_of(shard)
+        # Its snapshots stay its own: who starts from them takes over what it has computed.
+        wrong.files = {each: SimFiles(world.faults) for each in wrong.shard_ids}
         wrong.deciders[shard] = Miscomputing(world.deciders[shard], changed)
         # So that it is not the one that leads.
         right.stands_still = 40

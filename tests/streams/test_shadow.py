@@ -263,6 +263,23 @@ class TestPromotion:
         pair.shadow_log.flush(0.0)
         assert pair.cseqs(OTHER) == []
 
+    def test_the_last_record_before_its_snapshot_is_compared_too(self, pair):
+        pair.append(*deposits(100, 3))
+        other = Pair()
+        other.append(*deposits(100, 2), *deposits(300, 1))
+        other.lead(other.leader())
+        first = pair.shadow(snapshot_records=4)
+        pair.follow(first, turns=4)
+        pair.commit(4, first.host)
+        pair.follow(first)
+        assert first.counts.snapshots == 1
+        for value in other.world.partitions[OUTBOX][:4]:
+            pair.world.append(OUTBOX, value)
+        again = pair.shadow()
+        assert again.position == 4
+        with pytest.raises(ShardHalted, match="it came before with another hash"):
+            again.promote()
+
     def test_it_takes_over_far_behind_and_compares_what_it_had_not_computed(self, pair):
         pair.append(*deposits(100, 5))
         host = pair.leader()
