@@ -49,6 +49,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "path": Benchmark("bench_path", "the full path on real Kafka, views off and on", 6),
     "latency": Benchmark("bench_latency", "order entry over REST, WebSocket and in batches", 7.5),
     "replay": Benchmark("bench_replay", "the auditor's replay of a log in memory", 1),
+    "recovery": Benchmark("bench_recovery", "recovery by the age of the snapshot", 0.5),
     "fresh": Benchmark("bench_fresh", "how soon views show what the log says", 2),
     "scale": Benchmark("bench_scale", "cost by markets, users and resting orders", 3),
 }

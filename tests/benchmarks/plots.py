@@ -24,6 +24,7 @@ CHARTS = (
     Chart(
         "cost.svg", "Cost of an order by size", "how many there are", "us of processor", "cost: "
     ),
+    Chart("recovery.svg", "Recovery by snapshot age", "commands behind", "s", "recovery: "),
     Chart("memory.svg", "Memory by size", "how many there are", "bytes each", "memory: "),
 )
 

@@ -1,0 +1,81 @@
+"""Seconds from nothing to ready to lead, by the age of the snapshot: matching, and a ledger."""
+
+import tempfile
+from pathlib import Path
+from time import process_time
+
+from infra.clock import SystemClock
+from infra.files import Directory
+from schemas.record import record_hash
+from schemas.topics import inbox
+from streams.families import decider_of
+from streams.host import Host, HostPolicy
+from streams.shard import Shard
+from streams.snapshots import Inline, SnapshotStore
+from tests.benchmarks.exchange import MemoryExchange
+from tests.benchmarks.memory_log import MemoryLog
+from tests.benchmarks.mix import BLOCK, LEDGERS, MIX, draw
+from tests.benchmarks.report import Effort, Figure, median_of
+
+COMMANDS = 100_000
+AGES = (0.0, 0.1, 0.25, 0.5, 1.0)
+"""How much of the day's commands came after the snapshot."""
+
+NO_SNAPSHOTS = HostPolicy(snapshot_interval_s=1e9, snapshot_records=1 << 60)
+
+
+def measure(effort: Effort) -> list[Figure]:
+    """Two curves: recovery of a matching and of a ledger shard."""
+    count = effort.count(COMMANDS, least=BLOCK * LEDGERS)
+    exchange = MemoryExchange()
+    exchange.play(draw(count))
+    method = (
+        f"recovery: a host on a log in memory that loads a snapshot and runs what came after it, "
+        f"outputs included, until it could lead; {count:,} commands in records of {BLOCK} ({MIX}), "
+        "a snapshot after a part of them; seconds of processor, without the log's own time"
+    )
+    figures = []
+    for shard, name in (("M0", "matching"), ("L0", "ledger")):
+        for age in AGES:
+            runs = _runs(effort, exchange, shard, age)
+            behind = round(count * age)
+            title = f"recovery, {name} shard, snapshot {behind:,} commands old"
+            figure = median_of(title, "s", runs, method, least_is_best=True)
+            figure.series, figure.x = f"recovery: {name}", float(behind)
+            figures.append(figure)
+    return figures
+
+
+def _runs(effort: Effort, exchange: MemoryExchange, shard: str, age: float) -> list[float]:
+    values = exchange.partitions[inbox(shard)]
+    begin = exchange.before[shard]
+    offset = len(values) - round((len(values) - begin) * age)
+    with tempfile.TemporaryDirectory() as folder:
+        store = SnapshotStore(Directory(Path(folder)), Inline())
+        _write(store, shard, values[:offset])
+        return [_recover(store, shard, values) for _ in range(effort.runs)]
+
+
+def _write(store: SnapshotStore, shard_id: str, values: list[bytes]) -> None:
+    """Publish the snapshot of a shard that has read so much."""
+    shard = Shard(shard_id, decider_of(shard_id))
+    for offset, value in enumerate(values):
+        shard.step(offset, value)
+    store.publish(store.start(len(values), shard.dump, record_hash(values[-1])))
+
+
+def _recover(store: SnapshotStore, shard: str, values: list[bytes]) -> float:
+    """Seconds of processor until everything that is there has been applied."""
+    log = MemoryLog(*inbox(shard), values)
+    host = Host(shard, decider_of(shard), log, SystemClock(), store, NO_SNAPSHOTS, _fail)
+    start_s = process_time()
+    host.start()
+    while not host.caught_up():
+        for record in log.read(BLOCK, 0.0):
+            host.take(record)
+        log.poll()
+    return process_time() - start_s
+
+
+def _fail(event: str, detail: str) -> None:
+    raise AssertionError(f"{event}: {detail}")
