@@ -8,8 +8,11 @@ from infra.lease import Lease
 
 LOOK_S = 0.05
 LOOK_URGENTLY_S = 0.01
-HANG_S = 10.0
-"""A main thread that was not seen for so long hangs: its leases are let go."""
+HANG_S = 60.0
+"""A main thread that was not seen for so long hangs: its leases are let go.
+
+As long as the log may be away (`infra.kafka`): nobody else could lead then, either.
+"""
 
 
 class LeaseKeeper:

@@ -5,7 +5,7 @@ from typing import Any
 
 from domain.decider import Decider
 from infra.clock import Clock
-from infra.log import LogRecord, PausableLog
+from infra.log import LogFailure, LogRecord, PausableLog
 from schemas.record import UndecodableRecord, decode_envelope
 from schemas.topics import outbox
 from streams.channels import GENESIS_CHAIN, Channel
@@ -116,7 +116,7 @@ class Shadow:
         now_s = self._clock.monotonic_s()
         if not self.leading and now_s >= self._next_mark_s:
             self._next_mark_s = now_s + MARK_S
-            self._take_mark()
+            self._look_for_mark()
         self._host.tend()
         self._pace()
 
@@ -164,6 +164,13 @@ class Shadow:
         _, end = self._log.ends(*self.outbox)
         for record in self._log.scan(*self.outbox, self._outbox_next, end):
             self._compare(record)
+
+    def _look_for_mark(self) -> None:
+        """Take the mark, or go on with the old one while brokers do not tell it."""
+        try:
+            self._take_mark()
+        except LogFailure as failure:
+            self._report("mark not read", str(failure))
 
     def _take_mark(self) -> None:
         mark = self._log.committed(self.topic, self.partition)

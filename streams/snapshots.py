@@ -84,10 +84,11 @@ class SnapshotStore:
         final = _name(pending.offset) + _FINAL
         self._files.rename(_name(pending.offset) + self._temporary, final)
         names = self._files.names()
-        oldest_kept = [name for name in names if name.endswith(_FINAL)][-KEPT:][0]
+        finals = [name for name in names if name.endswith(_FINAL)]
+        oldest_kept = finals[-KEPT:][0]
         for name in names:
             # Behind the oldest one, unfinished files were left by writers that died.
-            if name < oldest_kept:
+            if len(finals) >= KEPT and name[:_DIGITS] < oldest_kept[:_DIGITS]:
                 self._files.remove(name)
 
     def newest_first(self) -> Iterator[Snapshot]:

@@ -191,6 +191,28 @@ class TestStores:
             entry = new
         assert store.read("L8") == entry
 
+    def test_whoever_was_frozen_in_the_middle_of_a_swap_has_not_swapped(
+        self, tmp_path, monkeypatch
+    ):
+        store = FileLeaseStore(tmp_path)
+        link = os.link
+
+        def freeze(draft, target) -> None:
+            monkeypatch.setattr(os, "link", link)
+            entry = None
+            for counter in range(1, 3 * KEPT):
+                new = LeaseEntry("other", counter)
+                assert store.swap("L0", entry, new)
+                entry = new
+            (tmp_path / "L0.lease" / ".draft").write_bytes(b'["one", 1, "taking", ""]')
+            link(tmp_path / "L0.lease" / ".draft", target)
+
+        monkeypatch.setattr(os, "link", freeze)
+        assert not store.swap("L0", None, LeaseEntry("one", 1, Phase.TAKING))
+        found = store.read("L0")
+        assert found is not None
+        assert found.holder == "other"
+
     def test_what_is_no_entry_is_a_store_that_does_not_answer(self, tmp_path):
         store = FileLeaseStore(tmp_path)
         (tmp_path / "L0.lease").mkdir()

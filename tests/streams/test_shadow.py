@@ -5,7 +5,7 @@ import random
 import pytest
 
 from domain.protocol import RulesActivated
-from infra.log import Mark
+from infra.log import LogFailure, Mark
 from schemas.record import decode_record, encode_record
 from streams.halts import HaltReason, ShardHalted
 from streams.host import Host, HostPolicy
@@ -158,6 +158,22 @@ class TestStandingBy:
         assert again.position == pair.world.end(INBOX)
         assert again.compared > 0
         assert again.host.shard.dump() == host.shard.dump()
+
+    def test_brokers_that_do_not_tell_the_mark_are_asked_again(self, pair, monkeypatch):
+        pair.append(*deposits(100, 5))
+        shadow = pair.shadow()
+        pair.lead(pair.leader())
+
+        def away(topic: str, partition: int) -> None:
+            raise LogFailure("the coordinator is on its way")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(pair.shadow_log, "committed", away)
+            pair.follow(shadow)
+            assert shadow.held_inputs > 0
+        assert any(told.startswith("mark not read") for told in pair.reports)
+        pair.follow(shadow)
+        assert shadow.held_inputs == 0
 
 
 class TestComparison:

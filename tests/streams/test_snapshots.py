@@ -66,6 +66,25 @@ def test_several_are_kept_and_a_bad_newest_is_passed_over(tmp_path):
     assert [snapshot.offset for snapshot in store.newest_first()] == [3, 2]
 
 
+def test_two_writers_share_a_directory(tmp_path):
+    first = SnapshotStore(Directory(tmp_path), Inline(), "-1")
+    second = SnapshotStore(Directory(tmp_path), Inline(), "-2")
+    ours, theirs = write(first, 7), write(second, 7)
+    assert list(second.newest_first()) == []
+    theirs = write(second, 7)
+    first.publish(ours)
+    second.publish(theirs)
+    assert list(first.newest_first()) == list(second.newest_first()) == [Snapshot(7, b"state 7")]
+
+
+def test_what_a_dead_writer_left_goes_when_it_is_older_than_all_that_is_kept(tmp_path):
+    write(SnapshotStore(Directory(tmp_path), Inline(), "-dead"), 3)
+    store = SnapshotStore(Directory(tmp_path), Inline(), "-2")
+    for offset in range(5, 5 + KEPT):
+        store.publish(write(store, offset))
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".snapshot"] * KEPT
+
+
 def test_a_forked_writer_sees_the_state_of_its_start(tmp_path):
     store = SnapshotStore(Directory(tmp_path), Fork())
     state = ["before"]
