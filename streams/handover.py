@@ -104,11 +104,12 @@ def _look(store: LeaseStore, each: _Handover) -> None:
         each.stopped_s = now_s
     if entry.holder == each.successor and entry.phase is Phase.LEADING:
         each.led_s = now_s
-        each.stopped_s = each.stopped_s or now_s
 
 
 def _tell(each: _Handover) -> None:
-    if each.led_s:
+    if each.led_s and not each.stopped_s:
+        print(f"{each.shard}: handed over to {each.successor}, together with another shard")
+    elif each.led_s:
         gap_ms = (each.led_s - each.stopped_s) * 1_000
         print(f"{each.shard}: handed over to {each.successor}, nobody led for {gap_ms:.0f} ms")
     else:
