@@ -168,6 +168,11 @@ class Host:
             self._report("snapshot passed over", f"at {snapshot.offset}: it is of {shard.id}")
             return False
         self._expect_last(snapshot)
+        try:
+            shard.expect_known_rules()
+        except Halt as halt:
+            # No older snapshot helps: the way from there leads to the same rules.
+            self._halt_for_good(halt)
         self.shard = shard
         self.position = snapshot.offset
         return True

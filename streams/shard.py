@@ -150,6 +150,12 @@ class Shard:
         shard.state = decider.load(data["state"])
         return shard
 
+    def expect_known_rules(self) -> None:
+        """Raises `Halt` (UNKNOWN_RULES) if rules are active that this build lacks."""
+        # Version 0: there was no Genesis yet.
+        if self.rules_version:
+            _expect_known(self.rules_version)
+
     def _refuse_outside(self, record: Record) -> str:
         if record.src not in OUTSIDE_SOURCES:
             return f"outside source wanted ({', '.join(OUTSIDE_SOURCES)}), was {record.src!r}"
@@ -241,11 +247,7 @@ class Shard:
 
     def _follow_rules(self, message: Genesis | RulesActivated) -> None:
         version = message.rules_version if isinstance(message, Genesis) else message.version
-        if version not in SUPPORTED_RULES:
-            raise Halt(
-                HaltReason.UNKNOWN_RULES,
-                f"rules version {version} is active, this build knows {SUPPORTED_RULES}",
-            )
+        _expect_known(version)
         self.rules_version = version
         if isinstance(message, Genesis):
             self._upstreams = frozenset(
@@ -278,6 +280,14 @@ class Shard:
 def hash_of_dump(dumped: bytes) -> bytes:
     """The state hash of a shard with this dump."""
     return hashlib.blake2b(dumped, digest_size=16).digest()
+
+
+def _expect_known(version: int) -> None:
+    if version not in SUPPORTED_RULES:
+        raise Halt(
+            HaltReason.UNKNOWN_RULES,
+            f"rules version {version} is active, this build knows {SUPPORTED_RULES}",
+        )
 
 
 def _malformed(message: Message) -> str:

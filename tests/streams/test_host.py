@@ -133,6 +133,16 @@ class TestRecovery:
         assert 0 < second.position < end
         assert stage.run(second).shard.state.amounts == first.shard.state.amounts
 
+    def test_a_snapshot_under_rules_of_a_newer_build_halts(self, stage):
+        host = stage.run(stage.start(), turns=3)
+        newer = json.loads(host.shard.dump())
+        newer["rules_version"] = 2
+        snapshot = Snapshot(host.position, json.dumps(newer).encode())
+        stage.files.write(f"{host.position:020d}.snapshot", encode_snapshot(snapshot))
+        halted = halt_of(stage)
+        assert halted.reason is HaltReason.UNKNOWN_RULES
+        assert "rules version 2 is active" in str(halted)
+
     def test_a_snapshot_of_a_log_that_lost_its_tail_and_grew_again_halts(self, stage):
         stage.append(*[from_outside(deposit(100 + n)) for n in range(10)])
         stage.run(stage.start(snapshot_records=4))

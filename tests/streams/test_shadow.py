@@ -1,5 +1,6 @@
 """Shadows: what they hold, compare, drop and write when they take over, on a log in memory."""
 
+import json
 import random
 
 import pytest
@@ -10,7 +11,7 @@ from schemas.record import decode_record, encode_record
 from streams.halts import HaltReason, ShardHalted
 from streams.host import Host, HostPolicy
 from streams.shadow import Shadow
-from streams.snapshots import Inline, SnapshotStore
+from streams.snapshots import Inline, Snapshot, SnapshotStore, encode_snapshot
 from tests.simulation.faults import Faults
 from tests.simulation.files import SimFiles
 from tests.simulation.log import LogWorld, SimLog
@@ -338,6 +339,18 @@ class TestPromotion:
         for value in pair.world.partitions[OUTBOX]:
             values.setdefault(decode_record(value).cseq, set()).add(value)
         assert all(len(equal) == 1 for equal in values.values())
+
+
+def test_a_shadow_of_an_older_build_does_not_start_from_a_newer_ones_snapshot(pair):
+    host = pair.leader()
+    pair.lead(host)
+    newer = json.loads(host.shard.dump())
+    newer["rules_version"] = 2
+    snapshot = Snapshot(host.position, json.dumps(newer).encode())
+    pair.files.write(f"{host.position:020d}.snapshot", encode_snapshot(snapshot))
+    with pytest.raises(ShardHalted) as halted:
+        pair.shadow()
+    assert halted.value.reason is HaltReason.UNKNOWN_RULES
 
 
 @pytest.mark.sources
