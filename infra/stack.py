@@ -24,9 +24,8 @@ DEMO_LIMITS = (
 )
 
 MAX_GATEWAYS = 32
-STANDBY = 8
-OTHERS = 10
-"""From the base of the metrics ports: where those of further gateways begin."""
+STANDBY_METRICS, GATEWAYS_METRICS = 8, 12
+"""From the base of the metrics ports: that of the standby shards, and of further gateways."""
 
 VIEWS, HISTORY = 4, 8
 """Niceness: where the processor is short, orders go first, then live views, then history."""
@@ -118,7 +117,7 @@ def _shards(settings: Settings, shards: Sequence[str], *, standby: bool) -> list
     words = ["shard", "--standby", *shards]
     return [
         _process(settings, "shards", words, metrics=0),
-        _process(settings, "shards-standby", words, metrics=STANDBY),
+        _process(settings, "shards-standby", words, metrics=STANDBY_METRICS),
     ]
 
 
@@ -134,7 +133,12 @@ def _gateways(settings: Settings, query: str, count: int) -> list[Process]:
         _process(settings, "gateway", first, metrics=3, ready=ready),
         # Which of them answers a probe is the kernel's choice: each listens once it is ready.
         *(
-            _process(settings, f"gateway-{n}", [*words, "--roles", "gateway"], metrics=OTHERS + n)
+            _process(
+                settings,
+                f"gateway-{n}",
+                [*words, "--roles", "gateway"],
+                metrics=GATEWAYS_METRICS + n - 2,
+            )
             for n in range(2, count + 1)
         ),
     ]

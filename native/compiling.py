@@ -62,7 +62,10 @@ def compile_in(draft: Path) -> Path:
     sources, made = draft / "sources", draft / "made"
     copy_sources(sources)
     script = "from native.compiling import translate; translate()"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), PURE: "1"}
+    # A build in isolation finds mypyc by the path it was given.
+    given = os.environ.get("PYTHONPATH", "")
+    path = os.pathsep.join([str(ROOT), given] if given else [str(ROOT)])
+    environment = {**os.environ, "PYTHONPATH": path, PURE: "1"}
     # In a process of its own: mypyc wants the copy as its working directory.
     subprocess.run([sys.executable, "-P", "-c", script], cwd=sources, env=environment, check=True)
     shutil.copytree(sources / "made", made)
@@ -103,10 +106,10 @@ def extensions_here() -> list[Any]:
         [*options, *paths],
         only_compile_paths=paths,
         group_name=GROUP,
-        opt_level="2",
-        debug_level="0",
         target_dir="c",
     )
+    for extension in extensions:
+        extension.extra_compile_args = [*extension.extra_compile_args, *FLAGS]
     return extensions
 
 

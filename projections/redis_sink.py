@@ -65,7 +65,7 @@ class RedisSink:
         return position, cells
 
     def apply(self, steps: Sequence[Step]) -> list[Verdict]:
-        """Store the steps, each as one script, in one round trip."""
+        """Store the steps, each as one script, all sent together."""
         pipeline = self._client.pipeline(transaction=False)
         for step in steps:
             keys, arguments = self._call(step)

@@ -61,7 +61,6 @@ class Worker:
         """Recover every host. Raises `ShardHalted`."""
         for host in self._hosts.values():
             host.start()
-        leave_to_reference_counts()
         if self._leadership is not None:
             self._leadership.begin()
 
@@ -172,6 +171,7 @@ def _run_shards(
     worker = Worker(members, log, metrics, leadership)
     try:
         worker.start()
+        leave_to_reference_counts()
         _logger.info("shards started", shards=_names(leases), standby=standby, build=build_in_use())
         _turn_until(worker, lambda: stopped or leadership.asked)
         leadership.yield_all()
