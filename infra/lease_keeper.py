@@ -54,8 +54,8 @@ class LeaseKeeper:
     def _run(self) -> None:
         while not self._closing:
             asked = self._asked
-            beat_s = self._beat_s
-            if beat_s is None or time.monotonic() - beat_s < HANG_S:
+            # Whoever asks is at work, however long it was not seen before.
+            if asked != self._answered or self._silent_s() < HANG_S:
                 for lease in self._leases:
                     lease.tend()
             urgent = any(lease.urgent for lease in self._leases)
@@ -64,3 +64,7 @@ class LeaseKeeper:
                 self._changed.notify_all()
                 if self._asked == asked and not self._closing:
                     self._changed.wait(LOOK_URGENTLY_S if urgent else LOOK_S)
+
+    def _silent_s(self) -> float:
+        beat_s = self._beat_s
+        return time.monotonic() - beat_s if beat_s is not None else 0.0

@@ -60,9 +60,9 @@ class Leadership:
         Raises `LeaseLost`, and `ShardHalted` where a shadow may not take over.
         """
         now_s = self._clock.monotonic_s()
+        self._keeper.beat()
         if now_s - self._looked_s > PAUSE_S:
             self._keeper.refresh(PAUSE_S)
-        self._keeper.beat()
         self._looked_s = now_s
         for lease in self._leases:
             standing = lease.standing

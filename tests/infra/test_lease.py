@@ -266,3 +266,17 @@ def test_a_keeper_tends_in_its_own_thread_and_gives_back(store):
     keeper.close()
     phases.append(store.entries["L0"].phase)
     assert phases == [Phase.LEADING, Phase.FREE]
+
+
+def test_a_keeper_that_is_asked_looks_even_if_the_main_thread_hung(store, monkeypatch):
+    monkeypatch.setattr("infra.lease_keeper.HANG_S", 0.0)
+    lease = Lease("L0", "one", store, time.monotonic, renew_s=0.0)
+    keeper = LeaseKeeper([lease])
+    keeper.start()
+    keeper.refresh(10.0)
+    keeper.beat()
+    store.entries["L0"] = LeaseEntry("other", store.entries["L0"].counter + 1, Phase.LEADING)
+    keeper.refresh(10.0)
+    standing = lease.standing
+    keeper.close()
+    assert standing is Standing.LOST

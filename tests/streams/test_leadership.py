@@ -35,11 +35,15 @@ class Keeper:
         self.leases = leases
         self.asked = 0
 
+        self.beats = 0
+        self.beats_when_asked: list[int] = []
+
     def beat(self) -> None:
-        """Nobody watches."""
+        self.beats += 1
 
     def refresh(self, timeout_s: float) -> None:
         self.asked += 1
+        self.beats_when_asked.append(self.beats)
         for lease in self.leases:
             lease.tend()
 
@@ -100,9 +104,10 @@ def test_a_shadow_is_promoted_when_the_leader_is_silent(stage):
 def test_a_zombie_asks_before_it_works_and_steps_down(stage):
     stage.go_on(1.0)
     stage.go_on(3.0, stage.standby)
+    before = stage.leader.keeper.beats
     with pytest.raises(LeaseLost, match="L0 is led by somebody else"):
         stage.leader.leadership.look()
-    assert stage.leader.keeper.asked == 1
+    assert stage.leader.keeper.beats_when_asked == [before + 1], "who asks is seen to be at work"
 
 
 def test_a_short_pause_asks_nobody(stage):
