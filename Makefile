@@ -67,5 +67,5 @@ lock: setup  ## resolve pyproject.toml anew into the hash-locked files (needs uv
 	@uv pip compile pyproject.toml --extra bench --constraint requirements-dev.txt --python-version 3.11 \
 	  --generate-hashes --no-annotate --no-header --quiet --output-file requirements-bench.txt
 
-clean:  ## forget all data of the local stack (the downloaded jars stay)
-	@rm -rf .data
+clean:  ## forget all data of the local stack, and all builds (the downloaded jars stay)
+	@rm -rf .data build dist

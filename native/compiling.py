@@ -13,7 +13,7 @@ from typing import Any
 
 from native.constructors import Known, learn_fields, spelled_out
 from native.modules import HOT
-from native.selection import BUILDS, PURE, ROOT, SHARED, is_pure_wanted, sources_key
+from native.selection import BUILDS, PURE, ROOT, SHARED, is_pure_wanted, source_of, sources_key
 
 PACKAGES = ("native", "domain", "schemas", "infra", "streams")
 GROUP = SHARED.removesuffix("__mypyc")
@@ -75,16 +75,15 @@ def compile_in(draft: Path) -> Path:
 def copy_sources(target: Path) -> None:
     """Write the packages below `target`, the hot modules with their constructors spelled out."""
     known: Known = {}
-    hot_paths = {f"{name.replace('.', '/')}.py" for name in HOT}
+    hot_paths = [source_of(name) for name in HOT]
     for name in HOT:
-        learn_fields((ROOT / f"{name.replace('.', '/')}.py").read_text(encoding="utf-8"), known)
+        learn_fields(source_of(name).read_text(encoding="utf-8"), known)
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
-            relative = path.relative_to(ROOT)
             source = path.read_text(encoding="utf-8")
-            if relative.as_posix() in hot_paths:
+            if path in hot_paths:
                 source = spelled_out(source, known)
-            copy = target / relative
+            copy = target / path.relative_to(ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_text(source, encoding="utf-8")
 
@@ -100,7 +99,7 @@ def extensions_here() -> list[Any]:
     """The extension modules of the sources in the working directory, as setuptools knows them."""
     from mypyc.build import mypycify
 
-    paths = [f"{name.replace('.', '/')}.py" for name in HOT]
+    paths = [source_of(name).relative_to(ROOT).as_posix() for name in HOT]
     options = ["--config-file", str(ROOT / "pyproject.toml")]
     extensions: list[Any] = mypycify(
         [*options, *paths],
