@@ -70,6 +70,7 @@ class Lease:
         monotonic_s: Callable[[], float],
         *,
         is_gone: Callable[[str], bool] = lambda _: False,
+        able: bool = True,
         ttl_s: float = TTL_S,
         renew_s: float = RENEW_S,
     ) -> None:
@@ -78,6 +79,8 @@ class Lease:
         self.standing = Standing.WAITING
         self.stands_by = False
         """Whether to tell others that somebody is ready to take over."""
+        self.able = able
+        """Whether it could lead if it held the lease; else it takes none."""
         self._store = store
         self._now_s = monotonic_s
         self._is_gone = is_gone
@@ -100,6 +103,7 @@ class Lease:
         entry = self._entry
         return (
             self.standing is Standing.WAITING
+            and self.able
             and entry is not None
             and entry.phase in (Phase.YIELDING, Phase.FREE)
         )
@@ -155,9 +159,11 @@ class Lease:
 
     def _try(self) -> None:
         found = self._store.read(self.name)
-        if found is None or found != self._entry:
+        able = self.able
+        # Once it is able, it watches anew: the holder may have been cut off as it was, and goes on.
+        if found is None or found != self._entry or not able:
             self._entry, self._seen_s = found, self._now_s()
-        if self._is_free(found):
+        if able and self._is_free(found):
             counter = found.counter + 1 if found is not None else 1
             taken = LeaseEntry(self.holder, counter, Phase.TAKING)
             if self._store.swap(self.name, found, taken):
@@ -177,7 +183,7 @@ class Lease:
         self._renew_at_s = self._now_s() + self._renew_s
 
     def _announce(self) -> None:
-        if self.stands_by and self._now_s() >= self._renew_at_s:
+        if self.stands_by and self.able and self._now_s() >= self._renew_at_s:
             self._renew_at_s = self._now_s() + self._renew_s
             name = standby_name(self.name)
             found = self._store.read(name)

@@ -8,10 +8,14 @@ from infra.lease import Lease
 
 LOOK_S = 0.05
 LOOK_URGENTLY_S = 0.01
-HANG_S = 60.0
-"""A main thread that was not seen for so long hangs: its leases are let go.
+STALL_S = 1.0
+"""A main thread that was not seen for so long could not lead: it takes no lease."""
+HANG_S = 5.0
+"""A main thread that was not seen for so long hangs: its leases are renewed no more.
 
-As long as the log may be away (`infra.kafka`): nobody else could lead then, either.
+A call to brokers may take a minute, and if only this process is cut off from them, another one
+shall lead meanwhile. If all are cut off, nobody takes the lease, since those who stand by notice
+it sooner (`STALL_S`, `Lease.able`): its holder renews it once its call has returned, and goes on.
 """
 
 
@@ -43,6 +47,15 @@ class LeaseKeeper:
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._answered >= mine, timeout_s)
 
+    def look(self, *, asked: bool) -> None:
+        """Tend what the main thread is alive for; whoever asks is, for however long it hung."""
+        silent_s = 0.0 if asked else self._silent_s()
+        for lease in self._leases:
+            if not lease.is_held and silent_s > STALL_S:
+                lease.able = False
+            if not lease.is_held or silent_s <= HANG_S:
+                lease.tend()
+
     def close(self) -> None:
         """Give back all that is held."""
         with self._changed:
@@ -54,10 +67,7 @@ class LeaseKeeper:
     def _run(self) -> None:
         while not self._closing:
             asked = self._asked
-            # Whoever asks is at work, however long it was not seen before.
-            if asked != self._answered or self._silent_s() < HANG_S:
-                for lease in self._leases:
-                    lease.tend()
+            self.look(asked=asked != self._answered)
             urgent = any(lease.urgent for lease in self._leases)
             with self._changed:
                 self._answered = asked

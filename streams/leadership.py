@@ -81,6 +81,7 @@ class Leadership:
         self._keeper.refresh(PAUSE_S)
 
     def _follow(self, shadow: Shadow, lease: Lease) -> None:
+        lease.able = shadow.in_touch
         lease.stands_by = shadow.caught_up()
         if lease.is_held:
             shadow.promote()

@@ -48,6 +48,8 @@ class Shadow:
         self.topic, self.partition = self._host.topic, self._host.partition
         self.outbox = outbox(shard_id)
         self.promotions = 0
+        self.in_touch = False
+        """Whether the brokers answered when they were asked last: else it could not take over."""
         self._clock = clock
         self._report = report
         self._limit = held_bytes
@@ -102,6 +104,7 @@ class Shadow:
         self._outbox_next = self._start_of_outbox(known.cseq)
         self._log.seek(*self.outbox, self._outbox_next)
         self._take_mark()
+        self.in_touch = True
 
     def take(self, record: LogRecord) -> None:
         """Apply an input record, or compare one of the outbox. Raises `ShardHalted`."""
@@ -167,8 +170,10 @@ class Shadow:
 
     def _look_for_mark(self) -> None:
         """Take the mark, or go on with the old one while brokers do not tell it."""
+        self.in_touch = False
         try:
             self._take_mark()
+            self.in_touch = True
         except LogFailure as failure:
             self._report("mark not read", str(failure))
 

@@ -132,8 +132,10 @@ def run(arguments: argparse.Namespace) -> int:
     )
     shard_ids = list(dict.fromkeys(arguments.shards))
     store = open_lease_store(settings)
+    able = not arguments.standby  # A shadow is able once it has recovered.
     leases = [
-        Lease(shard, this_holder(), store, time.monotonic, is_gone=is_gone) for shard in shard_ids
+        Lease(shard, this_holder(), store, time.monotonic, is_gone=is_gone, able=able)
+        for shard in shard_ids
     ]
     keeper = LeaseKeeper(leases)
     keeper.start()

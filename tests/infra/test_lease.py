@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import pytest
 
+from infra.kafka.kafka_log import PATIENCE_S
 from infra.lease import Lease, LeaseEntry, Phase, Standing, standby_name
-from infra.lease_keeper import LeaseKeeper
+from infra.lease_keeper import HANG_S, STALL_S, LeaseKeeper
 from infra.lease_stores import (
     KEPT,
     FileLeaseStore,
@@ -155,6 +156,25 @@ def test_a_wish_reaches_the_leader_and_reserves_the_lease(pair, store, now):
     assert standings(pair) == [Standing.RELEASED, Standing.HELD]
 
 
+def test_who_could_not_lead_takes_nothing_and_has_watched_nothing(pair, now):
+    pair[1].able = False
+    pair[1].stands_by = True
+    go_on(now, pair[1:], 10.0)
+    assert pair[1].standing is Standing.WAITING
+    pair[1].able = True
+    go_on(now, pair[1:], TTL_S - 0.2)
+    pair[0].tend()
+    assert standings(pair) == [Standing.HELD, Standing.WAITING], "nobody took it: it goes on"
+    go_on(now, pair[1:], TTL_S + 0.2)
+    assert standings(pair) == [Standing.HELD, Standing.HELD], "the first has not asked yet"
+
+
+def test_who_could_not_lead_does_not_say_that_it_stands_by(pair, store, now):
+    pair[1].able, pair[1].stands_by = False, True
+    go_on(now, pair, 1.0)
+    assert standby_name("L0") not in store.entries
+
+
 def test_who_stands_by_says_so(pair, store, now):
     assert standby_name("L0") not in store.entries
     pair[1].stands_by = True
@@ -280,3 +300,33 @@ def test_a_keeper_that_is_asked_looks_even_if_the_main_thread_hung(store, monkey
     standing = lease.standing
     keeper.close()
     assert standing is Standing.LOST
+
+
+class TestHangs:
+    @pytest.fixture
+    def keeper(self, store, monkeypatch) -> LeaseKeeper:
+        monkeypatch.setattr("infra.lease_keeper.STALL_S", 0.0)
+        self.lease = Lease("L0", "one", store, time.monotonic, renew_s=0.0)
+        return LeaseKeeper([self.lease])
+
+    def test_a_contender_that_stands_still_takes_nothing(self, keeper):
+        keeper.beat()
+        keeper.look(asked=False)
+        assert not self.lease.able
+        assert self.lease.standing is Standing.WAITING
+
+    def test_a_holder_that_stands_still_keeps_it_for_a_while(self, keeper, store, monkeypatch):
+        keeper.look(asked=False)
+        keeper.beat()
+        taken = store.entries["L0"].counter
+        keeper.look(asked=False)
+        assert store.entries["L0"].counter == taken + 1
+        monkeypatch.setattr("infra.lease_keeper.HANG_S", 0.0)
+        keeper.look(asked=False)
+        assert store.entries["L0"].counter == taken + 1
+        keeper.look(asked=True)
+        assert store.entries["L0"].counter == taken + 2, "nobody took it meanwhile"
+        assert self.lease.standing is Standing.HELD
+
+    def test_it_is_let_go_long_before_a_call_to_the_brokers_gives_up(self):
+        assert STALL_S + TTL_S < HANG_S < PATIENCE_S / 4

@@ -20,6 +20,7 @@ class FakeShadow:
     def __init__(self) -> None:
         self.leading = False
         self.behind = False
+        self.in_touch = True
 
     def caught_up(self) -> bool:
         return not self.behind
@@ -99,6 +100,19 @@ def test_a_shadow_is_promoted_when_the_leader_is_silent(stage):
     stage.go_on(2.0, stage.standby)
     assert stage.standby.shadow.leading
     assert (entry_of(stage).holder, entry_of(stage).phase) == ("two", Phase.LEADING)
+
+
+def test_a_shadow_without_brokers_leaves_the_lease_to_whoever_has_it(stage):
+    """All are cut off: the leader hangs, and goes on where nobody could take its place."""
+    stage.go_on(1.0)
+    stage.standby.shadow.in_touch = False
+    stage.go_on(20.0, stage.standby)
+    assert not stage.standby.shadow.leading
+    stage.standby.shadow.in_touch = True
+    stage.go_on(0.5)
+    assert stage.leader.lease.standing is Standing.HELD
+    stage.go_on(2.0, stage.standby)
+    assert stage.standby.shadow.leading
 
 
 def test_a_zombie_asks_before_it_works_and_steps_down(stage):

@@ -172,9 +172,11 @@ class TestStandingBy:
             patch.setattr(pair.shadow_log, "committed", away)
             pair.follow(shadow)
             assert shadow.held_inputs > 0
+            assert not shadow.in_touch
         assert any(told.startswith("mark not read") for told in pair.reports)
         pair.follow(shadow)
         assert shadow.held_inputs == 0
+        assert shadow.in_touch
 
 
 class TestComparison:
