@@ -1,6 +1,5 @@
 """Kafka and shards without anything else, each stage in a process of its own; views if wanted."""
 
-import os
 import re
 import sys
 import time
@@ -22,11 +21,10 @@ from infra.redis_server import plan_redis, redis_process
 from infra.settings import Settings, load_settings, save_settings, to_environment
 from infra.stack import exchange_processes
 from infra.supervisor import Process
-from schemas.codec import HEADER
-from schemas.primitives import read_bytes, read_long, read_string
-from schemas.record import decode_record, encode_message, outside_record
+from schemas.record import decode_envelope, decode_record, encode_message, outside_record
 from schemas.topics import catalogue, inbox, outbox
 from tests.benchmarks.opening import FEES, UNLIMITED, opening
+from tests.benchmarks.process_cost import processor_s
 
 START_S = 60.0
 SPREAD_S = 0.3
@@ -73,16 +71,6 @@ def build_told(log: Path) -> str:
     found = re.findall(r'"build": "(\w+)"', log.read_text(errors="replace"))
     assert found, f"{log} must name a build"
     return str(found[-1])
-
-
-def processor_s(pid: int) -> float:
-    """Seconds of processor that a process has used so far, in both modes; 0 if it is gone."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return 0.0
-    user, kernel = text.rpartition(")")[2].split()[11:13]
-    return (int(user) + int(kernel)) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -191,7 +179,7 @@ class Tip:
         """The log time of the last record of partition 0; 0 if there is none."""
         _, end = self._log.ends(topic, 0)
         for stored in self._log.scan(topic, 0, max(0, end - 1), end):
-            return _time_us(stored.value or b"")
+            return decode_envelope(stored.value).time_us
         return 0
 
     def accepted(self) -> int:
@@ -221,13 +209,3 @@ class Tip:
             for stored in reversed(list(self._log.scan("ledger.ev", 0, start, end))):
                 yield from reversed(decode_record(stored.value).messages)
             end = start
-
-
-def _time_us(value: bytes) -> int:
-    """The log time of a record, without its messages, which may be hundreds."""
-    _, pos = read_bytes(value, len(HEADER))
-    _, pos = read_long(value, pos)
-    _, pos = read_string(value, pos)
-    _, pos = read_long(value, pos)
-    _, pos = read_long(value, pos)
-    return read_long(value, pos)[0]

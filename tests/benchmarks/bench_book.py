@@ -6,20 +6,19 @@ builds, and beside them order books of others, which must tell the same fills fi
 
 from collections.abc import Callable
 from functools import partial
-from math import ceil
 
 from domain.matching.book import Book
+from native.selection import ROOT, build_in_use
 from tests.benchmarks import peers
 from tests.benchmarks.book_player import Command, digest, play, play_timed, play_told
 from tests.benchmarks.child import figures_in_child
 from tests.benchmarks.compiled_player import player_folder
 from tests.benchmarks.mix import MIX, Mix, draw
+from tests.benchmarks.percentiles import percentile
 from tests.benchmarks.report import (
     COMPILED,
-    ROOT,
     Effort,
     Figure,
-    build_here,
     median_of,
     rates,
     void,
@@ -35,7 +34,7 @@ STANDARD = "standard mix"
 def measure(effort: Effort) -> list[Figure]:
     """This build's rates, the uncompiled build's, and the peers'."""
     arguments = ("bench_book", "measure_build", effort.runs, effort.scale)
-    if build_here() != COMPILED:
+    if build_in_use() != COMPILED:
         figures = measure_build(effort.runs, effort.scale)
         return figures + _peers(effort, figures[0])
     # Compiling the loop takes longer than the least effort is worth.
@@ -71,7 +70,8 @@ def _measured(effort: Effort, name: str, what: str, mix: Mix, floor: float) -> l
     )
     each = "book: 99.9 % of commands take at most this long, by the wall clock, which adds 0.1 us"
     percentiles = [
-        _percentile_us(play_timed(_opened(mix.opening), mix.commands)) for _ in range(effort.runs)
+        percentile(play_timed(_opened(mix.opening), mix.commands), 99.9) / 1_000
+        for _ in range(effort.runs)
     ]
     return [
         median_of(
@@ -96,11 +96,6 @@ def _opened(opening: list[Command]) -> Book:
     book = Book()
     play(book, opening)
     return book
-
-
-def _percentile_us(spent_ns: list[int]) -> float:
-    ordered = sorted(spent_ns)
-    return ordered[ceil(len(ordered) * 0.999) - 1] / 1_000
 
 
 def _peers(effort: Effort, ours: Figure) -> list[Figure]:

@@ -4,9 +4,7 @@ At a moderate rate over REST on a whole stack, with what an order costs each pro
 high rate written straight to the ledger's inbox.
 """
 
-from pathlib import Path
-
-from tests.benchmarks.bare_stack import build_told, processor_s
+from tests.benchmarks.bare_stack import build_told
 from tests.benchmarks.bench_latency import describe, latency_stack
 from tests.benchmarks.bench_path import path_session
 from tests.benchmarks.freshness import SETTLE_S, FreshnessWatch
@@ -14,6 +12,7 @@ from tests.benchmarks.order_flow import FLOW, REST
 from tests.benchmarks.order_stage import Client
 from tests.benchmarks.path_orders import FLOW as PATH_FLOW
 from tests.benchmarks.percentiles import percentiles_ms
+from tests.benchmarks.process_cost import processor_s, resident_mb
 from tests.benchmarks.report import Effort, Figure, median_of, void
 from tests.integration.running_stack import PROCESSES, RunningStack
 
@@ -133,10 +132,3 @@ def _memory(stack: RunningStack) -> list[Figure]:
         size_mb = resident_mb(stack.pid(name))
         figures.append(median_of(f"memory of {name}", "MB", [size_mb], method, least_is_best=True))
     return figures
-
-
-def resident_mb(pid: int) -> float:
-    """Resident size of a process."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
-    return int(line.split()[1]) / 1024

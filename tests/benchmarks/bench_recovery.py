@@ -4,15 +4,14 @@ import tempfile
 from pathlib import Path
 from time import process_time
 
-from infra.clock import SystemClock
 from infra.files import Directory
 from schemas.record import record_hash
 from schemas.topics import inbox
 from streams.families import decider_of
-from streams.host import Host, HostPolicy
 from streams.shard import Shard
 from streams.snapshots import Inline, SnapshotStore
 from tests.benchmarks.exchange import MemoryExchange
+from tests.benchmarks.lone_host import lone_host
 from tests.benchmarks.memory_log import MemoryLog
 from tests.benchmarks.mix import BLOCK, LEDGERS, MIX, draw
 from tests.benchmarks.report import Effort, Figure, median_of
@@ -20,8 +19,6 @@ from tests.benchmarks.report import Effort, Figure, median_of
 COMMANDS = 100_000
 AGES = (0.0, 0.1, 0.25, 0.5, 1.0)
 """How much of the day's commands came after the snapshot."""
-
-NO_SNAPSHOTS = HostPolicy(snapshot_interval_s=1e9, snapshot_records=1 << 60)
 
 
 def measure(effort: Effort) -> list[Figure]:
@@ -67,7 +64,7 @@ def _write(store: SnapshotStore, shard_id: str, values: list[bytes]) -> None:
 def _recover(store: SnapshotStore, shard: str, values: list[bytes]) -> float:
     """Seconds of processor until everything that is there has been applied."""
     log = MemoryLog(*inbox(shard), values)
-    host = Host(shard, decider_of(shard), log, SystemClock(), store, NO_SNAPSHOTS, _fail)
+    host = lone_host(shard, log, store)
     start_s = process_time()
     host.start()
     while not host.caught_up():
@@ -75,7 +72,3 @@ def _recover(store: SnapshotStore, shard: str, values: list[bytes]) -> float:
             host.take(record)
         log.poll()
     return process_time() - start_s
-
-
-def _fail(event: str, detail: str) -> None:
-    raise AssertionError(f"{event}: {detail}")

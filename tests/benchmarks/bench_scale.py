@@ -5,17 +5,17 @@ Each size is measured in a process of its own, so that memory is that size's.
 
 import os
 import time
-from math import ceil
 from pathlib import Path
 from typing import Any
 
 from domain.matching.book import Book
 from infra.collector import leave_to_reference_counts
 from streams.snapshots import Fork
-from tests.benchmarks.bench_fresh import resident_mb
 from tests.benchmarks.book_player import play_timed
 from tests.benchmarks.child import in_child
 from tests.benchmarks.mix import draw
+from tests.benchmarks.percentiles import percentile
+from tests.benchmarks.process_cost import resident_mb
 from tests.benchmarks.report import Effort, Figure, median_of
 from tests.benchmarks.small_world import SmallWorld
 
@@ -135,11 +135,11 @@ def book_pause(resting: int, commands: int) -> dict[str, float]:
     leave_to_reference_counts()  # as a shard's process does
     book = Book()
     growing = play_timed(book, mix.opening)
-    spent = sorted(play_timed(book, mix.commands))
+    spent = play_timed(book, mix.commands)
     return {
         "growing": max(growing) / 1e6,
-        "worst": spent[-1] / 1e6,
-        "p99.9": spent[ceil(len(spent) * 0.999) - 1] / 1e6,
+        "worst": max(spent) / 1e6,
+        "p99.9": percentile(spent, 99.9) / 1e6,
     }
 
 

@@ -9,9 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.report import ROOT, Figure
-
-PURE_SWITCH = "LOGBOURSE_PURE"
+from native.selection import PURE, ROOT
+from tests.benchmarks.report import Figure
 
 
 def in_child(
@@ -23,7 +22,7 @@ def in_child(
     """
     environment = dict(os.environ)
     if pure:
-        environment[PURE_SWITCH] = "1"
+        environment[PURE] = "1"
     words = [sys.executable, "-m", "tests.benchmarks.child", module, function]
     done = subprocess.run(
         [*words, json.dumps(arguments)],

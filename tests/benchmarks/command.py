@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from infra.refusal import Refusal
+from native.selection import ROOT, build_in_use
 from tests.benchmarks import plots
 from tests.benchmarks.compare import BAD, as_lines, compare
 from tests.benchmarks.report import (
     FULL,
     QUICK,
-    ROOT,
     Effort,
     Figure,
     as_json,
     as_table,
-    build_here,
     read_figures,
 )
 
@@ -89,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     figures: list[Figure] = []
     for name in arguments.names or BENCHMARKS:
-        print(f"measuring {BENCHMARKS[name].what}, {build_here()} …", file=sys.stderr, flush=True)
+        print(f"measuring {BENCHMARKS[name].what}, {build_in_use()} …", file=sys.stderr, flush=True)
         begin_s = time.monotonic()
         figures += measured(name, QUICK if arguments.quick else FULL)
         print(f"{name} took {time.monotonic() - begin_s:.0f} s", file=sys.stderr, flush=True)

@@ -14,7 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from native.compiling import FLAGS, compiler_version, copy_sources
-from tests.benchmarks.report import COMPILED, ROOT, build_here
+from native.selection import ROOT, build_in_use
+from tests.benchmarks.report import COMPILED
 
 FOLDERS = ROOT / "build" / "benchmarks"
 LOOP = "tests/benchmarks/book_player.py"
@@ -42,7 +43,7 @@ def player_folder() -> Path | None:
 
     `OSError` if compiling fails.
     """
-    if build_here() != COMPILED or not compiler_version():
+    if build_in_use() != COMPILED or not compiler_version():
         return None
     sources = [path for path in Path(__file__).parent.glob("*.py") if path != Path(__file__)]
     digest = sha256(compiler_version().encode())

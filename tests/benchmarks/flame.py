@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 from zlib import crc32
 
-from tests.benchmarks.report import ROOT
+from native.selection import ROOT
 
 PLOT = ROOT / "docs" / "plots" / "flame.svg"
 WIDTH, ROW, LEAST_WIDTH, LETTER = 1_200, 17, 1.0, 6.6

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from domain.matching.book import Book
 from domain.orders.messages import Side
 from tests.benchmarks.book_player import CANCEL, IOC, LIMIT, REPLACE, Command, play
+from tests.benchmarks.opening import REFERENCE_TICKS, distance_ticks
 
 SEED = 1
 RESTING = 3_000
 BLOCK = 100
 LEDGERS = 2
 USERS_PER_LEDGER = 500
-MIDDLE_TICKS = 60_000
+MIDDLE_TICKS = REFERENCE_TICKS
 WEIGHTS = (49, 9, 39, 3)
 MIX = (
     "49 % limit, 9 % IOC, 39 % cancel, 3 % cancel and new; some 3,000 resting orders; 1,000 users; "
@@ -68,7 +69,7 @@ def _order_id(number: int) -> int:
 
 def _passive(rng: random.Random, kind: int, canceled_id: int, order_id: int) -> Command:
     side = rng.choice((Side.BUY, Side.SELL))
-    distance = 1 + min(int(rng.expovariate(1 / 40)), 500)
+    distance = distance_ticks(rng)
     price_ticks = MIDDLE_TICKS - distance if side is Side.BUY else MIDDLE_TICKS + distance
     return kind, canceled_id, order_id, side, price_ticks, rng.randint(1, 100)
 

@@ -1,5 +1,6 @@
-"""What operators send before anything trades: assets, markets, users, and money without end."""
+"""What benchmarks start from: assets, a market, users with money without end, and plain orders."""
 
+import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -9,11 +10,19 @@ from domain.fees import FeeTier
 from domain.ledger.messages import CreditDeposit
 from domain.limits import Limits
 from domain.markets import ListMarket, MarketRules
+from domain.orders.messages import (
+    OrderType,
+    PlaceOrder,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+)
 
 PLENTY = 1 << 45
 UNLIMITED = Limits(1 << 40, 1 << 40, 1 << 40, 1 << 40)
 FEES = [FeeTier(0, 1_000, 1_000)]
 REFERENCE_TICKS = 60_000
+FAR_TICKS = 500
 RECORD_MESSAGES = 500
 
 RULES = MarketRules(
@@ -73,6 +82,41 @@ def opening(
         ]
         yield from _in_records(f"A{partition}", users)
         yield from _in_records(f"L{partition}", deposits)
+
+
+def distance_ticks(rng: random.Random) -> int:
+    """How far from the middle a maker's price is: some 40 ticks, at most `FAR_TICKS` + 1."""
+    return 1 + min(int(rng.expovariate(1 / 40)), FAR_TICKS)
+
+
+def limit_order(
+    command_id: bytes,
+    deadline_us: int,
+    user_id: int,
+    market_id: int,
+    client_order_id: str,
+    side: Side,
+    time_in_force: TimeInForce,
+    price_ticks: int,
+    lots: int,
+) -> PlaceOrder:
+    """A limit order without anything special."""
+    return PlaceOrder(
+        command_id=command_id,
+        deadline_us=deadline_us,
+        user_id=user_id,
+        market_id=market_id,
+        client_order_id=client_order_id,
+        side=side,
+        order_type=OrderType.LIMIT,
+        time_in_force=time_in_force,
+        price_ticks=price_ticks,
+        lots=lots,
+        quote_amount=0,
+        stop_price_ticks=0,
+        iceberg_lots=0,
+        self_trade_prevention=SelfTradePrevention.NONE,
+    )
 
 
 def _in_records(shard: str, messages: list[Message]) -> Iterator[Sent]:

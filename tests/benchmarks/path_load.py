@@ -16,9 +16,10 @@ from typing import Self
 from infra.children import stop
 from infra.kafka.clients import KafkaError, Message, Producer, outside_producer
 from infra.settings import Settings, load_settings, to_environment
+from native.selection import ROOT
 from schemas.record import outside_record
 from tests.benchmarks.path_orders import Orders
-from tests.benchmarks.report import ROOT
+from tests.benchmarks.percentiles import percentile
 
 TURN_S = 0.005
 """What is due is looked at this often and packed into records, as a busy gateway packs."""
@@ -37,7 +38,6 @@ class Stage:
     sent: int
     seconds: float
     late_s_p99: float
-    late_s_max: float
     refused: int
     processor_s: float
 
@@ -73,11 +73,6 @@ class Generator:
         at: TracebackType | None,
     ) -> None:
         stop(self._child, 5.0)
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._child.pid
 
     def begin(self, rate: float, seconds: float) -> None:
         """Start a stage; `rate` 0 is the opening: what fills the book, at once."""
@@ -144,12 +139,10 @@ def _stage(sender: _Sender, rate: float, seconds: float) -> Stage:
         sent = sender.opening()
     taken_s = time.perf_counter() - begin_s
     sender.settle()
-    lates.sort()
     return Stage(
         sent=sent,
         seconds=taken_s,
-        late_s_p99=lates[int(len(lates) * 0.99)],
-        late_s_max=lates[-1],
+        late_s_p99=percentile(lates, 99.0),
         refused=sender.refused - refused,
         processor_s=time.process_time() - processor_s,
     )

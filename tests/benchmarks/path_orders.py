@@ -12,16 +12,10 @@ from typing import NamedTuple
 
 from librt.strings import BytesWriter
 
-from domain.orders.messages import (
-    OrderType,
-    PlaceOrder,
-    SelfTradePrevention,
-    Side,
-    TimeInForce,
-)
+from domain.orders.messages import PlaceOrder, Side, TimeInForce
 from schemas.primitives import write_long
 from schemas.record import encode_message
-from tests.benchmarks.opening import REFERENCE_TICKS
+from tests.benchmarks.opening import REFERENCE_TICKS, distance_ticks, limit_order
 
 MARKET_ID = 1
 RESTING = 3_000
@@ -51,12 +45,12 @@ class Template(NamedTuple):
 class Orders:
     """An endless sequence of orders: first those that fill the book, then the pattern."""
 
-    def __init__(self, partitions: int = 1) -> None:
+    def __init__(self) -> None:
         rng = random.Random(SEED)
         makers = [(rng.choice((Side.BUY, Side.SELL)), rng.randint(1, 100)) for _ in range(PATTERN)]
         resting = [(Side(number % 2), 50) for number in range(RESTING)]
-        self._opening = [_template(_maker(rng, partitions, *each)) for each in resting]
-        self._pattern = list(_pattern(rng, partitions, makers))
+        self._opening = [_template(_maker(rng, *each)) for each in resting]
+        self._pattern = list(_pattern(rng, makers))
         self._sent = 0
 
     def opening(self, deadline_us: int) -> list[bytes]:
@@ -85,51 +79,43 @@ class Orders:
         return taken
 
 
-def _pattern(
-    rng: random.Random, partitions: int, makers: list[tuple[Side, int]]
-) -> Iterator[Template]:
+def _pattern(rng: random.Random, makers: list[tuple[Side, int]]) -> Iterator[Template]:
     """Makers and the takers of just as many lots, in turn, the takers in another order."""
     takers = [(Side.SELL if side is Side.BUY else Side.BUY, lots) for side, lots in makers]
     rng.shuffle(takers)
     for maker, taker in zip(makers, takers, strict=True):
-        yield _template(_maker(rng, partitions, *maker))
-        yield _template(_taker(rng, partitions, *taker))
+        yield _template(_maker(rng, *maker))
+        yield _template(_taker(rng, *taker))
 
 
-def _maker(rng: random.Random, partitions: int, side: Side, lots: int) -> PlaceOrder:
-    distance = 1 + min(int(rng.expovariate(1 / 40)), 500)
+def _maker(rng: random.Random, side: Side, lots: int) -> PlaceOrder:
+    distance = distance_ticks(rng)
     price_ticks = REFERENCE_TICKS - distance if side is Side.BUY else REFERENCE_TICKS + distance
-    return _order(rng, partitions, side, TimeInForce.GTC, price_ticks, lots)
+    return _order(rng, side, TimeInForce.GTC, price_ticks, lots)
 
 
-def _taker(rng: random.Random, partitions: int, side: Side, lots: int) -> PlaceOrder:
+def _taker(rng: random.Random, side: Side, lots: int) -> PlaceOrder:
     price_ticks = REFERENCE_TICKS + 600 if side is Side.BUY else REFERENCE_TICKS - 600
-    return _order(rng, partitions, side, TimeInForce.IOC, price_ticks, lots)
+    return _order(rng, side, TimeInForce.IOC, price_ticks, lots)
 
 
 def _order(
     rng: random.Random,
-    partitions: int,
     side: Side,
     time_in_force: TimeInForce,
     price_ticks: int,
     lots: int,
 ) -> PlaceOrder:
-    return PlaceOrder(
+    return limit_order(
         command_id=_ID,
         deadline_us=_DEADLINE_US,
-        user_id=rng.randrange(USERS) * partitions + partitions,
+        user_id=rng.randrange(USERS) + 1,
         market_id=MARKET_ID,
         client_order_id=_CLIENT_ID,
         side=side,
-        order_type=OrderType.LIMIT,
         time_in_force=time_in_force,
         price_ticks=price_ticks,
         lots=lots,
-        quote_amount=0,
-        stop_price_ticks=0,
-        iceberg_lots=0,
-        self_trade_prevention=SelfTradePrevention.NONE,
     )
 
 

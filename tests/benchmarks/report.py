@@ -14,9 +14,8 @@ from pathlib import Path
 from time import process_time
 from typing import Any
 
-from native.selection import build_in_use
+from native.selection import ROOT, build_in_use
 
-ROOT = Path(__file__).parent.parent.parent
 PACKAGES = ("aiohttp", "chdb", "confluent-kafka", "fastavro", "faust-streaming", "redis", "uvloop")
 
 
@@ -35,16 +34,12 @@ class Effort:
 FULL = Effort()
 QUICK = Effort(runs=3, scale=0.1)
 COMPILED, PURE = "compiled", "pure"
-
-
-def build_here() -> str:
-    """Which build of the core this process imports."""
-    return build_in_use()
+"""What `build_in_use` says."""
 
 
 def when_compiled(floor: float) -> float | None:
     """A floor that is set for the compiled build alone."""
-    return floor if build_here() == COMPILED else None
+    return floor if build_in_use() == COMPILED else None
 
 
 @dataclass(slots=True)
@@ -52,8 +47,8 @@ class Figure:
     """One measured number: the median of `runs`, with what was done in `method`.
 
     `floor` is what it must reach: at least, or for latencies (`least_is_best`) at most. `void`
-    says why the number does not count; then it is shown nowhere. `series` and `x` place it in a
-    plot: the curve and what was varied.
+    says why the number does not count; then a table shows the reason in its
+    place. `series` and `x` place it in a plot: the curve and what was varied.
     """
 
     name: str
@@ -64,7 +59,7 @@ class Figure:
     floor: float | None = None
     least_is_best: bool = False
     load_average: float = field(default_factory=lambda: os.getloadavg()[0])
-    build: str = field(default_factory=build_here)
+    build: str = field(default_factory=build_in_use)
     void: str = ""
     series: str = ""
     x: float | None = None
@@ -121,7 +116,7 @@ def machine() -> dict[str, Any]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": {name: version(name) for name in PACKAGES},
         "kafka": _kafka_version(),
-        "build": build_here(),
+        "build": build_in_use(),
         "commit": _commit(),
         "load_average": list(os.getloadavg()),
         "taken": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -8,6 +8,7 @@ from domain.matching.book import Book
 from domain.orders.messages import Side
 from tests.benchmarks.book_player import CANCEL, IOC, LIMIT, Command, play
 from tests.benchmarks.mix import MIDDLE_TICKS, SEED, Mix
+from tests.benchmarks.opening import distance_ticks
 
 BUY, SELL = Side.BUY, Side.SELL
 DEEP_ORDERS, DEEP_TICKS = 30_000, 10_000
@@ -65,14 +66,10 @@ class _Draft:
         play(self._book, [command])
 
 
-def _near(draft: _Draft) -> int:
-    return 1 + min(int(draft.rng.expovariate(1 / 40)), 500)
-
-
 def _opened(orders: int = 3_000) -> _Draft:
     draft = _Draft()
     for _ in range(orders):
-        draft.passive(MIDDLE_TICKS, _near(draft))
+        draft.passive(MIDDLE_TICKS, distance_ticks(draft.rng))
     return draft
 
 
@@ -92,7 +89,7 @@ def _trade(draft: _Draft, middle: int) -> None:
     if drawn < 0.40:
         draft.cancel()
     elif drawn < 0.91 and draft.resting() < 3_100:
-        draft.passive(middle, _near(draft))
+        draft.passive(middle, distance_ticks(draft.rng))
     else:
         side = draft.rng.choice((BUY, SELL))
         draft.place(side, middle + 20 if side is BUY else middle - 20, draft.lots(), IOC)
@@ -124,7 +121,7 @@ def _one_sided_sweep(count: int) -> Mix:
         if draft.rng.random() < 0.09:
             draft.place(BUY, MIDDLE_TICKS + 500, draft.rng.randint(200, 800), IOC)
         else:
-            draft.place(SELL, MIDDLE_TICKS + _near(draft), draft.lots())
+            draft.place(SELL, MIDDLE_TICKS + distance_ticks(draft.rng), draft.lots())
     return draft.mix_from(opening)
 
 

@@ -16,20 +16,22 @@ from domain.ledger.messages import AccountOpened, DepositCredited
 from domain.markets import MarketListed, MarketRules
 from domain.matching.decider import MatchingDecider
 from domain.orders.decider import LedgerDecider
-from domain.orders.messages import (
-    OrderType,
-    PlaceOrder,
-    SelfTradePrevention,
-    Side,
-    TimeInForce,
-)
+from domain.orders.messages import PlaceOrder, Side, TimeInForce
 from domain.protocol import Genesis
-from tests.benchmarks.opening import FEES, PLENTY, REFERENCE_TICKS, RULES, UNLIMITED
+from tests.benchmarks.opening import (
+    FAR_TICKS,
+    FEES,
+    PLENTY,
+    REFERENCE_TICKS,
+    RULES,
+    UNLIMITED,
+    distance_ticks,
+    limit_order,
+)
 
 NOON_US = 1_790_000_000_000_000
 MANY_OPEN: MarketRules = replace(RULES, max_open_orders=1 << 30)
 SEED = 1
-FAR_TICKS = 500
 
 
 class SmallWorld:
@@ -96,7 +98,7 @@ class SmallWorld:
             self.matching.evolve(self.matching_state, event)
 
     def _maker(self, side: Side, lots: int) -> PlaceOrder:
-        distance = 1 + min(int(self._rng.expovariate(1 / 40)), FAR_TICKS)
+        distance = distance_ticks(self._rng)
         price_ticks = REFERENCE_TICKS + (distance if side is Side.SELL else -distance)
         market_id = self._rng.randrange(self._markets) + 1
         return self._order(market_id, side, TimeInForce.GTC, price_ticks, lots)
@@ -111,19 +113,14 @@ class SmallWorld:
         self, market_id: int, side: Side, time_in_force: TimeInForce, price_ticks: int, lots: int
     ) -> PlaceOrder:
         number = next(self._ids)
-        return PlaceOrder(
+        return limit_order(
             command_id=number.to_bytes(16),
             deadline_us=NOON_US,
             user_id=self._rng.randrange(self._users) + 1,
             market_id=market_id,
             client_order_id=f"order-{number}",
             side=side,
-            order_type=OrderType.LIMIT,
             time_in_force=time_in_force,
             price_ticks=price_ticks,
             lots=lots,
-            quote_amount=0,
-            stop_price_ticks=0,
-            iceberg_lots=0,
-            self_trade_prevention=SelfTradePrevention.NONE,
         )

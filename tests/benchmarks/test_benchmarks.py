@@ -8,10 +8,11 @@ import time
 
 import pytest
 
+from native.selection import build_in_use
 from tests.benchmarks import command
 from tests.benchmarks.command import BEGIN, BENCHMARKS, END, PAGE, measure, record
 from tests.benchmarks.open_loop import Shot, fire
-from tests.benchmarks.report import Effort, Figure, as_json, as_table, build_here, median_of, void
+from tests.benchmarks.report import Effort, Figure, as_json, as_table, median_of, void
 
 ONCE = Effort(runs=1, scale=0.0)
 ON_KAFKA = {"shard", "path", "latency", "fresh"}
@@ -67,7 +68,7 @@ def test_a_missed_floor_and_a_void_figure_are_shown_in_the_table():
     ]
     lines = as_table(figures).splitlines()
     fast, slow, nothing = lines[4:7]
-    build = build_here()
+    build = build_in_use()
     assert fast.startswith(f"| fast | {build} | 7.00 orders/s | 5.00 to 300 | 3 | ≥ 6.00 |")
     assert slow.startswith(f"| slow | {build} | 1.00 orders/s | 1.00 to 1.00 | 1 | ≥ 6.00 missed |")
     assert nothing.startswith(f"| nothing | {build} | void: the generator fell behind |  | 0 |  |")
