@@ -5,22 +5,20 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from infra.clock import SystemClock
 from infra.files import Directory
 from schemas.topics import inbox
-from streams.families import decider_of
-from streams.host import Host, HostPolicy
+from streams.host import Host
 from streams.metrics import WorkerMetrics
 from streams.snapshots import Fork, SnapshotStore
 from streams.worker import Worker
 from tests.benchmarks.exchange import MemoryExchange
+from tests.benchmarks.lone_host import lone_host
 from tests.benchmarks.memory_log import MemoryLog
 from tests.benchmarks.mix import BLOCK, LEDGERS, MIX, draw
 from tests.benchmarks.report import Effort, Figure, median_of, rates
 
 COMMANDS = 100_000
-MATCHING_FLOOR = 60_000
-NO_SNAPSHOTS = HostPolicy(snapshot_interval_s=1e9, snapshot_records=1 << 60)
+MATCHING_FLOOR = 200_000
 
 
 def measure(effort: Effort) -> list[Figure]:
@@ -54,7 +52,7 @@ def _runs(effort: Effort, exchange: MemoryExchange, shard: str, count: int) -> l
 
         def prepare() -> Callable[[], None]:
             log = MemoryLog(*inbox(shard), values[:begin])
-            host = _host(shard, log, Path(folder))
+            host = lone_host(shard, log, SnapshotStore(Directory(Path(folder)), Fork()))
             worker = Worker([host], log, metrics)
             worker.start()
             _turn_to_the_end(worker, host, log)
@@ -70,16 +68,7 @@ def _metrics() -> WorkerMetrics:
     return WorkerMetrics()
 
 
-def _host(shard: str, log: MemoryLog, folder: Path) -> Host:
-    snapshots = SnapshotStore(Directory(folder), Fork())
-    return Host(shard, decider_of(shard), log, SystemClock(), snapshots, NO_SNAPSHOTS, _fail)
-
-
 def _turn_to_the_end(worker: Worker, host: Host, log: MemoryLog) -> None:
     _, end = log.ends(host.topic, host.partition)
     while host.position < end:
         worker.turn(0.0)
-
-
-def _fail(event: str, detail: str) -> None:
-    raise AssertionError(f"{event}: {detail}")

@@ -1,16 +1,10 @@
-"""A whole exchange in memory that has traded the standard mix: what every shard read and wrote."""
+"""A whole exchange in memory that has traded: what every shard read and wrote."""
 
 from collections.abc import Iterator, Sequence
 from itertools import count, islice
 
 from domain.decider import Message
-from domain.orders.messages import (
-    CancelOrder,
-    OrderType,
-    PlaceOrder,
-    SelfTradePrevention,
-    TimeInForce,
-)
+from domain.orders.messages import CancelOrder, TimeInForce
 from domain.protocol import Genesis
 from infra.log import LogRecord
 from schemas.record import encode_message, outside_record
@@ -20,7 +14,8 @@ from streams.families import decider_of
 from streams.shard import Shard
 from tests.benchmarks.book_player import CANCEL, IOC, Command
 from tests.benchmarks.mix import BLOCK, LEDGERS, USERS_PER_LEDGER, Mix, user_of
-from tests.benchmarks.opening import FEES, UNLIMITED, opening
+from tests.benchmarks.opening import FEES, UNLIMITED, limit_order, opening
+from tests.benchmarks.path_orders import RESTING, Orders
 
 MATCHERS = 1
 MARKET_ID = 1
@@ -31,45 +26,69 @@ RECORD_US = 1_000
 
 
 class MemoryExchange:
-    """Two accounts, two ledger and one matching shard; every record is drained before the next.
+    """As many accounts as ledger shards, and a matching shard; each record is drained by itself.
 
-    After `play`, `before` says of each shard how long its inbox was when the mix began.
+    1,000 users, whatever the number of ledgers. Once it has traded, `before` says of each shard how
+    long its inbox was when the book was full.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ledgers: int = LEDGERS) -> None:
+        self.ledgers = ledgers
         self.partitions: dict[Place, list[bytes]] = {}
         self.before: dict[str, int] = {}
-        names = shards(LEDGERS, MATCHERS)
+        names = shards(ledgers, MATCHERS)
         self._shards = {name: Shard(name, decider_of(name)) for name in names}
         self._read = dict.fromkeys(names, 0)
         self._sent = 0
         self._ids = count(1)
         for name in names:
             family, partition = name[0], int(name[1:])
-            genesis = Genesis("bench", family, partition, LEDGERS, MATCHERS, 1, UNLIMITED, FEES)
+            genesis = Genesis("bench", family, partition, ledgers, MATCHERS, 1, UNLIMITED, FEES)
             self._send(name, "operator", [genesis])
         self._open()
 
     def play(self, mix: Mix) -> None:
-        """Fill the book, then trade the mix, `BLOCK` commands in a record."""
+        """Fill the book, then trade the mix, `BLOCK` commands in a record; `LEDGERS` ledgers."""
         self._trade(mix.opening)
-        self.before = {name: len(self.partitions[inbox(name)]) for name in self._shards}
+        self._note_lengths()
         self._trade(mix.commands)
+
+    def play_orders(self, count: int) -> int:
+        """Fill the book, then place `count` orders of the full path; one ledger.
+
+        How many were placed and closed, what filled the book among them: all but what rests still.
+        """
+        orders = Orders()
+        self._place(orders.opening(FAR_US))
+        self._note_lengths()
+        self._place(orders.next(count, FAR_US))
+        state = self._shards["L0"].state
+        assert state.orders_accepted == RESTING + count, "every order must be accepted"
+        closed: int = state.orders_accepted - len(state.orders)
+        return closed
 
     def archive(self) -> Archive:
         """All partitions as the auditor reads them."""
         bounds = {}
-        for topic in catalogue(LEDGERS, MATCHERS):
+        for topic in catalogue(self.ledgers, MATCHERS):
             for partition in range(topic.partitions):
                 place = (topic.name, partition)
                 end = len(self.partitions.get(place, ()))
                 bounds[place] = Bounds(0, end, end)
-        return Archive(_Partitions(self.partitions), Manifest(LEDGERS, MATCHERS, bounds, {}))
+        return Archive(_Partitions(self.partitions), Manifest(self.ledgers, MATCHERS, bounds, {}))
 
     def _open(self) -> None:
         """Two assets, a market, and users with more money than they can spend."""
-        for sent in opening(self._ids, FAR_US, ledgers=LEDGERS, users_per_ledger=USERS_PER_LEDGER):
+        users = LEDGERS * USERS_PER_LEDGER // self.ledgers
+        for sent in opening(self._ids, FAR_US, ledgers=self.ledgers, users_per_ledger=users):
             self._send(sent.shard, "operator", sent.messages)
+
+    def _note_lengths(self) -> None:
+        self.before = {name: len(self.partitions[inbox(name)]) for name in self._shards}
+
+    def _place(self, orders: list[bytes]) -> None:
+        for first in range(0, len(orders), BLOCK):
+            self._append("L0", "gw", orders[first : first + BLOCK])
 
     def _trade(self, commands: list[Command]) -> None:
         rest = iter(commands)
@@ -78,9 +97,12 @@ class MemoryExchange:
             self._send(f"L{block[0][2] % LEDGERS}", "gw", wishes)
 
     def _send(self, shard: str, source: str, messages: Sequence[Message]) -> None:
+        self._append(shard, source, [encode_message(each) for each in messages])
+
+    def _append(self, shard: str, source: str, encoded: list[bytes]) -> None:
         self._sent += 1
         time_us = NOON_US + self._sent * RECORD_US
-        value = outside_record(source, time_us, [encode_message(each) for each in messages])
+        value = outside_record(source, time_us, encoded)
         self.partitions.setdefault(inbox(shard), []).append(value)
         self._drain()
 
@@ -110,21 +132,16 @@ class MemoryExchange:
             )
         if kind != CANCEL:
             wishes.append(
-                PlaceOrder(
+                limit_order(
                     command_id=self._id(),
                     deadline_us=FAR_US,
                     user_id=user_of(order_id),
                     market_id=MARKET_ID,
                     client_order_id=f"bench-{order_id}",
                     side=side,
-                    order_type=OrderType.LIMIT,
                     time_in_force=TimeInForce.IOC if kind == IOC else TimeInForce.GTC,
                     price_ticks=price_ticks,
                     lots=lots,
-                    quote_amount=0,
-                    stop_price_ticks=0,
-                    iceberg_lots=0,
-                    self_trade_prevention=SelfTradePrevention.NONE,
                 )
             )
         return wishes

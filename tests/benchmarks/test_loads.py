@@ -8,10 +8,12 @@ import time
 import pytest
 
 from domain.matching.book import Book
-from domain.orders.messages import PlaceOrder, Side, TimeInForce
+from domain.orders.messages import OrderClosed, PlaceOrder, Side, TimeInForce
 from schemas.record import decode_record, outside_record
+from schemas.topics import inbox, outbox
 from tests.benchmarks import flame, order_stage, peers, plots
 from tests.benchmarks.book_player import digest, play, play_timed, play_told
+from tests.benchmarks.exchange import MemoryExchange
 from tests.benchmarks.mix import draw
 from tests.benchmarks.open_loop import Hit, Shot
 from tests.benchmarks.order_flow import BATCH, BATCH_ORDERS, REST, WEB_SOCKET, Trader, order_shots
@@ -180,10 +182,6 @@ def test_percentiles_are_those_of_the_samples_to_three_digits():
     assert found == pytest.approx([500.0, 990.0, 1_000.0], rel=0.002)
 
 
-def test_a_hit_that_never_came_has_no_status():
-    assert Hit(0.0, 1.0, 0, b"").own_late_s == 0.0
-
-
 def test_a_flame_graph_has_a_box_for_each_function_as_wide_as_its_samples():
     root = flame._read({"ledger": "main;step 3\nmain;<read> 1\n"})
     drawn = flame._svg(root)
@@ -201,3 +199,15 @@ def test_plots_are_drawn_of_what_counts(tmp_path):
     assert plots._curves(figures, "cost: ") == {"users": [(1.0, 1), (10.0, 10)]}
     assert len(plots.draw(figures, tmp_path)) == 1
     assert "<svg" in (tmp_path / "cost.svg").read_text(encoding="utf-8")
+
+
+def test_an_exchange_counts_the_orders_that_it_placed_and_closed():
+    exchange = MemoryExchange(ledgers=1)
+    closed = exchange.play_orders(400)
+    events = [
+        message
+        for value in exchange.partitions[outbox("L0")]
+        for message in decode_record(value).messages
+    ]
+    assert closed == sum(isinstance(event, OrderClosed) for event in events) > 300
+    assert exchange.before["L0"] < len(exchange.partitions[inbox("L0")])
