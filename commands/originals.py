@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from infra.log import LogRecord
-from schemas.record import Record, decode_record
+from schemas.record import Record, decode_envelope, decode_record
 from schemas.topics import outbox
 
 CHUNK_RECORDS = 500
@@ -13,7 +13,12 @@ Scan = Callable[[str, int, int, int], Awaitable[list[LogRecord]]]
 
 
 class OriginalRecords:
-    """Reads outboxes from a cause on."""
+    """Reads outboxes from a cause on.
+
+    A leader that restarts repeats records, and one that was replaced without knowing it delivers
+    copies late, between its successor's. What holds all the same: each record first stands behind
+    the first of its predecessor, since whoever wrote it had written or read that one.
+    """
 
     def __init__(self, scan: Scan) -> None:
         self._scan = scan
@@ -21,37 +26,67 @@ class OriginalRecords:
     async def read(self, shard: str, cause: int, before: int) -> AsyncIterator[Record]:
         """The shard's records from the first with `cause` on, of those before offset `before`.
 
-        Records that a restart repeated come once.
+        Each comes once, in the order of their sequence, however often it was written.
         """
         topic, partition = outbox(shard)
-        offset = await self._find(topic, partition, cause, before)
-        last = 0
-        while offset < before:
-            chunk = await self._scan(topic, partition, offset, min(offset + CHUNK_RECORDS, before))
-            assert chunk, "an outbox keeps all its records"
-            for stored in chunk:
+        start, last = before, 0
+        while True:
+            # From the cause before on, lest the first of several records of `cause` be missed.
+            start = await self._find(topic, partition, cause - 1, start) if cause > 1 else 0
+            async for stored in self._stored(topic, partition, start, before):
                 record = decode_record(stored.value)
-                if record.cseq > last:
+                last = last or record.cseq - 1
+                if record.cseq > last + 1:
+                    # Late copies end here: what follows on them first stands before them.
+                    assert start > max(cause - 2, 0), f"{topic}.{partition} must have no gap"
+                    break
+                if stored.offset == before:
+                    return
+                if record.cseq == last + 1:
                     last = record.cseq
-                    yield record
-            offset = chunk[-1].offset + 1
+                    if record.cause >= cause:
+                        yield record
+
+    async def _stored(
+        self, topic: str, partition: int, start: int, last: int
+    ) -> AsyncIterator[LogRecord]:
+        """The records of [start, last]."""
+        while start <= last:
+            chunk = await self._scan(topic, partition, start, min(start + CHUNK_RECORDS, last + 1))
+            assert chunk, f"{topic}.{partition} must keep all its records"
+            for stored in chunk:
+                yield stored
+            start = chunk[-1].offset + 1
 
     async def _find(self, topic: str, partition: int, cause: int, before: int) -> int:
-        """The offset at which a record with `cause` begins.
+        """The offset of a record with `cause`, which first stands before offset `before`.
 
-        Along an outbox the cause grows by at most one, and falls where a restart repeated records;
-        so between an offset with a smaller cause and one with a greater there is one that has it.
-        It is at least `cause` - 1, and exactly that where nothing was ever repeated or split.
+        Behind a record with a greater cause it need not be looked for; behind one with a smaller
+        it may stand before all the same, if that is a late copy. It is at least at `cause` - 1,
+        and exactly there where nothing was ever repeated or split.
         """
         low, high, middle = cause - 1, before, cause - 1
         while (found := await self._cause_at(topic, partition, middle)) != cause:
-            low, high = (middle, high) if found < cause else (low, middle)
-            assert high - low > 1, f"{topic}.{partition} must hold a record of cause {cause}"
-            middle = (low + high) // 2
-        while middle > 0 and await self._cause_at(topic, partition, middle - 1) == cause:
-            middle -= 1
+            low, high = (low, middle) if found > cause else (middle + 1, high)
+            if low < high:
+                middle = (low + high) // 2
+            else:
+                low, middle = cause - 1, await self._back(topic, partition, cause, high)
         return middle
+
+    async def _back(self, topic: str, partition: int, cause: int, before: int) -> int:
+        """The offset of a record in front of `before` that has `cause` or a greater one.
+
+        Of those in the first chunk that holds any, going back over late copies, the first.
+        """
+        while before >= cause:
+            start = max(cause - 1, before - CHUNK_RECORDS)
+            for stored in await self._scan(topic, partition, start, before):
+                if decode_envelope(stored.value).cause >= cause:
+                    return stored.offset
+            before = start
+        raise AssertionError(f"{topic}.{partition} must hold a record of cause {cause}")
 
     async def _cause_at(self, topic: str, partition: int, offset: int) -> int:
         (stored,) = await self._scan(topic, partition, offset, offset + 1)
-        return decode_record(stored.value).cause
+        return decode_envelope(stored.value).cause
