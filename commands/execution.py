@@ -56,7 +56,7 @@ class Execution:
         if self._follower.is_stale(shard):
             raise errors.overloaded()
         admit(commands, len(self._outcomes), MAX_PENDING)
-        request = _Request(self._outcomes)
+        request = _Request(self._outcomes, len(commands))
         try:
             for command, wanted in zip(commands, awaited, strict=True):
                 request.expect(command, wanted)
@@ -112,17 +112,19 @@ class _Wait:
 
 
 class _Request:
-    """The commands of one request, and what became of them so far."""
+    """The commands of one request, and what became of them so far.
 
-    def __init__(self, outcomes: Outcomes) -> None:
+    Their number is known from the start: the first may have a result before the last is expected.
+    """
+
+    def __init__(self, outcomes: Outcomes, commands: int) -> None:
         self.waits: list[_Wait] = []
         self._outcomes = outcomes
-        self._results: list[Answer | ApiError | None] = []
+        self._results: list[Answer | ApiError | None] = [None] * commands
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def expect(self, command: Command, awaited: Awaited) -> None:
         """Wait for one more command."""
-        self._results.append(None)
         done = partial(self._done, len(self.waits))
         pending, known = self._outcomes.expect(command.command_id, awaited, done)
         self.waits.append(_Wait(command, pending, known, done))

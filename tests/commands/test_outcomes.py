@@ -1,11 +1,14 @@
 """What answers a command: the whole outcome, also for who asks again in the middle of it."""
 
 import asyncio
+from dataclasses import replace
 
+from commands.execution import _Request
 from commands.gateway import ACCEPTANCE, REPORT, STARTS
 from commands.outcomes import Answer, Awaited, Outcomes
 from domain.matching.messages import OrderRested
 from domain.orders.messages import (
+    CancelAllOrders,
     OrderAccepted,
     OrderType,
     Side,
@@ -97,3 +100,23 @@ def test_no_id_hides_in_what_stands_before_it():
     first = OrderRested(b"\x20" * 16, 2, 2, 2, Side.BUY, 9, 1)
     second = OrderRested(odd, 2, 2, 2, Side.BUY, 9, 1)
     assert outcomes.are_in(outside_record("gw", 1, [encode_message(first), encode_message(second)]))
+
+
+async def test_a_request_is_not_over_while_some_of_its_commands_have_an_outcome():
+    """A batch sent again while the first is under way: its first order is answered already."""
+    outcomes = Outcomes(no_originals)
+    awaited = Awaited({"L0": ACCEPTANCE}, starts=STARTS)
+    commands = [CancelAllOrders(each * 16, 9, 2, 2) for each in (b"c", b"d")]
+    first = _Request(outcomes, len(commands))
+    again = _Request(outcomes, len(commands))
+    for command in commands:
+        first.expect(command, awaited)
+    outcomes.apply("L0", 7, record(7, ACCEPTED))
+    for command in commands:
+        again.expect(command, awaited)
+    waiting = asyncio.create_task(again.results(5.0))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    outcomes.apply("L0", 8, record(8, replace(ACCEPTED, command_id=b"d" * 16)))
+    results = await waiting
+    assert [isinstance(result, Answer) and result.repeated for result in results] == [True, True]
