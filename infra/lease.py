@@ -1,6 +1,6 @@
 """Leases: which of several hosts of a shard is to be lively. Safety never rests on them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -131,6 +131,13 @@ class Lease:
                     free = LeaseEntry("", entry.counter + 1, Phase.FREE, entry.successor)
                     held = not self._store.swap(self.name, entry, free)
 
+    def put_back(self) -> None:
+        """Give the lease back, if it is held, and wait for it anew."""
+        self.release()
+        with self._lock:
+            self._entry = None
+            self.standing = Standing.WAITING
+
     def _tend(self) -> None:
         if self.standing is Standing.WAITING:
             self._announce()
@@ -189,6 +196,46 @@ class Lease:
             found = self._store.read(name)
             counter = found.counter + 1 if found is not None else 1
             self._store.swap(name, found, LeaseEntry(self.holder, counter, Phase.TAKING))
+
+
+class Gathering:
+    """Waits for several leases that are of use together only: takes all, or before long none.
+
+    Others that hold the rest might wait for what is held here, and nobody would ever run.
+    """
+
+    def __init__(
+        self,
+        leases: Sequence[Lease],
+        monotonic_s: Callable[[], float],
+        pause_s: Callable[[], float],
+    ) -> None:
+        """`pause_s` draws how long to leave them all alone: never long the same as others do."""
+        self._leases = leases
+        self._now_s = monotonic_s
+        self._pause_s = pause_s
+        self._began_s = self._again_s = self._now_s()
+
+    def is_complete(self) -> bool:
+        """Whether all are held. Puts back what is held if the rest has not come within `TTL_S`."""
+        if all(lease.is_held for lease in self._leases):
+            return True
+        now_s = self._now_s()
+        begun = [lease for lease in self._leases if lease.standing is not Standing.WAITING]
+        if not begun:
+            self._began_s = now_s
+        elif now_s - self._began_s >= TTL_S:
+            self._again_s = now_s + self._pause_s()
+            self._began_s = now_s
+            self._allow(now_s)
+            for lease in begun:
+                lease.put_back()
+        self._allow(now_s)
+        return False
+
+    def _allow(self, now_s: float) -> None:
+        for lease in self._leases:
+            lease.able = now_s >= self._again_s
 
 
 def standby_name(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import random
 import signal
 import sys
 import time
@@ -12,7 +13,7 @@ from infra.clock import Clock, SystemClock
 from infra.collector import leave_to_reference_counts
 from infra.files import Directory
 from infra.kafka import KafkaLog
-from infra.lease import Lease
+from infra.lease import Gathering, Lease
 from infra.lease_keeper import LeaseKeeper
 from infra.lease_stores import is_gone, open_lease_store, this_holder
 from infra.log import Log, LogFailure
@@ -31,6 +32,8 @@ from streams.snapshots import Fork, SnapshotStore
 READ_RECORDS = 500
 IDLE_S = 0.05
 FLUSH_S = 10.0
+PAUSE_S = (0.2, 2.0)
+"""How long leases are left to others that need them together with theirs: between the two."""
 
 _logger = get_logger("shard")
 
@@ -97,7 +100,8 @@ class Worker:
 
 def await_leases(leases: Sequence[Lease], stopping: Callable[[], bool]) -> bool:
     """Wait until all leases are held; False if asked to stop before that."""
-    while not all(lease.is_held for lease in leases):
+    gathering = Gathering(leases, time.monotonic, lambda: random.uniform(*PAUSE_S))
+    while not gathering.is_complete():
         if stopping():
             return False
         time.sleep(IDLE_S)

@@ -5,11 +5,12 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from infra.kafka.kafka_log import PATIENCE_S
-from infra.lease import Lease, LeaseEntry, Phase, Standing, standby_name
+from infra.lease import Gathering, Lease, LeaseEntry, Phase, Standing, standby_name
 from infra.lease_keeper import HANG_S, STALL_S, LeaseKeeper
 from infra.lease_stores import (
     KEPT,
@@ -181,6 +182,52 @@ def test_who_stands_by_says_so(pair, store, now):
     go_on(now, pair, 1.0)
     assert store.entries[standby_name("L0")].holder == "two"
     assert store.entries[standby_name("L0")].counter > 1
+
+
+def test_what_is_put_back_is_free_and_waited_for_anew(pair, now):
+    pair[0].put_back()
+    pair[1].tend()
+    assert standings(pair) == [Standing.WAITING, Standing.HELD]
+    go_on(now, pair[:1], TTL_S + 0.3)
+    assert pair[0].standing is Standing.HELD
+
+
+class TestGathering:
+    """Processes that need all of L0 and M0 before they run."""
+
+    @pytest.fixture
+    def sides(self, store, now) -> list[list[Lease]]:
+        return [[Lease(name, side, store, now) for name in ("L0", "M0")] for side in ("a", "b")]
+
+    def go_on(self, now, sides, seconds: float, pauses: tuple[float, ...]) -> list[bool]:
+        gatherings = [
+            Gathering(leases, now, partial(float, pause_s))
+            for leases, pause_s in zip(sides, pauses, strict=False)
+        ]
+        for _ in range(round(seconds / 0.05)):
+            now.s += 0.05
+            for leases in sides:
+                for lease in leases:
+                    lease.tend()
+            complete = [gathering.is_complete() for gathering in gatherings]
+        return complete
+
+    def test_two_that_hold_one_each_do_not_wait_for_each_other(self, sides, now):
+        sides[0][0].tend()
+        sides[1][1].tend()
+        assert self.go_on(now, sides, 1.0, (0.5, 1.0)) == [False, False]
+        assert sorted(self.go_on(now, sides, 5.0, (0.5, 1.0))) == [False, True]
+
+    def test_a_shadow_takes_what_one_alone_cannot_use(self, sides, now):
+        sides[0][0].tend()
+        sides[1][1].tend()
+        assert self.go_on(now, sides, 5.0, (0.5,)) == [False]
+        assert standings(tuple(sides[1])) == [Standing.HELD, Standing.HELD]
+
+    def test_what_was_lost_meanwhile_is_waited_for_anew(self, sides, store, now):
+        sides[0][0].tend()
+        store.entries["L0"] = LeaseEntry("other", 7, Phase.LEADING)
+        assert self.go_on(now, sides[:1], 10.0, (0.5,)) == [True]
 
 
 class TestStores:
