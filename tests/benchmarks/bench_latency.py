@@ -4,7 +4,7 @@ Over REST and over WebSocket, on one broker and on three; batches for their top 
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -79,7 +79,7 @@ def describe(brokers: int) -> str:
 def _latencies(
     client: Client, effort: Effort, protocol: str, rate: int, brokers: int
 ) -> list[Figure]:
-    """The percentiles of acks and fills; one void figure unless most of the runs count."""
+    """The percentiles of acks and fills; one void figure if the runs do not count."""
     seconds = max(1.0, STAGE_S * effort.scale)
     runs = [
         client.stage(protocol, rate, seconds) for _ in range(min(effort.runs, RUNS_MOST[brokers]))
@@ -90,9 +90,9 @@ def _latencies(
     )
     on = "" if brokers == 1 else ", 3 brokers"
     good = [run for run in runs if not run.trouble]
-    if len(good) <= len(runs) / 2:
-        why = next(run.trouble for run in runs if run.trouble)
+    if why := why_void(runs):
         return [void(f"latency, {protocol} at {rate:,}/s{on}", "ms", why, method)]
+    method += dropped(runs)
     late_ms = [1e3 * run.own_late_s_p99 for run in good]
     name = f"latency, {protocol}, the client's own lateness p99 at {rate:,}/s{on}"
     figures = [median_of(name, "ms", late_ms, method, least_is_best=True)]
@@ -108,6 +108,24 @@ def _latencies(
             figure.series, figure.x = f"latency: {protocol} {short}{on}", float(rate)
             figures.append(figure)
     return figures
+
+
+def why_void(runs: Sequence[Answers]) -> str:
+    """Why runs at one rate have no figure: an order that was not accepted, or most runs dropped.
+
+    A run with an order refused or unanswered is not left out: that would hide it from the median.
+    """
+    refusals = [run.refusal for run in runs if run.refusal]
+    if refusals:
+        return f"{len(refusals)} of {len(runs)} runs: {refusals[0]}"
+    late = [run.lateness for run in runs if run.lateness]
+    return f"{len(late)} of {len(runs)} runs: {late[0]}" if len(late) >= len(runs) / 2 else ""
+
+
+def dropped(runs: Sequence[Answers]) -> str:
+    """Which runs the median leaves out, to be told with the method; empty if none."""
+    late = [run.lateness for run in runs if run.lateness]
+    return f"; left out {len(late)} of {len(runs)} runs: {late[0]}" if late else ""
 
 
 def _of(kind: str, answers: Answers) -> list[float]:
@@ -127,14 +145,14 @@ def _top_rate(client: Client, effort: Effort, protocol: str) -> Figure:
     sustained, why = 0.0, ""
     for step in TOP_STEPS:
         rate = sustained * step or TOP_START[protocol]
-        while not (why := _not_sustained(client.stage(protocol, rate, seconds))):
+        while not (why := _not_sustained(answers := client.stage(protocol, rate, seconds))):
             sustained, rate = rate, rate * step
             if effort.scale == 0:
                 break
     name = f"latency, highest sustained rate, {protocol}"
     figure = median_of(name, "orders/s", [sustained], method, floor=TOP_FLOORS[protocol])
-    if not sustained or "client" in why:
-        figure.void = why
+    if not sustained or answers.lateness:
+        figure.void = answers.lateness or why
     return figure
 
 

@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from types import TracebackType
 from typing import Self
 
-from tests.benchmarks.open_loop import Hit, Shot, fire
+from tests.benchmarks.open_loop import GIVE_UP_S, Hit, Shot, fire
 from tests.benchmarks.order_flow import BATCH_ORDERS, WEB_SOCKET, Trader, order_shots
 from tests.benchmarks.percentiles import percentile
 from tests.benchmarks.web_socket import fire_frames
@@ -39,15 +39,25 @@ class Answers:
     broke: str = ""
 
     @property
-    def trouble(self) -> str:
-        """Why these latencies do not count; empty if they do."""
+    def refusal(self) -> str:
+        """What the server refused or left unanswered; empty if it accepted every order."""
         if self.broke:
             return self.broke
-        if self.own_late_s_p99 > LATE_S:
-            return f"the client fell behind, p99 {self.own_late_s_p99 * 1e3:.0f} ms"
         if self.refused:
             return f"{self.refused} of {self.orders} not accepted, first: {self.first_refusal}"
         return ""
+
+    @property
+    def lateness(self) -> str:
+        """How the client fell behind, which is not the server's fault; empty if it did not."""
+        if self.own_late_s_p99 > LATE_S:
+            return f"the client fell behind, p99 {self.own_late_s_p99 * 1e3:.0f} ms"
+        return ""
+
+    @property
+    def trouble(self) -> str:
+        """Why these latencies do not count; empty if they do."""
+        return self.refusal or self.lateness
 
 
 class Client:
@@ -108,6 +118,8 @@ def _answers(shots: Sequence[Shot], hits: Sequence[Hit]) -> Answers:
 
 def _refusal(hit: Hit) -> str:
     """What an answer refuses; empty if the order, or each of a batch, was accepted."""
+    if not hit.status:
+        return f"no answer {GIVE_UP_S:.0f} s after the last order"
     if hit.status != 200:
         return f"{hit.status} {hit.body[:80].decode(errors='replace')}"
     if not hit.body.startswith(b'{"orders"'):

@@ -11,16 +11,16 @@ from domain.matching.book import Book
 from domain.orders.messages import OrderClosed, PlaceOrder, Side, TimeInForce
 from schemas.record import decode_record, outside_record
 from schemas.topics import inbox, outbox
-from tests.benchmarks import flame, order_stage, peers, plots
+from tests.benchmarks import bench_latency, flame, order_stage, peers, plots
 from tests.benchmarks.book_player import digest, play, play_timed, play_told
 from tests.benchmarks.exchange import MemoryExchange
 from tests.benchmarks.mix import draw
 from tests.benchmarks.open_loop import Hit, Shot
 from tests.benchmarks.order_flow import BATCH, BATCH_ORDERS, REST, WEB_SOCKET, Trader, order_shots
-from tests.benchmarks.order_stage import Answers
+from tests.benchmarks.order_stage import Answers, Client
 from tests.benchmarks.path_orders import PATTERN, RESTING, Orders
 from tests.benchmarks.percentiles import percentiles_ms
-from tests.benchmarks.report import median_of
+from tests.benchmarks.report import Effort, median_of
 from tests.benchmarks.scenarios import SCENARIOS
 from tests.benchmarks.small_world import SmallWorld
 from tests.benchmarks.web_socket import PATH, fire_frames, text_frame
@@ -163,11 +163,44 @@ def test_a_client_that_falls_behind_or_is_refused_makes_the_run_void():
     assert refused.trouble == "1 of 2 not accepted, first: 400 no"
 
 
+class ToldStages(Client):
+    """A client whose stages end as they were told to."""
+
+    def __init__(self, stages: list[Answers]) -> None:
+        self._stages = iter(stages)
+
+    def stage(self, protocol: str, rate: float, seconds: float) -> Answers:
+        return next(self._stages)
+
+
+GOOD = Answers([0.1], [0.1], 0.001, 2, 0, "")
+LATE = Answers([0.1], [0.1], 0.2, 2, 0, "")
+REFUSED = Answers([0.1], [0.1], 0.2, 2, 1, "409 -1007")
+
+
+@pytest.mark.parametrize(
+    ("stages", "void", "told"),
+    [
+        ([GOOD, GOOD, GOOD], "", ""),
+        ([GOOD, LATE, GOOD], "", "; left out 1 of 3 runs: the client fell behind, p99 200 ms"),
+        ([LATE, LATE, GOOD], "2 of 3 runs: the client fell behind, p99 200 ms", ""),
+        ([GOOD, REFUSED, GOOD], "1 of 3 runs: 1 of 2 not accepted, first: 409 -1007", ""),
+    ],
+)
+def test_a_refused_order_voids_the_figure_and_a_late_client_is_told(stages, void, told):
+    client = ToldStages(stages)
+    figures = bench_latency._latencies(client, Effort(runs=3), REST, 1_000, brokers=1)
+    assert {figure.void for figure in figures} == {void}
+    assert ("left out" in figures[0].method) is bool(told)
+    assert figures[0].method.endswith(told)
+
+
 @pytest.mark.parametrize(
     ("status", "body", "refusal"),
     [
         (200, b'{"symbol":"BTCUSDT","orderId":7}', ""),
         (503, b'{"code":-1008}', '503 {"code":-1008}'),
+        (0, b"", "no answer 10 s after the last order"),
         (200, batch_answer(100), ""),
         (200, batch_answer(99), "1 of a batch of 100: [{'code': -2010}]"),
     ],
