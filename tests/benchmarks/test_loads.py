@@ -167,10 +167,10 @@ class ToldStages(Client):
     """A client whose stages end as they were told to."""
 
     def __init__(self, stages: list[Answers]) -> None:
-        self._stages = iter(stages)
+        self._told = iter(stages)
 
     def stage(self, protocol: str, rate: float, seconds: float) -> Answers:
-        return next(self._stages)
+        return next(self._told)
 
 
 GOOD = Answers([0.1], [0.1], 0.001, 2, 0, "")
