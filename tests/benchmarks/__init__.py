@@ -1,1 +1,1 @@
-"""Benchmarks, each run by `python -m`."""
+"""Benchmarks of the parts and of the whole, run by `logbourse bench`."""

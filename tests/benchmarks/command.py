@@ -42,9 +42,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "ledger": Benchmark("bench_ledger", "a ledger shard's rules alone", 0.5),
     "codec": Benchmark("bench_codec", "the codec, beside fastavro", 0.5),
     "host": Benchmark("bench_host", "a shard's worker on a log in memory", 1),
-    "shard": Benchmark(
-        "bench_shard", "a shard's worker on real Kafka, its input there before", 1.5
-    ),
+    "shard": Benchmark("bench_shard", "a shard's worker on real Kafka, its input there before", 2),
     "path": Benchmark("bench_path", "the full path on real Kafka, views off and on", 6),
     "latency": Benchmark("bench_latency", "order entry over REST, WebSocket and in batches", 7.5),
     "replay": Benchmark("bench_replay", "the auditor's replay of a log in memory", 1),
