@@ -56,6 +56,7 @@ READ_BY_THEM = (
     "domain.accounts.users",
     "domain.reference",
     "infra.clock",
+    "infra.collector",
     "infra.log",
     "native.compiling",
     "native.constructors",

@@ -8,6 +8,7 @@ from typing import Any, Final
 from domain.decider import Decider
 from domain.protocol import HaltAction, Tick
 from infra.clock import Clock
+from infra.collector import search_once
 from infra.log import Log, LogRecord
 from schemas.record import (
     encode_message,
@@ -96,7 +97,10 @@ class Host:
         """Apply one input record. Raises `ShardHalted` where the protocol says so."""
         if record.offset < self.position or (self._rewound and record.offset > self.position):
             return
-        self._rewound = False
+        if self._rewound:
+            self._rewound = False
+            # Not before now: the halt that led here held on to the old shard.
+            search_once()
         try:
             if record.offset > self.position:
                 raise Halt(

@@ -1,12 +1,15 @@
 """The host: recovery, marks, snapshots, halts and their resolution, on a log in memory."""
 
+import gc
 import json
 import random
+import weakref
 from dataclasses import replace
 
 import pytest
 
 from domain.protocol import HaltAction, HaltResolved, ResolveHalt, Tick
+from infra.collector import leave_to_reference_counts
 from infra.log import Mark
 from schemas.record import decode_record, record_hash
 from streams.halts import HaltReason, ShardHalted
@@ -268,6 +271,23 @@ class TestHalts:
         assert halt_of(stage).reason is HaltReason.FAULT
         stage.append(self.resolve(poison))
         assert stage.amounts(stage.run(stage.start())) == [5, 6]
+
+    def test_what_is_left_behind_goes_though_nothing_searches_for_cycles(self, stage):
+        forged = channel([Tick()], [Tick()])[1]
+        stage.append(from_outside(deposit(5)), forged, self.resolve(forged))
+        host = stage.start()
+        state = host.shard.state
+        state.ring = state
+        left = weakref.ref(state)
+        del state
+        leave_to_reference_counts()
+        try:
+            stage.run(host)
+            assert stage.amounts(host) == [5]
+            assert left() is None
+        finally:
+            gc.unfreeze()
+            gc.enable()
 
     def test_nobody_but_an_operator_resolves(self, stage):
         forged = channel([Tick()], [Tick()])[1]
