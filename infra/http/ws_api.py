@@ -11,7 +11,15 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from domain.accounts.messages import Scope
 from infra.http import errors
-from infra.http.app import Call, Frame, Handler, client_address, encode_json, report
+from infra.http.app import (
+    SHUTDOWN_S,
+    Call,
+    Frame,
+    Handler,
+    client_address,
+    encode_json,
+    report,
+)
 from infra.http.errors import ApiError
 from infra.http.json_text import NumberText, parse_json, text_values
 from infra.http.parameters import MAX_BODY_BYTES, Parameters
@@ -47,7 +55,7 @@ class WsApi:
         self.frame = frame
         self.sessions = sessions
         self.methods = {method.name: method for method in methods}
-        self._open: set[web.WebSocketResponse] = set()
+        self._open: set[_Connection] = set()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """One connection, until either side ends it."""
@@ -55,18 +63,17 @@ class WsApi:
             heartbeat=HEARTBEAT_S, timeout=GOODBYE_S, max_msg_size=MAX_BODY_BYTES, compress=False
         )
         await socket.prepare(request)
-        self._open.add(socket)
+        connection = _Connection(self, request, socket)
+        self._open.add(connection)
         try:
-            await _Connection(self, request, socket).run()
+            await connection.run()
         finally:
-            self._open.discard(socket)
+            self._open.discard(connection)
         return socket
 
     async def close(self, _app: web.Application) -> None:
-        """Tell every client that this process ends."""
-        said = b"the gateway stops"
-        closing = (each.close(code=WSCloseCode.GOING_AWAY, message=said) for each in self._open)
-        await asyncio.gather(*closing)
+        """Answer what is on its way, but nothing more; tell every client that this process ends."""
+        await asyncio.gather(*(each.stop() for each in self._open))
 
 
 @dataclass(slots=True)
@@ -94,6 +101,7 @@ class _Connection:
         self._connected_us = frame.clock.now_us()
         self._authorized_us = 0
         self._api_key = ""
+        self._reading: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(MAX_IN_FLIGHT)
         own = (
@@ -106,15 +114,37 @@ class _Connection:
         self._methods = api.methods | {method.name: method for method in own}
 
     async def run(self) -> None:
-        """Read and answer. Requests begin in the order of their frames, and end as they end."""
+        """Read and answer, until the client hangs up or `stop` was called."""
+        self._reading = asyncio.create_task(self._read_on())
+        try:
+            await asyncio.wait((self._reading,))
+        finally:
+            self._reading.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._reading.cancelled():
+            await self._say_goodbye()
+        else:
+            self._reading.result()
+
+    async def stop(self) -> None:
+        """Read no more, and hang up when what was read is answered, or will not be in time."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait((self._reading, *self._tasks), timeout=SHUTDOWN_S)
+        await self._say_goodbye()
+
+    async def _say_goodbye(self) -> None:
+        await self._socket.close(code=WSCloseCode.GOING_AWAY, message=b"the gateway stops")
+
+    async def _read_on(self) -> None:
+        """Requests begin in the order of their frames, and end as they end."""
         async for message in self._socket:
             text = message.data if message.type is WSMsgType.TEXT else ""
             await self._room.acquire()
             task = asyncio.create_task(self._answer(text))
             self._tasks.add(task)
             task.add_done_callback(self._answered)
-        if self._tasks:
-            await asyncio.wait(self._tasks)
 
     def _answered(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 import pytest
 import pytest_asyncio
+from aiohttp import WSMsgType
 
 from domain.orders.messages import CancelOrder, PlaceOrder
 from infra.http import ws_api
@@ -250,3 +251,32 @@ async def test_an_unknown_outcome_is_said_and_others_go_on(world, client):
     assert (await client.ask("ping"))["status"] == 200
     answer = await client.answer()
     assert (answer["id"], answer["status"], answer["error"]["code"]) == (lost, 503, -1007)
+
+
+async def test_what_is_on_its_way_is_answered_before_the_gateway_stops(world, client):
+    before = len(world.exchange.records_in)
+    world.exchange.held = []
+    placed = await client.send("order.place", **client.signed(**LIMIT))
+    assert (await client.ask("ping"))["status"] == 200
+    stopping = asyncio.create_task(world.gateway.server.runner.cleanup())
+    await asyncio.sleep(0.05)
+    await client.send("order.place", **client.signed(**LIMIT, newClientOrderId="late"))
+    await asyncio.sleep(0.05)
+    world.exchange.release()
+    answer = await client.answer()
+    assert (answer["id"], answer["status"], answer["result"]["status"]) == (placed, 200, "NEW")
+    closed = await client.socket.receive(timeout=5)
+    assert (closed.type, closed.data) == (WSMsgType.CLOSE, 1001)
+    await stopping
+    assert len(world.exchange.records_in) == before + 1, "what came later was not read"
+
+
+async def test_an_order_without_outcome_is_answered_too_when_the_gateway_stops(world, client):
+    world.exchange.held = []
+    lost = await client.send("order.place", **client.signed(**LIMIT))
+    assert (await client.ask("ping"))["status"] == 200
+    stopping = asyncio.create_task(world.gateway.server.runner.cleanup())
+    answer = await client.answer()
+    assert (answer["id"], answer["error"]["code"]) == (lost, -1007)
+    assert (await client.socket.receive(timeout=5)).data == 1001
+    await stopping
