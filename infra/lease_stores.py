@@ -4,6 +4,7 @@ import json
 import os
 import socket
 from pathlib import Path
+from uuid import uuid4
 
 from infra.lease import LeaseEntry, LeaseStore, Phase
 from infra.redis import RedisError, redis_client
@@ -53,7 +54,8 @@ class FileLeaseStore:
         folder.mkdir(parents=True, exist_ok=True)
         if self.read(name) != old:
             return False
-        draft = folder / f".{os.getpid()}"
+        # Not of the process id alone: containers that share the directory may have the same.
+        draft = folder / f".{uuid4().hex}"
         draft.write_bytes(_encode(new))
         try:
             os.link(draft, folder / str(new.counter))

@@ -280,6 +280,23 @@ class TestStores:
         assert found is not None
         assert found.holder == "other"
 
+    def test_drafts_of_two_hosts_with_one_process_id_do_not_mix(self, tmp_path, monkeypatch):
+        """As in two containers that share the directory, each of them process 1."""
+        store = FileLeaseStore(tmp_path)
+        link = os.link
+
+        def come_between(draft, target) -> None:
+            monkeypatch.setattr(os, "link", link)
+            assert store.swap("L0", None, LeaseEntry("there/1/9", 1, Phase.TAKING))
+            link(draft, target)
+
+        monkeypatch.setattr(os, "link", come_between)
+        assert not store.swap("L0", None, LeaseEntry("here/1/9", 1, Phase.TAKING))
+        found = store.read("L0")
+        assert found is not None
+        assert found.holder == "there/1/9"
+        assert [path.name for path in (tmp_path / "L0.lease").iterdir()] == ["1"]
+
     def test_what_is_no_entry_is_a_store_that_does_not_answer(self, tmp_path):
         store = FileLeaseStore(tmp_path)
         (tmp_path / "L0.lease").mkdir()
