@@ -164,7 +164,7 @@ class _Connection:
             unknown = errors.unknown_error()
             answer |= {"status": unknown.status, "error": _error(unknown, now_us)}
         if self._tells_limits and request.params.get("returnRateLimits") is not False:
-            answer["rateLimits"] = self._rate_limits(call)
+            answer["rateLimits"] = self._rate_limits(call, request)
         try:
             await self._socket.send_str(encode_json(answer))
         except ConnectionError:
@@ -257,9 +257,11 @@ class _Connection:
         known = isinstance(api_key, str) and self._frame.authenticator.knows(api_key)
         return str(api_key) if known else f"ip {self._ip}"
 
-    def _rate_limits(self, call: Call) -> list[dict[str, Any]]:
+    def _rate_limits(self, call: Call, request: _Request) -> list[dict[str, Any]]:
         limits = self._frame.limits.published()
-        used = call.weight_used or 0
+        used = call.weight_used
+        if used is None:
+            used = self._frame.limits.used(self._sender(request), call.arrived_us)
         told = [_limit("REQUEST_WEIGHT", "MINUTE", 1, limits.request_weight_per_minute, used)]
         if "X-MBX-ORDER-COUNT-10S" in call.headers:
             count = int(call.headers["X-MBX-ORDER-COUNT-10S"])
