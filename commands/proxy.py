@@ -1,6 +1,6 @@
 """Passes every request that is not order entry to the query API, so that one address serves all."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import aiohttp
@@ -53,8 +53,8 @@ class Proxy:
 
     async def fetch(
         self, origin_form: str, *, api_key: str, client_ip: str, microseconds: bool
-    ) -> tuple[int, Any, str]:
-        """Status, JSON and log position of what a path and query give; -1008 without an answer."""
+    ) -> tuple[int, Any, Mapping[str, str]]:
+        """Status, JSON and headers of what a path and query give; -1008 without an answer."""
         assert self._session is not None, "start() opens the session"
         headers = {"X-MBX-APIKEY": api_key, "X-Forwarded-For": client_ip}
         if microseconds:
@@ -62,8 +62,7 @@ class Proxy:
         url = URL(self._base_url + origin_form, encoded=True)
         try:
             async with self._session.get(url, headers=headers, allow_redirects=False) as answer:
-                position = answer.headers.get("X-Log-Position", "")
-                return answer.status, await answer.json(), position
+                return answer.status, await answer.json(), answer.headers
         except (aiohttp.ClientError, ValueError, TimeoutError):
             raise errors.overloaded() from None
 

@@ -39,14 +39,17 @@ class Reads:
 
     def _reader(self, path: str) -> Callable[[Call], Any]:
         async def read(call: Call) -> Any:
-            status, body, call.position = await self._proxy.fetch(
+            status, body, headers = await self._proxy.fetch(
                 self._origin_form(path, call),
                 api_key=call.sender.api_key,
                 client_ip=call.client_ip,
                 microseconds=call.microseconds,
             )
+            call.position = headers.get("X-Log-Position", "")
             if status != 200:
-                raise ApiError(status, body["code"], body["msg"])
+                again = headers.get("Retry-After")
+                told = {"Retry-After": again} if again else None
+                raise ApiError(status, body["code"], body["msg"], headers=told)
             return body
 
         return read

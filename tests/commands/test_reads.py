@@ -19,9 +19,14 @@ from infra.settings import load_settings
 from tests.commands.socket_client import connected
 from tests.commands.world import World, ed25519_pair, trading_world
 
+LIMITED = 429
+"""The order that nobody may ask for just now."""
+
 
 async def show(call: Call):
     """An order that is who asked, or none."""
+    if call.parameters.has("orderId") and call.parameters.text("orderId") == str(LIMITED):
+        raise errors.too_much_weight(6_000, retry_after_s=7)
     if call.parameters.has("orderId"):
         raise errors.order_does_not_exist()
     call.parameters.refuse_unknown(("symbol", "origClientOrderId"))
@@ -87,6 +92,15 @@ async def test_what_the_query_api_refuses_keeps_its_number(world, alice):
         # No such path there: an answer all the same.
         answer = await client.ask("myTrades", **client.signed(symbol="BTCUSDT"))
         assert (answer["status"], answer["error"]["code"]) == (404, -1000)
+
+
+async def test_the_query_api_says_through_the_socket_when_to_come_again(world, alice):
+    async with connected(world, alice) as client:
+        params = client.signed(symbol="BTCUSDT", orderId=LIMITED)
+        answer = await client.ask("order.status", **params)
+        assert (answer["status"], answer["error"]["code"]) == (429, -1003)
+        told = {"serverTime": world.now_ms, "retryAfter": world.now_ms + 7_000}
+        assert answer["error"]["data"] == told
 
 
 async def test_nobody_vouches_at_the_public_port_or_with_another_key_file(world, alice, tmp_path):
