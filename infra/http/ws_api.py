@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
@@ -132,7 +133,10 @@ class _Connection:
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait((self._reading, *self._tasks), timeout=SHUTDOWN_S)
-        await self._say_goodbye()
+        with suppress(TimeoutError):
+            # Who does not read what was sent is not waited for.
+            async with asyncio.timeout(GOODBYE_S):
+                await self._say_goodbye()
 
     async def _say_goodbye(self) -> None:
         await self._socket.close(code=WSCloseCode.GOING_AWAY, message=b"the gateway stops")

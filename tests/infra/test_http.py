@@ -1,6 +1,8 @@
 """The HTTP frame: parameters as sent and as meant, limits, headers, and errors without secrets."""
 
+import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -13,7 +15,7 @@ from yarl import URL
 
 from domain.accounts.messages import Scope
 from domain.limits import Limits
-from infra.http import errors
+from infra.http import errors, ws_api
 from infra.http.app import Call, Endpoint, Frame, build_app, serve_app
 from infra.http.errors import ApiError
 from infra.http.limits import MINUTE_US, RequestLimits
@@ -46,6 +48,9 @@ class OpenDoor:
         if api_key != "known":
             raise errors.api_key_refused()
         return Principal(7, api_key, frozenset([Scope.READ]), now_us)
+
+    def resume(self, api_key, parameters, *, client_ip, now_us) -> Principal:
+        return self.authenticate(api_key, parameters, client_ip=client_ip, now_us=now_us)
 
 
 async def show(call: Call):
@@ -206,6 +211,25 @@ async def listening(port: int, *, share_port: bool):
         yield
     finally:
         await runner.cleanup()
+
+
+async def test_who_reads_no_answers_does_not_keep_the_process_from_stopping(monkeypatch):
+    monkeypatch.setattr(ws_api, "SHUTDOWN_S", 0.1)
+
+    async def tell(_call: Call) -> str:
+        return "x" * 1_000_000
+
+    limits = replace(LIMITS, request_weight_per_minute=1_000)
+    frame = Frame(OpenDoor(), RequestLimits(lambda: limits), Clock())
+    api = ws_api.WsApi(frame, OpenDoor(), [ws_api.Method("tell", tell)])
+    app = build_app(frame, [], sockets={"/ws": api.serve})
+    async with TestClient(TestServer(app)) as client:
+        socket = await client.ws_connect("/ws")
+        for _ in range(50):
+            await socket.send_str('{"id":1,"method":"tell"}')
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(10):
+            await api.close(app)
 
 
 async def test_a_port_is_shared_by_those_who_all_say_so():
