@@ -191,7 +191,9 @@ class OrderEntry:
         self, call: Call, command: PlaceOrder | CancelOrder | CancelAllOrders, types: Types
     ) -> Answer:
         shard = self._shard_of(call)
-        answer = await self._execution.run(shard, command, Awaited({shard: types}, starts=STARTS))
+        answer = await self._execution.run(
+            shard, command, Awaited({shard: types}, starts=STARTS, alone=True)
+        )
         call.position = answer.position()
         return answer
 
@@ -199,7 +201,7 @@ class OrderEntry:
         if not wishes:
             return []
         shard = self._shard_of(call)
-        awaited = [Awaited({shard: wish.awaits}, starts=STARTS) for wish in wishes]
+        awaited = [Awaited({shard: wish.awaits}, starts=STARTS, alone=True) for wish in wishes]
         orders = [wish.order for wish in wishes]
         results = await self._execution.run_all(shard, orders, awaited)
         answers = [result for result in results if isinstance(result, Answer)]

@@ -30,11 +30,13 @@ class Awaited:
 
     An answer begins with one of `starts`. What comes without it belongs to an equal request that
     was here before; its beginning is read again from the log when the command shows as repeated.
+    With `alone`, what other shards say does not count: what matching reports is not settled yet.
     """
 
     shards: Mapping[str, tuple[type[Message], ...]]
     refusals: tuple[type[Message], ...] = ()
     starts: tuple[type[Message], ...] = (Outcome,)
+    alone: bool = False
 
 
 @dataclass(slots=True, frozen=True)
@@ -86,7 +88,9 @@ class Pending:
 
     def feed(self, seen: Seen) -> None:
         """Take one more message; the last that was awaited ends the wait."""
-        if self.result is not None:
+        if self.result is not None or (
+            self.awaited.alone and seen.shard not in self.awaited.shards
+        ):
             return
         if not self.seen and not isinstance(
             seen.message, (*self.awaited.starts, *_ENDS_EVERYWHERE)

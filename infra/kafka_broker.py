@@ -122,7 +122,8 @@ def prepare_node(node: Node, nodes: Sequence[Node], java: str, jars: Path) -> No
         return
     command = [java, "-Xmx128m", "-XX:TieredStopAtLevel=1", f"-Dlog4j2.configurationFile={_LOG4J}"]
     command += ["-cp", f"{jars}/*", "kafka.tools.StorageTool", "format"]
-    command += ["--cluster-id", _cluster_id(node.folder.parent), "--config", str(configuration)]
+    # In one word, since an id may begin with a dash.
+    command += [f"--cluster-id={_cluster_id(node.folder.parent)}", "--config", str(configuration)]
     answer = subprocess.run(command, check=False, capture_output=True, text=True)
     if answer.returncode != 0:
         said = " ".join((answer.stderr or answer.stdout).split())[-300:] or "nothing"

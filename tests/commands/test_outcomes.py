@@ -14,7 +14,7 @@ from domain.orders.messages import (
     Side,
     TimeInForce,
 )
-from domain.protocol import CommandRepeated
+from domain.protocol import CommandFaulted, CommandRepeated
 from infra.http.errors import ApiError
 from schemas.record import Record, encode_message, outside_record
 
@@ -65,6 +65,22 @@ async def test_an_outcome_from_its_beginning_is_the_answer():
     (answer,) = results
     assert isinstance(answer, Answer)
     assert [seen.message for seen in answer.seen] == [ACCEPTED, RESTED]
+
+
+async def test_matching_does_not_answer_for_a_ledger():
+    """A process with the operators' port follows matching, too; its answers say nothing else."""
+    outcomes = Outcomes(no_originals)
+    results: list[Answer | ApiError] = []
+    awaited = Awaited({"L0": REPORT}, starts=STARTS, alone=True)
+    outcomes.expect(ID, awaited, results.append)
+    outcomes.apply("L0", 7, record(7, ACCEPTED))
+    outcomes.apply("M0", 3, record(3, RESTED))
+    outcomes.apply("M0", 4, record(4, CommandFaulted(ID, "RestOrder", "KeyError")))
+    assert not results
+    outcomes.apply("L0", 8, record(8, RESTED))
+    (answer,) = results
+    assert isinstance(answer, Answer)
+    assert answer.position() == "ledger.ev.0@8"
 
 
 async def test_an_equal_request_gets_the_same_answer_also_if_it_comes_last():

@@ -339,3 +339,13 @@ def test_ports_that_are_taken_are_passed_over(kafka):
     assert moved.kafka_bootstrap != kafka.kafka_bootstrap
     assert str(node.port) in moved.kafka_bootstrap
     assert replace(moved, kafka_bootstrap=kafka.kafka_bootstrap) == kafka
+
+
+def test_a_cluster_id_may_begin_with_a_dash(tmp_path):
+    settings, nodes = plan_nodes(with_any_port(Settings(data_dir=tmp_path)), 1)
+    folder = nodes[0].folder.parent
+    folder.mkdir(parents=True)
+    (folder / "cluster.id").write_text("-" + "A" * 21)
+    prepare_node(nodes[0], nodes, java_command(), kafka_jars())
+    assert "cluster.id=-AAAA" in (nodes[0].folder / "data" / "meta.properties").read_text()
+    assert settings.replication_factor == 1
