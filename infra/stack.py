@@ -27,8 +27,8 @@ MAX_GATEWAYS = 32
 STANDBY_METRICS, GATEWAYS_METRICS = 8, 12
 """From the base of the metrics ports: that of the standby shards, and of further gateways."""
 
-VIEWS, HISTORY = 4, 8
-"""Niceness: where the processor is short, orders go first, then live views, then history."""
+VIEWS = 4
+"""Niceness: where the processor is short, orders go first, then views and history."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,7 +97,7 @@ def exchange_processes(
             "query",
             ["serve", "--roles", "query"],
             metrics=2,
-            niceness=HISTORY,
+            niceness=VIEWS,
             ready=_answers(f"{query}/health/ready"),
         ),
         *_gateways(settings, query, gateways),

@@ -47,7 +47,7 @@ class ClickHouseSink:
     """
 
     name = "clickhouse"
-    pause_s = 0.25
+    pause_s = 0.1
 
     def __init__(self, client: ClickHouseClient, build: str | None = None) -> None:
         self._client = client

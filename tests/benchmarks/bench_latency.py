@@ -16,11 +16,17 @@ from tests.benchmarks.percentiles import percentile, percentiles_ms
 from tests.benchmarks.report import Effort, Figure, median_of, void
 from tests.integration.running_stack import RunningStack
 
-RATES = (100, 1_000, 5_000)
+RATES = (100, 500, 1_000, 5_000)
 PROTOCOLS = (REST, WEB_SOCKET)
 PERCENTS = (50.0, 99.0, 99.9, 100.0)
-FLOOR_RATE = 1_000
-FLOORS_MS = {(1, 50.0): 3.0, (1, 99.0): 10.0, (3, 50.0): 12.0}
+FLOORS_MS = {
+    (1, 500, 50.0): 5.0,
+    (1, 500, 99.0): 25.0,
+    (1, 1_000, 50.0): 3.0,
+    (1, 1_000, 99.0): 10.0,
+    (3, 1_000, 50.0): 12.0,
+}
+"""By brokers, rate and percentile, of acknowledgments."""
 RUNS_MOST = {1: 3, 3: 1}
 STAGE_S, TOP_S = 6.0, 4.0
 WARM_UP_RATE, WARM_UP_S = 500.0, 25.0
@@ -101,10 +107,9 @@ def _latencies(
         for index, percent in enumerate(PERCENTS if each else ()):
             short = f"{kind} p{percent:g}" if percent < 100 else f"{kind} max"
             name = f"latency, {protocol} {short} at {rate:,}/s{on}"
-            floor = FLOORS_MS.get((brokers, percent))
-            wanted = floor if kind == "ack" and rate == FLOOR_RATE else None
+            floor = FLOORS_MS.get((brokers, rate, percent)) if kind == "ack" else None
             values = [found[index] for found in each]
-            figure = median_of(name, "ms", values, method, floor=wanted, least_is_best=True)
+            figure = median_of(name, "ms", values, method, floor=floor, least_is_best=True)
             figure.series, figure.x = f"latency: {protocol} {short}{on}", float(rate)
             figures.append(figure)
     return figures
