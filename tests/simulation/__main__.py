@@ -1,8 +1,10 @@
 """`python -m tests.simulation`: run any number of schedules, or show which mutants are caught."""
 
 import argparse
+import os
 import sys
 
+from native.selection import PURE, build_in_use
 from tests.simulation.mutants import MUTANTS, mutated
 from tests.simulation.sweep import Report, run_schedule, sweep
 
@@ -17,6 +19,10 @@ def main() -> int:
     options = parser.parse_args()
     seeds = range(options.first_seed, options.first_seed + options.schedules)
     if options.mutants:
+        if build_in_use() != "pure":
+            # Compiled code does not notice what is replaced in a module: start over, uncompiled.
+            command = [sys.executable, "-m", "tests.simulation", *sys.argv[1:]]
+            os.execve(sys.executable, command, os.environ | {PURE: "1"})
         return _mutants(seeds)
     report = sweep(seeds, options.seconds, _progress)
     print(f"\n{report.line()}\ncrash points: {dict(report.coverage)}\n{dict(report.happened)}")
