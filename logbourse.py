@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
 from infra.log import LogFailure
-from infra.refusal import Refusal
+from infra.refusal import Misunderstood, Refusal
 
 
 class Subcommand(NamedTuple):
@@ -65,7 +65,7 @@ def _run(name: str, rest: list[str]) -> int:
     except (Refusal, LogFailure, OSError) as refusal:
         # A port, a file, a server that is not there: the operator's matter, not a fault in here.
         print(f"logbourse {name}: {refusal}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(refusal, Misunderstood) else 1
     except KeyboardInterrupt:
         return 130
     return status

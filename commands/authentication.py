@@ -15,7 +15,7 @@ from domain.accounts.messages import KeyKind
 from infra.http import errors
 from infra.http.parameters import FIRST_MICROSECONDS, Parameters
 from infra.http.principal import Principal
-from infra.keys import VOUCHED, same_secret
+from infra.keys import VOUCHED, Vouch, same_secret
 
 DEFAULT_RECV_WINDOW_US = 5_000_000
 MAX_RECV_WINDOW_US = 60_000_000
@@ -24,9 +24,6 @@ AHEAD_US = 1_000_000
 _API_KEY = re.compile(r"[A-Za-z0-9_-]{16,128}\Z")
 _RECV_WINDOW = r"^[0-9]{1,8}(\.[0-9]{1,3})?$"
 _MAX_TIMESTAMP = 10**18
-
-Vouch = Callable[[str, bytes], str]
-"""Of an API key and a payload: what another process of this exchange signs with."""
 
 OpenSecret = Callable[[Credential], bytes]
 """The HMAC secret of a credential, unsealed for this one use."""

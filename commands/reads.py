@@ -9,9 +9,7 @@ from domain.accounts.messages import Scope
 from infra.http.app import Call
 from infra.http.errors import ApiError
 from infra.http.ws_api import Method
-
-Vouch = Callable[[str, bytes], str]
-"""Of an API key and a payload: the signature by which this exchange's own processes vouch."""
+from infra.keys import Vouch
 
 READS = (
     ("order.status", "/api/v3/order", 4),

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,9 @@ NONCE_BYTES = 12
 KEY_ID_BYTES = 8
 VOUCHED = "vouched-"
 """How a voucher begins: no signature of a client does."""
+
+Vouch = Callable[[str, bytes], str]
+"""`SealingKeys.voucher`: of an API key and a payload, what vouches for their sender."""
 
 
 class KeyRefused(Refusal):

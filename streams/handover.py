@@ -10,7 +10,7 @@ from infra.lease import TTL_S, LeaseEntry, LeaseStore, Phase, standby_name
 from infra.lease_stores import open_lease_store
 from infra.refusal import Refusal
 from infra.settings import load_settings
-from schemas.topics import shards
+from streams.shard_names import named_shards
 
 WATCHED_S = TTL_S
 PATIENCE_S = 20.0
@@ -35,16 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Hand the shards over and print each gap; 0, or 1 where that was not possible.
 
-    Raises `Refusal` if a shard has no leader or nobody stands by for it.
+    Raises `Refusal` if a shard is unknown, has no leader, or nobody stands by for it.
     """
     settings = load_settings()
-    known = shards(settings.ledger_partitions, settings.matching_partitions)
-    unknown = [shard for shard in arguments.shards if shard not in known]
-    if unknown:
-        print(f"shards must be among {' '.join(known)}, was {unknown[0]}", file=sys.stderr)
-        return 2
     store = open_lease_store(settings)
-    names = list(dict.fromkeys(arguments.shards))
+    names = named_shards(arguments.shards, settings)
     expect_both(store, names)
     under_way = [_Handover(shard, ask(store, shard)) for shard in names]
     give_up_s = time.monotonic() + PATIENCE_S
@@ -64,11 +59,11 @@ def expect_both(store: LeaseStore, names: Sequence[str]) -> None:
 
     Raises `Refusal` for the first that has not.
     """
-    wanted = {name: _moving(store, name) for name in (*names, *map(standby_name, names))}
+    wanted = {name: _counter(store, name) for name in (*names, *map(standby_name, names))}
     give_up_s = time.monotonic() + WATCHED_S
     waiting = set(wanted)
     while waiting and time.monotonic() < give_up_s:
-        waiting = {name for name in waiting if _moving(store, name) == wanted[name]}
+        waiting = {name for name in waiting if _counter(store, name) == wanted[name]}
         time.sleep(0.05)
     for name in names:
         if name in waiting or not wanted[name]:
@@ -91,7 +86,7 @@ def ask(store: LeaseStore, shard: str) -> str:
             return standby.holder
 
 
-def _moving(store: LeaseStore, name: str) -> int:
+def _counter(store: LeaseStore, name: str) -> int:
     """The counter of an entry that somebody holds; 0 if nobody does."""
     entry = store.read(name)
     return entry.counter if entry is not None and entry.phase is not Phase.FREE else 0

@@ -20,13 +20,13 @@ from infra.log import Log, LogFailure
 from infra.logging import configure_logging, get_logger
 from infra.settings import Settings, load_settings
 from native.selection import build_in_use
-from schemas.topics import shards
 from streams.families import decider_of
 from streams.halts import EXIT_STATUS_HALTED, ShardHalted
 from streams.host import Host, HostPolicy
 from streams.leadership import EXIT_STATUS_STEPPED_DOWN, Leadership, LeaseLost
 from streams.metrics import WorkerMetrics
 from streams.shadow import Shadow
+from streams.shard_names import named_shards
 from streams.snapshots import Fork, SnapshotStore
 
 READ_RECORDS = 500
@@ -122,19 +122,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the shards until SIGTERM; the exit status (3: a shard halted, its reason is printed)."""
+    """Run the shards until SIGTERM; the exit status (3: a shard halted, its reason is printed).
+
+    Raises `Misunderstood` for a shard that the exchange does not have.
+    """
     settings = load_settings()
-    known = shards(settings.ledger_partitions, settings.matching_partitions)
-    unknown = [shard for shard in arguments.shards if shard not in known]
-    if unknown:
-        print(f"shards must be among {' '.join(known)}, was {unknown[0]}", file=sys.stderr)
-        return 2
     configure_logging(settings.log_level)
     policy = HostPolicy(
         snapshot_interval_s=arguments.snapshot_seconds,
         snapshot_records=arguments.snapshot_records,
     )
-    shard_ids = list(dict.fromkeys(arguments.shards))
+    shard_ids = named_shards(arguments.shards, settings)
     store = open_lease_store(settings)
     able = not arguments.standby  # A shadow is able once it has recovered.
     leases = [

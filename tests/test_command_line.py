@@ -26,6 +26,8 @@ def test_without_words_it_lists_every_subcommand(capsys):
         (["topics"], "logbourse topics: the following arguments are required"),
         (["topics", "paint"], "logbourse topics: argument action: invalid choice"),
         (["kafka", "--brokers", "2"], "logbourse kafka: argument --brokers: invalid choice"),
+        (["shard", "L0", "L99"], "logbourse shard: shards must be among A0 "),
+        (["handover", "Q0"], "logbourse handover: shards must be among A0 "),
     ],
 )
 def test_what_is_not_understood_gets_one_sentence_and_status_2(capsys, words, sentence):

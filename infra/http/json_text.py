@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from infra.http import errors
+from infra.http.parameters import repeated_name
 
 
 class NumberText(str):
@@ -55,9 +56,7 @@ def _encodable(text: str) -> str:
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise errors.duplicate_parameter(_encodable(twice)[:40])
+        raise errors.duplicate_parameter(_encodable(repeated_name(pairs))[:40])
     return members
 
 

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
@@ -121,10 +121,14 @@ def _decode(raw: bytes) -> dict[str, str]:
     pairs = _encoded_pairs(raw) if b"%" in raw or b"+" in raw else _plain_pairs(raw)
     values = dict(pairs)
     if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise errors.duplicate_parameter(twice[:40])
+        raise errors.duplicate_parameter(repeated_name(pairs)[:40])
     return values
+
+
+def repeated_name(pairs: Sequence[tuple[str, object]]) -> str:
+    """The first name that stands more than once in `pairs`; one must."""
+    names = [name for name, _ in pairs]
+    return next(name for name in names if names.count(name) > 1)
 
 
 def _plain_pairs(raw: bytes) -> list[tuple[str, str]]:

@@ -7,7 +7,6 @@ from base64 import b64encode
 from urllib.parse import quote
 
 import pytest
-import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -17,13 +16,7 @@ from commands.admin.users import ed25519_bytes
 from infra.http.errors import ApiError
 from infra.refusal import Refusal
 from infra.settings import Settings
-from tests.commands.world import MARKET, TOKEN, ed25519_pair, opened_world, trading_world
-
-
-@pytest_asyncio.fixture
-async def world(tmp_path):
-    async with trading_world(tmp_path) as opened:
-        yield opened
+from tests.commands.world import MARKET, TOKEN, ed25519_pair, opened_world
 
 
 async def refused(world, operation, status=400, **body):

@@ -3,10 +3,9 @@
 import json
 
 import pytest
-import pytest_asyncio
 
 from domain.orders.messages import PlaceOrder
-from tests.commands.world import hmac_hex, trading_world
+from tests.commands.world import hmac_hex
 
 LIMIT = {
     "symbol": "BTCUSDT",
@@ -17,17 +16,6 @@ LIMIT = {
     "quantity": "0.1",
 }
 PATH = "/x/v1/orders/batch"
-
-
-@pytest_asyncio.fixture
-async def world(tmp_path):
-    async with trading_world(tmp_path) as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture
-async def alice(world):
-    return await world.add_user("alice", BTC="10", USDT="1000000")
 
 
 async def send(user, document, query=""):

@@ -2,16 +2,9 @@
 
 import ccxt
 import pytest
-import pytest_asyncio
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tests.commands.world import ed25519_pair, trading_world
-
-
-@pytest_asyncio.fixture
-async def world(tmp_path):
-    async with trading_world(tmp_path) as opened:
-        yield opened
+from tests.commands.world import ed25519_pair
 
 
 def client(world, api_key: str, secret: str) -> ccxt.binance:

@@ -47,11 +47,6 @@ async def world(tmp_path):
 
 
 @pytest_asyncio.fixture
-async def alice(world):
-    return await world.add_user("alice", BTC="10", USDT="1000000")
-
-
-@pytest_asyncio.fixture
 async def bob(world):
     return await world.add_user("bob", BTC="10", USDT="1000000")
 

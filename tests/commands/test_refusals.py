@@ -1,11 +1,8 @@
 """Every number and text of the interface that order entry can answer."""
 
-import pytest_asyncio
-
 from commands.reasons import order_error
 from domain.limits import DEFAULT_LIMITS
 from domain.orders.messages import OrderReason
-from tests.commands.world import trading_world
 
 NUMBER = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
 LIMIT = {
@@ -38,17 +35,6 @@ def illegal(name, legal=NUMBER):
 
 def not_required(name):
     return -1106, f"Parameter '{name}' sent when not required."
-
-
-@pytest_asyncio.fixture
-async def world(tmp_path):
-    async with trading_world(tmp_path) as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture
-async def alice(world):
-    return await world.add_user("alice", BTC="10", USDT="1000000")
 
 
 CLIENT_ID = "^[a-zA-Z0-9-_]{1,36}$"

@@ -11,7 +11,7 @@ from aiohttp import WSMsgType
 from domain.orders.messages import CancelOrder, PlaceOrder
 from infra.http import ws_api
 from tests.commands.socket_client import connected, frame
-from tests.commands.world import ed25519_pair, hmac_hex, trading_world
+from tests.commands.world import ed25519_pair, hmac_hex
 
 LIMIT = {
     "symbol": "BTCUSDT",
@@ -21,17 +21,6 @@ LIMIT = {
     "price": "59000",
     "quantity": "0.1",
 }
-
-
-@pytest_asyncio.fixture
-async def world(tmp_path):
-    async with trading_world(tmp_path) as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture
-async def alice(world):
-    return await world.add_user("alice", BTC="10", USDT="1000000")
 
 
 @pytest_asyncio.fixture
