@@ -1,0 +1,43 @@
+"""The page of what simulation and faults have shown says what the facts say."""
+
+from tests.reliability import FACTS, page, read, update
+
+RUN = {
+    "first": 1_000,
+    "count": 500,
+    "commit": "abc1234",
+    "build": "compiled",
+    "crashes": 3_210,
+    "seconds": 10.0,
+    "failures": {"1007": ["L4: below zero"]},
+}
+MUTANTS = {
+    "limit": 20_000,
+    "commit": "abc1234",
+    "rows": [
+        {"name": "dedupe off", "schedules": 3, "violation": "S6: a | b"},
+        {"name": "harmless", "schedules": 20_000, "violation": ""},
+    ],
+}
+
+
+def test_the_page_is_drawn_from_the_facts():
+    assert FACTS.with_suffix(".md").read_text(encoding="utf-8") == page(read())
+
+
+def test_a_part_is_added_to_and_others_stay(tmp_path):
+    facts = tmp_path / "reliability.json"
+    update("simulation", lambda told: {"runs": [RUN]}, facts)
+    update("simulation", lambda told: told | {"coverage": {"read before": 7}}, facts)
+    assert read(facts) == {"simulation": {"runs": [RUN], "coverage": {"read before": 7}}}
+    assert "| read before | 7 |" in facts.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def test_failed_seeds_and_unnoticed_mutants_show():
+    drawn = page({"simulation": {"runs": [RUN], "mutants": MUTANTS}})
+    assert "**500 schedules**" in drawn
+    assert "1 of them violated" in drawn
+    assert "| 1,000 to 1,499 | abc1234 | compiled | 3,210 | 1007 | 50 |" in drawn
+    assert "| dedupe off | 3 | S6: a \\| b |" in drawn
+    assert "| harmless | unnoticed |  |" in drawn
+    assert "1 of 2 mutants are caught within 20,000 schedules" in drawn
