@@ -57,26 +57,31 @@ _LOG4J = Path(__file__).parent / "kafka" / "log4j2.xml"
 
 @dataclass(slots=True, frozen=True)
 class Node:
-    """One Kafka node, broker and controller in one process."""
+    """One Kafka node, broker and controller in one process.
+
+    Others look for both of its ports `proxy_step` above where it listens.
+    """
 
     node_id: int
     host: str
     port: int
     controller_port: int
     folder: Path
+    proxy_step: int = 0
 
 
 def plan_nodes(settings: Settings, count: int) -> tuple[Settings, list[Node]]:
     """Nodes on free ports from the configured one up, and the settings that lead to them."""
-    wanted = int(settings.kafka_bootstrap.split(",")[0].rpartition(":")[2])
+    step = settings.proxy_step
+    wanted = int(settings.kafka_bootstrap.split(",")[0].rpartition(":")[2]) - step
     nodes: list[Node] = []
     for node_id in range(1, count + 1):
         taken = [p for node in nodes for p in (node.port, node.controller_port)]
         port = free_port(settings.host, wanted, taken)
         controller_port = free_port(settings.host, _controller_port(wanted), [*taken, port])
         folder = settings.data_dir.absolute() / "kafka" / f"node-{node_id}"
-        nodes.append(Node(node_id, settings.host, port, controller_port, folder))
-    bootstrap = ",".join(f"{node.host}:{node.port}" for node in nodes)
+        nodes.append(Node(node_id, settings.host, port, controller_port, folder, step))
+    bootstrap = ",".join(f"{node.host}:{node.port + step}" for node in nodes)
     return replace(settings, kafka_bootstrap=bootstrap, replication_factor=count), nodes
 
 
@@ -149,19 +154,24 @@ def node_argv(node: Node, java: str, jars: Path) -> tuple[str, ...]:
 
 def node_properties(node: Node, nodes: Sequence[Node]) -> dict[str, str]:
     """The node's configuration by Kafka's names."""
-    voters = ",".join(f"{each.node_id}@{each.host}:{each.controller_port}" for each in nodes)
-    address = f"BROKER://{node.host}:{node.port}"
+    step = node.proxy_step
+    voters = ",".join(f"{each.node_id}@{each.host}:{each.controller_port + step}" for each in nodes)
     properties = _SETTINGS | {
         "node.id": str(node.node_id),
         "controller.quorum.voters": voters,
-        "listeners": f"{address},CONTROLLER://{node.host}:{node.controller_port}",
-        "advertised.listeners": address,
+        "listeners": _listeners(node, 0),
+        "advertised.listeners": _listeners(node, step),
         "log.dirs": str(node.folder / "data"),
     }
     properties |= dict.fromkeys(_REPLICATED, str(len(nodes)))
     if len(nodes) > 1:
         properties["min.insync.replicas"] = "2"
     return properties
+
+
+def _listeners(node: Node, step: int) -> str:
+    broker = f"BROKER://{node.host}:{node.port + step}"
+    return f"{broker},CONTROLLER://{node.host}:{node.controller_port + step}"
 
 
 @contextmanager

@@ -26,7 +26,7 @@ class RedisMissing(Refusal):
 def plan_redis(settings: Settings) -> Settings:
     """The settings with a free port for Redis, the configured one if it is free."""
     wanted = urlsplit(settings.redis_url).port or 6379
-    port = free_port(settings.host, wanted)
+    port = free_port(settings.host, wanted - settings.proxy_step) + settings.proxy_step
     return replace(settings, redis_url=f"redis://{settings.host}:{port}/0")
 
 
@@ -42,7 +42,7 @@ def redis_argv(settings: Settings) -> tuple[str, ...]:
     folder.mkdir(parents=True, exist_ok=True)
     options = {
         "--bind": settings.host,
-        "--port": str(urlsplit(settings.redis_url).port),
+        "--port": str((urlsplit(settings.redis_url).port or 6379) - settings.proxy_step),
         "--dir": str(folder),
         "--appendonly": "yes",
         "--appendfsync": "everysec",

@@ -15,6 +15,7 @@ LOOPBACK = "127.0.0.1"
 """Where the operators' port is, whatever `host` says."""
 
 DEFAULT_DATA_DIR = Path(".data")
+_BOUNDS = {"proxy_step": (0, 10_000)}
 
 
 class SettingsError(Refusal):
@@ -23,7 +24,11 @@ class SettingsError(Refusal):
 
 @dataclass(slots=True, frozen=True)
 class Settings:
-    """Each field is the variable LOGBOURSE_<FIELD>. Empty texts stand for a place in `data_dir`."""
+    """Each field is the variable LOGBOURSE_<FIELD>. Empty texts stand for a place in `data_dir`.
+
+    With a `proxy_step` the local Kafka and Redis listen that many ports below where everybody,
+    themselves included, is told to look for them: a proxy stands there.
+    """
 
     data_dir: Path = DEFAULT_DATA_DIR
     host: str = "127.0.0.1"
@@ -42,6 +47,7 @@ class Settings:
     log_level: str = "info"
     snapshots_dir: Path = Path()
     lease_store: str = "file"
+    proxy_step: int = 0
 
     @property
     def logs_dir(self) -> Path:
@@ -111,7 +117,7 @@ def _whole_number(name: str, value: object) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 6):
         raise SettingsError(f"{PREFIX}{name.upper()} must be a whole number, was {text!r}")
     number = int(text)
-    low, high = (1, HIGHEST_PORT) if name.endswith("_port") else (1, 1_024)
+    low, high = _BOUNDS.get(name, (1, HIGHEST_PORT) if name.endswith("_port") else (1, 1_024))
     if not low <= number <= high:
         raise SettingsError(f"{PREFIX}{name.upper()} must lie in {low}..{high}, was {number}")
     return number

@@ -24,8 +24,9 @@ DEMO_LIMITS = (
 )
 
 MAX_GATEWAYS = 32
-STANDBY_METRICS, GATEWAYS_METRICS = 8, 12
-"""From the base of the metrics ports: that of the standby shards, and of further gateways."""
+SHARDS_METRICS = {"shards": (0, 8), "engines": (44, 45)}
+GATEWAYS_METRICS = 12
+"""From the base of the metrics ports: of shards and their standbys, and of further gateways."""
 
 VIEWS = 4
 """Niceness: where the processor is short, orders go first, then views and history."""
@@ -43,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--standby", action="store_true", help="a second process of shards that takes over"
+    )
+    parser.add_argument(
+        "--apart", action="store_true", help="matching shards in processes of their own"
+    )
+    parser.add_argument(
+        "--snapshot-seconds", type=_seconds, metavar="S", help="how often shards take snapshots"
     )
     parser.add_argument("--no-demo", action="store_true", help="no demo market and no bots")
     parser.add_argument("--no-bots", action="store_true", help="the demo market without bots")
@@ -62,7 +69,13 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     processes = [
         *kafka_processes(settings, nodes),
         redis_process(settings),
-        *exchange_processes(settings, arguments.gateways, standby=arguments.standby),
+        *exchange_processes(
+            settings,
+            arguments.gateways,
+            standby=arguments.standby,
+            apart=arguments.apart,
+            snapshot_seconds=arguments.snapshot_seconds,
+        ),
     ]
     if not arguments.no_demo:
         processes += demo_processes(settings, bots=not arguments.no_bots)
@@ -74,17 +87,30 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def exchange_processes(
-    settings: Settings, gateways: int = 1, *, standby: bool = False
+    settings: Settings,
+    gateways: int = 1,
+    *,
+    standby: bool = False,
+    apart: bool = False,
+    snapshot_seconds: int | None = None,
 ) -> list[Process]:
     """Topics and genesis, then shards, projections and APIs, each ready before the next."""
-    shards = [f"A{p}" for p in range(settings.ledger_partitions)]
-    shards += [f"L{p}" for p in range(settings.ledger_partitions)]
-    shards += [f"M{p}" for p in range(settings.matching_partitions)]
+    ledgers = [f"A{p}" for p in range(settings.ledger_partitions)]
+    ledgers += [f"L{p}" for p in range(settings.ledger_partitions)]
+    engines = [f"M{p}" for p in range(settings.matching_partitions)]
+    groups = {"shards": ledgers, "engines": engines} if apart else {"shards": ledgers + engines}
+    options = [] if snapshot_seconds is None else ["--snapshot-seconds", str(snapshot_seconds)]
+    if standby:
+        options.append("--standby")
     query = f"http://{settings.host}:{settings.query_port}"
     return [
         _process(settings, "topics", ["topics", "create"], task=True),
         _process(settings, "genesis", ["genesis", *DEMO_LIMITS], task=True),
-        *_shards(settings, shards, standby=standby),
+        *(
+            process
+            for name, shards in groups.items()
+            for process in _shards(settings, name, ["shard", *options, *shards])
+        ),
         _process(
             settings,
             "project-redis",
@@ -110,14 +136,19 @@ def _gateway_count(text: str) -> int:
     return int(text)
 
 
-def _shards(settings: Settings, shards: Sequence[str], *, standby: bool) -> list[Process]:
+def _seconds(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 86_400):
+        raise argparse.ArgumentTypeError(f"1 to 86400 seconds are wanted, was {text!r}")
+    return int(text)
+
+
+def _shards(settings: Settings, name: str, words: Sequence[str]) -> list[Process]:
     """One process, or two of which either takes over from the other."""
-    if not standby:
-        return [_process(settings, "shards", ["shard", *shards], metrics=0)]
-    words = ["shard", "--standby", *shards]
+    places = SHARDS_METRICS[name]
+    names = [name, f"{name}-standby"] if "--standby" in words else [name]
     return [
-        _process(settings, "shards", words, metrics=0),
-        _process(settings, "shards-standby", words, metrics=STANDBY_METRICS),
+        _process(settings, each, words, metrics=place)
+        for each, place in zip(names, places, strict=False)
     ]
 
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from infra.data_lock import owned_data
-from infra.kafka_broker import plan_nodes, prepare_node
+from infra.kafka_broker import node_properties, plan_nodes, prepare_node
 from infra.metrics import Counter, Registry, serve_metrics
 from infra.ports import free_port
+from infra.redis_server import plan_redis, redis_argv
 from infra.refusal import Refusal
 from infra.settings import load_settings
 from infra.stack import demo_processes, exchange_processes
@@ -99,3 +100,36 @@ def test_a_second_process_of_shards_is_started_only_where_it_is_wanted(settings)
     first, second = processes["shards"], processes["shards-standby"]
     assert first.argv == second.argv, "either takes over from the other"
     assert "--standby" in first.argv
+
+
+def test_matching_may_run_in_processes_of_its_own(settings):
+    processes = {p.name: p.argv for p in exchange_processes(settings, standby=True, apart=True)}
+    assert processes["engines"] == processes["engines-standby"]
+    assert processes["engines"][-2:] == ("M0", "M1")
+    assert not {"M0", "M1"} & set(processes["shards"])
+
+
+def test_snapshots_are_as_often_as_asked_for(settings):
+    (shards,) = [p for p in exchange_processes(settings, snapshot_seconds=7) if p.name == "shards"]
+    assert shards.argv[shards.argv.index("--snapshot-seconds") + 1] == "7"
+
+
+def test_behind_proxies_others_are_told_other_ports_than_the_nodes_listen_on(settings):
+    apart = replace(settings, proxy_step=2_000, kafka_bootstrap="127.0.0.1:29092")
+    planned, nodes = plan_nodes(apart, 3)
+    told = [int(address.rpartition(":")[2]) for address in planned.kafka_bootstrap.split(",")]
+    assert told == [node.port + 2_000 for node in nodes]
+    properties = node_properties(nodes[0], nodes)
+    assert f":{nodes[0].port}," in properties["listeners"]
+    assert f":{told[0]}," in properties["advertised.listeners"]
+    voters = [f"{n.node_id}@127.0.0.1:{n.controller_port + 2_000}" for n in nodes]
+    assert properties["controller.quorum.voters"].split(",") == voters
+    again, _ = plan_nodes(planned, 3)
+    assert again.kafka_bootstrap == planned.kafka_bootstrap, "a restart finds the same ports"
+
+
+def test_redis_listens_below_its_proxy(settings):
+    planned = plan_redis(replace(settings, proxy_step=2_000, redis_url="redis://127.0.0.1:28379/0"))
+    port = int(planned.redis_url.rpartition(":")[2].removesuffix("/0"))
+    argv = redis_argv(planned)
+    assert argv[argv.index("--port") + 1] == str(port - 2_000)
