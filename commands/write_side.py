@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from commands.execution import Execution
 from commands.follower import Follower
@@ -18,11 +19,24 @@ from infra.tail import Partition, Tail
 from schemas.topics import outbox, shards
 
 
+class Following(Protocol):
+    """What brings outboxes to a loop: `infra.tail.Tail`, or a simulation."""
+
+    def start(self) -> None:
+        """Begin to read; to be called in the loop that gets the records."""
+
+    async def stop(self) -> None:
+        """End reading and give the handles back."""
+
+    async def scan(self, topic: str, partition: int, start: int, stop: int) -> list[LogRecord]:
+        """The records of [start, stop), apart from what is being followed."""
+
+
 @dataclass(slots=True)
 class WriteSide:
     """Everything that order entry and operators share. `caught_up` is set once the log is known."""
 
-    tails: tuple[Tail, ...]
+    tails: tuple[Following, ...]
     caught_up: asyncio.Event
     follower: Follower
     health: Health
@@ -43,11 +57,12 @@ async def open_write_side(
     fail: Callable[[Exception], None],
     *,
     open_matching: Callable[[], Log] | None,
+    follow: Callable[..., Following] = Tail,
 ) -> WriteSide:
     """Follow the outboxes: accounts from the start, ledgers and matching from their ends.
 
     Matching is followed through `open_matching` apart; without it, no command may wait for it.
-    `fail` is called when that cannot go on: the process must end.
+    `fail` is called when that cannot go on: the process must end. `follow` is called as `Tail` is.
     """
     names = shards(settings.ledger_partitions, settings.matching_partitions)
     if open_matching is None:
@@ -58,10 +73,10 @@ async def open_write_side(
     follower = Follower(outcomes, clock, {s: 0 if s[0] == "M" else ends[s] for s in names})
     caught_up = asyncio.Event()
     take = _taking(follower, caught_up, fail)
-    tail = Tail(open_log, _starts(ends, "AL"), take, fail)
+    tail = follow(open_log, _starts(ends, "AL"), take, fail)
     tails = [tail]
     if open_matching is not None:
-        tails.append(Tail(open_matching, _starts(ends, "M"), take, fail))
+        tails.append(follow(open_matching, _starts(ends, "M"), take, fail))
     originals = OriginalRecords(tail.scan)
     for each in tails:
         each.start()
