@@ -4,6 +4,8 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
+from tests.simulation.swarm import Swarm
+
 
 class Crash(Exception):
     """The simulated process ends here, at the named micro-step."""
@@ -17,6 +19,9 @@ class Faults:
     crashes_left: int
     mean_steps_between_crashes: int = 40
     duplicate_rate: float = 0.03
+    swarm: Swarm = field(default_factory=Swarm)
+    calm: bool = False
+    """Nothing goes wrong any more, crashes included."""
     coverage: Counter[str] = field(default_factory=Counter)
     happened: Counter[str] = field(default_factory=Counter)
     _countdown: int = -1
@@ -43,7 +48,16 @@ class Faults:
         """True with this probability."""
         return self.rng.random() < rate
 
+    def strikes(self, name: str) -> bool:
+        """Whether this fault of the swarm happens now; if so it is counted."""
+        rate = self.swarm.rates.get(name, 0.0)
+        if not rate or self.calm or self.rng.random() >= rate:
+            return False
+        self.happened[name] += 1
+        return True
+
     def end(self) -> None:
         """From now on nothing goes wrong."""
+        self.calm = True
         self.crashes_left = 0
         self.duplicate_rate = 0.0

@@ -1,0 +1,49 @@
+"""Which faults are on in a schedule, and how often: drawn from the seed, so that each is odd."""
+
+import random
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+HIGHEST_RATES: Mapping[str, float] = {
+    "frozen": 0.02,
+    "clock jump": 0.01,
+    "leader change": 0.01,
+    "log failure": 0.01,
+    "slow disk": 0.5,
+    "failed fsync": 0.3,
+    "torn snapshot": 0.2,
+    "little room": 0.5,
+    "append refused": 0.2,
+    "append unknown": 0.3,
+    "answer lost": 0.3,
+    "client impatient": 0.05,
+    "request repeated": 0.2,
+    "gateway failure": 0.01,
+    "redis wiped": 0.004,
+    "redis set back": 0.01,
+    "redis failure": 0.02,
+    "late apply": 0.5,
+    "insert unanswered": 0.05,
+    "insert refused": 0.05,
+    "two projectors": 0.5,
+    "buggify": 0.2,
+}
+"""Per chance to strike: a turn of a process, a request, a write, as the name says."""
+
+
+@dataclass(frozen=True)
+class Swarm:
+    """A fault that is not in `rates` is off."""
+
+    rates: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def drawn(cls, seed: int, only: Collection[str] = ()) -> "Swarm":
+        """Half of all faults, or all of `only`, each at a rate up to its highest."""
+        rng = random.Random(f"swarm {seed}")
+        rates = {}
+        for name, highest in HIGHEST_RATES.items():
+            on, rate = rng.random() < 0.5, highest * rng.choice((0.05, 0.3, 1.0))
+            if name in only or (on and not only):
+                rates[name] = rate
+        return cls(rates)
