@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from commands.admission import admit
+from commands.admission import admit, refusal
 from commands.follower import Follower
 from commands.outcomes import Answer, Awaited, Done, Outcomes, Pending
 from commands.publisher import Publisher
@@ -54,8 +54,8 @@ class Execution:
         -1008 is raised for all.
         """
         if self._follower.is_stale(shard):
-            raise errors.overloaded()
-        admit(commands, len(self._outcomes), MAX_PENDING)
+            raise refusal("stale")
+        admit(commands, len(self._outcomes), MAX_PENDING, "pending")
         request = _Request(self._outcomes, len(commands))
         try:
             for command, wanted in zip(commands, awaited, strict=True):

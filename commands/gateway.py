@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from commands import responses
+from commands.admission import Admission
 from commands.authentication import signed_command_id
 from commands.batches import BATCH_WEIGHT, element_id, parse_batch, parse_element, refusal
 from commands.execution import Execution
@@ -54,9 +55,12 @@ _IDEMPOTENCY_KEY = "^[A-Za-z0-9_-]{1,64}$"
 class OrderEntry:
     """Takes orders and cancels of authenticated users."""
 
-    def __init__(self, reference: ReferenceData, execution: Execution) -> None:
+    def __init__(
+        self, reference: ReferenceData, execution: Execution, admission: Admission
+    ) -> None:
         self._reference = reference
         self._execution = execution
+        self._admission = admission
 
     def endpoints(self) -> list[Endpoint]:
         """What this serves."""
@@ -84,6 +88,7 @@ class OrderEntry:
 
     async def place(self, call: Call) -> dict[str, Any]:
         """POST /api/v3/order: ACK at acceptance; RESULT, FULL and LIMIT_MAKER at the report."""
+        self._admit(call)
         wish = self._parse_wish(call, call.parameters, _signed_id(call))
         answer = await self._run(call, wish.order, wish.awaits)
         return self._placed(call, answer, wish.response_type)
@@ -95,6 +100,7 @@ class OrderEntry:
 
     async def cancel(self, call: Call) -> dict[str, Any]:
         """DELETE /api/v3/order, answered when the order is off the book and its hold released."""
+        self._admit(call, cancels=True)
         command_id = _signed_id(call)
         command = parse_cancel(
             call.parameters,
@@ -112,6 +118,7 @@ class OrderEntry:
 
     async def cancel_all(self, call: Call) -> list[dict[str, Any]]:
         """DELETE /api/v3/openOrders of one symbol; -2011 if none was open."""
+        self._admit(call, cancels=True)
         command_id = _signed_id(call)
         command = parse_cancel_all(
             call.parameters,
@@ -140,6 +147,7 @@ class OrderEntry:
         key = call.request.headers.get("Idempotency-Key", "")
         if not re.fullmatch(_IDEMPOTENCY_KEY, key):
             raise errors.illegal_characters("Idempotency-Key", _IDEMPOTENCY_KEY)
+        self._admit(call)
         command_id = signed_command_id(call.sender.api_key, key.encode())
         order = self._parse_order(call, call.parameters, command_id)
         answer = await self._run(call, order, REPORT)
@@ -156,6 +164,7 @@ class OrderEntry:
 
         The orders are a JSON array in the body, the answers stand in the same places.
         """
+        self._admit(call)
         batch_id = _signed_id(call)
         elements = parse_batch(call.parameters.document)
         answers: list[dict[str, Any]] = [{} for _ in elements]
@@ -191,9 +200,9 @@ class OrderEntry:
         self, call: Call, command: PlaceOrder | CancelOrder | CancelAllOrders, types: Types
     ) -> Answer:
         shard = self._shard_of(call)
-        answer = await self._execution.run(
-            shard, command, Awaited({shard: types}, starts=STARTS, alone=True)
-        )
+        awaited = Awaited({shard: types}, starts=STARTS, alone=True)
+        with self._admission.under_way(shard, call.sender.user_id, 1):
+            answer = await self._execution.run(shard, command, awaited)
         call.position = answer.position()
         return answer
 
@@ -203,10 +212,15 @@ class OrderEntry:
         shard = self._shard_of(call)
         awaited = [Awaited({shard: wish.awaits}, starts=STARTS, alone=True) for wish in wishes]
         orders = [wish.order for wish in wishes]
-        results = await self._execution.run_all(shard, orders, awaited)
+        with self._admission.under_way(shard, call.sender.user_id, len(orders)):
+            results = await self._execution.run_all(shard, orders, awaited)
         answers = [result for result in results if isinstance(result, Answer)]
         call.position = position_of(seen for answer in answers for seen in answer.seen)
         return results
+
+    def _admit(self, call: Call, *, cancels: bool = False) -> None:
+        """Refuse what would wait too long, before anything is done for it."""
+        self._admission.check(self._shard_of(call), call.sender.user_id, cancels=cancels)
 
     def _shard_of(self, call: Call) -> str:
         return f"L{call.sender.user_id % self._reference.ledger_partitions}"

@@ -82,7 +82,7 @@ class Publisher:
         lane = self._lanes.get(shard)
         if lane is None:
             lane = self._lanes[shard] = _Lane(*inbox(shard))
-        admit(messages, lane.commands, MAX_WAITING)
+        admit(messages, lane.commands, MAX_WAITING, "queue")
         encoded = [encode_message(message) for message in messages]
         size = sum(map(len, encoded))
         lane.waiting.append(_Submission(encoded, size, deadline_us, failed, written))

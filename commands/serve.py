@@ -13,6 +13,7 @@ from aiohttp import web
 
 from commands.admin.app import build_admin_app
 from commands.admin.operator import Operator
+from commands.admission import Admission
 from commands.authentication import KeyAuthenticator
 from commands.gateway import OrderEntry
 from commands.opened_secrets import OpenedSecrets
@@ -125,7 +126,7 @@ def build_gateway_app(
         fallback=proxy.forward if proxy is not None else None,
         knows_log=side.follower.is_caught_up,
     )
-    entry = OrderEntry(reference, side.orders)
+    entry = OrderEntry(reference, side.orders, Admission(clock))
     reads = Reads(proxy, keys.voucher).methods() if proxy is not None else []
     sockets = WsApi(frame, authenticator, [*entry.methods(), *reads])
     return build_app(

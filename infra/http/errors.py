@@ -65,6 +65,11 @@ def too_many_requests(limit: int, retry_after_s: int) -> ApiError:
     return ApiError(429, -1003, msg, headers={"Retry-After": str(retry_after_s)})
 
 
+def too_many_queued() -> ApiError:
+    """The account has as many requests without an answer as one may have."""
+    return ApiError(429, -1003, "Too many requests queued.", headers={"Retry-After": "1"})
+
+
 def banned(until_ms: int, retry_after_s: int) -> ApiError:
     """Too many requests came after "too many requests" was answered."""
     msg = (
@@ -89,7 +94,7 @@ def outcome_unknown() -> ApiError:
 def overloaded() -> ApiError:
     """The command was not accepted for processing; trying again is safe."""
     msg = "Server is currently overloaded with other requests. Please try again in a few minutes."
-    return ApiError(503, -1008, msg)
+    return ApiError(503, -1008, msg, headers={"Retry-After": "1"})
 
 
 def view_behind() -> ApiError:
