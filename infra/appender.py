@@ -3,10 +3,20 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from time import monotonic
 from typing import Protocol
 
 from infra.kafka.clients import KafkaError, KafkaException, Message, Producer
 from infra.log import LogFailure
+from infra.metrics import Counter, Gauge, Histogram
+
+APPEND_S = Histogram(
+    "logbourse_append_seconds",
+    "From the sending of a record to its acknowledgment",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+FAILURES = Counter("logbourse_append_failures", "Records not acknowledged, by error", ("error",))
+QUEUE = Gauge("logbourse_append_queue_records", "Records sent, not yet acknowledged")
 
 Done = Callable[[Exception | None], None]
 """Called in the loop: None once the record is replicated, else why that is not so."""
@@ -39,6 +49,7 @@ class KafkaAppender:
         self._on_failure = on_failure
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = threading.Event()
+        QUEUE.set_function(producer.__len__)
         self._poller = threading.Thread(target=self._poll, name="appender", daemon=True)
 
     def start(self) -> None:
@@ -56,8 +67,13 @@ class KafkaAppender:
         """See `Appender`. A full local queue is a refusal, reported at once."""
         assert self._loop is not None, "start() sets the loop"
         loop = self._loop
+        sent_s = monotonic()
 
         def report(error: KafkaError | None, _message: Message) -> None:
+            if error is None:
+                APPEND_S.observe(monotonic() - sent_s)
+            else:
+                FAILURES.labels(error.name()).inc()
             loop.call_soon_threadsafe(done, _judge(error))
             self._tell_if_fatal(loop, error)
 
@@ -70,8 +86,10 @@ class KafkaAppender:
                 on_delivery=report,
             )
         except BufferError as error:
+            FAILURES.labels(KafkaError(KafkaError._QUEUE_FULL).name()).inc()
             loop.call_soon(done, AppendRefused(str(error)))
         except KafkaException as error:
+            FAILURES.labels(error.args[0].name()).inc()
             loop.call_soon(done, AppendRefused(str(error)))
             self._tell_if_fatal(loop, error.args[0])
 

@@ -78,8 +78,11 @@ class Worker:
             self._leadership.look()
         for record in records:
             host = self._readers[(record.topic, record.partition)]
+            known = host.counts.duplicates
             with self._metrics.step_time(host.id):
                 host.take(record)
+            if host.counts.duplicates != known:
+                self._metrics.duplicate(host.id, record.value)
         self._log.poll()
         next(self._in_turn).tend()
         return len(records)
@@ -169,7 +172,8 @@ def _run_shards(
     log = KafkaLog(settings)
     clock = SystemClock()
     kind = Shadow if standby else Host
-    members = [_member(kind, lease.name, log, clock, settings, policy) for lease in leases]
+    told = metrics.reported
+    members = [_member(kind, lease.name, log, clock, settings, policy, told) for lease in leases]
     shadows = {member.id: member for member in members if isinstance(member, Shadow)}
     leadership = Leadership(leases, shadows, keeper, clock)
     worker = Worker(members, log, metrics, leadership)
@@ -225,8 +229,10 @@ def _member(
     clock: Clock,
     settings: Settings,
     policy: HostPolicy,
+    reported: Callable[[str, str], None],
 ) -> Member:
     def report(event: str, detail: str) -> None:
+        reported(shard_id, event)
         _logger.warning(event, shard=shard_id, detail=detail)
 
     directory = Directory(settings.snapshots_dir / shard_id)

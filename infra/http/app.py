@@ -3,6 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +14,7 @@ from infra.clock import Clock
 from infra.http import errors
 from infra.http.errors import ApiError
 from infra.http.limits import RequestLimits
+from infra.http.metrics import FAILURES, EndpointMetrics
 from infra.http.parameters import (
     MAX_BODY_BYTES,
     Parameters,
@@ -167,14 +169,18 @@ def client_address(request: web.Request, *, behind_proxy: bool) -> str:
 
 
 def _bind(frame: Frame, endpoint: Endpoint) -> Callable[[web.Request], Awaitable[Any]]:
+    metrics = EndpointMetrics(f"{endpoint.method} {endpoint.path}")
+
     async def answer(request: web.Request) -> web.StreamResponse:
+        began_s, code = monotonic(), 0
         ip = client_address(request, behind_proxy=frame.behind_proxy)
         micros = request.headers.get("X-MBX-TIME-UNIT", "").upper() == "MICROSECOND"
         call = Call(request, Parameters(), ip, frame.clock.now_us(), micros)
         try:
             response = await _respond(frame, endpoint, call)
         except ApiError as error:
-            response = error_response(error)
+            response, code = error_response(error), error.code
+        metrics.answered(began_s, response.status, code)
         response.headers.update(_headers(frame, call))
         return response
 
@@ -284,6 +290,7 @@ def _numbered(request: web.Request, error: web.HTTPException) -> ApiError:
 
 def report(request: web.Request, error: Exception) -> None:
     """Log an error's kind and place only: its text or the query could hold a secret."""
+    FAILURES.inc()
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from time import monotonic
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,6 +24,7 @@ from infra.http.app import (
 )
 from infra.http.errors import ApiError
 from infra.http.json_text import NumberText, parse_json, text_values
+from infra.http.metrics import EndpointMetrics
 from infra.http.parameters import MAX_BODY_BYTES, Parameters
 from infra.http.principal import Principal, SessionAuthenticator
 
@@ -57,6 +59,13 @@ class WsApi:
         self.sessions = sessions
         self.methods = {method.name: method for method in methods}
         self._open: set[_Connection] = set()
+        self._metrics: dict[str, EndpointMetrics] = {}
+
+    def metrics_of(self, method: str) -> EndpointMetrics:
+        """What counts the answers of this method on all connections."""
+        if method not in self._metrics:
+            self._metrics[method] = EndpointMetrics(method)
+        return self._metrics[method]
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """One connection, until either side ends it."""
@@ -159,14 +168,19 @@ class _Connection:
         call = Call(self._request, Parameters(), self._ip, now_us, self._microseconds)
         request = _read(text)
         answer: dict[str, Any] = {"id": request.frame_id, "status": 200}
+        began_s, refusal = monotonic(), None
         try:
             answer["result"] = await self._respond(call, request)
         except ApiError as error:
-            answer |= {"status": error.status, "error": _error(error, now_us)}
+            refusal = error
         except Exception as error:
             report(self._request, error)
-            unknown = errors.unknown_error()
-            answer |= {"status": unknown.status, "error": _error(unknown, now_us)}
+            refusal = errors.unknown_error()
+        if refusal is not None:
+            answer |= {"status": refusal.status, "error": _error(refusal, now_us)}
+        known = request.method if request.method in self._methods else "unknown method"
+        metrics = self._api.metrics_of(known)
+        metrics.answered(began_s, answer["status"], refusal.code if refusal is not None else 0)
         if self._tells_limits and request.params.get("returnRateLimits") is not False:
             answer["rateLimits"] = self._rate_limits(call, request)
         try:

@@ -16,7 +16,12 @@ from infra.kafka.clients import (
 )
 from infra.log import LogFailure, LogRecord, Mark
 from infra.logging import get_logger
+from infra.metrics import Counter, Gauge
 from infra.settings import Settings
+
+MARK = Gauge("logbourse_log_mark", "Offset of the newest mark stored", ("topic", "partition"))
+ERRORS = Counter("logbourse_log_errors", "Errors that Kafka's client told, by name", ("error",))
+QUEUE = Gauge("logbourse_log_queue_records", "Records produced by shards, not yet acknowledged")
 
 MARKS_GROUP = "logbourse-shards"
 ANSWER_TIMEOUT_S = 15.0
@@ -47,6 +52,8 @@ class KafkaLog:
         self._failure: LogFailure | None = None
         producer = outside_producer if outside else shard_producer
         self._producer = producer(settings, error_cb=self._on_error)
+        if not outside:
+            QUEUE.set_function(self._producer.__len__)
         gathering: dict[str, Any] = (
             {"fetch_wait_max_ms": gather_ms, "fetch_min_bytes": GATHERED_BYTES} if gather_ms else {}
         )
@@ -105,6 +112,7 @@ class KafkaLog:
         while error := self._commit_error(place):
             if not _passing(error) or monotonic() > give_up_s:
                 raise LogFailure(f"{topic}.{partition} must store a mark, said: {error}")
+        MARK.labels(topic, partition).set(mark.offset)
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """Read this partition from `offset` on, whether or not it was read before.
@@ -201,6 +209,8 @@ class KafkaLog:
     def close(self) -> None:
         """Give the handle back without waiting; what is not replicated yet may be lost."""
         self._producer.purge(blocking=False)
+        if not self._outside:
+            QUEUE.set_function(int)
         for client in (self._consumer, *self._idle_scanners):
             client.close()
 
@@ -234,6 +244,7 @@ class KafkaLog:
         return left
 
     def _on_error(self, error: KafkaError) -> None:
+        ERRORS.labels(error.name()).inc()
         # What passes is retried by the library; only what is final is told to the owner.
         if error.fatal():
             self._failure = self._failure or LogFailure(f"the log handle must work, said: {error}")
@@ -241,6 +252,7 @@ class KafkaLog:
             _logger.warning("no broker answers", bootstrap=self._settings.kafka_bootstrap)
 
     def _fail(self, error: KafkaError, topic: str, partition: int) -> None:
+        ERRORS.labels(error.name()).inc()
         kind = TimestampRefused if error.code() == KafkaError.INVALID_TIMESTAMP else LogFailure
         sentence = f"{topic}.{partition} must store a record, said: {error.str()}"
         self._failure = self._failure or kind(sentence)

@@ -1,0 +1,37 @@
+"""What the HTTP frame tells Prometheus: how long answers take, and how requests are refused."""
+
+from time import monotonic
+
+from infra.metrics import Counter, Histogram
+
+_SECONDS = Histogram(
+    "logbourse_http_seconds",
+    "From the arrival of a request to its answer",
+    ("endpoint",),
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+_ANSWERS = Counter(
+    "logbourse_http_answers", "Answers, by status and error number", ("endpoint", "status", "code")
+)
+FAILURES = Counter("logbourse_http_failures", "Requests that met a fault in here, each a log line")
+
+
+class EndpointMetrics:
+    """Counts the answers of one endpoint; `endpoint` is a method's name, or verb and path."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        self._seconds = _SECONDS.labels(endpoint)
+        self._answers: dict[tuple[int, int], Counter] = {}
+
+    def answered(self, began_s: float, status: int, code: int = 0) -> None:
+        """Count an answer to a request of monotonic time `began_s`; `code` is its error's number.
+
+        A request that is answered without an error has the number 0.
+        """
+        self._seconds.observe(monotonic() - began_s)
+        counter = self._answers.get((status, code))
+        if counter is None:
+            counter = _ANSWERS.labels(self._endpoint, str(status), str(code))
+            self._answers[status, code] = counter
+        counter.inc()
