@@ -53,7 +53,7 @@ class Decider(Protocol[S]):
     def refuse(self, state: S, source: str, message: Message) -> str:
         """Why `message` may not come to this shard from `source`; empty if it may.
 
-        `source` is a shard's id ("M0") or an outside source ("gw", "operator", "clock").
+        `source` is a shard's id ("M0") or an outside source ("gw", "operator", "clock", "auditor").
         A wrong source or a user or market of another partition is quarantined by the host.
         """
 

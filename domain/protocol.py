@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from domain.decider import Command, Message, Outcome
 from domain.fees import FeeTier
 from domain.limits import Limits
+
+AUDITOR: Final = "auditor"
+"""The outside source that may stop things, and nothing else."""
 
 
 @dataclass(slots=True)

@@ -15,6 +15,8 @@ from domain.accounts.messages import (
     UserDisabled,
     UserEnabled,
     UserRegistered,
+    WithdrawalsHalted,
+    WithdrawalsResumed,
 )
 from domain.decider import Message
 from domain.fees import FeeTier
@@ -99,6 +101,8 @@ class ReferenceData:
     fee_tiers: dict[int, FeeTier] = field(default_factory=dict)
     limits: Limits = field(default_factory=lambda: DEFAULT_LIMITS)
     users: dict[int, UserStanding] = field(default_factory=dict)
+    halted_withdrawals: dict[int, str] = field(default_factory=dict)
+    """Asset id → why nothing of it may leave."""
     exchange: str = ""
     ledger_partitions: int = 0
     matching_partitions: int = 0
@@ -135,6 +139,10 @@ class ReferenceData:
                 asset = Asset(event.asset_id, event.code, event.name, event.decimals)
                 self.assets[event.asset_id] = asset
                 self._asset_ids[event.code] = event.asset_id
+            case WithdrawalsHalted():
+                self.halted_withdrawals[event.asset_id] = event.reason
+            case WithdrawalsResumed():
+                self.halted_withdrawals.pop(event.asset_id, None)
             case Genesis():
                 self._apply_genesis(event)
             case FeesChanged() if partition == REFERENCE_PARTITION:

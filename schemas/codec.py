@@ -20,16 +20,20 @@ from domain.accounts.messages import (
     EnableUser,
     FeesChanged,
     FeeTierChanged,
+    HaltWithdrawals,
     KeyKind,
     LimitsChanged,
     ListAsset,
     RegisterUser,
     RestrictApiKey,
+    ResumeWithdrawals,
     RevokeApiKey,
     Scope,
     UserDisabled,
     UserEnabled,
     UserRegistered,
+    WithdrawalsHalted,
+    WithdrawalsResumed,
 )
 from domain.decider import Message
 from domain.fees import FeeTier
@@ -107,7 +111,7 @@ from schemas.primitives import (
     write_string,
 )
 
-HEADER: Final = bytes.fromhex("c30162b16e693c0db562")
+HEADER: Final = bytes.fromhex("c3013ef0f1b516523126")
 """How every record in the present schema begins: marker and fingerprint."""
 
 _ACCOUNTS_REASON: Final = {symbol << 1: symbol for symbol in AccountsReason}
@@ -534,6 +538,25 @@ def read_fees_changed(data: bytes, pos: int) -> tuple[FeesChanged, int]:
     return message, pos
 
 
+def write_halt_withdrawals(out: BytesWriter, message: HaltWithdrawals) -> None:
+    """Append branch number 62, then the fields of HaltWithdrawals."""
+    write_long(out, 62)
+    write_bytes(out, message.command_id)
+    write_long(out, message.deadline_us)
+    write_long(out, message.asset_id)
+    write_string(out, message.reason)
+
+
+def read_halt_withdrawals(data: bytes, pos: int) -> tuple[HaltWithdrawals, int]:
+    """The HaltWithdrawals at `pos` and the position after it."""
+    command_id, pos = read_bytes(data, pos)
+    deadline_us, pos = read_long(data, pos)
+    asset_id, pos = read_long(data, pos)
+    reason, pos = read_string(data, pos)
+    message = HaltWithdrawals(command_id, deadline_us, asset_id, reason)
+    return message, pos
+
+
 def write_limits_changed(out: BytesWriter, message: LimitsChanged) -> None:
     """Append branch number 37, then the fields of LimitsChanged."""
     write_long(out, 37)
@@ -637,6 +660,25 @@ def read_restrict_api_key(data: bytes, pos: int) -> tuple[RestrictApiKey, int]:
     return message, pos
 
 
+def write_resume_withdrawals(out: BytesWriter, message: ResumeWithdrawals) -> None:
+    """Append branch number 63, then the fields of ResumeWithdrawals."""
+    write_long(out, 63)
+    write_bytes(out, message.command_id)
+    write_long(out, message.deadline_us)
+    write_long(out, message.asset_id)
+    write_string(out, message.reason)
+
+
+def read_resume_withdrawals(data: bytes, pos: int) -> tuple[ResumeWithdrawals, int]:
+    """The ResumeWithdrawals at `pos` and the position after it."""
+    command_id, pos = read_bytes(data, pos)
+    deadline_us, pos = read_long(data, pos)
+    asset_id, pos = read_long(data, pos)
+    reason, pos = read_string(data, pos)
+    message = ResumeWithdrawals(command_id, deadline_us, asset_id, reason)
+    return message, pos
+
+
 def write_revoke_api_key(out: BytesWriter, message: RevokeApiKey) -> None:
     """Append branch number 23, then the fields of RevokeApiKey."""
     write_long(out, 23)
@@ -722,6 +764,40 @@ def read_user_registered(data: bytes, pos: int) -> tuple[UserRegistered, int]:
     message = UserRegistered(
         command_id, originator_id, originator_version, timestamp_us, user_id, login_digest, fee_tier
     )
+    return message, pos
+
+
+def write_withdrawals_halted(out: BytesWriter, message: WithdrawalsHalted) -> None:
+    """Append branch number 64, then the fields of WithdrawalsHalted."""
+    write_long(out, 64)
+    write_bytes(out, message.command_id)
+    write_long(out, message.asset_id)
+    write_string(out, message.reason)
+
+
+def read_withdrawals_halted(data: bytes, pos: int) -> tuple[WithdrawalsHalted, int]:
+    """The WithdrawalsHalted at `pos` and the position after it."""
+    command_id, pos = read_bytes(data, pos)
+    asset_id, pos = read_long(data, pos)
+    reason, pos = read_string(data, pos)
+    message = WithdrawalsHalted(command_id, asset_id, reason)
+    return message, pos
+
+
+def write_withdrawals_resumed(out: BytesWriter, message: WithdrawalsResumed) -> None:
+    """Append branch number 65, then the fields of WithdrawalsResumed."""
+    write_long(out, 65)
+    write_bytes(out, message.command_id)
+    write_long(out, message.asset_id)
+    write_string(out, message.reason)
+
+
+def read_withdrawals_resumed(data: bytes, pos: int) -> tuple[WithdrawalsResumed, int]:
+    """The WithdrawalsResumed at `pos` and the position after it."""
+    command_id, pos = read_bytes(data, pos)
+    asset_id, pos = read_long(data, pos)
+    reason, pos = read_string(data, pos)
+    message = WithdrawalsResumed(command_id, asset_id, reason)
     return message, pos
 
 
@@ -1914,6 +1990,10 @@ WRITERS: Final[dict[type[Message], Callable[[BytesWriter, Any], None]]] = {
     OrderTerminated: write_order_terminated,
     CancelRefused: write_cancel_refused,
     CancelAllCompleted: write_cancel_all_completed,
+    HaltWithdrawals: write_halt_withdrawals,
+    ResumeWithdrawals: write_resume_withdrawals,
+    WithdrawalsHalted: write_withdrawals_halted,
+    WithdrawalsResumed: write_withdrawals_resumed,
 }
 """Appends a message with its branch number, by class."""
 
@@ -1980,5 +2060,9 @@ READERS: Final[list[Callable[[bytes, int], tuple[Message, int]]]] = [
     read_order_terminated,
     read_cancel_refused,
     read_cancel_all_completed,
+    read_halt_withdrawals,
+    read_resume_withdrawals,
+    read_withdrawals_halted,
+    read_withdrawals_resumed,
 ]
 """Decodes a message, by branch number."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from domain.decider import Command, Decider, Message, Outcome, UnrefusableFault
 from domain.protocol import (
+    AUDITOR,
     CommandExpired,
     CommandFaulted,
     CommandRepeated,
@@ -22,7 +23,7 @@ from streams.channels import GENESIS_CHAIN, Channel, Origin, Output, advance, is
 from streams.halts import Halt, HaltReason
 from streams.window import CommandWindow
 
-OUTSIDE_SOURCES: Final = ("gw", "operator", "clock")
+OUTSIDE_SOURCES: Final = ("gw", "operator", "clock", AUDITOR)
 SUPPORTED_RULES: Final = (1,)
 COMMAND_ID_BYTES: Final = 16
 

@@ -15,8 +15,12 @@ from domain.accounts.messages import (
     ChangeFees,
     ChangeLimits,
     FeesChanged,
+    HaltWithdrawals,
     LimitsChanged,
     ListAsset,
+    ResumeWithdrawals,
+    WithdrawalsHalted,
+    WithdrawalsResumed,
 )
 from domain.decider import Command, Message
 from domain.fees import PPM_DECIMALS, FeeTier
@@ -62,6 +66,24 @@ async def list_asset(operator: Operator, fields: Fields) -> dict[str, Any]:
     answer = await operator.run("A0", command, shown_by(knowing, AssetListed))
     asset_id = next(s.message.asset_id for s in answer.seen if isinstance(s.message, AssetListed))
     return {"assetId": asset_id, "position": answer.position()}
+
+
+async def halt_withdrawals(operator: Operator, fields: Fields) -> dict[str, Any]:
+    """Nothing of the asset leaves, once every ledger refuses it."""
+    asset = operator.asset(fields.text("asset"))
+    command = HaltWithdrawals(*operator.identity(), asset.asset_id, fields.text("reason"))
+    shown = shown_by(["A0", *operator.ledger_shards()], WithdrawalsHalted)
+    answer = await operator.run("A0", command, shown)
+    return {"position": answer.position()}
+
+
+async def resume_withdrawals(operator: Operator, fields: Fields) -> dict[str, Any]:
+    """The asset leaves again, once every ledger lets it."""
+    asset = operator.asset(fields.text("asset"))
+    command = ResumeWithdrawals(*operator.identity(), asset.asset_id, fields.text("reason"))
+    shown = shown_by(["A0", *operator.ledger_shards()], WithdrawalsResumed)
+    answer = await operator.run("A0", command, shown)
+    return {"position": answer.position()}
 
 
 async def list_market(operator: Operator, fields: Fields) -> dict[str, Any]:

@@ -35,6 +35,10 @@ _MONEY = (
     Field("amount", "how much, such as 0.5"),
     Field("reference", "what makes this movement unique, for ever"),
 )
+_HALT = (
+    Field("asset", "code of the asset, such as BTC"),
+    Field("reason", "why, in up to 200 characters", default="an operator said so"),
+)
 _BOUNDS = (
     Field("minPrice", "lowest price"),
     Field("maxPrice", "highest price"),
@@ -126,6 +130,8 @@ OPERATIONS = (
         ),
     ),
     Operation("halt-market", "let a market cancel only", markets.halt_market, (_SYMBOL,)),
+    Operation("halt-withdrawals", "let nothing of an asset leave", markets.halt_withdrawals, _HALT),
+    Operation("resume-withdrawals", "let an asset leave again", markets.resume_withdrawals, _HALT),
     Operation("resume-market", "let a halted market trade", markets.resume_market, (_SYMBOL,)),
     Operation(
         "change-fees",

@@ -19,14 +19,18 @@ from domain.accounts.messages import (
     EnableUser,
     FeesChanged,
     FeeTierChanged,
+    HaltWithdrawals,
     LimitsChanged,
     ListAsset,
     RegisterUser,
     RestrictApiKey,
+    ResumeWithdrawals,
     RevokeApiKey,
     UserDisabled,
     UserEnabled,
     UserRegistered,
+    WithdrawalsHalted,
+    WithdrawalsResumed,
 )
 from domain.accounts.state import AccountsState, dump, initial, load
 from domain.accounts.users import mutate_user
@@ -53,7 +57,7 @@ UserCommand = (
     | RestrictApiKey
     | RevokeApiKey
 )
-ReferenceCommand = ListAsset | ChangeFees | ChangeLimits
+ReferenceCommand = ListAsset | ChangeFees | ChangeLimits | HaltWithdrawals | ResumeWithdrawals
 MarketEvent = MarketListed | MarketRulesChanged | MarketHalted | MarketResumed
 ToldAgain = Genesis | RulesActivated | FeesChanged | LimitsChanged | MarketEvent
 WithoutEffect = (
@@ -106,6 +110,10 @@ class AccountsDecider:
             case AssetListed():
                 asset = Asset(event.asset_id, event.code, event.name, event.decimals)
                 state.assets[event.code] = asset
+            case WithdrawalsHalted():
+                state.halted_withdrawals[event.asset_id] = event.reason
+            case WithdrawalsResumed():
+                del state.halted_withdrawals[event.asset_id]
             case FeesChanged():
                 state.fee_tiers = {tier.tier: tier for tier in event.fee_tiers}
             case LimitsChanged():
@@ -131,6 +139,9 @@ class AccountsDecider:
                 return (f"L{state.partition}",)
             case AssetListed():
                 return _ledgers(state) + _matchings(state)
+            case WithdrawalsHalted() | WithdrawalsResumed():
+                # On the channel that told of the asset, so that it is known when this arrives.
+                return _ledgers(state)
             case FeesChanged() | LimitsChanged():
                 own = [f"L{state.partition}"]
                 first = state.partition == REFERENCE_PARTITION
@@ -179,6 +190,10 @@ def _decide_reference_command(state: AccountsState, command: ReferenceCommand) -
             return decisions.change_fees(state, command)
         case ChangeLimits():
             return decisions.change_limits(state, command)
+        case HaltWithdrawals():
+            return decisions.halt_withdrawals(state, command)
+        case ResumeWithdrawals():
+            return decisions.resume_withdrawals(state, command)
 
 
 def _evolve_user(

@@ -22,14 +22,18 @@ from domain.accounts.messages import (
     EnableUser,
     FeesChanged,
     FeeTierChanged,
+    HaltWithdrawals,
     LimitsChanged,
     ListAsset,
     RegisterUser,
     RestrictApiKey,
+    ResumeWithdrawals,
     RevokeApiKey,
     UserDisabled,
     UserEnabled,
     UserRegistered,
+    WithdrawalsHalted,
+    WithdrawalsResumed,
 )
 from domain.accounts.state import AccountsState
 from domain.decider import Command
@@ -41,6 +45,7 @@ RATE_MAX_PPM = 100_000
 """The highest fee rate: a tenth of what is received."""
 
 ASSET_NAME_LENGTH_MAX = 64
+REASON_LENGTH_MAX = 200
 
 Reason = AccountsReason
 
@@ -171,6 +176,26 @@ def change_limits(
     return LimitsChanged(command.command_id, command.limits)
 
 
+def halt_withdrawals(
+    state: AccountsState, command: HaltWithdrawals
+) -> WithdrawalsHalted | AccountsCommandRejected:
+    """Nothing of the asset leaves from here on."""
+    reason = _switch_reason(state, command, halted=True)
+    if reason is not None:
+        return _rejected(command, reason)
+    return WithdrawalsHalted(command.command_id, command.asset_id, command.reason)
+
+
+def resume_withdrawals(
+    state: AccountsState, command: ResumeWithdrawals
+) -> WithdrawalsResumed | AccountsCommandRejected:
+    """The asset may leave again."""
+    reason = _switch_reason(state, command, halted=False)
+    if reason is not None:
+        return _rejected(command, reason)
+    return WithdrawalsResumed(command.command_id, command.asset_id, command.reason)
+
+
 def are_fee_tiers(fee_tiers: Sequence[FeeTier]) -> bool:
     """Whether tier 0 exists, no tier stands twice, and every rate is from 0 to `RATE_MAX_PPM`."""
     numbers = [tier.tier for tier in fee_tiers]
@@ -215,6 +240,20 @@ def _restriction_reason(
         return Reason.INVALID_ADDRESSES
     if command.expires_us != 0 and command.expires_us <= state.time_us:
         return Reason.INVALID_EXPIRY
+    return None
+
+
+def _switch_reason(
+    state: AccountsState, command: HaltWithdrawals | ResumeWithdrawals, *, halted: bool
+) -> AccountsReason | None:
+    """What is wrong with switching an asset's withdrawals, if anything."""
+    if not 1 <= command.asset_id <= len(state.assets):
+        return Reason.UNKNOWN_ASSET
+    if halted == (command.asset_id in state.halted_withdrawals):
+        return Reason.ALREADY_HALTED if halted else Reason.NOT_HALTED
+    text = command.reason
+    if not (0 < len(text) <= REASON_LENGTH_MAX and text.isascii() and text.isprintable()):
+        return Reason.INVALID_REASON
     return None
 
 

@@ -43,6 +43,10 @@ class AccountsReason(IntEnum):
     INVALID_LIMITS = 14
     INVALID_ASSET = 15
     ASSET_TAKEN = 16
+    UNKNOWN_ASSET = 17
+    ALREADY_HALTED = 18
+    NOT_HALTED = 19
+    INVALID_REASON = 20
 
 
 @dataclass(slots=True)
@@ -133,6 +137,22 @@ class ChangeLimits(Command):
     """Replace the limits."""
 
     limits: Limits
+
+
+@dataclass(slots=True)
+class HaltWithdrawals(Command):
+    """Let nothing of an asset leave the exchange; `reason` says why, in a few words."""
+
+    asset_id: int
+    reason: str
+
+
+@dataclass(slots=True)
+class ResumeWithdrawals(Command):
+    """Let the asset leave again; `reason` says why, in a few words."""
+
+    asset_id: int
+    reason: str
 
 
 @dataclass(slots=True)
@@ -231,6 +251,22 @@ class LimitsChanged(Outcome):
     """The limits are now these."""
 
     limits: Limits
+
+
+@dataclass(slots=True)
+class WithdrawalsHalted(Outcome):
+    """Withdrawals of the asset are refused from here on."""
+
+    asset_id: int
+    reason: str
+
+
+@dataclass(slots=True)
+class WithdrawalsResumed(Outcome):
+    """Withdrawals of the asset are judged as usual again."""
+
+    asset_id: int
+    reason: str
 
 
 @dataclass(slots=True)

@@ -30,6 +30,8 @@ class AccountsState(State):
     users: dict[int, User]
     user_ids: dict[bytes, int]
     keys: dict[str, ApiKey]
+    halted_withdrawals: dict[int, str]
+    """Asset id → why nothing of it may leave; at partition 0 alone."""
 
     def next_user_id(self) -> int:
         """The id of the next user: users are counted from 1, and id mod P is the partition."""
@@ -55,6 +57,7 @@ def initial() -> AccountsState:
         users={},
         user_ids={},
         keys={},
+        halted_withdrawals={},
     )
 
 
@@ -72,13 +75,14 @@ def dump(state: AccountsState) -> list[Any]:
         [list(astuple(asset)) for asset in sorted(state.assets.values(), key=_asset_id)],
         [_dump_user(state.users[user_id]) for user_id in sorted(state.users)],
         [_dump_key(state.keys[api_key]) for api_key in sorted(state.keys)],
+        [list(item) for item in sorted(state.halted_withdrawals.items())],
     ]
 
 
 def load(data: list[Any]) -> AccountsState:
     """The state that `dump` described."""
     time_us, exchange, partition, ledgers, matchings, version, limits, *collections = data
-    fee_tiers, assets, users, keys = collections
+    fee_tiers, assets, users, keys, halted_withdrawals = collections
     state = AccountsState(
         time_us=time_us,
         exchange=exchange,
@@ -92,6 +96,7 @@ def load(data: list[Any]) -> AccountsState:
         users={},
         user_ids={},
         keys={},
+        halted_withdrawals=dict(halted_withdrawals),
     )
     for item in users:
         user = _load_user(item)

@@ -61,16 +61,18 @@ def decide_withdrawal(
     account_exists: bool,
     account_enabled: bool,
     asset_known: bool,
+    halted: bool,
     used: Funding | None,
     balances: Balances,
 ) -> WithdrawalDebited | FundingRepeated | FundingRejected:
     """Debit a withdrawal, if the account is enabled and the amount available.
 
-    `used` is what the reference was used for before, if it was.
+    `halted`: nothing of the asset may leave. `used` is what the reference was used for before, if
+    it was.
     """
     reason = _common_reason(command, account_exists, asset_known, used)
     if reason is None:
-        reason = _withdrawal_reason(command, account_enabled, balances)
+        reason = _withdrawal_reason(command, account_enabled, halted, balances)
     if reason is not None:
         return _refusal(command, reason, used, deposit=False)
     return WithdrawalDebited(
@@ -119,7 +121,7 @@ def _deposit_too_large(command: CreditDeposit, balances: Balances) -> bool:
 
 
 def _withdrawal_reason(
-    command: DebitWithdrawal, account_enabled: bool, balances: Balances
+    command: DebitWithdrawal, account_enabled: bool, halted: bool, balances: Balances
 ) -> FundingReason | None:
     """The first reason, from AMOUNT_TOO_LARGE on, against a withdrawal."""
     room = MAX_AMOUNT - command.amount
@@ -129,7 +131,7 @@ def _withdrawal_reason(
         return FundingReason.ACCOUNT_DISABLED
     if balances.available(command.user_id, command.asset_id) < command.amount:
         return FundingReason.INSUFFICIENT_FUNDS
-    return None
+    return FundingReason.WITHDRAWALS_HALTED if halted else None
 
 
 def _refusal(

@@ -17,6 +17,7 @@ class FundingReason(IntEnum):
     AMOUNT_TOO_LARGE = 5
     ACCOUNT_DISABLED = 6
     INSUFFICIENT_FUNDS = 7
+    WITHDRAWALS_HALTED = 8
 
 
 @dataclass(slots=True)

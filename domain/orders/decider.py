@@ -11,6 +11,8 @@ from domain.accounts.messages import (
     UserDisabled,
     UserEnabled,
     UserRegistered,
+    WithdrawalsHalted,
+    WithdrawalsResumed,
 )
 from domain.decider import SHARD_FAMILIES, Message, UnrefusableFault, comes_from
 from domain.ledger.funding import decide_deposit, decide_withdrawal
@@ -69,6 +71,8 @@ _SOURCES: Final[dict[type[Message], str]] = {
     AssetListed: "A",
     FeesChanged: "A",
     LimitsChanged: "A",
+    WithdrawalsHalted: "A",
+    WithdrawalsResumed: "A",
     TradeExecuted: "M",
     OrderRested: "M",
     OrderTerminated: "M",
@@ -187,6 +191,7 @@ class LedgerDecider:
             account_exists=account is not None,
             account_enabled=account is not None and account.enabled,
             asset_known=command.asset_id in state.assets,
+            halted=command.asset_id in state.halted_withdrawals,
             used=state.funding_by_reference.get(command.reference),
             balances=state.balances,
         )

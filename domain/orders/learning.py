@@ -7,6 +7,8 @@ from domain.accounts.messages import (
     LimitsChanged,
     UserDisabled,
     UserEnabled,
+    WithdrawalsHalted,
+    WithdrawalsResumed,
 )
 from domain.decider import Message
 from domain.fees import FeeTier
@@ -63,6 +65,10 @@ def _open_account(state: LedgerState, event: AccountOpened) -> None:
 def _learn_of_exchange(state: LedgerState, event: Message) -> None:
     if isinstance(event, AssetListed):
         state.assets[event.asset_id] = event.decimals
+    elif isinstance(event, WithdrawalsHalted):
+        state.halted_withdrawals[event.asset_id] = None
+    elif isinstance(event, WithdrawalsResumed):
+        state.halted_withdrawals.pop(event.asset_id, None)
     elif isinstance(event, FeesChanged):
         state.fee_tiers = _by_tier(event.fee_tiers)
     elif isinstance(event, LimitsChanged):

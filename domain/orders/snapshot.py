@@ -40,12 +40,14 @@ def dump(state: LedgerState) -> list[Any]:
             [reference, *_values(funding)]
             for reference, funding in sorted(state.funding_by_reference.items())
         ],
+        sorted(state.halted_withdrawals),
     ]
 
 
 def load(data: Any) -> LedgerState:
     """The state that `dump` described; what can be derived from open orders is derived."""
-    numbers, limits, tiers, assets, markets, accounts, orders, balances, fundings = data
+    numbers, limits, tiers, assets, markets, accounts, orders, balances, *rest = data
+    fundings, halted = rest
     time_us, partition, ledger_partitions, matching_partitions, rules_version, accepted = numbers
     state = LedgerState(
         time_us=time_us,
@@ -61,6 +63,7 @@ def load(data: Any) -> LedgerState:
         orders_accepted=accepted,
         balances=Balances.load(balances),
         funding_by_reference={row[0]: Funding(*row[1:]) for row in fundings},
+        halted_withdrawals=dict.fromkeys(halted),
         matchers=matcher_ids(matching_partitions),
     )
     for row in orders:

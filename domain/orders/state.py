@@ -107,6 +107,7 @@ class LedgerState(State):
     orders_accepted: int = 0
     balances: Balances = field(default_factory=Balances)
     funding_by_reference: dict[str, Funding] = field(default_factory=dict)
+    halted_withdrawals: dict[int, None] = field(default_factory=dict)
     matchers: list[str] = field(default_factory=list)
 
 

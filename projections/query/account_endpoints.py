@@ -81,7 +81,11 @@ class AccountEndpoints:
         """All assets with what the sender has of each."""
         found, _ = await self._balances(call)
         return [
-            _asset_row(asset, found.get(asset.asset_id, NOTHING))
+            _asset_row(
+                asset,
+                found.get(asset.asset_id, NOTHING),
+                self._sources.reference.halted_withdrawals.get(asset.asset_id, ""),
+            )
             for asset in self._sources.reference.assets.values()
         ]
 
@@ -174,8 +178,11 @@ class AccountEndpoints:
         }
 
 
-def _asset_row(asset: Asset, balance: Balance) -> dict[str, Any]:
-    """An element of `capital/config/getall`; deposits and withdrawals are the operator's matter."""
+def _asset_row(asset: Asset, balance: Balance, halted: str) -> dict[str, Any]:
+    """An element of `capital/config/getall`; deposits and withdrawals are the operator's matter.
+
+    `halted`: why nothing of the asset may leave, empty if it may.
+    """
     zeros = dict.fromkeys(("freeze", "withdrawing", "ipoing", "ipoable", "storage"), "0")
     return {
         "coin": asset.code,
@@ -187,13 +194,13 @@ def _asset_row(asset: Asset, balance: Balance) -> dict[str, Any]:
         "trading": True,
         "depositAllEnable": False,
         "withdrawAllEnable": False,
-        "networkList": [_network(asset)],
+        "networkList": [_network(asset, halted)],
     }
 
 
-def _network(asset: Asset) -> dict[str, Any]:
+def _network(asset: Asset, halted: str) -> dict[str, Any]:
     step = format_amount(1, asset.decimals)
-    texts = ("addressRegex", "memoRegex", "depositDesc", "withdrawDesc")
+    texts = ("addressRegex", "memoRegex", "depositDesc")
     return {
         "network": NETWORK,
         "coin": asset.code,
@@ -208,6 +215,7 @@ def _network(asset: Asset) -> dict[str, Any]:
         "minConfirm": 1,
         "unLockConfirm": 1,
         **dict.fromkeys(texts, ""),
+        "withdrawDesc": halted,
         "sameAddress": False,
         "depositDust": responses.ZERO,
         "contractAddressUrl": "",

@@ -41,6 +41,7 @@ class StatusEndpoints:
             Endpoint("GET", "/sapi/v1/system/status", self.system_status),
             *(Endpoint("GET", path, handler) for path, handler in empty),
             Endpoint("GET", "/x/v1/positions", self.positions),
+            Endpoint("GET", "/x/v1/assets", self.assets),
             Endpoint("GET", "/health/live", self.live, limited=False),
             Endpoint("GET", "/health/ready", self.ready, limited=False),
         ]
@@ -89,6 +90,20 @@ class StatusEndpoints:
             for (view, (topic, partition)), position in sorted(views.items())
         ]
         return {"time": call.time(now_us), "positions": rows}
+
+    async def assets(self, _call: Call) -> list[dict[str, Any]]:
+        """Each asset, and whether it may be withdrawn, or why not."""
+        reference = self._sources.reference
+        return [
+            {
+                "asset": asset.code,
+                "name": asset.name,
+                "decimals": asset.decimals,
+                "withdrawalsHalted": asset.asset_id in reference.halted_withdrawals,
+                "reason": reference.halted_withdrawals.get(asset.asset_id, ""),
+            }
+            for asset in reference.assets.values()
+        ]
 
     async def live(self, _call: Call) -> dict[str, str]:
         """The process answers."""

@@ -205,6 +205,19 @@ async def test_a_halt_is_resolved_and_rules_are_activated_in_the_inbox(world):
         assert "is not valid" in await refused(world, "resolve-halt", **halt | wrong)
 
 
+async def test_nothing_of_an_asset_leaves_until_an_operator_lets_it(world):
+    alice = await world.add_user("alice")
+    money = {"userId": alice.user_id, "asset": "BTC", "amount": "1"}
+    await world.operate("deposit", **money, reference="in")
+    await world.operate("halt-withdrawals", asset="BTC", reason="L2 ledger.ev.0@17")
+    wrong = await refused(world, "withdraw", **money, reference="out")
+    assert wrong == "Refused: WITHDRAWALS_HALTED."
+    assert await refused(world, "halt-withdrawals", asset="BTC") == "Refused: ALREADY_HALTED."
+    await world.operate("resume-withdrawals", asset="BTC")
+    await world.operate("withdraw", **money, reference="out")
+    assert await refused(world, "resume-withdrawals", asset="BTC") == "Refused: NOT_HALTED."
+
+
 async def test_only_the_token_opens_the_admin_port(world):
     not_utf8 = {"Authorization": "Bearer \udcff"}
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}, not_utf8):

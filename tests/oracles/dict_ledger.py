@@ -60,6 +60,7 @@ class DictLedger:
         self.accepted: list[tuple[int, int]] = []  # (user, time) of every accepted order
         self.references: dict[str, tuple[object, ...]] = {}
         self.assets: set[int] = set()
+        self.halted: set[int] = set()
         self.fees: dict[int, tuple[int, int]] = {}
         self.limits = Limits(0, 0, 0, 0)
         self.partition = 0
@@ -128,6 +129,7 @@ class DictLedger:
             FundingReason.ACCOUNT_DISABLED: not deposit and user and not user["enabled"],
             FundingReason.INSUFFICIENT_FUNDS: not deposit
             and self.amount("available", m.user_id, m.asset_id) < m.amount,
+            FundingReason.WITHDRAWALS_HALTED: not deposit and m.asset_id in self.halted,
         }
         failed = [reason for reason, applies in checks.items() if applies]
         if failed:
@@ -378,6 +380,9 @@ class DictLedger:
                 self.fees = {t.tier: (t.maker_ppm, t.taker_ppm) for t in m.fee_tiers}
             case accounts.AssetListed():
                 self.assets.add(m.asset_id)
+            case accounts.WithdrawalsHalted() | accounts.WithdrawalsResumed():
+                halted = isinstance(m, accounts.WithdrawalsHalted)
+                self.halted = self.halted - {m.asset_id} | ({m.asset_id} if halted else set())
             case accounts.FeesChanged():
                 self.fees = {t.tier: (t.maker_ppm, t.taker_ppm) for t in m.fee_tiers}
             case accounts.LimitsChanged():

@@ -25,6 +25,7 @@ class NaiveAccounts:
         self.users: dict[int, dict[str, Any]] = {}
         self.keys: dict[str, dict[str, Any]] = {}
         self.assets: list[tuple[str, int]] = []
+        self.halted: set[int] = set()
 
     def run(self, command: Command, time_us: int) -> Answer:
         """What `command` answers at `time_us`."""
@@ -115,6 +116,27 @@ class NaiveAccounts:
             return _no("ASSET_TAKEN")
         self.assets.append((c.code, c.decimals))
         return "AssetListed", len(self.assets)
+
+    def _halt_withdrawals(self, c: m.HaltWithdrawals, now: int) -> Answer:
+        for holds, reason in self._what_is_switched(c, c.asset_id not in self.halted, "ALREADY_"):
+            if not holds:
+                return _no(reason)
+        self.halted.add(c.asset_id)
+        return "WithdrawalsHalted", None
+
+    def _resume_withdrawals(self, c: m.ResumeWithdrawals, now: int) -> Answer:
+        for holds, reason in self._what_is_switched(c, c.asset_id in self.halted, "NOT_"):
+            if not holds:
+                return _no(reason)
+        self.halted.remove(c.asset_id)
+        return "WithdrawalsResumed", None
+
+    def _what_is_switched(self, c: Any, possible: bool, word: str) -> list[tuple[Any, str]]:
+        return [
+            (c.asset_id in range(1, len(self.assets) + 1), "UNKNOWN_ASSET"),
+            (possible, word + "HALTED"),
+            (re.fullmatch(r"[ -~]{1,200}", c.reason), "INVALID_REASON"),
+        ]
 
     def _change_fees(self, c: m.ChangeFees, now: int) -> Answer:
         numbers = sorted(tier.tier for tier in c.fee_tiers)

@@ -15,12 +15,16 @@ from domain.accounts.messages import (
     EnableUser,
     FeesChanged,
     FeeTierChanged,
+    HaltWithdrawals,
     LimitsChanged,
     ListAsset,
     RegisterUser,
+    ResumeWithdrawals,
     UserDisabled,
     UserEnabled,
     UserRegistered,
+    WithdrawalsHalted,
+    WithdrawalsResumed,
 )
 from domain.accounts.state import AccountsState
 from domain.decider import Decider, UnrefusableFault
@@ -64,6 +68,8 @@ HASH = b"h" * 16
 asset = ListAsset(CMD, DEADLINE_US, "BTC", "Bitcoin", 8)
 fees = ChangeFees(CMD, DEADLINE_US, list(FEES))
 limits = ChangeLimits(CMD, DEADLINE_US, DEFAULT_LIMITS)
+halt = HaltWithdrawals(CMD, DEADLINE_US, 1, "why")
+resume = ResumeWithdrawals(CMD, DEADLINE_US, 1, "why")
 fees_changed = FeesChanged(CMD, [*FEES, FeeTier(2, 0, 0)])
 limits_changed = LimitsChanged(CMD, Limits(1, 2, 3, 4))
 market_events = [
@@ -101,6 +107,13 @@ def test_it_is_a_decider_of_family_a():
         (1, "operator", fees, "ChangeFees is for partition 0, not 1"),
         (1, "operator", limits, "ChangeLimits is for partition 0, not 1"),
         (0, "gw", fees, "ChangeFees is wanted from operator"),
+        (0, "operator", halt, ""),
+        (0, "auditor", halt, ""),
+        (1, "auditor", halt, "HaltWithdrawals is for partition 0, not 1"),
+        (0, "gw", halt, "HaltWithdrawals is wanted from operator"),
+        (0, "operator", resume, ""),
+        (0, "auditor", resume, "ResumeWithdrawals is wanted from operator, came from auditor"),
+        (0, "auditor", asset, "ListAsset is wanted from operator, came from auditor"),
         (1, "A0", fees_changed, ""),
         (1, "A0", limits_changed, ""),
         (0, "A1", fees_changed, "FeesChanged is made by partition 0, not told to it"),
@@ -160,6 +173,8 @@ def test_genesis_comes_first_and_makes_sense(message, refusal):
         (1, UserDisabled(CMD, "user-3", 2, 0, 3), ["L1"]),
         (1, FeeTierChanged(CMD, "user-3", 2, 0, 3, 1), ["L1"]),
         (0, AssetListed(CMD, 1, "BTC", "", 8), ["L0", "L1", "M0", "M1", "M2"]),
+        (0, WithdrawalsHalted(CMD, 1, "why"), ["L0", "L1"]),
+        (0, WithdrawalsResumed(CMD, 1, "why"), ["L0", "L1"]),
         (0, fees_changed, ["A1", "L0"]),
         (0, limits_changed, ["A1", "L0"]),
         (1, fees_changed, ["L1"]),

@@ -17,15 +17,19 @@ from domain.accounts.messages import (
     EnableUser,
     FeesChanged,
     FeeTierChanged,
+    HaltWithdrawals,
     KeyKind,
     LimitsChanged,
     ListAsset,
     RestrictApiKey,
+    ResumeWithdrawals,
     RevokeApiKey,
     Scope,
     UserDisabled,
     UserEnabled,
     UserRegistered,
+    WithdrawalsHalted,
+    WithdrawalsResumed,
 )
 from domain.fees import FeeTier
 from domain.limits import Limits
@@ -52,6 +56,16 @@ PUBLIC_KEY = bytes(range(32))
 enable = EnableUser(CMD, DEADLINE_US, U2)
 disable = DisableUser(CMD, DEADLINE_US, U2)
 revoke = RevokeApiKey(CMD, DEADLINE_US, U2, "key")
+
+
+def halt(asset_id: int, reason: str = "why") -> HaltWithdrawals:
+    return HaltWithdrawals(CMD, DEADLINE_US, asset_id, reason)
+
+
+def resume(asset_id: int) -> ResumeWithdrawals:
+    return ResumeWithdrawals(CMD, DEADLINE_US, asset_id, "why")
+
+
 list_bitcoin = ListAsset(CMD, DEADLINE_US, "BTC", "Bitcoin", 8)
 
 
@@ -94,6 +108,9 @@ def limits(*values: int) -> ChangeLimits:
             ListAsset(CMD, DEADLINE_US, "YEN", "", 0),
             AssetListed(CMD, 2, "YEN", "", 0),
         ),
+        ([list_bitcoin], halt(1), WithdrawalsHalted(CMD, 1, "why")),
+        ([list_bitcoin, halt(1)], resume(1), WithdrawalsResumed(CMD, 1, "why")),
+        ([list_bitcoin, halt(1), resume(1)], halt(1), WithdrawalsHalted(CMD, 1, "why")),
         ([], fees((0, 0, 1), (1, 2, 3)), FeesChanged(CMD, [FeeTier(0, 0, 1), FeeTier(1, 2, 3)])),
         ([], limits(1, 2, 3, 4), LimitsChanged(CMD, Limits(1, 2, 3, 4))),
     ],
@@ -200,6 +217,13 @@ def test_an_ed25519_key_has_its_public_key_alone():
         ([], ListAsset(CMD, DEADLINE_US, "BTC", "B" * 65, 8), R.INVALID_ASSET),
         ([], ListAsset(CMD, DEADLINE_US, "BTC", "Bitcoin", 19), R.INVALID_ASSET),
         ([list_bitcoin], ListAsset(CMD, DEADLINE_US, "BTC", "Bitcoin", -1), R.INVALID_ASSET),
+        ([list_bitcoin], halt(2), R.UNKNOWN_ASSET),
+        ([list_bitcoin], halt(0), R.UNKNOWN_ASSET),
+        ([list_bitcoin, halt(1)], halt(1), R.ALREADY_HALTED),
+        ([list_bitcoin], resume(1), R.NOT_HALTED),
+        ([list_bitcoin], halt(1, ""), R.INVALID_REASON),
+        ([list_bitcoin], halt(1, "w" * 201), R.INVALID_REASON),
+        ([list_bitcoin], halt(1, "wór"), R.INVALID_REASON),
     ],
 )
 def test_what_is_refused_and_why(given, when, reason):

@@ -13,10 +13,12 @@ from domain.accounts.messages import (
     CreateApiKey,
     DisableUser,
     EnableUser,
+    HaltWithdrawals,
     KeyKind,
     ListAsset,
     RegisterUser,
     RestrictApiKey,
+    ResumeWithdrawals,
     RevokeApiKey,
     Scope,
     UserRegistered,
@@ -59,6 +61,7 @@ fee_tiers = st.lists(st.builds(FeeTier, tier_numbers, rates, rates), max_size=5)
     st.sampled_from([[0], [0, 1], [0, 1, 2], [2, 1, 0], [0, 0, 1], [0, 1, 2, 2]]),
 )
 codes = st.sampled_from(["BTC", "ETH", "eth", "X"])
+reasons = mostly(["L2", "a reason"], st.sampled_from(["", "w" * 201, "wór", "two\nlines"]))
 
 
 def command(cls, *arguments):
@@ -99,6 +102,8 @@ commands = st.one_of(
     command(RestrictApiKey, user_ids, names, scopes, addresses, ends),
     command(RevokeApiKey, user_ids, names),
     command(ListAsset, codes, st.just(""), st.integers(-1, 19)),
+    command(HaltWithdrawals, st.integers(0, 2), reasons),
+    command(ResumeWithdrawals, st.integers(0, 2), reasons),
     command(ChangeFees, fee_tiers),
 )
 first_user = RegisterUser(CMD, DEADLINE_US, login(PARTITION), 0)
@@ -138,6 +143,7 @@ def assert_same(state: AccountsState, naive: NaiveAccounts) -> None:
         for name, key in state.keys.items()
     } == naive.keys
     assert [(item.code, item.decimals) for item in state.assets.values()] == naive.assets
+    assert set(state.halted_withdrawals) == naive.halted
     assert sorted(state.fee_tiers) == sorted(naive.tiers)
 
 

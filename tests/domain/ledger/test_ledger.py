@@ -4,7 +4,11 @@ from typing import Any
 
 import pytest
 
-from domain.accounts.messages import UserDisabled
+from domain.accounts.messages import (
+    UserDisabled,
+    WithdrawalsHalted,
+    WithdrawalsResumed,
+)
 from domain.decider import Message
 from domain.ledger.balances import Balances
 from domain.ledger.chart import (
@@ -71,6 +75,8 @@ HAD: list[Message] = [
     DepositCredited(b"", ANN, BTC, 100, "in-1"),
     WithdrawalDebited(b"", ANN, BTC, 30, "out-1"),
     DepositCredited(b"", 6, BTC, 50, "in-2"),
+    DepositCredited(b"", ANN, USDT, 9, "in-9"),
+    WithdrawalsHalted(b"", USDT, "why"),
 ]
 # fmt: off
 FUNDINGS = [
@@ -95,8 +101,8 @@ FUNDINGS = [
     (deposit(BOB, BTC, MAX_AMOUNT - 119, "i"),  R.AMOUNT_TOO_LARGE),
     (deposit(BOB, BTC, MAX_AMOUNT - 120, "i"),
                                     DepositCredited(COMMAND, BOB, BTC, MAX_AMOUNT - 120, "i")),
-    (deposit(BOB, USDT, MAX_AMOUNT, "i"),
-                                    DepositCredited(COMMAND, BOB, USDT, MAX_AMOUNT, "i")),
+    (deposit(BOB, USDT, MAX_AMOUNT - 9, "i"),
+                                    DepositCredited(COMMAND, BOB, USDT, MAX_AMOUNT - 9, "i")),
     (withdraw(ANN, BTC, 70, "out-2"),           WithdrawalDebited(COMMAND, ANN, BTC, 70, "out-2")),
     (withdraw(ANN, BTC, 30, "out-1"),           FundingRepeated(COMMAND, ANN, "out-1", NOON_US)),
     (withdraw(ANN, BTC, 100, "in-1"),           R.REFERENCE_USED),
@@ -107,6 +113,8 @@ FUNDINGS = [
     (withdraw(ANN, BTC, MAX_AMOUNT + 1, "o"),   R.AMOUNT_TOO_LARGE),
     (withdraw(6, BTC, 7, "out-2"),              R.ACCOUNT_DISABLED),
     (withdraw(ANN, BTC, 71, "out-2"),           R.INSUFFICIENT_FUNDS),
+    (withdraw(ANN, USDT, 10, "out-2"),          R.INSUFFICIENT_FUNDS),
+    (withdraw(ANN, USDT, 9, "out-2"),           R.WITHDRAWALS_HALTED),
 ]
 # fmt: on
 
@@ -135,6 +143,12 @@ def test_run_twice_moves_once_and_names_the_first_time() -> None:
     assert isinstance(first, DepositCredited)
     assert again == FundingRepeated(COMMAND, ANN, "in-1", NOON_US + 1)
     assert state.balances.available(ANN, BTC) == 7
+
+
+def test_withdrawals_go_on_where_they_are_resumed() -> None:
+    state = given(*HAD, WithdrawalsResumed(b"", USDT, "found"))
+    (event,) = when(state, withdraw(ANN, USDT, 9, "out-2"))
+    assert event == WithdrawalDebited(COMMAND, ANN, USDT, 9, "out-2")
 
 
 def test_a_refused_withdrawal_leaves_its_reference_free() -> None:

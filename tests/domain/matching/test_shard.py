@@ -11,6 +11,7 @@ from domain.markets import (
     MarketListed,
     MarketReason,
     ReferencePriceChanged,
+    ResumeMarket,
 )
 from domain.matching.decider import MatchingDecider
 from domain.matching.messages import (
@@ -90,6 +91,12 @@ def test_messages_are_taken_from_their_source_alone(shard, source, message):
 )
 def test_messages_of_another_partitions_market_are_refused(shard, source, message):
     assert "partition 1, not 0" in shard.decider.refuse(shard.state, source, message)
+
+
+def test_an_auditor_may_halt_a_market_and_nothing_else(shard):
+    assert shard.decider.refuse(shard.state, "auditor", HaltMarket(ID, DEADLINE_US, 2)) == ""
+    for message in (ResumeMarket(ID, DEADLINE_US, 2), list_market(HOME_SYMBOL), Tick()):
+        assert "is wanted from" in shard.decider.refuse(shard.state, "auditor", message)
 
 
 def test_a_message_that_is_none_of_matchings_is_refused(shard):

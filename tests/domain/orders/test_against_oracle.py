@@ -12,6 +12,8 @@ from domain.accounts.messages import (
     LimitsChanged,
     UserDisabled,
     UserEnabled,
+    WithdrawalsHalted,
+    WithdrawalsResumed,
 )
 from domain.fees import FeeTier
 from domain.ledger.messages import CreditDeposit, DebitWithdrawal
@@ -125,6 +127,8 @@ for_all = st.one_of(
             FeesChanged(b"", FEES),
             LimitsChanged(b"", LIMITS),
             LimitsChanged(b"", SMALL_LIMITS),
+            WithdrawalsHalted(b"", 1, "why"),
+            WithdrawalsResumed(b"", 1, "why"),
             MarketRulesChanged(b"", ETHUSDT, 1, replace(ETH_RULES, max_open_orders=1), 101),
         ]
     ),

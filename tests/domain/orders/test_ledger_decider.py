@@ -13,6 +13,7 @@ from domain.accounts.messages import (
     UserDisabled,
     UserEnabled,
     UserRegistered,
+    WithdrawalsHalted,
 )
 from domain.decider import Message, UnrefusableFault
 from domain.ledger.balances import Holding
@@ -261,6 +262,8 @@ SENDERS = [
     (FACT,                                        "operator", "TradeExecuted must come from M"),
     (UserEnabled(b"", "", 1, 0, ANN),             "A0",       ""),
     (UserEnabled(b"", "", 1, 0, ANN),             "A",        "UserEnabled must come from A"),
+    (WithdrawalsHalted(b"", 1, "why"),            "A0",       ""),
+    (WithdrawalsHalted(b"", 1, "why"),            "auditor",  "WithdrawalsHalted must come from A"),
     (Tick(),                                      "clock",    ""),
     (Tick(),                                      "gw",       "Tick must come from clock"),
     (genesis(),                                   "operator", "Genesis must be record 0"),
