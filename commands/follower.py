@@ -65,6 +65,14 @@ class Follower:
         """The shards whose log time lies behind the clock."""
         return [shard for shard in self._readings if self.is_stale(shard)]
 
+    def log_time_us(self, shard: str) -> int:
+        """The log time up to which the outbox of a shard was read; 0 before the first record."""
+        return self._readings[shard].time_us
+
+    def shards(self) -> list[str]:
+        """Those that are followed."""
+        return list(self._readings)
+
     def position(self) -> str:
         """How far the ledgers' outboxes were read, as `X-Log-Position` says it."""
         return ";".join(

@@ -16,6 +16,7 @@ from commands.admin.operator import Operator
 from commands.admission import Admission
 from commands.authentication import KeyAuthenticator
 from commands.gateway import OrderEntry
+from commands.metrics import tell_readiness
 from commands.opened_secrets import OpenedSecrets
 from commands.proxy import Proxy
 from commands.reads import Reads
@@ -61,6 +62,7 @@ async def run(
     failed = asyncio.Event()
     async with AsyncExitStack() as undo:
         side = await _open(settings, roles, clock, failed, undo)
+        tell_readiness(side)
         keys = open_keys(settings.key_file)
         if "gateway" in roles:
             proxy = Proxy(queries_at)

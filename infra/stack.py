@@ -10,8 +10,10 @@ from dataclasses import replace
 from infra.data_lock import owned_data
 from infra.demo.banner import banner
 from infra.kafka_broker import kafka_processes, plan_nodes
+from infra.metrics import serve_metrics
 from infra.ports import HIGHEST_PORT, free_port
 from infra.redis_server import plan_redis, redis_process
+from infra.scraping import save_targets
 from infra.settings import LOOPBACK, Settings, load_settings, save_settings, to_environment
 from infra.supervisor import Process, Supervisor
 
@@ -25,8 +27,8 @@ DEMO_LIMITS = (
 
 MAX_GATEWAYS = 32
 SHARDS_METRICS = {"shards": (0, 8), "engines": (44, 45)}
-GATEWAYS_METRICS = 12
-"""From the base of the metrics ports: of shards and their standbys, and of further gateways."""
+SUPERVISOR_METRICS, GATEWAYS_METRICS, METRICS_STEPS = 7, 12, 50
+"""From the base of the metrics ports: of shards and their standbys, and of others; how many."""
 
 VIEWS = 4
 """Niceness: where the processor is short, orders go first, then views and history."""
@@ -83,6 +85,9 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     def announce() -> None:
         print(banner(settings, settings.data_dir / DEMO_KEYS), flush=True)
 
+    own_port = serve_metrics(_with_metrics_port(settings, SUPERVISOR_METRICS))
+    ports = {process.name: process.metrics_port for process in processes if process.metrics_port}
+    save_targets(settings, {"supervisor": own_port, **ports})
     return Supervisor(processes, settings, on_ready=announce).run()
 
 
@@ -95,10 +100,7 @@ def exchange_processes(
     snapshot_seconds: int | None = None,
 ) -> list[Process]:
     """Topics and genesis, then shards, projections and APIs, each ready before the next."""
-    ledgers = [f"A{p}" for p in range(settings.ledger_partitions)]
-    ledgers += [f"L{p}" for p in range(settings.ledger_partitions)]
-    engines = [f"M{p}" for p in range(settings.matching_partitions)]
-    groups = {"shards": ledgers, "engines": engines} if apart else {"shards": ledgers + engines}
+    groups = _shard_groups(settings, apart=apart)
     options = [] if snapshot_seconds is None else ["--snapshot-seconds", str(snapshot_seconds)]
     if standby:
         options.append("--standby")
@@ -128,6 +130,13 @@ def exchange_processes(
         ),
         *_gateways(settings, query, gateways),
     ]
+
+
+def _shard_groups(settings: Settings, *, apart: bool) -> dict[str, list[str]]:
+    """The shards of each process, by its name."""
+    ledgers = [f"{family}{p}" for family in "AL" for p in range(settings.ledger_partitions)]
+    engines = [f"M{p}" for p in range(settings.matching_partitions)]
+    return {"shards": ledgers, "engines": engines} if apart else {"shards": ledgers + engines}
 
 
 def _gateway_count(text: str) -> int:
@@ -190,23 +199,37 @@ def _process(
     name: str,
     words: Sequence[str],
     *,
-    metrics: int = 9,
+    metrics: int | None = None,
     ready: Callable[[], bool] | None = None,
     task: bool = False,
     niceness: int = 0,
 ) -> Process:
-    # All of them: a variable that this process was given names the wanted port, not the free one.
-    environment = to_environment(
-        replace(settings, metrics_port=min(settings.metrics_port + metrics, HIGHEST_PORT))
+    told = settings if metrics is None else _with_metrics_port(settings, metrics)
+    return Process(
+        name,
+        (sys.executable, "-m", "logbourse", *words),
+        ready=ready,
+        # All of them: what this process was given names the wanted port, not the free one.
+        environment=to_environment(told),
+        task=task,
+        niceness=niceness,
+        metrics_port=0 if metrics is None else told.metrics_port,
     )
-    argv = (sys.executable, "-m", "logbourse", *words)
-    return Process(name, argv, ready=ready, environment=environment, task=task, niceness=niceness)
+
+
+def _with_metrics_port(settings: Settings, step: int) -> Settings:
+    return replace(settings, metrics_port=min(settings.metrics_port + step, HIGHEST_PORT))
 
 
 def _with_free_ports(settings: Settings) -> Settings:
     public = free_port(settings.host, settings.public_port)
     query = free_port(settings.host, settings.query_port, [public])
     admin = free_port(LOOPBACK, settings.admin_port, [public, query])
+    metrics = settings.metrics_port
+    while metrics < HIGHEST_PORT and free_port(settings.host, metrics) != metrics:
+        # Another stack's: all of its ports are passed over, so that each process has its own.
+        metrics += METRICS_STEPS
+    settings = replace(settings, metrics_port=min(metrics, HIGHEST_PORT))
     return replace(settings, public_port=public, query_port=query, admin_port=admin)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
+from infra import child_metrics
 from infra.children import kill, spawn, stop
 from infra.settings import Settings
 
@@ -33,7 +34,7 @@ class Process:
 
     `ready` is asked until it says yes, before the next process starts; None means at once. A
     `task` is ready when it has ended with status 0 and is not started again. `niceness` is the
-    kernel's, 0 to 19.
+    kernel's, 0 to 19. `metrics_port` is where it answers /metrics, 0 if it does not.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Process:
     stop_timeout_s: float = 15.0
     task: bool = False
     niceness: int = 0
+    metrics_port: int = 0
 
 
 class StartFailed(Exception):
@@ -174,6 +176,8 @@ class _Child:
         self._start_again_s = None
         self._pid_file.parent.mkdir(parents=True, exist_ok=True)
         self._pid_file.write_text(f"{self._popen.pid}\n")
+        if not self.process.task:
+            child_metrics.started(self.process.name, self._popen.pid)
 
     def settled(self) -> bool:
         """Whether nothing is to be waited for: it serves, is done, or will never serve."""
@@ -215,12 +219,15 @@ class _Child:
         self._forget()
         if status == HALTED:
             self.halted = True
+            child_metrics.ended(self.process.name, _how(status))
+            child_metrics.halted(self.process.name, _last_words(self._log))
             way_back = f"start it again with: touch {self._restart_file}"
             return f"{self.process.name} HALTED and stays down, {self.hint()}; {way_back}"
         if status == 0 and self.process.task:
             self._done = True
             return None
         self.deaths += 1
+        child_metrics.ended(self.process.name, _how(status))
         return self._plan_restart(status)
 
     def _plan_restart(self, status: int) -> str:
@@ -229,12 +236,14 @@ class _Child:
             self._pause_s = FIRST_PAUSE_S
         pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, LONGEST_PAUSE_S)
         self._start_again_s = now_s + pause_s
-        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
-        return f"{self.process.name} ended with {how}, again in {pause_s:.1f} s, {self.hint()}"
+        ended = f"{self.process.name} ended with {_how(status)}"
+        return f"{ended}, again in {pause_s:.1f} s, {self.hint()}"
 
     def _forget(self) -> None:
         self._popen = None
         self._pid_file.unlink(missing_ok=True)
+        if not self.process.task:
+            child_metrics.is_down(self.process.name)
 
 
 class _StatusLine:
@@ -258,6 +267,10 @@ class _StatusLine:
         self._out.write(f"\r\x1b[2K{line[:width]}")
         self._out.flush()
         self._shown = line
+
+
+def _how(status: int) -> str:
+    return f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
 
 
 def _last_words(log: Path) -> str:

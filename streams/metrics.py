@@ -36,6 +36,10 @@ class WorkerMetrics:
         def gauge(name: str, text: str) -> Gauge:
             return Gauge(f"logbourse_shard_{name}", text, ["shard"], registry=registry)
 
+        def counter(name: str, label: str, text: str) -> Counter:
+            labels = ["shard", label]
+            return Counter(f"logbourse_shard_{name}", text, labels, registry=registry)
+
         self._position = gauge("position", "Next input offset")
         self._lag = gauge("lag_records", "Input records not yet applied")
         self._log_time = gauge("log_time_seconds", "Logical time that is reached")
@@ -55,21 +59,13 @@ class WorkerMetrics:
             buckets=_STEP_BUCKETS_S,
             registry=registry,
         )
-        self._duplicates = Counter(
-            "logbourse_shard_duplicates",
-            "Records dropped since they came before, by the channel's source",
-            ["shard", "source"],
-            registry=registry,
+        self._duplicates = counter(
+            "duplicates", "source", "Records dropped since they came before, by who sent them"
         )
-        self._reports = Counter(
-            "logbourse_shard_reports",
-            "What was reported to operators, not again in a replay",
-            ["shard", "event"],
-            registry=registry,
+        self._reports = counter(
+            "reports", "event", "What was reported to operators, not again in a replay"
         )
-        self._halts = Counter(
-            "logbourse_shard_halts", "Halts", ["shard", "reason"], registry=registry
-        )
+        self._halts = counter("halts", "reason", "Halts")
 
     @classmethod
     def serve(cls, settings: Settings) -> "WorkerMetrics":

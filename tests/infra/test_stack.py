@@ -13,7 +13,7 @@ from infra.ports import free_port
 from infra.redis_server import plan_redis, redis_argv
 from infra.refusal import Refusal
 from infra.settings import load_settings
-from infra.stack import demo_processes, exchange_processes
+from infra.stack import SUPERVISOR_METRICS, demo_processes, exchange_processes
 
 
 @pytest.fixture
@@ -89,8 +89,11 @@ def test_gateways_share_a_port_and_one_of_them_serves_operators(settings):
 def test_every_process_has_a_metrics_port_of_its_own(settings):
     processes = exchange_processes(settings, gateways=4)
     served = [p for p in processes if not p.task]
-    ports = {load_settings(dict(p.environment)).metrics_port for p in served}
-    assert len(ports) == len(served)
+    ports = {p.metrics_port for p in served} | {settings.metrics_port + SUPERVISOR_METRICS}
+    assert len(ports) == len(served) + 1
+    assert 0 not in ports
+    told = [load_settings(dict(p.environment)).metrics_port for p in served]
+    assert told == [p.metrics_port for p in served]
 
 
 def test_a_second_process_of_shards_is_started_only_where_it_is_wanted(settings):
