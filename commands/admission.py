@@ -1,4 +1,4 @@
-"""How much may be under way: refusals begin early, orders leave the last part to cancels.
+"""How much may be under way: orders are refused early, and cancels have a share of their own.
 
 Twice: `admit` bounds queues by number, `Admission` bounds what has no answer yet by how long
 answers take. Nothing overtakes: what is admitted keeps its turn, so an account's commands keep
@@ -16,13 +16,16 @@ from infra.http import errors
 from infra.metrics import Counter, Gauge
 
 RESERVED_PART = 5
-"""One fifth of each queue takes no orders: who gets no order in must still get out."""
+"""One fifth of all takes no orders: who gets no order in must still get out."""
 
 TARGET_S = 0.1
 """What is admitted shall be answered within this; the limit goes down where it is not."""
 
-FLOOR, START, CEILING = 20, 1_000, 5_000
-"""Commands without an answer, by shard: always allowed, allowed without experience, at most."""
+FLOOR, START, CEILING = 20, 400, 4_000
+"""Orders without an answer, by shard: always allowed, allowed without experience, at most."""
+
+CANCELS_FLOOR = 100
+"""Cancels without an answer that are always allowed, by shard; else a quarter of the orders."""
 
 ACCOUNT_PART = 2
 """Half of a shard's room is the most that one account may take."""
@@ -33,9 +36,9 @@ STALLED_S = 1.0
 WINDOW_S, LONGEST_WINDOW_S = 0.05, 0.5
 GROWTH = 1.25
 
-REFUSED = Counter("logbourse_gateway_refused", "Requests refused unread, by why", ("reason",))
-_UNDER_WAY = Gauge("logbourse_gateway_under_way", "Commands without an answer", ("shard",))
-_LIMIT = Gauge("logbourse_gateway_under_way_limit", "How many there may be now", ("shard",))
+REFUSED = Counter("logbourse_gateway_refused", "Requests refused for overload, by why", ("reason",))
+_UNDER_WAY = Gauge("logbourse_gateway_under_way", "Without an answer", ("shard", "kind"))
+_LIMIT = Gauge("logbourse_gateway_under_way_limit", "How many there may be", ("shard", "kind"))
 _OLDEST = Gauge("logbourse_gateway_oldest_seconds", "Age of the oldest of them", ("shard",))
 
 
@@ -45,7 +48,8 @@ def admit(messages: Sequence[Message], waiting: int, most: int, queue: str) -> N
     `queue` names it for the metrics.
     """
     orders = isinstance(messages[0], PlaceOrder)
-    if waiting + len(messages) > _room(most, cancels=not orders):
+    room = most - most // RESERVED_PART if orders else most
+    if waiting + len(messages) > room:
         raise refusal(queue)
 
 
@@ -53,6 +57,38 @@ def refusal(reason: str) -> errors.ApiError:
     """-1008 (503), counted by its reason."""
     REFUSED.labels(reason).inc()
     return errors.overloaded()
+
+
+@dataclass(slots=True)
+class _Share:
+    """The orders, or the cancels, that are under way to one shard, and how many may be."""
+
+    room: int
+    commands: int = 0
+    most: int = 0
+    accounts: dict[int, int] = field(default_factory=dict)
+
+    def check(self, account: int) -> None:
+        """Raises if nothing more may come, or nothing more of the account.
+
+        However many commands a request has, it may come if there is any room: a batch that is
+        larger than the room would never be taken otherwise.
+        """
+        if self.commands >= self.room:
+            raise refusal("delay")
+        if self.accounts.get(account, 0) >= self.room // ACCOUNT_PART:
+            REFUSED.labels("account").inc()
+            raise errors.too_many_queued()
+
+    def add(self, account: int, commands: int) -> None:
+        """So many more, or fewer where negative."""
+        self.commands += commands
+        self.most = max(self.most, self.commands)
+        left = self.accounts.get(account, 0) + commands
+        if left:
+            self.accounts[account] = left
+        else:
+            del self.accounts[account]
 
 
 @dataclass(slots=True)
@@ -65,42 +101,45 @@ class _Pace:
     since_s: float
     window_s: float = WINDOW_S
     limit: float = float(START)
-    commands: int = 0
+    orders: _Share = field(default_factory=lambda: _Share(START))
+    cancels: _Share = field(default_factory=lambda: _Share(_room_of_cancels(START)))
     under_way: dict[int, float] = field(default_factory=dict)
-    accounts: dict[int, int] = field(default_factory=dict)
     answers: int = 0
     waited_s: float = 0.0
-    most: int = 0
 
     def oldest_s(self, now_s: float) -> float:
         """Age of the oldest request without an answer; 0 if there is none."""
         return now_s - next(iter(self.under_way.values()), now_s)
 
     def learn(self, now_s: float) -> None:
-        """Set the limit by what a window has shown: down in proportion, up by steps.
+        """Set the room by what a window has shown: down in proportion, up by steps.
 
         Where little of it was used, the limit is neither what makes answers slow nor too low.
         """
         if now_s - self.since_s < self.window_s:
             return
+        oldest_s, most = self.oldest_s(now_s), self.orders.most
         delay_s = self.waited_s / self.answers if self.answers else 0.0
-        delay_s = max(delay_s, self.oldest_s(now_s) - TARGET_S)
-        used = 2 * self.most > self.limit
-        if self.oldest_s(now_s) > STALLED_S:
-            self.limit = float(FLOOR)
+        delay_s = max(delay_s, oldest_s - TARGET_S)
+        used = 2 * most > self.limit
+        if oldest_s > STALLED_S:
+            self.limit = FLOOR
         elif delay_s > TARGET_S and used:
-            self.limit = max(FLOOR, min(self.limit, self.most) * max(0.5, TARGET_S / delay_s))
+            self.limit = max(FLOOR, min(self.limit, most) * max(0.5, TARGET_S / delay_s))
         elif delay_s <= TARGET_S and (used or self.limit < START):
             self.limit = min(CEILING, self.limit * GROWTH)
+        self.orders.room = int(self.limit)
+        self.cancels.room = _room_of_cancels(self.orders.room)
+        self.orders.most = self.orders.commands
         # What is answered next was admitted under the limit before: only then does this one show.
         self.window_s = min(max(WINDOW_S, delay_s), LONGEST_WINDOW_S)
-        self.since_s, self.answers, self.waited_s, self.most = now_s, 0, 0.0, self.commands
+        self.since_s, self.answers, self.waited_s = now_s, 0, 0.0
 
 
 class Admission:
     """What each shard and account has under way through this process, and may have.
 
-    The limit follows how long answers take, whatever makes them slow: a shard, the log, or this
+    The room follows how long answers take, whatever makes them slow: a shard, the log, or this
     process itself. So what is admitted under overload is answered in about `TARGET_S`.
     """
 
@@ -116,43 +155,41 @@ class Admission:
         """
         pace = self._pace(shard)
         pace.learn(self._clock.monotonic_s())
-        room = _room(int(pace.limit), cancels=cancels)
-        if pace.commands >= room:
-            raise refusal("delay")
-        if pace.accounts.get(account, 0) >= max(1, room // ACCOUNT_PART):
-            REFUSED.labels("account").inc()
-            raise errors.too_many_queued()
+        (pace.cancels if cancels else pace.orders).check(account)
 
     @contextmanager
-    def under_way(self, shard: str, account: int, commands: int) -> Iterator[None]:
+    def under_way(
+        self, shard: str, account: int, commands: int = 1, *, cancels: bool = False
+    ) -> Iterator[None]:
         """Count the commands of a request until it has its answer; an error teaches nothing."""
         pace = self._pace(shard)
+        share = pace.cancels if cancels else pace.orders
         self._requests += 1
         number, begun_s = self._requests, self._clock.monotonic_s()
         pace.under_way[number] = begun_s
-        pace.commands += commands
-        pace.most = max(pace.most, pace.commands)
-        pace.accounts[account] = pace.accounts.get(account, 0) + commands
+        share.add(account, commands)
         try:
             yield
             pace.answers += 1
             pace.waited_s += self._clock.monotonic_s() - begun_s
         finally:
             del pace.under_way[number]
-            pace.commands -= commands
-            pace.accounts[account] -= commands
-            if not pace.accounts[account]:
-                del pace.accounts[account]
+            share.add(account, -commands)
 
     def _pace(self, shard: str) -> _Pace:
         pace = self._paces.get(shard)
         if pace is None:
             pace = self._paces[shard] = _Pace(self._clock.monotonic_s())
-            _UNDER_WAY.labels(shard).set_function(lambda: pace.commands)
-            _LIMIT.labels(shard).set_function(lambda: pace.limit)
             _OLDEST.labels(shard).set_function(lambda: pace.oldest_s(self._clock.monotonic_s()))
+            _tell(pace.orders, shard, "order")
+            _tell(pace.cancels, shard, "cancel")
         return pace
 
 
-def _room(most: int, *, cancels: bool) -> int:
-    return most if cancels else most - most // RESERVED_PART
+def _room_of_cancels(orders: int) -> int:
+    return max(CANCELS_FLOOR, orders // (RESERVED_PART - 1))
+
+
+def _tell(share: _Share, shard: str, kind: str) -> None:
+    _UNDER_WAY.labels(shard, kind).set_function(lambda: share.commands)
+    _LIMIT.labels(shard, kind).set_function(lambda: share.room)

@@ -201,7 +201,8 @@ class OrderEntry:
     ) -> Answer:
         shard = self._shard_of(call)
         awaited = Awaited({shard: types}, starts=STARTS, alone=True)
-        with self._admission.under_way(shard, call.sender.user_id, 1):
+        cancels = not isinstance(command, PlaceOrder)
+        with self._admission.under_way(shard, call.sender.user_id, cancels=cancels):
             answer = await self._execution.run(shard, command, awaited)
         call.position = answer.position()
         return answer
