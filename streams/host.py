@@ -16,6 +16,7 @@ from schemas.record import (
     record_hash,
 )
 from schemas.topics import QUARANTINE_TOPIC, inbox
+from streams.attestation import Attestation
 from streams.halts import Halt, HaltReason, ShardHalted, resolution_in
 from streams.marks import Done, OutputTracker
 from streams.shard import Shard, Step
@@ -74,6 +75,7 @@ class Host:
         self._policy = policy
         self._report = report
         self._resolutions: dict[int, HaltAction] = {}
+        self._attestation: Attestation | None = None
         self._pending_snapshot: PendingSnapshot | None = None
         self._rewound = False
         self._last_value: bytes | None = None
@@ -81,10 +83,12 @@ class Host:
         self._next_commit_s = 0.0
         self._next_tick_s = 0.0
 
-    def start(self) -> None:
+    def start(self, *, compared: bool = False) -> None:
         """Recover: newest good snapshot, else genesis; then read on, silent up to the mark.
 
-        Raises `ShardHalted` (ACKED_LOSS) if the log has lost what this shard knows.
+        What the outbox says of inputs beyond the mark must be true of those that are read; not
+        where the whole outbox is `compared`. Raises `ShardHalted` (ACKED_LOSS) if the log has lost
+        what this shard knows.
         """
         mark = self._log.committed(self.topic, self.partition)
         self._committed = Done.of_mark(mark) if mark else Done(0, 0, bytes(16))
@@ -92,6 +96,7 @@ class Host:
         self._restore()
         self._emit_from = max(self._committed.offset, self.position)
         self._tracker = OutputTracker(self._reached())
+        self._attestation = None if compared else self._attested()
 
     def take(self, record: LogRecord) -> None:
         """Apply one input record. Raises `ShardHalted` where the protocol says so."""
@@ -108,6 +113,8 @@ class Host:
                 )
             self._check_mark()
             step = self.shard.step(record.offset, record.value)
+            if self._attestation is not None:
+                self._meet(self._attestation, step)
         except Halt as halt:
             self._halt(halt, record)
             return
@@ -132,6 +139,7 @@ class Host:
         except UnsoundState as error:
             self._halt_for_good(Halt(HaltReason.FAULT, str(error)))
         if now_s >= self._next_tick_s and self.caught_up():
+            self._expect_all_met()
             self._next_tick_s = now_s + TICK_INTERVAL_S
             now_us = self._clock.now_us()
             tick = outside_record("clock", now_us, [encode_message(Tick())])
@@ -144,6 +152,31 @@ class Host:
     def finish(self) -> None:
         """Commit what is done; the caller has flushed the log."""
         self._commit(self._tracker.advance())
+
+    def _attested(self) -> Attestation:
+        known = max(self._committed.ordinal, self.shard.ordinal)
+        attestation = Attestation(self._log, self.id, known)
+        try:
+            attestation.expect_told(self._committed)
+        except Halt as halt:
+            self._halt_for_good(halt)
+        return attestation
+
+    def _meet(self, attestation: Attestation, step: Step) -> None:
+        if step.accepted:
+            attestation.meet(self.shard.ordinal, self.shard.input_hash)
+            if attestation.finished:
+                self._attestation = None
+
+    def _expect_all_met(self) -> None:
+        """Nothing is appended before the inbox was found to have all that was once read of it."""
+        if self._attestation is None:
+            return
+        try:
+            self._attestation.expect_met(self.shard.ordinal)
+        except Halt as halt:
+            self._halt_for_good(halt)
+        self._attestation = None
 
     def _restore(self) -> None:
         low, end = self._log.ends(self.topic, self.partition)

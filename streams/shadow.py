@@ -8,6 +8,7 @@ from infra.clock import Clock
 from infra.log import LogFailure, LogRecord, PausableLog
 from schemas.record import UndecodableRecord, decode_envelope
 from schemas.topics import outbox
+from streams.attestation import Attestation
 from streams.channels import GENESIS_CHAIN, Channel
 from streams.comparison import Comparison, Divergence, Foreign
 from streams.halts import Halt, HaltReason, ShardHalted
@@ -95,7 +96,7 @@ class Shadow:
 
     def start(self) -> None:
         """Recover as a leader does, and follow the outbox from there. Raises `ShardHalted`."""
-        self._host.start()
+        self._host.start(compared=True)
         self._held.begin(self.position)
         known = self._host.shard.outgoing.get(self.id, Channel(0, GENESIS_CHAIN))
         topic, partition = self.outbox
@@ -104,6 +105,7 @@ class Shadow:
         self._outbox_next = self._start_of_outbox(known.cseq)
         self._log.seek(*self.outbox, self._outbox_next)
         self._take_mark()
+        self._expect_told()
         self.in_touch = True
 
     def take(self, record: LogRecord) -> None:
@@ -188,6 +190,13 @@ class Shadow:
                     words = f"the committed mark is at {mark.offset}, the log ends at {end}"
                     raise Halt(HaltReason.ACKED_LOSS, words)
             self._held.move_mark(Done.of_mark(mark))
+        except Halt as why:
+            raise self._halted(why) from why
+
+    def _expect_told(self) -> None:
+        """What lies before the mark is not written again, so it must stand in the outbox."""
+        try:
+            Attestation(self._log, self.id, self._held.mark.ordinal).expect_told(self._held.mark)
         except Halt as why:
             raise self._halted(why) from why
 

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 from domain.decider import Decider, Message
 from domain.matching.messages import OrderRested, OrderTerminated
 from domain.orders.messages import OrderAccepted
-from schemas.topics import inbox
+from schemas.topics import inbox, outbox
+from streams.audit.envelope import head_of
 from tests.simulation.files import SimFiles
 from tests.simulation.world import World
 
@@ -22,8 +23,8 @@ class Corruption(Protocol):
 class LostTail:
     """Takes away from one ledger shard what it had acknowledged, and lets it live on without.
 
-    Its inbox loses its tail, its marks and snapshots with it, so that it starts again with
-    another history than the one other shards have received from it.
+    Its inbox loses its tail, mostly its outbox, marks and snapshots with it, so that nothing of
+    its own tells: it starts again with another history than the one other shards have received.
     """
 
     def after_phase(self, world: World, number: int) -> None:
@@ -41,6 +42,8 @@ class LostTail:
         if rng.random() < 0.7:
             world.log.marks.pop(partition, None)
             world.files[shard].wipe()
+            told = world.log.partitions[outbox(shard)]
+            told[:] = [value for value in told if head_of(value)[2] < len(values)]
 
 
 class Miscomputation:

@@ -1,0 +1,1 @@
+"""The way back after Kafka has lost acknowledged records: `logbourse recover`."""

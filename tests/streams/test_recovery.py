@@ -1,0 +1,210 @@
+"""Logs that lost acknowledged records are cut, written anew and reopened, whatever was lost."""
+
+import random
+
+import pytest
+
+from domain.markets import HaltMarket, ResumeMarket
+from domain.matching.state import MatchingState
+from domain.orders.messages import CancelAllOrders
+from domain.protocol import HaltAction, ResolveHalt
+from infra.refusal import Refusal
+from schemas.topics import inbox
+from streams.audit.audit import audit
+from streams.recovery.losses import find_losses, sentences
+from streams.recovery.merging import merged
+from streams.recovery.plan import Plan, make_plan
+from streams.recovery.rewriting import commit_marks, write_log, write_words
+from streams.snapshots import BadSnapshot, Snapshot, decode_snapshot
+from tests.simulation.faults import Faults
+from tests.simulation.load import DEADLINE_US, users_of
+from tests.simulation.log import LogWorld, SimLog
+from tests.simulation.races import forge
+from tests.simulation.world import LEDGERS, MATCHERS, World
+from tests.streams.audited_log import Nobody, archived, replayed, told, traded
+
+NAME = b"\x05" * 16
+
+
+def snapshots_of(world: World) -> dict[str, list[Snapshot]]:
+    found: dict[str, list[Snapshot]] = {}
+    for shard, files in world.files.items():
+        for name in files.names():
+            try:
+                found.setdefault(shard, []).append(decode_snapshot(files.read(name)))
+            except BadSnapshot:
+                continue
+    return found
+
+
+def lose_tails(world: World, rng: random.Random) -> None:
+    """Every process dies, and of some partitions the end is gone; perhaps of the marks too."""
+    for process in world.processes:
+        world.kill(process)
+    for place, values in world.log.partitions.items():
+        if rng.random() < 0.5:
+            del values[len(values) - rng.randrange(min(len(values), 30)) :]
+        if rng.random() < 0.3:
+            world.log.marks.pop(place, None)
+    world.log.ghosts.clear()
+
+
+def recover(world: World) -> Plan:
+    """What `logbourse recover` does, on the log in memory."""
+    archive = archived(world)
+    snapshots = snapshots_of(world)
+    plan = make_plan(archive, snapshots, Nobody(), processes=1)
+    if plan.must_rewrite():
+        world.log.partitions = LogWorld(Faults(random.Random(0), 0)).partitions
+        world.log.marks.clear()
+    log = SimLog(world.log)
+    if plan.must_rewrite():
+        write_log(archive, plan, log, Nobody())
+        assert write_log(archive, plan, log, Nobody()) == 0, "what is there is not written again"
+    commit_marks(plan, log)
+    assert write_words(plan, log, world.clock, NAME) >= len(plan.marks)
+    assert write_words(plan, log, world.clock, NAME) == 0, "what was said is not said again"
+    world.log.clients.remove(log)
+    for shard, offsets in plan.spoiled.items():
+        for name in world.files[shard].names():
+            if int(name[:20]) in offsets:
+                world.files[shard].remove(name)
+    return plan
+
+
+def expect_reopened(world: World) -> None:
+    """All shards run, the log proves itself, and markets do nothing but cancel."""
+    world.drain()
+    assert not world.halted
+    archive = archived(world)
+    assert told(replayed(archive).findings) == ""
+    result = audit(archive, Nobody(), processes=1)
+    assert result.checks.ok(), result.checks.words
+    for host in world.hosts().values():
+        if isinstance(host.shard.state, MatchingState):
+            assert all(market.halted for market in host.shard.state.markets.values())
+
+
+def cancel_everything(world: World) -> int:
+    """Have all open orders canceled; how many there were."""
+    hosts = world.hosts()
+    count = 0
+    for ledger in range(LEDGERS):
+        state = hosts[f"L{ledger}"].shard.state
+        count += len(state.orders)
+        for number, user in enumerate(users_of(ledger)):
+            for market in state.markets:
+                identity = bytes([9, ledger, number, market]) * 4
+                command = CancelAllOrders(identity, 10 * DEADLINE_US, user, market)
+                world.send(f"L{ledger}", "gw", [command])
+    world.drain()
+    return count
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_tails_are_lost_the_exchange_reopens(seed):
+    rng = random.Random(seed)
+    world = traded(seed, crashes=seed % 3, duplicate_rate=0.02 * (seed % 2))
+    lose_tails(world, rng)
+    recover(world)
+    expect_reopened(world)
+    cancel_everything(world)
+    assert not any(world.hosts()[f"L{p}"].shard.state.orders for p in range(LEDGERS))
+    assert told(replayed(archived(world)).findings) == ""
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_shard_goes_on_silently(seed):
+    """Without an operator the same losses halt at least one shard, whatever it still knows."""
+    world = traded(seed, crashes=seed % 3, duplicate_rate=0.02 * (seed % 2))
+    lose_tails(world, random.Random(seed))
+    plan = make_plan(archived(world), snapshots_of(world), Nobody(), processes=1)
+    world.drain()
+    assert bool(world.halted) == (bool(plan.damage) or plan.is_needed())
+
+
+def test_a_lost_end_of_an_outbox_is_computed_again_and_nothing_is_lost():
+    world = traded(1)
+    for process in world.processes:
+        world.kill(process)
+    before = archived(world)
+    for place in [("ledger.ev", 0), ("matching.ev", 1), ("dlq", 0)]:
+        del world.log.partitions[place][-1:]
+    damaged = archived(world)
+    plan = recover(world)
+    assert not plan.must_rewrite()
+    assert plan.is_needed()
+    assert not sentences(find_losses(damaged, plan, {}))
+    expect_reopened(world)
+    kept = archived(world)
+    for place in (("ledger.ev", 0), ("matching.ev", 1)):
+        original = [r.value for r in before.records(place, 0, before.end(place))]
+        assert original == [r.value for r in kept.records(place, 0, len(original))]
+
+
+def test_what_was_told_and_is_gone_is_listed():
+    world = traded(2)
+    for process in world.processes:
+        world.kill(process)
+    del world.log.partitions[("ledger.in", 0)][6:]
+    archive, snapshots = archived(world), snapshots_of(world)
+    plan = make_plan(archive, snapshots, Nobody(), processes=1)
+    losses = find_losses(archive, plan, snapshots)
+    assert plan.dropped()[("ledger.ev", 0)] > 0
+    assert losses.events["OrderAccepted"] == sum(
+        row["type"] == "OrderAccepted" for row in losses.listed
+    )
+    assert losses.events["OrderAccepted"] > 0
+    said = "\n".join(sentences(losses))
+    assert "records are gone without a trace" in said
+    assert "these ids are given again" in said
+
+
+def test_a_copy_gives_lost_records_back():
+    world = traded(3)
+    for process in world.processes:
+        world.kill(process)
+    copy = archived(world)
+    for values in world.log.partitions.values():
+        del values[len(values) // 2 :]
+    whole, told_of = merged(archived(world), [copy])
+    assert all("lost records back" in sentence for sentence in told_of)
+    assert whole.manifest.bounds == copy.manifest.bounds
+    plan = make_plan(whole, snapshots_of(world), Nobody(), processes=1)
+    assert not plan.is_needed()
+    assert not plan.damage
+
+
+def test_a_copy_of_another_history_is_not_used():
+    world, other = traded(3), traded(4)
+    for values in world.log.partitions.values():
+        del values[len(values) // 2 :]
+    _, told_of = merged(archived(world), [archived(other)])
+    assert any("ledger.in.0" in sentence and "not used" in sentence for sentence in told_of)
+
+
+def test_a_forged_record_is_not_taken_for_a_loss():
+    world = traded(5)
+    forge(world, "L0")
+    with pytest.raises(Refusal, match="that is no loss"):
+        make_plan(archived(world), {}, Nobody(), processes=1)
+
+
+def test_a_word_that_does_not_stay_is_said_again():
+    """A forged record stays; an operator's word on it stood behind what had lost its cause."""
+    world = traded(5)
+    forge(world, "L0")
+    world.drain()
+    name = world.halted.pop("L0").record_hash
+    end = world.log.end(inbox("M0"))
+    for number, change in enumerate((HaltMarket, ResumeMarket)):
+        world.send("M0", "operator", [change(bytes([number]) * 16, 10 * DEADLINE_US, MATCHERS)])
+    world.drain()
+    world.send("L0", "operator", [ResolveHalt(b"r" * 16, 10 * DEADLINE_US, name, HaltAction.SKIP)])
+    for process in world.processes:
+        world.kill(process)
+    world.halted.clear()
+    del world.log.partitions[inbox("M0")][end:]
+    plan = recover(world)
+    assert plan.resolved["L0"] == {name: HaltAction.SKIP}
+    expect_reopened(world)
