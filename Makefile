@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/lock-$(shell cat requirements-dev.txt pyproject.toml | sha256sum | cut -c1-16)
 ARGS ?=
 
-.PHONY: help setup compile run test check format bench sweep wheel lock clean
+.PHONY: help setup compile run test check format bench faults sweep wheel lock clean
 
 help:  ## what can be typed
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 10
@@ -52,6 +52,9 @@ bench: compile  ## measure, and write docs/benchmarks.md, docs/benchmarks.json a
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: \
 	  --require-hashes -r requirements-bench.txt
 	@$(BIN)/logbourse bench --record $(ARGS)
+
+faults: compile  ## break real processes under load: make faults ARGS="F1 F6 --runs 5" (ARGS=--list)
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 sweep: compile  ## any number of seeded crash schedules: make sweep ARGS="--schedules 100000"
 	@$(BIN)/python -m tests.simulation $(ARGS)

@@ -4,7 +4,7 @@ import random
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from tests.integration.running_stack import Account
 from tests.integration.trader import Answer, Request, Trader, units
@@ -119,10 +119,20 @@ class Witness(threading.Thread):
             time.sleep(RETRY_PAUSE_S)
 
 
+class Watched(Protocol):
+    """A client whose record is to be judged."""
+
+    @property
+    def trader(self) -> Trader: ...
+
+    @property
+    def record(self) -> Record: ...
+
+
 class Findings:
     """What the exchange says at the end, beside what its client wrote down."""
 
-    def __init__(self, witness: Witness) -> None:
+    def __init__(self, witness: Watched) -> None:
         self._trader = witness.trader
         self._record = witness.record
         self.orders: dict[str, dict[str, Any]] = {}

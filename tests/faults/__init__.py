@@ -1,0 +1,1 @@
+"""Real processes killed, frozen, cut off and corrupted under load."""

@@ -1,0 +1,72 @@
+"""`make faults ARGS="F1 F6 --runs 5"`: runs rows and adds what came of them to the report."""
+
+import argparse
+import sys
+
+from tests.faults.results import append, finished, headline, record
+from tests.faults.rows import Row, find_rows
+from tests.faults.runner import Bench
+
+RATE = 200.0
+
+
+def main() -> int:
+    """0 if nothing was violated."""
+    rows = find_rows()
+    arguments = _arguments(rows)
+    if arguments.list:
+        print("\n".join(f"{each.id:<14} {each.title}" for each in rows.values()))
+        return 0
+    wanted = [each for each in rows.values() if _is_wanted(each, arguments.rows)]
+    bench = Bench(rate=arguments.rate, minutes=arguments.minutes)
+    violated = False
+    try:
+        for each in wanted:
+            violated |= _runs(bench, each, arguments)
+    finally:
+        bench.close()
+        if not arguments.dry:
+            record(rows)
+    return int(violated)
+
+
+def _runs(bench: Bench, row: Row, arguments: argparse.Namespace) -> bool:
+    """Runs that are still wanted of a row; whether one of them was violated."""
+    done = 0 if arguments.dry else finished(row.id)
+    last = done + arguments.runs if arguments.more else arguments.runs
+    violated = False
+    for number in range(done + 1, last + 1):
+        seed = arguments.seed if arguments.seed is not None else number
+        print(f"{row.id} run {number} of {last}: {row.title}", flush=True)
+        result = bench.run(row, number, seed)
+        print(headline(result), flush=True)
+        violated |= bool(result.violations)
+        if not arguments.dry:
+            append(result)
+    return violated
+
+
+def _is_wanted(row: Row, words: list[str]) -> bool:
+    """ "F6" stands for all rows "F6 …"."""
+    return not words or any(row.id == word or row.id.split()[0] == word for word in words)
+
+
+def _arguments(rows: dict[str, Row]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make faults ARGS=…", description=__doc__)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help='such as F1, or "F6 leader"')
+    parser.add_argument("--runs", type=int, default=5, help="of each row, earlier ones included")
+    parser.add_argument("--more", action="store_true", help="so many runs more")
+    parser.add_argument("--rate", type=float, default=RATE, help="requests a second")
+    parser.add_argument("--minutes", type=float, default=2.0, help="how long F30 and F32 take")
+    parser.add_argument("--seed", type=int, help="instead of the number of the run")
+    parser.add_argument("--dry", action="store_true", help="record nothing")
+    parser.add_argument("--list", action="store_true", help="print the rows")
+    arguments = parser.parse_args()
+    names = set(rows) | {each.split()[0] for each in rows}
+    if unknown := set(arguments.rows) - names:
+        parser.error(f"rows of the matrix are wanted, was {', '.join(sorted(unknown))}")
+    return arguments
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,259 @@
+"""After a run: the client's record against the log, the audit, and the views against the fold."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from domain.decider import Command, Message
+from domain.orders.messages import (
+    CancelRejected,
+    CancelRequested,
+    CloseReason,
+    OrderAccepted,
+    OrderRejected,
+)
+from domain.protocol import CommandExpired, CommandFaulted
+from infra.redis import redis_client
+from projections.layout import Balance, balances_key, open_key, position_key, redis_key, unpack
+from projections.redis_sink import current_build
+from schemas.record import decode_record
+from tests.faults.load import Load, Sent
+from tests.faults.stack import FaultStack, until
+from tests.integration.trader import Answer, Request, Trader
+from tests.integration.witness import Entry, Findings, Record
+from tests.oracles import naive_views
+
+VIEWS_S = 90.0
+COMMAND_S = 600.0
+TOLD = 5
+CANCEL_REFUSED_BY_THE_BOOK = [CancelRequested.__name__, CancelRejected.__name__]
+NO_REQUEST = Request("POST", "/ws-api/v3", "", "")
+
+Effects = Mapping[bytes, Sequence[tuple[int, Message]]]
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What was found wrong, a sentence each, and how many records were written more than once."""
+
+    violations: list[str] = field(default_factory=list)
+    duplicates: int = 0
+
+    def note(self, wrong: Iterable[str]) -> None:
+        """The first few of them."""
+        found = list(wrong)
+        self.violations += found[:TOLD]
+        if len(found) > TOLD:
+            self.violations.append(f"… and {len(found) - TOLD} more like these")
+
+
+@dataclass(slots=True)
+class _Log:
+    """The outboxes of ledgers without repetitions, and all commands in their inboxes."""
+
+    events: list[tuple[int, Message]] = field(default_factory=list)
+    commands: set[bytes] = field(default_factory=set)
+    ends: dict[int, int] = field(default_factory=dict)
+    duplicates: int = 0
+
+
+def judge(
+    stack: FaultStack, load: Load, funds: Mapping[str, str], *, by_log: bool = True
+) -> Verdict:
+    """The set Z, once the load has ended and the stack is whole again."""
+    verdict = Verdict()
+    log = _read(stack)
+    verdict.duplicates = log.duplicates
+    if by_log:
+        verdict.note(_against_record(log, load))
+    verdict.note(_audited(stack))
+    verdict.note(_views_differ(stack, log))
+    verdict.note(_clients_differ(stack, load, funds))
+    return verdict
+
+
+def effects_of(events: Iterable[tuple[int, Message]]) -> Effects:
+    """What became of each command: (log time, first words of the ledger)."""
+    kinds = (
+        *(OrderAccepted, OrderRejected, CancelRequested, CancelRejected),
+        *(CommandExpired, CommandFaulted),
+    )
+    found: dict[bytes, list[tuple[int, Message]]] = defaultdict(list)
+    for time_us, event in events:
+        if isinstance(event, kinds):
+            found[event.command_id].append((time_us, event))
+    return found
+
+
+def compare(
+    record: Iterable[Sent], effects: Effects, orders: Mapping[int, tuple[str, int, int]]
+) -> Iterable[str]:
+    """Each command once at most, as its client was told, and none after its deadline.
+
+    `orders` are as `naive_views.orders` tells them: an order that the book refused was accepted
+    by its ledger before, and ended without a fill.
+    """
+    for sent in record:
+        found = effects.get(sent.command_id, ())
+        done = [(at, e) for at, e in found if isinstance(e, OrderAccepted | CancelRequested)]
+        name = f"{sent.client_order_id or f'cancel of {sent.order_id}'} of client {sent.client}"
+        kinds = [type(event).__name__ for _, event in found]
+        if len(kinds) > 1 and kinds != CANCEL_REFUSED_BY_THE_BOOK:
+            yield f"{name} has {len(kinds)} outcomes: {kinds}"
+        if any(at > sent.deadline_us for at, _ in done):
+            yield f"{name} took effect after its deadline"
+        if sent.acknowledged and not done:
+            yield f"{name} was acknowledged and is not in the log"
+        if sent.places and done:
+            yield from _order_differs(name, sent, done[0][1], orders)
+
+
+def _order_differs(
+    name: str, sent: Sent, event: Message, orders: Mapping[int, tuple[str, int, int]]
+) -> Iterable[str]:
+    """What is wrong with an order that the log has accepted."""
+    if not isinstance(event, OrderAccepted):
+        yield f"{name} is an order, the log has {event}"
+    elif sent.acknowledged and event.order_id != sent.result["orderId"]:
+        yield f"{name} was acknowledged as {sent.result['orderId']}, the log has {event}"
+    elif sent.refused and orders[event.order_id] != (CloseReason.WOULD_TAKE.name, 0, 0):
+        yield f"{name} was refused with {sent.code}, in the log it is {orders[event.order_id]}"
+
+
+def _against_record(log: _Log, load: Load) -> Iterable[str]:
+    effects, orders = effects_of(log.events), naive_views.orders(log.events)
+    for client in load.clients:
+        yield from compare(client.record, effects, orders)
+    users = {client.account.user_id for client in load.clients}
+    known = {sent.command_id for client in load.clients for sent in client.record}
+    for _, event in log.events:
+        if isinstance(event, OrderAccepted | CancelRequested) and event.user_id in users:
+            if event.command_id not in known:
+                yield f"nobody asked for {event}"
+            if event.command_id not in log.commands:
+                yield f"the log has no command for {event}"
+
+
+def _read(stack: FaultStack) -> _Log:
+    found = _Log()
+    handle = stack.log()
+    try:
+        for partition in range(stack.settings.ledger_partitions):
+            last = 0
+            for raw in handle.scan("ledger.ev", partition, *handle.ends("ledger.ev", partition)):
+                record = decode_record(raw.value)
+                if record.cseq <= last:
+                    found.duplicates += 1
+                    continue
+                last = record.cseq
+                found.events += [(record.time_us, event) for event in record.messages]
+            found.ends[partition] = last
+            for raw in handle.scan("ledger.in", partition, *handle.ends("ledger.in", partition)):
+                found.commands |= _commands(raw.value)
+    finally:
+        handle.close()
+    return found
+
+
+def _commands(value: bytes | None) -> set[bytes]:
+    try:
+        messages = decode_record(value).messages
+    except ValueError:
+        return set()
+    return {message.command_id for message in messages if isinstance(message, Command)}
+
+
+def _audited(stack: FaultStack) -> Iterable[str]:
+    """What `logbourse audit` finds, S3 (the replay) among it."""
+    done = stack.command("audit", "--json", timeout_s=COMMAND_S)
+    try:
+        told = json.loads(done.stdout)
+    except ValueError:
+        yield f"audit must judge, ended with {done.returncode}: {done.stderr[-500:]}"
+        return
+    if not told["sound"] or done.returncode:
+        yield f"audit is not sound: {told['violations'][:3]}"
+
+
+def _views_differ(stack: FaultStack, log: _Log) -> Iterable[str]:
+    """P1: balances and open orders in Redis are the fold of the log."""
+    client = redis_client(stack.settings.redis_url)
+    try:
+        build = current_build(client)
+        for partition, end in log.ends.items():
+            key = redis_key(build, position_key("ledger.ev", partition))
+
+            def caught_up(key: str = key, end: int = end) -> bool:
+                return int(client.hget(key, "cseq") or 0) >= end
+
+            if not until(caught_up, VIEWS_S):
+                yield f"the view of ledger.ev.{partition} must reach {end} in {VIEWS_S:.0f} s"
+                return
+        yield from _balances_differ(client, build, log)
+        yield from _open_orders_differ(client, build, log)
+    finally:
+        client.close()
+
+
+def _balances_differ(client: Any, build: str, log: _Log) -> Iterable[str]:
+    wanted: dict[int, dict[int, tuple[int, int]]] = defaultdict(dict)
+    for (user_id, asset), amounts in naive_views.balances(log.events).items():
+        wanted[user_id][asset] = amounts
+    for user_id, balances in wanted.items():
+        cells = client.hgetall(redis_key(build, balances_key(user_id)))
+        stored = {int(asset): tuple(unpack(Balance, text)) for asset, text in cells.items()}
+        if stored != balances:
+            yield f"P1: user {user_id} has {stored} in Redis, {balances} by the log"
+
+
+def _open_orders_differ(client: Any, build: str, log: _Log) -> Iterable[str]:
+    users = {e.order_id: e.user_id for _, e in log.events if isinstance(e, OrderAccepted)}
+    wanted: dict[int, set[int]] = defaultdict(set)
+    for order_id, (state, _, _) in naive_views.orders(log.events).items():
+        if state in ("accepted", "rested"):
+            wanted[users[order_id]].add(order_id)
+    for user_id in set(users.values()):
+        stored = {int(order) for order in client.hkeys(redis_key(build, open_key(user_id)))}
+        if stored != wanted[user_id]:
+            odd = sorted(stored ^ wanted[user_id])[:5]
+            yield f"P1: open orders of user {user_id} differ by {odd}"
+
+
+def _clients_differ(stack: FaultStack, load: Load, funds: Mapping[str, str]) -> Iterable[str]:
+    """What the API tells each client in the end, beside what the client wrote down."""
+    units = {asset: int(amount) * 10**8 for asset, amount in funds.items()}
+    for client in load.clients:
+        trader = Trader(stack.url, client.account)
+        watched = Watched(trader, _as_record(client.record))
+        try:
+            Findings(watched).judge(units)
+        except AssertionError as wrong:
+            yield f"client {client.number}: {str(wrong)[:500]}"
+        finally:
+            trader.close()
+
+
+@dataclass(slots=True)
+class Watched:
+    """A client as `Findings` wants it."""
+
+    trader: Trader
+    record: Record
+
+
+def _as_record(record: Sequence[Sent]) -> Record:
+    found = Record()
+    for sent in record:
+        if sent.places:
+            error = {"code": sent.code} if sent.code else sent.result
+            # What the book refuses exists, as expired: `Findings` asks for it as for the unknown.
+            asked = sent.refused and '"LIMIT_MAKER"' in sent.frame
+            answer = None if asked else Answer(sent.status, error, {})
+            found.placed[sent.client_order_id] = Entry(
+                sent.symbol, sent.client_order_id, NO_REQUEST, sent.attempts, answer
+            )
+        elif sent.acknowledged:
+            found.canceled.add(sent.order_id)
+    return found

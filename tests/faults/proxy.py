@@ -1,0 +1,168 @@
+"""A TCP proxy that loses, delays and cuts: one process, told on its standard input.
+
+It stands before every broker, controller and Redis. Each connection knows who made it (the process
+whose socket it is, by the pid files of the stack), so that a rule can cut one pair and one way.
+What a rule holds back is not dropped: once the rule is gone it arrives, late, as TCP would have it.
+"""
+
+import asyncio
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+CHUNK_BYTES = 65_536
+ANYBODY = "*"
+TO, FROM, BOTH = "to", "from", "both"
+"""Which way of a connection a rule is about: to the server, from it, or both."""
+
+
+@dataclass(slots=True, frozen=True)
+class Rule:
+    """What happens between a client and a server; `ANYBODY` stands for all of them.
+
+    `cut`: bytes and closing are held back until the rule is gone. `delay_s`: each piece waits so
+    long. `present`: only the connections that exist when the rule begins are concerned.
+    """
+
+    client: str = ANYBODY
+    server: str = ANYBODY
+    way: str = BOTH
+    cut: bool = False
+    delay_s: float = 0.0
+    present: bool = False
+
+    def concerns(self, client: str, server: str, way: str) -> bool:
+        """Whether the rule is about that way of such a connection."""
+        return (
+            self.client in (ANYBODY, client)
+            and self.server in (ANYBODY, server)
+            and self.way in (BOTH, way)
+        )
+
+
+class Proxy:
+    """All listeners and connections; `rules` replace each other as a whole."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._run_dir = run_dir
+        self._rules: dict[Rule, int] = {}
+        self._links = 0
+        self._changed = asyncio.Event()
+
+    async def listen(self, port: int, target: int, name: str) -> None:
+        """Pass on what comes to `port` to the server of that name at `target`."""
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await self._serve(reader, writer, target, name)
+
+        await asyncio.start_server(serve, "127.0.0.1", port)
+
+    def rule(self, rules: Sequence[Rule]) -> None:
+        """From now on these rules hold, and no others."""
+        self._rules = {rule: self._rules.get(rule, self._links) for rule in rules}
+        before, self._changed = self._changed, asyncio.Event()
+        before.set()
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: int, name: str
+    ) -> None:
+        self._links += 1
+        number = self._links
+        client = owner_of(writer.get_extra_info("peername")[1], self._run_dir)
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", target)
+        except OSError:
+            writer.close()
+            return
+        link = (client, name, number)
+        await asyncio.gather(
+            self._pump(reader, far_writer, link, TO), self._pump(far_reader, writer, link, FROM)
+        )
+
+    async def _pump(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        link: tuple[str, str, int],
+        way: str,
+    ) -> None:
+        try:
+            while data := await reader.read(CHUNK_BYTES):
+                await self._wait(link, way)
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            # Whoever closes is not heard either while the way is cut.
+            await self._wait(link, way)
+            with suppress(OSError):
+                writer.close()
+
+    async def _wait(self, link: tuple[str, str, int], way: str) -> None:
+        client, server, number = link
+        while True:
+            found = [
+                rule
+                for rule, links in self._rules.items()
+                if rule.concerns(client, server, way) and (number <= links or not rule.present)
+            ]
+            if not any(rule.cut for rule in found):
+                break
+            await self._changed.wait()
+        if found:
+            await asyncio.sleep(max(rule.delay_s for rule in found))
+
+
+def owner_of(port: int, run_dir: Path) -> str:
+    """The name of the process of the stack whose socket has that local port; empty if none has."""
+    inode = _inode(port)
+    if not inode:
+        return ""
+    wanted = f"socket:[{inode}]"
+    for pid_file in run_dir.glob("*.pid"):
+        with suppress(OSError, ValueError):
+            folder = Path("/proc") / str(int(pid_file.read_text())) / "fd"
+            for entry in os.scandir(folder):
+                with suppress(OSError):
+                    if os.readlink(entry.path) == wanted:
+                        return pid_file.stem
+    return ""
+
+
+def _inode(port: int) -> str:
+    wanted = f":{port:04X}"
+    # The JVM's sockets are of the second kind.
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with open(table) as lines:
+            for line in lines:
+                words = line.split()
+                if words[1].endswith(wanted) and re.fullmatch(r"[0-9]+", words[9]):
+                    return words[9]
+    return ""
+
+
+async def _obey(run_dir: Path) -> None:
+    proxy = Proxy(run_dir)
+    loop = asyncio.get_running_loop()
+    orders = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
+    while line := await orders.readline():
+        wish: dict[str, Any] = json.loads(line)
+        if "listen" in wish:
+            await proxy.listen(wish["listen"], wish["target"], wish["name"])
+        else:
+            proxy.rule([Rule(**rule) for rule in wish["rules"]])
+        print("done", flush=True)
+
+
+if __name__ == "__main__":
+    uvloop.run(_obey(Path(sys.argv[1])))

@@ -1,0 +1,90 @@
+"""The file of finished runs, and the part of the report that is drawn from it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from native.selection import ROOT
+from tests import reliability
+from tests.faults.rows import Row
+from tests.faults.runner import Result
+
+RUNS = ROOT / "docs" / "faults.jsonl"
+"""A line of JSON for each run that was finished, oldest first."""
+
+Line = dict[str, Any]
+
+
+def append(result: Result, file: Path = RUNS) -> None:
+    """Add a finished run, with the commit it was made at."""
+    line = {"commit": reliability.commit(), **asdict(result)}
+    with file.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n")
+
+
+def read(file: Path = RUNS) -> list[Line]:
+    """All finished runs."""
+    if not file.exists():
+        return []
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def finished(row: str, file: Path = RUNS) -> int:
+    """How many runs of a row there are."""
+    return sum(line["row"] == row for line in read(file))
+
+
+def headline(result: Result) -> str:
+    """One run in one line, its violations below."""
+    numbers = ", ".join(f"{name} {value:.2f}" for name, value in result.measured.items())
+    line = (
+        f"  {'VIOLATED' if result.violations else 'ok'}: without acknowledgement "
+        f"{result.gap_s:.2f} s (before {result.quiet_gap_s:.2f}), first order after "
+        f"{result.recovery_s:.2f} s, {result.acknowledged} orders acknowledged of "
+        f"{result.requests} requests, {result.retried} sent again, {result.duplicates} duplicates, "
+        f"{result.seconds:.0f} s {numbers}"
+    )
+    return "\n".join([line, *(f"  - {each}" for each in result.violations)])
+
+
+def record(rows: Mapping[str, Row], file: Path = RUNS) -> None:
+    """Bring the facts up to what the file has, and draw the page."""
+    table = summary(read(file), rows)
+    reliability.update("faults", lambda _: {"rows": table})
+
+
+def summary(lines: Sequence[Line], rows: Mapping[str, Row]) -> list[Line]:
+    """A line for each row that was run, in the order of the matrix."""
+    found = []
+    for id, each in rows.items():
+        runs = [line for line in lines if line["row"] == id]
+        if not runs:
+            continue
+        gaps = [run["gap_s"] for run in runs]
+        found.append(
+            {
+                "row": id,
+                "title": each.title,
+                "runs": len(runs),
+                "violated": sum(bool(run["violations"]) for run in runs),
+                "gap_p50_s": round(median(gaps), 2),
+                "gap_max_s": round(max(gaps), 2),
+                "target_s": each.target_s,
+                "acknowledged": sum(run["acknowledged"] for run in runs),
+                "commits": sorted({run["commit"] for run in runs}),
+                "measured": _measured(runs),
+            }
+        )
+    return found
+
+
+def _measured(runs: Sequence[Line]) -> dict[str, float]:
+    """The worst of each number that the row noted itself."""
+    names = sorted({name for run in runs for name in run["measured"]})
+    return {
+        name: round(max(run["measured"][name] for run in runs if name in run["measured"]), 2)
+        for name in names
+    }

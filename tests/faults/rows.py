@@ -1,0 +1,125 @@
+"""What a row of the fault matrix is, and what it is given: a stack under load, and chance."""
+
+import importlib
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from tests.faults.load import Load, Sent
+from tests.faults.stack import LOOK_S, FaultStack
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of a row: the stack under load, and what the row notes about what it did."""
+
+    stack: FaultStack
+    load: Load
+    rng: random.Random
+    minutes: float
+    quick: bool
+    violations: list[str] = field(default_factory=list)
+    measured: dict[str, float] = field(default_factory=dict)
+    words: list[str] = field(default_factory=list)
+    fault_s: float = 0.0
+
+    def fault(self, words: str) -> None:
+        """Now the fault happens, the first time; recovery is counted from here."""
+        self.words.append(words)
+        if not self.fault_s:
+            self.fault_s = time.monotonic()
+
+    def wait(self, seconds: float) -> None:
+        """Let the load go on for so long."""
+        time.sleep(seconds)
+
+    def recovered(self, since_s: float | None = None, timeout_s: float = 90.0) -> float:
+        """Wait for an order that was sent after the fault (or `since_s`) and acknowledged.
+
+        Seconds it took. Not coming back in time is a violation, too.
+        """
+        begin_s = self.fault_s if since_s is None else since_s
+        give_up_s = time.monotonic() + timeout_s
+        while time.monotonic() < give_up_s:
+            after = [sent for sent in self.load.acknowledged() if sent.sent_s > begin_s]
+            if after:
+                return after[0].answered_s - begin_s
+            time.sleep(LOOK_S)
+        self.violations.append(f"orders must be acknowledged again within {timeout_s:.0f} s")
+        return timeout_s
+
+    def demand(self, holds: bool, sentence: str) -> None:
+        """What must hold in this row, beside what must hold in all; False is a violation."""
+        if not holds:
+            self.violations.append(sentence)
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Note under that name how many seconds the block takes."""
+        begin_s = time.monotonic()
+        yield
+        self.measured[name] = time.monotonic() - begin_s
+
+
+@dataclass(slots=True, frozen=True)
+class Row:
+    """A row of the matrix: what is done, and what it may cost.
+
+    `target_s` is the longest allowed time without an acknowledgement (None: the row itself
+    demands). The words of `stack` are those of `logbourse run`.
+    """
+
+    id: str
+    title: str
+    act: Callable[[Run], None]
+    target_s: float | None = None
+    stack: tuple[str, ...] = ()
+    proxied: bool = False
+    leases: str = "file"
+    own_stack: bool = False
+    kinds: str = "usual"
+    judged_by_log: bool = True
+
+
+ROWS: dict[str, Row] = {}
+
+
+def row(id: str, title: str, **fields: object) -> Callable[[Callable[[Run], None]], None]:
+    """Put the function into `ROWS`; `fields` are those of `Row`."""
+
+    def put(act: Callable[[Run], None]) -> None:
+        assert id not in ROWS, f"row {id} stands twice"
+        ROWS[id] = Row(id, title, act, **fields)  # type: ignore[arg-type]
+
+    return put
+
+
+def find_rows() -> dict[str, Row]:
+    """All rows by id, from every module `rows_*.py` of this folder."""
+    for path in sorted(Path(__file__).parent.glob("rows_*.py")):
+        importlib.import_module(f"tests.faults.{path.stem}")
+    return dict(sorted(ROWS.items(), key=_in_order))
+
+
+def longest_gap(acknowledged: list[Sent], begin_s: float, end_s: float) -> float:
+    """The longest time without an acknowledged order between two moments, in seconds.
+
+    Of each ledger shard apart, as a client notices it: what others get does not help.
+    """
+    moments: dict[int, list[float]] = {}
+    for sent in acknowledged:
+        moments.setdefault(sent.ledger, []).append(sent.answered_s)
+    gaps = [0.0 if moments else end_s - begin_s]
+    for times in moments.values():
+        inside = [begin_s, *(at_s for at_s in times if begin_s <= at_s <= end_s), end_s]
+        gaps += [late - early for early, late in pairwise(inside)]
+    return max(gaps)
+
+
+def _in_order(item: tuple[str, Row]) -> tuple[int, str]:
+    digits = "".join(letter for letter in item[0].split()[0] if letter.isdigit())
+    return int(digits or 0), item[0]

@@ -1,0 +1,133 @@
+"""Runs a row: stack, load, fault, and afterwards everything of the set Z."""
+
+import random
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.faults.load import Load
+from tests.faults.oracle import judge
+from tests.faults.rows import Row, Run, longest_gap
+from tests.faults.stack import FaultStack
+from tests.integration.running_stack import Account
+
+CLIENTS = 8
+FUNDS = {"USDT": "10000000", "BTC": "100", "ETH": "1000"}
+RUNS_PER_STACK = 4
+WARM_S, CALM_S = 3.0, 3.0
+
+
+@dataclass(slots=True)
+class Result:
+    """One finished run, as it stands in the file of results."""
+
+    row: str
+    run: int
+    seed: int
+    violations: list[str] = field(default_factory=list)
+    gap_s: float = 0.0
+    quiet_gap_s: float = 0.0
+    recovery_s: float = 0.0
+    seconds: float = 0.0
+    requests: int = 0
+    acknowledged: int = 0
+    retried: int = 0
+    duplicates: int = 0
+    measured: dict[str, float] = field(default_factory=dict)
+    words: list[str] = field(default_factory=list)
+
+
+class Bench:
+    """Stacks for rows: one is used for some runs of rows that want the same kind."""
+
+    def __init__(self, *, rate: float, minutes: float, quick: bool = False) -> None:
+        self._rate, self._minutes, self._quick = rate, minutes, quick
+        self._stack: FaultStack | None = None
+        self._kind: tuple[Any, ...] = ()
+        self._runs = 0
+
+    def run(self, row: Row, number: int, seed: int) -> Result:
+        """Do it once; what could not even be judged is a violation, with what processes said."""
+        stack = self._stack_for(row)
+        result = Result(row.id, number, seed)
+        begin_s = time.monotonic()
+        try:
+            self._run(row, stack, result, random.Random(f"{row.id}/{seed}"))
+        except Exception as error:
+            result.violations.append(f"{type(error).__name__}: {error}"[:3_000])
+        result.seconds = time.monotonic() - begin_s
+        if result.violations or row.own_stack or self._runs >= RUNS_PER_STACK:
+            self.close(keep=bool(result.violations))
+        return result
+
+    def close(self, *, keep: bool = False) -> None:
+        """End the stack; its data is removed unless it shows a violation."""
+        if self._stack is None:
+            return
+        self._stack.end()
+        folder = self._stack.data_dir.parent
+        self._stack = None
+        if keep:
+            print(f"kept for inspection: {folder}", flush=True)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _run(self, row: Row, stack: FaultStack, result: Result, rng: random.Random) -> None:
+        accounts = self._accounts(stack)
+        load = Load(stack.url, accounts, result.seed, self._rate, row.kinds)
+        run = Run(stack, load, rng, self._minutes, self._quick, result.violations)
+        load.start()
+        try:
+            run.wait(WARM_S)
+            row.act(run)
+            run.wait(CALM_S)
+        finally:
+            load.end()
+            _note(result, run)
+        stack.until_whole()
+        oracle = judge(stack, load, FUNDS, by_log=row.judged_by_log)
+        result.violations += oracle.violations
+        result.duplicates = oracle.duplicates
+
+    def _stack_for(self, row: Row) -> FaultStack:
+        kind = (row.stack, row.proxied, row.leases)
+        if self._stack is not None and (kind != self._kind or row.own_stack):
+            self.close()
+        if self._stack is None:
+            folder = Path(tempfile.mkdtemp(prefix="logbourse-faults-"))
+            self._stack = FaultStack(
+                folder / "data", *row.stack, proxied=row.proxied, leases=row.leases
+            )
+            self._kind, self._runs = kind, 0
+            self._stack.start()
+            self._stack.until_whole()
+        self._runs += 1
+        return self._stack
+
+    def _accounts(self, stack: FaultStack) -> list[Account]:
+        """New users, as many on either ledger shard."""
+        found: tuple[list[Account], list[Account]] = ([], [])
+        while min(map(len, found)) < CLIENTS // 2:
+            account = stack.add_user(**FUNDS)
+            found[account.user_id % 2].append(account)
+        return [account for shard in found for account in shard[: CLIENTS // 2]]
+
+
+def _note(result: Result, run: Run) -> None:
+    """What the clients saw, in numbers."""
+    load = run.load
+    acknowledged = load.acknowledged()
+    fault_s = run.fault_s or load.ended_s
+    result.gap_s = longest_gap(acknowledged, fault_s, load.ended_s)
+    # The first answers come when the connections stand.
+    first_s = acknowledged[0].answered_s if acknowledged else load.began_s
+    result.quiet_gap_s = longest_gap(acknowledged, first_s, fault_s)
+    after = [sent for sent in acknowledged if sent.sent_s > fault_s]
+    result.recovery_s = after[0].answered_s - fault_s if after and run.fault_s else 0.0
+    result.requests = sum(len(client.record) for client in load.clients)
+    result.acknowledged = len(acknowledged)
+    result.retried = sum(client.retried for client in load.clients)
+    result.measured, result.words = run.measured, run.words

@@ -1,0 +1,243 @@
+"""A stack of three brokers and two hosts of shards, and all that can be done to its processes."""
+
+import json
+import os
+import random
+import resource
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from infra.kafka import admin_client
+from infra.lease import Phase, standby_name
+from infra.lease_stores import open_lease_store
+from tests.faults.network import STEP, Network
+from tests.integration.running_stack import RunningStack
+
+BROKERS = ("kafka-1", "kafka-2", "kafka-3")
+SHARDS = ("A0", "A1", "L0", "L1", "M0", "M1")
+WHOLE_S = 120.0
+LOOK_S = 0.05
+MARKS_GROUP = "logbourse-shards"
+MARKS_PARTITIONS = 4
+HIGHEST_INT = 1 << 31
+
+
+class FaultStack(RunningStack):
+    """`RunningStack` under a hand that kills, freezes, cuts off and damages."""
+
+    def __init__(
+        self, data_dir: Path, *words: str, proxied: bool = False, leases: str = "file"
+    ) -> None:
+        super().__init__(data_dir, "--standby", "--snapshot-seconds", "20", *words, brokers=3)
+        self._environment |= {"LOGBOURSE_LEASE_STORE": leases}
+        self.apart = "--apart" in words
+        self._network: Network | None = None
+        self._proxied = proxied
+
+    @property
+    def network(self) -> Network:
+        """The proxies; only a stack that was made with them has any."""
+        assert self._network is not None, "this row needs proxies"
+        return self._network
+
+    def start(self) -> None:
+        if self._proxied:
+            self._network = self._proxies()
+        super().start()
+
+    def end(self) -> None:
+        """Stop whatever still runs, in whatever state it is."""
+        for name in self.names():
+            self.thaw(name)
+        if self._child is not None:
+            os.kill(self._child.pid, signal.SIGCONT)
+            self.kill_all()
+        if self._network is not None:
+            self._network.close()
+
+    def names(self) -> list[str]:
+        """The processes that the supervisor has started, by name."""
+        return sorted(path.stem for path in (self.data_dir / "run").glob("*.pid"))
+
+    def hosts(self) -> list[str]:
+        """The processes of shards."""
+        return [name for name in self.names() if name.startswith(("shards", "engines"))]
+
+    def leading(self, shard: str) -> str:
+        """The name of the process that leads the shard now; empty if none does."""
+        return self._holder(shard, Phase.LEADING)
+
+    def standing_by(self, shard: str) -> str:
+        """The name of the process that has caught up and stands by; empty if none does."""
+        return self._holder(standby_name(shard), Phase.TAKING)
+
+    def sigkill(self, *names: str) -> None:
+        """SIGKILL all of them at once; the supervisor will start them again."""
+        for pid in [self.pid(name) for name in names]:
+            os.kill(pid, signal.SIGKILL)
+
+    def sigterm(self, name: str) -> None:
+        """Ask one to end; the supervisor will start it again."""
+        os.kill(self.pid(name), signal.SIGTERM)
+
+    @contextmanager
+    def frozen(self, *names: str) -> Iterator[None]:
+        """SIGSTOP all of them while the block runs, then SIGCONT."""
+        pids = [self.pid(name) for name in names]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                _signal(pid, signal.SIGCONT)
+
+    def thaw(self, name: str) -> None:
+        """SIGCONT one, if it is there."""
+        if pid := self.pid(name):
+            _signal(pid, signal.SIGCONT)
+
+    @contextmanager
+    def no_restarts(self) -> Iterator[None]:
+        """What is killed stays down while the block runs: the supervisor stands still."""
+        assert self._child is not None
+        os.kill(self._child.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._child.pid, signal.SIGCONT)
+
+    def limit_files(self, name: str, size: int = resource.RLIM_INFINITY) -> None:
+        """No file that the process writes may grow beyond `size` bytes: its disk is full."""
+        resource.prlimit(self.pid(name), resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    def until_restarted(self, name: str, before: int) -> None:
+        """Wait until the supervisor has started another process than `before`."""
+        self.until(lambda: self.pid(name) not in (0, before), 60.0, f"{name} must be restarted")
+
+    def until_whole(self) -> None:
+        """Wait until every copy is in sync, every shard has leader and shadow, both APIs serve."""
+        self.until(self._replicated, WHOLE_S, "every replica must be in sync")
+        self.until(self._has_shadows, WHOLE_S, "every shard must have a leader and a shadow")
+        self.until_ready()
+
+    def broker_leading(self, topic: str, partition: int) -> str:
+        """The broker that leads a partition."""
+        return f"kafka-{self._leaders()[topic, partition][0]}"
+
+    def broker_following(self, topic: str, partition: int) -> str:
+        """A broker that has a copy of the partition and does not lead it."""
+        leader, replicas = self._leaders()[topic, partition]
+        return f"kafka-{min(set(replicas) - {leader})}"
+
+    def controller(self) -> str:
+        """The broker whose controller leads the quorum, as the last vote says."""
+        states = [
+            json.loads((self.log_dir(name, "__cluster_metadata", 0) / "quorum-state").read_text())
+            for name in BROKERS
+        ]
+        newest = max(states, key=lambda state: (state["leaderEpoch"], state["leaderId"]))
+        return f"kafka-{newest['leaderId']}"
+
+    def coordinator(self) -> str:
+        """The broker that keeps the marks of the shards."""
+        partition = abs(_java_hash(MARKS_GROUP)) % MARKS_PARTITIONS
+        return self.broker_leading("__consumer_offsets", partition)
+
+    def log_dir(self, broker: str, topic: str, partition: int) -> Path:
+        """Where a broker keeps its copy of a partition."""
+        node = broker.removeprefix("kafka-")
+        return self.data_dir / "kafka" / f"node-{node}" / "data" / f"{topic}-{partition}"
+
+    def resident_mb(self) -> dict[str, float]:
+        """Resident memory by process, in MB."""
+        return {name: _resident_mb(pid) for name in self.names() if (pid := self.pid(name))}
+
+    def cut_tail(self, broker: str, topic: str, partition: int, size: int) -> int:
+        """Remove up to `size` bytes at the end of a stopped broker's copy; how many it lost."""
+        newest = max(self.log_dir(broker, topic, partition).glob("*.log"))
+        there = newest.stat().st_size
+        os.truncate(newest, max(0, there - size))
+        return min(size, there)
+
+    def _holder(self, lease: str, phase: Phase) -> str:
+        entry = open_lease_store(self.settings).read(lease)
+        if entry is None or entry.phase is not phase:
+            return ""
+        pid = int(entry.holder.split("/")[-2])
+        return next((name for name in self.hosts() if self.pid(name) == pid), "")
+
+    def _has_shadows(self) -> bool:
+        return all(self.leading(shard) and self.standing_by(shard) for shard in SHARDS)
+
+    def _replicated(self) -> bool:
+        found = admin_client(self.settings).list_topics(timeout=5.0)
+        partitions = [p for topic in found.topics.values() for p in topic.partitions.values()]
+        whole = [len(p.isrs) == len(p.replicas) == len(BROKERS) for p in partitions]
+        return len(found.brokers) == len(BROKERS) and all(whole)
+
+    def _leaders(self) -> dict[tuple[str, int], tuple[int, list[int]]]:
+        found = admin_client(self.settings).list_topics(timeout=10.0).topics
+        return {
+            (name, number): (partition.leader, partition.replicas)
+            for name, topic in found.items()
+            for number, partition in topic.partitions.items()
+        }
+
+    def _proxies(self) -> Network:
+        environment = self._environment
+        first = int(environment["LOGBOURSE_KAFKA_BOOTSTRAP"].rpartition(":")[2])
+        redis = int(environment["LOGBOURSE_REDIS_URL"].rpartition(":")[2].removesuffix("/0"))
+        environment |= {
+            "LOGBOURSE_PROXY_STEP": str(STEP),
+            "LOGBOURSE_KAFKA_BOOTSTRAP": f"127.0.0.1:{first + STEP}",
+            "LOGBOURSE_REDIS_URL": f"redis://127.0.0.1:{redis + STEP}/0",
+        }
+        servers = {first + n: name for n, name in enumerate(BROKERS)}
+        servers |= {first + 1_000 + n: name for n, name in enumerate(BROKERS)}
+        return Network(self.data_dir / "run", servers | {redis: "redis"})
+
+
+def flip_a_byte(path: Path, rng: random.Random) -> int:
+    """Change one byte of a file; the place."""
+    content = bytearray(path.read_bytes())
+    place = rng.randrange(len(content))
+    content[place] ^= 1 << rng.randrange(8)
+    path.write_bytes(content)
+    return place
+
+
+def until(condition: object, timeout_s: float) -> bool:
+    """Whether it came true in time; for what is measured, not demanded."""
+    assert callable(condition)
+    give_up_s = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > give_up_s:
+            return False
+        time.sleep(LOOK_S)
+    return True
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _java_hash(text: str) -> int:
+    value = 0
+    for letter in text:
+        value = (31 * value + ord(letter)) % (1 << 32)
+    return value - (1 << 32) if value >= HIGHEST_INT else value
+
+
+def _resident_mb(pid: int) -> float:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError):
+        return 0.0
+    return pages * resource.getpagesize() / 1e6
