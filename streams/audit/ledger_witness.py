@@ -20,6 +20,7 @@ from domain.protocol import Genesis
 from streams.audit.checks import Checks
 
 PPM = 1_000_000
+CANCELS_REMEMBERED = 65_536
 Leg = tuple[int, int, int]
 """(market, trade, order): one party's part of a trade."""
 Key = tuple[int, int]
@@ -30,7 +31,8 @@ Key = tuple[int, int]
 class Kept:
     """What the witness remembers of an open order."""
 
-    accepted: OrderAccepted
+    lots: int
+    price_ticks: int
     held: int
     filled_lots: int = 0
     filled_quote: int = 0
@@ -48,11 +50,11 @@ class LedgerRecord:
     deposited: Counter[int] = field(default_factory=Counter)
     withdrawn: Counter[int] = field(default_factory=Counter)
     open: dict[int, Kept] = field(default_factory=dict)
-    closed: set[int] = field(default_factory=set)
+    last_order_id: int = 0
     legs: dict[Leg, FillSettled] = field(default_factory=dict)
     tiers: dict[int, FeeTier] = field(default_factory=dict)
     tier_of: dict[int, int] = field(default_factory=dict)
-    cancel_answers: Counter[bytes] = field(default_factory=Counter)
+    refused_cancels: dict[bytes, None] = field(default_factory=dict)
 
 
 class LedgerWitness:
@@ -85,7 +87,7 @@ class LedgerWitness:
         elif isinstance(event, OrderClosed):
             self._close(event)
         elif isinstance(event, CancelRejected):
-            record.cancel_answers[event.command_id] += 1
+            self._refuse_cancel(event)
         elif isinstance(event, DepositCredited):
             self._expect_positive(event.amount, event)
             record.available[(event.user_id, event.asset_id)] += event.amount
@@ -102,12 +104,14 @@ class LedgerWitness:
     def _accept(self, event: OrderAccepted) -> None:
         record = self._record
         order_id = event.order_id
-        new = order_id not in record.open and order_id not in record.closed
+        # Ids are counted up, so that a greater one is new.
+        new = order_id > record.last_order_id
         record.checks.check("E6", new, f"order {order_id} was accepted twice")
+        record.last_order_id = max(order_id, record.last_order_id)
         self._expect_positive(event.held_amount, event)
         self._take(record.available, event.user_id, event.held_asset, event.held_amount)
         record.held[(event.user_id, event.held_asset)] += event.held_amount
-        record.open[order_id] = Kept(event, event.held_amount)
+        record.open[order_id] = Kept(event.lots, event.price_ticks, event.held_amount)
 
     def _fill(self, event: FillSettled) -> None:
         record, checks = self._record, self._record.checks
@@ -142,20 +146,20 @@ class LedgerWitness:
         )
 
     def _look_at_fill(self, order: Kept, event: FillSettled) -> None:
-        checks, accepted = self._record.checks, order.accepted
+        checks = self._record.checks
         order.held -= event.paid_amount + event.released_amount
         order.filled_lots += event.lots
         buys = event.side == Side.BUY
         order.filled_quote += event.paid_amount if buys else event.received_amount
         sums = (event.filled_lots, event.filled_quote)
-        within = order.filled_lots <= accepted.lots or not accepted.lots
+        within = order.filled_lots <= order.lots or not order.lots
         checks.check(
             "E3",
             within and sums == (order.filled_lots, order.filled_quote),
-            f"order {event.order_id} of {accepted.lots} lots says {sums}, "
+            f"order {event.order_id} of {order.lots} lots says {sums}, "
             f"was filled by {(order.filled_lots, order.filled_quote)}",
         )
-        limit, price = accepted.price_ticks, event.price_ticks
+        limit, price = order.price_ticks, event.price_ticks
         keeps = price == limit if event.role == Role.MAKER else (price - limit) * _sign(buys) <= 0
         checks.check("E4", keeps, f"order {event.order_id} limited to {limit} traded at {price}")
         checks.check("L6", order.held >= 0, f"order {event.order_id} paid beyond its hold")
@@ -163,7 +167,6 @@ class LedgerWitness:
     def _close(self, event: OrderClosed) -> None:
         record, checks = self._record, self._record.checks
         order = record.open.pop(event.order_id, None)
-        record.closed.add(event.order_id)
         checks.check("E3", order is not None, f"order {event.order_id} closed, was not open")
         if order is not None:
             sums = (order.filled_lots, order.filled_quote, order.held)
@@ -173,6 +176,14 @@ class LedgerWitness:
             )
         self._take(record.held, event.user_id, event.released_asset, event.released_amount)
         record.available[(event.user_id, event.released_asset)] += event.released_amount
+
+    def _refuse_cancel(self, event: CancelRejected) -> None:
+        refused = self._record.refused_cancels
+        words = f"cancel {event.command_id.hex()} was refused twice"
+        self._record.checks.check("E6", event.command_id not in refused, words)
+        refused[event.command_id] = None
+        if len(refused) > CANCELS_REMEMBERED:
+            del refused[next(iter(refused))]
 
     def _take(self, accounts: Counter[Key], user_id: int, asset: int, amount: int) -> None:
         accounts[(user_id, asset)] -= amount

@@ -1,0 +1,108 @@
+"""One channel as it is watched: what its source computes here, and what stands in the partition."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streams.audit.archive import Place
+from streams.audit.findings import Finding, Kind, of_channel
+
+REMEMBERED = 8_192
+"""Hashes of matched records that are kept, to look at copies that come later."""
+
+
+@dataclass(slots=True)
+class Suspect:
+    """A record that stands in the partition and was not computed so far.
+
+    `due` is the end of its source's inbox after it was seen: by then it must have been computed.
+    """
+
+    offset: int
+    record_hash: bytes
+    due: int | None = None
+
+
+class Crossing:
+    """The records of one source in one partition, matched by their number, in whichever order.
+
+    `report` is told of every record that is not what its source computes.
+    """
+
+    def __init__(self, src: str, place: Place, report: Callable[[Finding], None]) -> None:
+        self.src = src
+        self.place = place
+        self.computed_last = 0
+        self.matched_last = 0
+        self.duplicates = 0
+        self.due: dict[int, tuple[bytes, int]] = {}
+        """By cseq what was computed and is not there yet: its hash, and where its cause stands."""
+        self.suspects: dict[int, list[Suspect]] = {}
+        self._matched: dict[int, bytes] = {}
+        self._report = report
+
+    def computed(self, record_hash: bytes, cause_offset: int) -> int:
+        """Take the next record that the source computes; returns its cseq."""
+        self.computed_last += 1
+        cseq = self.computed_last
+        self.due[cseq] = (record_hash, cause_offset)
+        for suspect in self.suspects.pop(cseq, ()):
+            self._compare(cseq, suspect.offset, suspect.record_hash)
+        return cseq
+
+    def found(self, offset: int, cseq: int, record_hash: bytes) -> None:
+        """Take a record of the partition."""
+        if cseq in self._matched or cseq in self.due:
+            self._compare(cseq, offset, record_hash)
+        elif 0 < cseq <= self.computed_last:
+            self.duplicates += 1
+        else:
+            self.suspects.setdefault(cseq, []).append(Suspect(offset, record_hash))
+
+    def condemn(self, reached: int) -> list[int]:
+        """Report suspects that are due before `reached`, where their source stands now.
+
+        Returns the offsets of those that are forged.
+        """
+        forged = []
+        for cseq, suspects in list(self.suspects.items()):
+            for suspect in [s for s in suspects if s.due is not None and s.due <= reached]:
+                suspects.remove(suspect)
+                forged.append(suspect.offset)
+                words = "its source computes no such record"
+                self._add(Kind.FORGED, suspect.offset, cseq, words)
+            if not suspects:
+                del self.suspects[cseq]
+        return forged
+
+    def miss(self, mark_offset: int, end: int) -> None:
+        """Report what should stand before `end`: its cause lies before the source's mark."""
+        for cseq, (_, cause_offset) in list(self.due.items()):
+            if cause_offset < mark_offset:
+                self._match(cseq)
+                words = "it is not there, and its source has committed past its cause"
+                self._add(Kind.MISSING, end, cseq, words)
+
+    def _compare(self, cseq: int, offset: int, record_hash: bytes) -> None:
+        known = self._matched.get(cseq)
+        if known is not None:
+            self.duplicates += 1
+        elif cseq in self.due:
+            known = self.due[cseq][0]
+        if record_hash != known:
+            self._add(Kind.CHANGED, offset, cseq, "it is not what its source computes")
+            return
+        if cseq in self.due:
+            self._match(cseq)
+            if cseq != self.matched_last + 1:
+                words = f"#{self.matched_last + 1} was next"
+                self._add(Kind.OUT_OF_ORDER, offset, cseq, words)
+            self.matched_last = max(cseq, self.matched_last)
+
+    def _match(self, cseq: int) -> None:
+        self._matched[cseq] = self.due.pop(cseq)[0]
+        if len(self._matched) > REMEMBERED:
+            del self._matched[next(iter(self._matched))]
+
+    def _add(self, kind: Kind, offset: int, cseq: int, words: str) -> None:
+        named = f"{of_channel(self.src, self.place, cseq)}: {words}"
+        self._report(Finding(kind, self.place, offset, named, self.src, cseq))

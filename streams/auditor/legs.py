@@ -1,0 +1,79 @@
+"""Each leg of each trade: settled once and as it was traded, or on its way (E5, L2)."""
+
+from collections import Counter, deque
+from dataclasses import dataclass
+
+from domain.markets import MarketRules
+from domain.matching.messages import TradeExecuted
+from domain.orders.messages import FillSettled, Side
+from streams.audit.checks import Checks
+from streams.audit.ledger_witness import Leg
+
+
+@dataclass(slots=True)
+class Traded:
+    """One party's part of a trade: what its settlement must say and move."""
+
+    price_ticks: int
+    lots: int
+    side: Side
+    base_asset: int
+    base: int
+    quote_asset: int
+    quote: int
+
+
+class Legs:
+    """The legs that matching has traded and ledgers have not settled, with what they move."""
+
+    def __init__(self) -> None:
+        self.open: dict[Leg, Traded] = {}
+        self.in_flight: Counter[int] = Counter()
+        """By asset, what `clearing` of all ledgers must be, if all that is open is on its way."""
+        self.sent: dict[tuple[str, str], deque[tuple[int, Leg]]] = {}
+        """By (matching shard, ledger), in order: which record carries the leg."""
+
+    def traded(self, trade: TradeExecuted, rules: MarketRules, side: Side, order_id: int) -> Leg:
+        """Note one leg of a trade, and name it."""
+        leg = (trade.market_id, trade.trade_id, order_id)
+        self.open[leg] = Traded(
+            price_ticks=trade.price_ticks,
+            lots=trade.lots,
+            side=side,
+            base_asset=rules.base_asset,
+            base=trade.lots * rules.lot,
+            quote_asset=rules.quote_asset,
+            quote=trade.price_ticks * trade.lots * rules.tick,
+        )
+        self._move(self.open[leg], 1)
+        return leg
+
+    def carried(self, source: str, ledger: str, cseq: int, leg: Leg) -> None:
+        """Note that record `cseq` of the channel from `source` to `ledger` carries the leg."""
+        self.sent.setdefault((source, ledger), deque()).append((cseq, leg))
+
+    def settled(self, leg: Leg, fill: FillSettled, checks: Checks) -> None:
+        """Check a settlement against the trade."""
+        traded = self.open.pop(leg, None)
+        checks.check("E5", traded is not None, f"leg {leg} was settled, its trade is not open")
+        if traded is not None:
+            self._move(traded, -1)
+            same = (fill.price_ticks, fill.lots, fill.side) == (
+                traded.price_ticks,
+                traded.lots,
+                traded.side,
+            )
+            checks.check("E5", same, f"leg {leg} was settled otherwise than traded")
+
+    def received(self, source: str, ledger: str, cseq: int, checks: Checks) -> None:
+        """Check that the ledger has settled all that it received up to this record."""
+        waiting = self.sent.get((source, ledger))
+        while waiting and waiting[0][0] <= cseq:
+            _, leg = waiting.popleft()
+            checks.check("E5", leg not in self.open, f"leg {leg} arrived and was not settled")
+
+    def _move(self, traded: Traded, times: int) -> None:
+        """The other leg is settled or will be; this one is missing from `clearing` until it is."""
+        sign = times if traded.side == Side.BUY else -times
+        self.in_flight[traded.quote_asset] -= sign * traded.quote
+        self.in_flight[traded.base_asset] += sign * traded.base

@@ -1,0 +1,288 @@
+"""The continuous auditor on simulated logs: silent where all is well, sharp where it is not."""
+
+import functools
+import json
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from domain.accounts.messages import HaltWithdrawals
+from domain.decider import Command
+from domain.markets import HaltMarket
+from domain.protocol import HaltAction, ResolveHalt
+from infra.log import LogRecord, Mark
+from schemas.record import decode_record, encode_message, encode_record, outside_record
+from schemas.topics import inbox
+from streams.audit.archive import Place
+from streams.auditor import checkpoint
+from streams.auditor.log_auditor import LogAuditor, Resolutions
+from streams.auditor.violations import Violation, orders_for
+from tests.simulation.world import LEDGERS, MATCHERS, World
+from tests.streams.audited_log import partitions_of, traded
+
+
+@dataclass
+class GrowingLog:
+    """A log of lists that shows only what has been let in so far."""
+
+    whole: dict[Place, list[bytes]]
+    marks: dict[Place, Mark]
+    shown: dict[Place, int] = field(default_factory=dict)
+    positions: dict[Place, int] = field(default_factory=dict)
+
+    def ends(self, topic: str, partition: int) -> tuple[int, int]:
+        return 0, self.shown.get((topic, partition), 0)
+
+    def committed(self, topic: str, partition: int) -> Mark | None:
+        mark = self.marks.get((topic, partition))
+        return mark if mark and mark.offset <= self.shown.get((topic, partition), 0) else None
+
+    def seek(self, topic: str, partition: int, offset: int) -> None:
+        self.positions[topic, partition] = offset
+
+    def leave(self, topic: str, partition: int) -> None:
+        self.positions.pop((topic, partition), None)
+
+    def scan(self, topic, partition, start, stop):
+        for offset in range(start, min(stop, self.ends(topic, partition)[1])):
+            yield LogRecord(topic, partition, offset, -1, self.whole[topic, partition][offset])
+
+    def read(self, rng: random.Random) -> list[LogRecord]:
+        """Some records of some partitions, each partition's in order."""
+        found = []
+        for place, position in self.positions.items():
+            end = rng.randint(position, self.shown.get(place, 0))
+            found += self.scan(*place, position, end)
+            self.positions[place] = end
+        return found
+
+    def show_all(self) -> None:
+        self.shown = {place: len(values) for place, values in self.whole.items()}
+
+
+@functools.cache
+def world() -> World:
+    return traded(3, crashes=4, duplicate_rate=0.03)
+
+
+def log_of(world: World) -> GrowingLog:
+    whole = {p: [v for _, v in values] for p, values in partitions_of(world).items()}
+    log = GrowingLog(whole, dict(world.log.marks))
+    log.show_all()
+    return log
+
+
+def auditor_on(log, told: list[Violation], resolutions: Resolutions | None = None) -> LogAuditor:
+    known: Resolutions = {} if resolutions is None else resolutions
+    return LogAuditor(log, LEDGERS, MATCHERS, known, told.append)
+
+
+def follow(auditor: LogAuditor, log: GrowingLog, rng: random.Random, turns: int = 12) -> None:
+    """Read to the end in turns of random size, with all checks on the way."""
+    for turn in range(turns):
+        records = log.read(rng if turn < turns - 4 else random.Random(turn))
+        for record in records:
+            auditor.take(record)
+        auditor.work()
+        auditor.look_at_marks()
+        assert auditor.check_cut() or any(f.stopped for f in auditor.followed.values())
+    for place in list(log.positions):
+        for record in log.scan(*place, log.positions[place], log.ends(*place)[1]):
+            auditor.take(record)
+        log.positions[place] = log.ends(*place)[1]
+    for _ in range(2 * len(auditor.followed)):
+        auditor.work()
+        auditor.look_at_marks()
+    auditor.check_books()
+
+
+def audited(log: GrowingLog, seed: int = 1) -> list[Violation]:
+    told: list[Violation] = []
+    auditor = auditor_on(log, told)
+    auditor.start()
+    follow(auditor, log, random.Random(seed))
+    return told
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_an_honest_log_is_sound_whichever_way_it_is_read(seed):
+    log = log_of(world())
+    told: list[Violation] = []
+    auditor = auditor_on(log, told)
+    auditor.start()
+    follow(auditor, log, random.Random(seed))
+    assert told == []
+    checked, broken = auditor.checked()
+    assert {"L1", "L2", "L4", "L5", "L6", "L8", "E1", "E2", "E3", "E4", "E5", "E6"} <= {
+        invariant for invariant, count in checked.items() if count
+    }
+    assert not any(broken.values())
+    assert {p: f.position for p, f in ((f.place, f) for f in auditor.followed.values())} == {
+        place: len(log.whole[place]) for place in map(inbox, auditor.followed)
+    }
+    assert not any(c.due or c.suspects for c in auditor.crossings.values())
+    assert auditor.legs.open == {}
+
+
+def as_stored(auditor: LogAuditor) -> Any:
+    return json.loads(json.dumps(checkpoint.dump(auditor)))
+
+
+def test_it_goes_on_from_a_checkpoint_of_any_moment():
+    for seed in range(5):
+        rng, log, told = random.Random(seed), log_of(world()), list[Violation]()
+        first = auditor_on(log, told)
+        first.start()
+        for record in log.read(rng):
+            first.take(record)
+        first.work()
+        kept = as_stored(first)
+        second = auditor_on(log, told)
+        checkpoint.load(second, kept)
+        assert as_stored(second)["shards"] == kept["shards"]
+        second.start()
+        follow(second, log, rng)
+        assert told == []
+        assert second.legs.open == {}
+
+
+def test_a_checkpoint_of_another_exchange_is_refused():
+    auditor = auditor_on(log_of(world()), [])
+    kept = checkpoint.dump(auditor) | {"partitions": [9, 9]}
+    with pytest.raises(ValueError, match="wanted"):
+        checkpoint.load(auditor, kept)
+
+
+def forged(value: bytes, **changes: object) -> bytes:
+    """The record with other fields, as somebody would write it who may write to the topic."""
+    record = decode_record(value)
+    fields = {name: getattr(record, name) for name in record.__slots__} | changes
+    fields["messages"] = [encode_message(message) for message in record.messages]
+    return encode_record(**fields)
+
+
+def last_from(log: GrowingLog, place: Place, src: str) -> tuple[int, bytes]:
+    """The last record of a source in a partition."""
+    records = enumerate(log.whole[place])
+    return [(o, v) for o, v in records if len(v) > 40 and decode_record(v).src == src][-1]
+
+
+def about(told: list[Violation]) -> set[tuple[str, str, str]]:
+    return {(v.invariant, v.position, v.shard) for v in told}
+
+
+def test_a_forged_record_in_a_ledgers_inbox_is_named_before_it_is_applied():
+    log = log_of(world())
+    place = ("ledger.in", 0)
+    _, value = last_from(log, place, "M0")
+    cseq = decode_record(value).cseq + 1
+    log.whole[place].append(forged(value, cseq=cseq))
+    log.show_all()
+    at = f"ledger.in.0@{len(log.whole[place]) - 1}"
+    told = audited(log)
+    assert ("S1", at, "L0") in about(told)
+    assert f"FORGED M0 → ledger.in.0 #{cseq}" in told[0].words
+    # A forger who does not know the chain also halts the shard, as the next violation says.
+    assert "HALTED DIVERGENCE" in told[1].words
+
+
+def test_a_forged_record_in_a_ledgers_outbox_is_named():
+    log = log_of(world())
+    place = ("ledger.ev", 0)
+    _, value = last_from(log, place, "L0")
+    log.whole[place].append(forged(value, cseq=decode_record(value).cseq + 1))
+    log.whole[place].append(forged(value, time_us=1))
+    log.whole[place].append(forged(value, src="L1"))
+    log.whole[place].append(b"junk")
+    log.show_all()
+    end = len(log.whole[place])
+    assert about(audited(log)) == {
+        ("S1", f"ledger.ev.0@{end - 4}", "L0"),
+        ("S3", f"ledger.ev.0@{end - 3}", "L0"),
+        ("S1", f"ledger.ev.0@{end - 2}", "L0"),
+        ("S3", f"ledger.ev.0@{end - 1}", "L0"),
+    }
+
+
+def test_a_record_that_is_missing_below_the_mark_is_missed():
+    log = log_of(world())
+    place = ("matching.ev", 0)
+    offset, value = last_from(log, place, "M0")
+    # Kafka keeps offsets; what is lost is the tail.
+    log.whole[place] = [v for v in log.whole[place][:offset] if v != value]
+    log.show_all()
+    told = audited(log)
+    assert {v.shard for v in told} == {"M0"}
+    assert any("committed past its cause" in v.words for v in told)
+
+
+def test_a_mark_that_tells_of_another_input_is_seen():
+    log = log_of(world())
+    mark = log.marks["ledger.in", 1]
+    ordinal, _, _ = mark.metadata.partition(" ")
+    log.marks["ledger.in", 1] = Mark(mark.offset, f"{ordinal} {'ab' * 16}")
+    told = audited(log)
+    assert {(v.invariant, v.shard) for v in told} == {("S2", "L1")}
+
+
+def test_a_halt_that_an_operator_has_resolved_is_passed_as_the_shard_passes_it():
+    log = log_of(world())
+    place = ("ledger.in", 0)
+    _, value = last_from(log, place, "M0")
+    log.whole[place].append(forged(value, cseq=decode_record(value).cseq + 9))
+    log.show_all()
+    resolutions: Resolutions = {}
+    told: list[Violation] = []
+    auditor = auditor_on(log, told, resolutions)
+    auditor.start()
+    follow(auditor, log, random.Random(1))
+    assert [f.id for f in auditor.followed.values() if f.stopped] == ["L0"]
+    halted = auditor.followed["L0"].stopped
+    assert halted is not None
+    skip = ResolveHalt(b"r" * 16, 1 << 60, halted.record_hash, HaltAction.SKIP)
+    log.whole[place].append(outside_record("operator", 0, [encode_message(skip)]))
+    log.show_all()
+    for record in log.scan(*place, len(log.whole[place]) - 1, len(log.whole[place])):
+        auditor.take(record)
+    assert auditor.outdated, "it begins anew"
+    assert resolutions == {"L0": {halted.offset: HaltAction.SKIP}}
+    told.clear()
+    anew = auditor_on(log, told, resolutions)
+    anew.start()
+    follow(anew, log, random.Random(2))
+    assert not any(f.stopped for f in anew.followed.values())
+    assert all("HALTED" not in v.words for v in told)
+
+
+def test_what_is_stopped_for_what():
+    log = log_of(world())
+    auditor = auditor_on(log, [])
+    auditor.start()
+    follow(auditor, log, random.Random(1))
+    assets, markets = auditor.assets(), auditor.markets()
+    assert len(assets) > 1 and len(markets) > 1
+
+    def commands(violation: Violation) -> list[tuple[str, str, int]]:
+        orders = orders_for(violation, assets, markets, MATCHERS, 7)
+        return [(o.shard, type(o.command).__name__, _number(o.command)) for o in orders]
+
+    of_ledger = commands(Violation("S1", "ledger.ev.0@7", "forged", shard="L0"))
+    assert of_ledger == [("A0", "HaltWithdrawals", asset) for asset in assets]
+    one = Violation("L2", "before ledger.in.0@7", "sum", asset=assets[1])
+    assert commands(one) == [("A0", "HaltWithdrawals", assets[1])]
+    of_market = Violation("E2", "matching.in.0@7", "priority", markets=(markets[0],), shard="M0")
+    assert commands(of_market) == [(f"M{markets[0] % MATCHERS}", "HaltMarket", markets[0])]
+    of_shard = commands(Violation("S1", "matching.ev.1@7", "forged", shard="M1"))
+    assert of_shard == [("M1", "HaltMarket", m) for m in markets if m % MATCHERS == 1]
+    assert commands(Violation("P1", "redis", "view")) == []
+    first, again = (orders_for(one, assets, markets, MATCHERS, now)[0].command for now in (1, 2))
+    assert isinstance(first, HaltWithdrawals) and isinstance(again, HaltWithdrawals)
+    assert first.command_id == again.command_id
+    assert first.reason == "L2 before ledger.in.0@7: sum"
+
+
+def _number(command: Command) -> int:
+    assert isinstance(command, (HaltWithdrawals, HaltMarket))
+    return command.asset_id if isinstance(command, HaltWithdrawals) else command.market_id
