@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+from infra.buggify import buggify
 from infra.log import LogRecord
 from schemas.record import Record, decode_envelope, decode_record
 from schemas.topics import outbox
@@ -52,7 +53,7 @@ class OriginalRecords:
     ) -> AsyncIterator[LogRecord]:
         """The records of [start, last]."""
         while start <= last:
-            chunk = await self._scan(topic, partition, start, min(start + CHUNK_RECORDS, last + 1))
+            chunk = await self._scan(topic, partition, start, min(start + _chunk(), last + 1))
             assert chunk, f"{topic}.{partition} must keep all its records"
             for stored in chunk:
                 yield stored
@@ -80,7 +81,7 @@ class OriginalRecords:
         Of those in the first chunk that holds any, going back over late copies, the first.
         """
         while before >= cause:
-            start = max(cause - 1, before - CHUNK_RECORDS)
+            start = max(cause - 1, before - _chunk())
             for stored in await self._scan(topic, partition, start, before):
                 if decode_envelope(stored.value).cause >= cause:
                     return stored.offset
@@ -90,3 +91,8 @@ class OriginalRecords:
     async def _cause_at(self, topic: str, partition: int, offset: int) -> int:
         (stored,) = await self._scan(topic, partition, offset, offset + 1)
         return decode_envelope(stored.value).cause
+
+
+def _chunk() -> int:
+    """How many records to read at once."""
+    return 1 if buggify("small chunk") else CHUNK_RECORDS

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from commands.admission import admit
 from domain.decider import Message
 from infra.appender import Appender, AppendRefused
+from infra.buggify import buggify
 from infra.clock import Clock
 from infra.http import errors
 from infra.http.errors import ApiError
@@ -127,7 +128,8 @@ def _take_batch(lane: _Lane, now_us: int) -> list[_Submission]:
         if in_time:
             size += submission.size
             commands += len(submission.encoded)
-            if batch and (size > MAX_RECORD_BYTES or commands > MAX_COMMANDS):
+            full = size > MAX_RECORD_BYTES or commands > MAX_COMMANDS
+            if batch and (full or buggify("small record")):
                 break
             batch.append(submission)
         waiting.popleft()
