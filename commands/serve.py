@@ -62,7 +62,7 @@ async def run(
     failed = asyncio.Event()
     async with AsyncExitStack() as undo:
         side = await _open(settings, roles, clock, failed, undo)
-        tell_readiness(side)
+        tell_readiness(side, roles)
         keys = open_keys(settings.key_file)
         if "gateway" in roles:
             proxy = Proxy(queries_at)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from infra.debian import install
 from infra.refusal import Refusal
 
 MINIMUM_JAVA = 17
@@ -101,15 +102,6 @@ def _wanted_digests() -> dict[str, str]:
 
 
 def _install_packages(what: str) -> None:
-    packages = " ".join(DEBIAN_PACKAGES)
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise JavaMissing(f"{what} must be installed (on Debian: apt-get install {packages})")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "--yes", "--no-install-recommends", *DEBIAN_PACKAGES]
-    for command in (["apt-get", "update"], install):
-        answer = subprocess.run(
-            command, capture_output=True, text=True, check=False, env=environment
-        )
-        if answer.returncode != 0:
-            said = answer.stderr.strip()[-300:]
-            raise JavaMissing(f"{what} must be installed, apt-get said: {said}")
+    why_not = install(what, DEBIAN_PACKAGES)
+    if why_not:
+        raise JavaMissing(why_not)

@@ -23,6 +23,10 @@ _COUNTS = {
 }
 
 
+ALARMING = ("command faulted", "foreign record in the outbox", "quarantined")
+"""Reports that alerts are about: told as 0 from the start, so that the first one is an increase."""
+
+
 class WorkerMetrics:
     """The worker's metrics; a registry takes them once.
 
@@ -94,6 +98,8 @@ class WorkerMetrics:
         self._position.labels(shard).set(host.position)
         self._lag.labels(shard).set(end - host.position)
         self._snapshot_time.labels(shard).set(self._newest_snapshot_s(shard))
+        for event in ALARMING:
+            self._reports.labels(shard, event)
         for name, gauge in self._counts.items():
             gauge.labels(shard).set(getattr(host.counts, name))
 
