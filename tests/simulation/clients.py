@@ -62,8 +62,7 @@ class Request:
     def surely_absent(self) -> bool:
         """Whether each attempt was told that it had no effect, or reached nobody."""
         return all(
-            not attempt.reached
-            or (attempt.answer is not None and attempt.answer.code in NOT_THERE)
+            not attempt.reached or (attempt.answer is not None and attempt.answer.code in NOT_THERE)
             for attempt in self.attempts
         )
 

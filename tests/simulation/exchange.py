@@ -42,15 +42,17 @@ class Exchange(World):
             super()._turn(process)
             return
         self.log.move_some()
-        self.clock.elapsed_us += int(self.faults.rng.random() * 10_000)
+        # Of two processes of each shard, neither shall lose its lease for that others had turns.
+        self.clock.elapsed_us += int(self.faults.rng.random() * (2_000 if self.standby else 10_000))
         process.turn()
 
     def _busy(self) -> Sequence[Process | Member]:
         members = [member for member in self.members if member.busy()]
         if not members:
             return super()._busy()
-        led = {shadow.id for shadow in self.shadows() if shadow.leading}
-        working = [process for process in self.processes if self._is_busy(process, led)]
+        if self.standby:
+            return [*self.processes, *members]
+        working = [process for process in self.processes if self._is_busy(process, set())]
         # Whoever waits may wait for ticks, leases and the like: sooner or later all have turns.
         anybody = self.processes[int(self.faults.rng.random() * len(self.processes))]
         return [*working, *members, anybody]

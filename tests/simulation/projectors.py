@@ -1,0 +1,99 @@
+"""Projectors: the product's followers, projectors and sinks, killed and frozen by the seed."""
+
+from collections.abc import Callable
+from typing import cast
+
+from infra.clickhouse import ClickHouseClient
+from projections.clickhouse_sink import ClickHouseSink
+from projections.follower import Follower, RawRecord, offer_all
+from projections.layout import feeding_partitions
+from projections.redis_sink import RedisSink
+from projections.sink import Sink
+from tests.simulation import clickhouse, redis
+from tests.simulation.clickhouse import ClickHouseGone, SimClickHouse
+from tests.simulation.exchange import Exchange
+from tests.simulation.faults import Crash
+from tests.simulation.log import Partition, SimLog
+from tests.simulation.redis import RedisGone, SimRedis
+from tests.simulation.world import LEDGERS, MATCHERS, World
+
+FED = feeding_partitions(LEDGERS, MATCHERS)
+
+
+class Projector:
+    """One process that follows all outboxes into one store, as `projections.faust_worker` does."""
+
+    def __init__(self, world: World, open_sink: Callable[[], Sink]) -> None:
+        self._world = world
+        self._faults = world.faults
+        self._open_sink = open_sink
+        self._sink: Sink | None = None
+        self._log: SimLog | None = None
+        self._followers: dict[Partition, Follower] = {}
+        self._stands_still = 0
+
+    def turn(self) -> None:
+        """Apply some of what is there; what fails ends the process, which starts again."""
+        if self._stands_still:
+            self._stands_still -= 1
+            return
+        if self._faults.strikes("frozen"):
+            self._stands_still = self._faults.rng.randint(5, 80)
+            return
+        try:
+            if self._log is None:
+                self._start()
+            self._apply()
+        except Crash:
+            self._world.crashes += 1
+            self._stop()
+        except (RedisGone, ClickHouseGone):
+            self._stop()
+
+    def busy(self) -> bool:
+        """Whether it is down, frozen, or has more to read."""
+        return self._log is None or self._stands_still > 0 or bool(self._log.waiting())
+
+    def _start(self) -> None:
+        self._sink = self._open_sink()
+        self._log = SimLog(self._world.log)
+        for place in FED:
+            follower = self._followers[place] = Follower(*place, self._sink)
+            self._log.seek(*place, follower.load())
+
+    def _apply(self) -> None:
+        assert self._log is not None and self._sink is not None, "it was just started"
+        offers: dict[Follower, list[RawRecord]] = {}
+        for record in self._log.read(self._faults.rng.choice((1, 3, 10, 50)), 0.0):
+            follower = self._followers[record.topic, record.partition]
+            offers.setdefault(follower, []).append(RawRecord(record.offset, record.value))
+        if offers:
+            for follower, offset in offer_all(self._sink, offers).items():
+                self._faults.happened["view gap"] += 1
+                self._log.seek(follower.topic, follower.partition, offset)
+
+    def _stop(self) -> None:
+        if self._log is not None:
+            self._log.close()
+        self._log = self._sink = None
+        self._followers.clear()
+
+
+def with_redis(world: Exchange) -> SimRedis:
+    """Let views in Redis be fed, at times by two processes that both think they should."""
+    store = SimRedis(world.faults)
+    for _ in range(1 + world.faults.strikes("two projectors")):
+        world.members.append(Projector(world, lambda: RedisSink(redis.Client(store))))
+    world.members.append(store)
+    return store
+
+
+def with_clickhouse(world: Exchange) -> SimClickHouse:
+    """Let history in ClickHouse be fed."""
+    store = SimClickHouse(world.faults)
+
+    def open_sink() -> ClickHouseSink:
+        return ClickHouseSink(cast(ClickHouseClient, clickhouse.Client(store)))
+
+    world.members.append(Projector(world, open_sink))
+    return store

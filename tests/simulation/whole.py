@@ -1,0 +1,99 @@
+"""A schedule of the whole exchange: traders through gateways, shards, views in both stores."""
+
+import hashlib
+import random
+from dataclasses import dataclass
+
+from infra.buggify import buggified
+from tests.simulation.checks import check_all
+from tests.simulation.clickhouse import SimClickHouse
+from tests.simulation.client_checks import check_answered, check_clients
+from tests.simulation.clients import Clients
+from tests.simulation.exchange import Exchange, with_clients
+from tests.simulation.faults import Faults
+from tests.simulation.projectors import with_clickhouse, with_redis
+from tests.simulation.redis import SimRedis
+from tests.simulation.view_checks import check_clickhouse, check_redis, folded
+
+PATIENT_MS = (60_000,)
+VIEWS_EVERY = 4
+"""One of so many schedules has views in Redis, one has them in ClickHouse: folding takes time."""
+
+CRASHES = (0, 2, 6, 15, 40)
+STEPS_BETWEEN = (50, 150, 500)
+
+
+@dataclass
+class Whole:
+    """An exchange with all that surrounds it."""
+
+    world: Exchange
+    clients: Clients
+    redis: SimRedis | None
+    clickhouse: SimClickHouse | None
+
+
+def run_whole(seed: int, faults: Faults) -> tuple[Exchange, list[str]]:
+    """The exchange after a schedule, and what is wrong with it."""
+    rng = random.Random(f"whole {seed}")
+    faults.crashes_left = rng.choice(CRASHES)
+    faults.mean_steps_between_crashes = rng.choice(STEPS_BETWEEN)
+    whole = made(rng, faults)
+    with buggified(lambda name: _buggify(faults, name)):
+        return whole.world, trade(whole, rng)
+
+
+def made(rng: random.Random, faults: Faults) -> Whole:
+    """An exchange that is set up, with everybody down."""
+    world = Exchange(faults, standby=rng.random() < 0.2)
+    clients = with_clients(world)
+    views = rng.randrange(VIEWS_EVERY)
+    redis = with_redis(world) if views == 0 else None
+    clickhouse = with_clickhouse(world) if views == 1 else None
+    return Whole(world, clients, redis, clickhouse)
+
+
+def trade(whole: Whole, rng: random.Random) -> list[str]:
+    """Let clients trade among faults, then in peace; all that is wrong."""
+    world, clients = whole.world, whole.clients
+    for _ in range(rng.randint(1, 3)):
+        clients.wish(rng.randint(1, 3))
+        world.drain()
+    world.faults.end()
+    world.restart_all()
+    before = len(clients.record)
+    clients.wish(1, PATIENT_MS)
+    world.drain()
+    if world.halted:
+        return [f"halted: {halted}" for halted in world.halted.values()]
+    return [
+        *check_all(world)[1],
+        *check_clients(world.log, clients.record),
+        *check_answered(clients.record[before:]),
+        *_check_views(whole),
+    ]
+
+
+def digest(whole: Whole) -> str:
+    """One text for all that happened: logs, marks, answers, and how often chance was asked."""
+    world = whole.world
+    seen = hashlib.blake2b(digest_size=16)
+    for place, values in sorted(world.log.partitions.items()):
+        seen.update(repr((place, values)).encode())
+    answers = [(request.signed, request.attempts) for request in whole.clients.record]
+    for each in (sorted(world.log.marks.items()), answers, world.faults.rng.getstate()):
+        seen.update(repr(each).encode())
+    return seen.hexdigest()
+
+
+def _buggify(faults: Faults, name: str) -> bool:
+    strikes = faults.strikes("buggify")
+    faults.happened[f"buggify {name}"] += strikes
+    return strikes
+
+
+def _check_views(whole: Whole) -> list[str]:
+    redis, clickhouse = whole.redis, whole.clickhouse
+    folds = folded(whole.world.log) if redis or clickhouse else []
+    found = list(check_redis(redis, folds)) if redis else []
+    return found + (list(check_clickhouse(clickhouse, folds)) if clickhouse else [])
