@@ -32,10 +32,14 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "rebuild": Subcommand("projections.rebuild_command", "build the views anew and switch to them"),
     "kafka": Subcommand("infra.kafka_broker", "run Kafka alone, in the foreground"),
     "redis": Subcommand("infra.redis_server", "run Redis alone, in the foreground"),
+    "prometheus": Subcommand("infra.prometheus", "watch the running stack: metrics and alerts"),
     "export": Subcommand("streams.audit.export", "copy the log into self-contained files"),
     "replay": Subcommand("streams.audit.replay", "prove that the log follows from its inputs"),
     "audit": Subcommand("streams.audit.audit", "check the invariants at a consistent cut"),
     "inspect": Subcommand("streams.audit.inspect", "show one record of the log readably"),
+    "recover": Subcommand(
+        "streams.recovery.command", "reopen after Kafka has lost acknowledged records"
+    ),
     "topics": Subcommand("streams.topics", "create the topics, or check their settings"),
     "bench": Subcommand("benchmarking", "measure how fast the parts and the whole are"),
 }

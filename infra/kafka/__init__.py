@@ -9,7 +9,7 @@ from infra.kafka.clients import (
     shard_producer,
 )
 from infra.kafka.kafka_log import KafkaLog, TimestampRefused
-from infra.kafka.topics import TopicRefused, check_topics, create_topics
+from infra.kafka.topics import TopicRefused, check_topics, create_topics, existing_topics
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
@@ -21,6 +21,7 @@ __all__ = [
     "check_topics",
     "consumer",
     "create_topics",
+    "existing_topics",
     "outside_producer",
     "shard_producer",
 ]

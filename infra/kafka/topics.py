@@ -62,6 +62,11 @@ def create_topics(settings: Settings, topics: Sequence[Topic]) -> list[str]:
     return [topic.name for topic in missing]
 
 
+def existing_topics(settings: Settings) -> list[str]:
+    """The names of all topics that are not Kafka's own. Raises `TopicRefused`."""
+    return [name for name in _partition_counts(admin_client(settings)) if name[:2] != "__"]
+
+
 def check_topics(settings: Settings, topics: Iterable[Topic]) -> None:
     """Return if every topic exists with its partitions and settings, else raise `TopicRefused`."""
     admin = admin_client(settings)

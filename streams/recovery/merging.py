@@ -18,28 +18,44 @@ class MergedSource:
         return self.sources[(topic, partition)].records(topic, partition, start, stop)
 
 
-def merged(log: Archive, copies: Sequence[Archive]) -> tuple[Archive, list[str]]:
-    """The log with what only a copy has behind its ends, and a sentence on each such partition.
+@dataclass(slots=True, frozen=True)
+class Merged:
+    """The whole, how many records of a partition came back, and which copies tell otherwise."""
+
+    archive: Archive
+    restored: dict[Place, int]
+    refused: list[str]
+
+    def sentences(self) -> list[str]:
+        """What an operator should know of it."""
+        restored = self.restored.items()
+        back = [f"{place_name(p)} gets {n:,} lost records back from a copy" for p, n in restored]
+        return [*back, *self.refused]
+
+
+def merged(log: Archive, copies: Sequence[Archive]) -> Merged:
+    """The log with what only a copy has behind its ends.
 
     A copy whose records are not the log's, up to where both reach, is not used for that
     partition. Raises `BadArchive` where a copy cannot be read.
     """
     sources: dict[Place, Source] = dict.fromkeys(log.manifest.bounds, log.source)
     bounds = dict(log.manifest.bounds)
-    told = []
+    refused = []
     for copy in copies:
         for place, copied in copy.manifest.bounds.items():
             if place not in bounds or copied.end <= bounds[place].end:
                 continue
             known = replace(log, source=MergedSource(sources), manifest=_with(log, bounds))
             if not _same_until(known, copy, place, bounds[place].end):
-                told.append(f"a copy tells another {place_name(place)}, and is not used for it")
+                refused.append(f"a copy tells another {place_name(place)}: it is not used for that")
                 continue
-            more = copied.end - bounds[place].end
-            told.append(f"{place_name(place)} gets {more:,} lost records back from a copy")
             sources[place] = copy.source
             bounds[place] = Bounds(copied.first, copied.end, copied.end)
-    return replace(log, source=MergedSource(sources), manifest=_with(log, bounds)), told
+    whole = replace(log, source=MergedSource(sources), manifest=_with(log, bounds))
+    ends = {place: known.end for place, known in log.manifest.bounds.items()}
+    restored = {p: known.end - ends[p] for p, known in bounds.items() if known.end > ends[p]}
+    return Merged(whole, restored, refused)
 
 
 def _with(log: Archive, bounds: dict[Place, Bounds]) -> Manifest:

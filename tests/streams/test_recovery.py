@@ -138,8 +138,9 @@ def test_a_lost_end_of_an_outbox_is_computed_again_and_nothing_is_lost():
     expect_reopened(world)
     kept = archived(world)
     for place in (("ledger.ev", 0), ("matching.ev", 1)):
-        original = [r.value for r in before.records(place, 0, before.end(place))]
-        assert original == [r.value for r in kept.records(place, 0, len(original))]
+        original = dict.fromkeys(r.value for r in before.records(place, 0, before.end(place)))
+        again = dict.fromkeys(r.value for r in kept.records(place, 0, kept.end(place)))
+        assert list(again)[: len(original)] == list(original)
 
 
 def test_what_was_told_and_is_gone_is_listed():
@@ -167,10 +168,10 @@ def test_a_copy_gives_lost_records_back():
     copy = archived(world)
     for values in world.log.partitions.values():
         del values[len(values) // 2 :]
-    whole, told_of = merged(archived(world), [copy])
-    assert all("lost records back" in sentence for sentence in told_of)
-    assert whole.manifest.bounds == copy.manifest.bounds
-    plan = make_plan(whole, snapshots_of(world), Nobody(), processes=1)
+    whole = merged(archived(world), [copy])
+    assert all("lost records back" in sentence for sentence in whole.sentences())
+    assert whole.archive.manifest.bounds == copy.manifest.bounds
+    plan = make_plan(whole.archive, snapshots_of(world), Nobody(), processes=1)
     assert not plan.is_needed()
     assert not plan.damage
 
@@ -179,8 +180,8 @@ def test_a_copy_of_another_history_is_not_used():
     world, other = traded(3), traded(4)
     for values in world.log.partitions.values():
         del values[len(values) // 2 :]
-    _, told_of = merged(archived(world), [archived(other)])
-    assert any("ledger.in.0" in sentence and "not used" in sentence for sentence in told_of)
+    whole = merged(archived(world), [archived(other)])
+    assert any("ledger.in.0: it is not used" in sentence for sentence in whole.sentences())
 
 
 def test_a_forged_record_is_not_taken_for_a_loss():

@@ -1,0 +1,54 @@
+"""The folder of one recovery: what was set aside, and which steps are done."""
+
+import json
+import shutil
+from pathlib import Path
+
+AGREED, PROVED = "agreed", "proved"
+
+
+class Journal:
+    """Remembers finished steps, so that a recovery that was interrupted goes on where it was."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._file = folder / "journal.json"
+        self._done: list[str] = json.loads(self._file.read_text()) if self._file.exists() else []
+
+    def has(self, step: str) -> bool:
+        """Whether the step is done."""
+        return step in self._done
+
+    def note(self, step: str) -> None:
+        """The step is done now."""
+        self._done.append(step)
+        draft = self._file.with_suffix(".tmp")
+        draft.write_text(json.dumps(self._done) + "\n")
+        draft.replace(self._file)
+
+    def discard(self) -> None:
+        """Leave no trace of a recovery that nobody wants done: it has copies only."""
+        shutil.rmtree(self.folder)
+
+    def set_aside(self, path: Path, name: str = "") -> bool:
+        """Move a file or folder into the recovery's folder; False if it is not there (any more)."""
+        target = self.folder / (name or path.name)
+        if target.exists() or not path.exists():
+            return False
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+        return True
+
+
+def open_journal(data_dir: Path) -> Journal:
+    """The recovery that is not finished yet, else a new one, in `<data>/recovery/<number>`."""
+    parent = data_dir / "recovery"
+    numbers = [int(path.name) for path in parent.glob("*") if path.name.isdigit()]
+    newest = max(numbers, default=0)
+    if newest:
+        journal = Journal(parent / str(newest))
+        if not journal.has(PROVED):
+            return journal
+    folder = parent / str(newest + 1)
+    folder.mkdir(parents=True)
+    return Journal(folder)
