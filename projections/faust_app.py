@@ -17,7 +17,8 @@ SeekOf = Callable[[str, int], Awaitable[int]]
 """Tells the offset at which to read a (topic, partition) that was assigned."""
 
 READ_AT_MOST = 2_000
-BUFFERED_AT_MOST = 8_192
+# Between Faust's reader and its agent. They run in turn: more would only be more memory.
+STREAM_BUFFER = 256
 COMMIT_EVERY_S = 5.0
 # The shortest that brokers allow unless they are told otherwise. The partitions of a killed worker
 # are given to another only after this; one that comes back under the same member's name goes on at
@@ -60,7 +61,7 @@ def make_app(group: str, member: str, bootstrap: str, data_dir: Path, seek_of: S
         broker_heartbeat_interval=HEARTBEAT_S,
         consumer_metadata_max_age_ms=LOOK_FOR_TOPICS_MS,
         broker_commit_livelock_soft_timeout=0,
-        stream_buffer_maxsize=BUFFERED_AT_MOST,
+        stream_buffer_maxsize=STREAM_BUFFER,
         stream_wait_empty=False,
     )
     app.transport = _Transport(app.conf.broker_consumer, app)

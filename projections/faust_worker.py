@@ -8,6 +8,7 @@ acknowledged; the supervisor starts it again, and it reads on from where the sin
 import asyncio
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
@@ -16,23 +17,34 @@ from typing import Any
 from faust.types import TP
 
 from infra.logging import get_logger
+from infra.metrics import Gauge
+from infra.processor import effort_s
 from infra.settings import Settings
-from projections.faust_app import BUFFERED_AT_MOST, make_app
+from projections.faust_app import make_app
 from projections.follower import Follower, RawRecord, offer_all
 from projections.layout import LEDGER_EVENTS, MATCHING_EVENTS
 from projections.sink import Sink
 
 TOPICS = (LEDGER_EVENTS, MATCHING_EVENTS)
 
+BUFFERED_RECORDS, BUFFERED_BYTES = 8_192, 32 * 1024 * 1024
+"""Received and not yet applied; beyond either nothing more is received."""
+
 STEP_BYTES = 64 * 1024
 """Of one partition in one apply, which must end long before it counts as hung."""
 
 HUNG_AFTER_S = 10.0
 STARVED_AFTER_S = 60.0
-"""Longer than that no partition may stand still, even while others move on."""
+"""Longer than that nothing may stand still, even where others move on or much is computed."""
+
+AT_WORK_PART = 0.1
+"""Of the time: a process that runs, or waits for the processor, for more is slow and not hung."""
 
 BEAT_S = 0.5
 SEEK_AGAIN_AFTER_S = 2.0
+
+WAITING = Gauge("logbourse_projection_waiting_bytes", "Received, not yet applied", ("sink",))
+WAITING_LIMIT = Gauge("logbourse_projection_waiting_bytes_limit", "Most of that", ("sink",))
 
 
 class ViewAheadOfLog(Exception):
@@ -71,7 +83,10 @@ class FaustWorker:
         self._app: Any = None
         self._followers: dict[TP, Follower] = {}
         self._waiting: dict[TP, list[Any]] = {}
-        self._waiting_count = 0
+        self._waiting_records = 0
+        self._waiting_bytes = 0
+        WAITING.labels(sink_name).set_function(lambda: self._waiting_bytes)
+        WAITING_LIMIT.labels(sink_name).set(BUFFERED_BYTES)
         self._awaited: dict[TP, tuple[int, float]] = {}
         self._ahead_since_s: dict[TP, float] = {}
         self._news = asyncio.Event()
@@ -137,9 +152,12 @@ class FaustWorker:
         async for event in stream.noack().events():
             tp = event.message.tp
             self._waiting.setdefault(tp, []).append(event)
-            self._waiting_count += 1
+            self._waiting_records += 1
+            self._waiting_bytes += _size(event)
             self._news.set()
-            while self._waiting_count >= BUFFERED_AT_MOST:
+            while (
+                self._waiting_records >= BUFFERED_RECORDS or self._waiting_bytes >= BUFFERED_BYTES
+            ):
                 self._room.clear()
                 await self._room.wait()
 
@@ -170,7 +188,8 @@ class FaustWorker:
             for follower, offset in resumed.items():
                 await self._read_from(TP(follower.topic, follower.partition), offset)
         for events in events_of.values():
-            self._waiting_count -= len(events)
+            self._waiting_records -= len(events)
+            self._waiting_bytes -= sum(map(_size, events))
             for event in events:
                 event.ack()
         self._room.set()
@@ -250,7 +269,7 @@ def _pieces(events: Sequence[Any]) -> Iterator[list[Any]]:
     size = 0
     for event in events:
         piece.append(event)
-        size += len(event.message.value or b"")
+        size += _size(event)
         if size >= STEP_BYTES:
             yield piece
             piece, size = [], 0
@@ -258,10 +277,16 @@ def _pieces(events: Sequence[Any]) -> Iterator[list[Any]]:
         yield piece
 
 
+def _size(event: Any) -> int:
+    return len(event.message.value or b"")
+
+
 class _Health:
     """What the watchdog looks at. Times are monotonic seconds; 0 for not busy."""
 
-    def __init__(self) -> None:
+    def __init__(self, effort_s: Callable[[], float] = effort_s) -> None:
+        self._effort_s = effort_s
+        self._efforts: deque[tuple[float, float]] = deque()
         self.beat_s = monotonic()
         self.busy_since_s = 0.0
         self._moved: dict[TP, tuple[int, float]] = {}
@@ -285,16 +310,26 @@ class _Health:
     def complaint(self) -> str:
         """What hangs, as a sentence; empty if nothing does."""
         now_s = monotonic()
-        if now_s - self.beat_s > HUNG_AFTER_S:
+        longest_s = STARVED_AFTER_S if self._is_at_work(now_s) else HUNG_AFTER_S
+        if now_s - self.beat_s > longest_s:
             return f"the event loop must turn, stood still for {now_s - self.beat_s:.0f} s"
-        if self.busy_since_s and now_s - self.busy_since_s > HUNG_AFTER_S:
-            return f"an apply must end within {HUNG_AFTER_S:.0f} s, did not"
+        if self.busy_since_s and now_s - self.busy_since_s > longest_s:
+            return f"an apply must end within {longest_s:.0f} s, did not"
         # On a busy machine a quiet partition may have to wait while others have a backlog.
-        moving = now_s - self._progress_s <= HUNG_AFTER_S
+        if now_s - self._progress_s <= HUNG_AFTER_S:
+            longest_s = STARVED_AFTER_S
         for tp, (offset, moved_s) in list(self._moved.items()):
-            if now_s - moved_s > (STARVED_AFTER_S if moving else HUNG_AFTER_S):
+            if now_s - moved_s > longest_s:
                 return f"{tp.topic}.{tp.partition} must move on from offset {offset}, did not"
         return ""
+
+    def _is_at_work(self, now_s: float) -> bool:
+        """Whether this process has computed, or wanted to, since as long ago as a hang takes."""
+        self._efforts.append((now_s, self._effort_s()))
+        while len(self._efforts) > 1 and now_s - self._efforts[1][0] >= HUNG_AFTER_S:
+            self._efforts.popleft()
+        (since_s, before_s), (_, effort_s) = self._efforts[0], self._efforts[-1]
+        return effort_s - before_s > AT_WORK_PART * (now_s - since_s)
 
 
 class _Watchdog:

@@ -1,8 +1,11 @@
 """The watchdog's judgment: what counts as hung, and what only has to wait."""
 
+import time
+
 import pytest
 from faust.types import TP
 
+from infra.processor import effort_s
 from projections import faust_worker
 from projections.faust_worker import _Health, _steps
 
@@ -16,16 +19,21 @@ def clock(monkeypatch):
     return now
 
 
-def watch(clock: list[float], seconds: int, busy_moves: bool) -> str:
-    """The complaint after so many seconds in which QUIET stood still with records waiting."""
-    health = _Health()
+def watch(clock: list[float], seconds: int, busy_moves: bool, effort: float = 0.0) -> str:
+    """The first complaint in so many seconds in which QUIET stood still with records waiting.
+
+    `effort`: the part of the time in which the process computes, or waits to.
+    """
+    health = _Health(lambda: effort * clock[0])
     for second in range(seconds):
         health.beat_s = clock[0]
         health.stuck_s(QUIET, 7, behind=True)
         health.stuck_s(BUSY, second if busy_moves else 3, behind=True)
         clock[0] += 1.0
-    health.beat_s = clock[0]
-    return health.complaint()
+        health.beat_s = clock[0]
+        if complaint := health.complaint():
+            return complaint
+    return ""
 
 
 def test_nothing_moves(clock):
@@ -38,8 +46,46 @@ def test_one_waits_while_another_moves(clock):
     assert "matching.ev.1 must move on" in watch(clock, 62, busy_moves=True)
 
 
+def test_who_works_slowly_is_not_hung(clock):
+    assert "must move on" in watch(clock, 12, busy_moves=False, effort=0.05)
+    assert watch(clock, 55, busy_moves=False, effort=0.2) == ""
+    assert "must move on" in watch(clock, 62, busy_moves=False, effort=0.2)
+
+
+def test_a_slow_apply_and_a_slow_loop_may_take_a_minute(clock):
+    health = _Health(lambda: 0.2 * clock[0])
+    health.busy_since_s = clock[0]
+    for second in range(80):
+        clock[0] += 1.0
+        complaint = health.complaint()
+        assert bool(complaint) == (second >= 60), complaint
+    health.beat_s, health.busy_since_s = clock[0], clock[0] - 61.0
+    assert "an apply must end within 60 s" in health.complaint()
+
+
+def test_work_of_long_ago_is_no_excuse(clock):
+    worked = [0.0]
+    health = _Health(lambda: worked[0])
+    for _ in range(30):
+        clock[0] += 1.0
+        worked[0] += 1.0
+        health.beat_s = clock[0]
+        assert health.complaint() == ""
+    for _ in range(12):
+        clock[0] += 1.0
+        complaint = health.complaint()
+    assert "the event loop must turn" in complaint
+
+
+def test_effort_grows_by_what_is_computed():
+    before_s, processor_s = effort_s(), time.process_time()
+    while time.process_time() < processor_s + 0.05:
+        pass
+    assert effort_s() - before_s >= 0.045
+
+
 def test_a_partition_of_another_worker_is_no_concern(clock):
-    health = _Health()
+    health = _Health(lambda: 0.0)
     health.stuck_s(QUIET, 7, behind=True)
     health.keep([BUSY])
     clock[0] += 100.0
@@ -48,7 +94,7 @@ def test_a_partition_of_another_worker_is_no_concern(clock):
 
 
 def test_a_loop_that_stands_still(clock):
-    health = _Health()
+    health = _Health(lambda: 0.0)
     clock[0] += 11.0
     assert "the event loop must turn" in health.complaint()
 
