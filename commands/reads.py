@@ -12,14 +12,14 @@ from infra.http.ws_api import Method
 from infra.keys import Vouch
 
 READS = (
-    ("order.status", "/api/v3/order", 4),
-    ("openOrders.status", "/api/v3/openOrders", 6),
-    ("allOrders", "/api/v3/allOrders", 20),
-    ("myTrades", "/api/v3/myTrades", 20),
-    ("account.status", "/api/v3/account", 20),
-    ("account.rateLimits.orders", "/api/v3/rateLimit/order", 40),
+    ("order.status", "/api/v3/order"),
+    ("openOrders.status", "/api/v3/openOrders"),
+    ("allOrders", "/api/v3/allOrders"),
+    ("myTrades", "/api/v3/myTrades"),
+    ("account.status", "/api/v3/account"),
+    ("account.rateLimits.orders", "/api/v3/rateLimit/order"),
 )
-"""Each method, the path that answers it, and its weight."""
+"""Each method, and the path that answers it and weighs it: here it has no weight."""
 
 
 class Reads:
@@ -31,9 +31,7 @@ class Reads:
 
     def methods(self) -> list[Method]:
         """What this serves."""
-        return [
-            Method(name, self._reader(path), weight, Scope.READ) for name, path, weight in READS
-        ]
+        return [Method(name, self._reader(path), 0, Scope.READ) for name, path in READS]
 
     def _reader(self, path: str) -> Callable[[Call], Any]:
         async def read(call: Call) -> Any:
@@ -44,6 +42,8 @@ class Reads:
                 microseconds=call.microseconds,
             )
             call.position = headers.get("X-Log-Position", "")
+            if used := headers.get("X-MBX-USED-WEIGHT-1M"):
+                call.weight_used = int(used)
             if status != 200:
                 again = headers.get("Retry-After")
                 told = {"Retry-After": again} if again else None

@@ -103,6 +103,18 @@ async def test_the_query_api_says_through_the_socket_when_to_come_again(world, a
         assert answer["error"]["data"] == told
 
 
+async def test_a_read_is_weighed_once_where_it_is_answered(world, alice):
+    async with connected(world, alice) as client:
+        for weight in (4, 8):
+            answer = await client.ask("order.status", **client.signed(symbol="BTCUSDT"))
+            assert answer["rateLimits"][0]["count"] == weight
+            world.exchange.clock.us += 1_000
+        answer = await client.ask("order.status", **client.signed(symbol="BTCUSDT", orderId=1))
+        assert (answer["status"], answer["rateLimits"][0]["count"]) == (400, 12)
+        answer = await client.ask("ping")
+        assert answer["rateLimits"][0]["count"] == 1
+
+
 async def test_nobody_vouches_at_the_public_port_or_with_another_key_file(world, alice, tmp_path):
     keys = open_keys(load_settings({"LOGBOURSE_DATA_DIR": str(tmp_path)}).key_file)
     body = f"symbol=BTCUSDT&timestamp={world.now_ms}"
