@@ -11,18 +11,10 @@ from domain.ledger.chart import (
     kind_of,
     owner_of,
 )
-from domain.protocol import HaltAction
-from schemas.record import chain_hash, decode_record
-from schemas.topics import inbox, outbox, shard_of, shards
-from streams.halts import Halt, HaltReason
-from streams.marks import Done
-from streams.shard import Shard
-from streams.snapshots import BadSnapshot, decode_snapshot
+from schemas.topics import outbox
 from tests.simulation.fold import Fold, first_records
-from tests.simulation.log import Partition
-from tests.simulation.world import LEDGERS, MATCHERS, World
-
-ALL_SHARDS = shards(LEDGERS, MATCHERS)
+from tests.simulation.replays import ALL_SHARDS, check_channels, check_promotions, check_replay
+from tests.simulation.world import World
 
 
 def check_all(world: World) -> tuple[Fold, list[str]]:
@@ -31,8 +23,7 @@ def check_all(world: World) -> tuple[Fold, list[str]]:
     violations = [
         *check_channels(world),
         *check_replay(world),
-        *check_snapshots(world),
-        *check_standby(world),
+        *check_promotions(world),
         *fold.violations,
         *check_money(fold),
         *check_orders(fold),
@@ -43,161 +34,12 @@ def check_all(world: World) -> tuple[Fold, list[str]]:
 
 def fold_outboxes(world: World) -> Fold:
     """All outboxes, folded."""
-    fold = Fold()
+    fold = world.opening.fold.copy() if world.opening else Fold()
     for shard in ALL_SHARDS:
         for _, record in first_records(world.log, outbox(shard)):
             for event in record.messages:
                 fold.apply(shard, event)
     return fold
-
-
-def check_channels(world: World, *, inboxes_only: bool = False) -> Iterator[str]:
-    """S1, S2, S7: what each receiver took is gapless, chained, and never goes back in time."""
-    for partition, values in world.log.partitions.items():
-        if partition[0] == "dlq" or (inboxes_only and not partition[0].endswith(".in")):
-            continue
-        accepted_end = _accepted_end(world, partition)
-        chains: dict[str, bytes] = defaultdict(lambda: bytes(16))
-        high: dict[str, int] = defaultdict(int)
-        time_us: dict[str, int] = defaultdict(int)
-        for offset, value in enumerate(values[:accepted_end]):
-            record = decode_record(value)
-            if (partition, offset) in world.log.forged:
-                continue
-            if record.cseq == 0 or record.cseq <= high[record.src]:
-                continue
-            where = f"{record.src} → {partition} at cseq {record.cseq}"
-            if record.cseq != high[record.src] + 1:
-                yield f"S1: gap in {where}"
-            if record.prev != chains[record.src]:
-                yield f"S1: chain broken in {where}"
-            if record.time_us < time_us[record.src]:
-                yield f"S7: time goes back in {where}"
-            high[record.src] = record.cseq
-            chains[record.src] = chain_hash(value)
-            time_us[record.src] = record.time_us
-
-
-def _accepted_end(world: World, partition: Partition) -> int:
-    """Up to where the partition was acted upon: not beyond a halt of its shard, or of another
-    shard of the same process."""
-    topic, number = partition
-    shard = shard_of(topic, number)
-    if topic.endswith(".in") and shard in world.halted:
-        halted = world.halted[shard]
-        # It noticed before it read on: its offset may be one of the log that was lost.
-        at_start = halted.reason is HaltReason.ACKED_LOSS
-        return min(halted.offset, world.cut_at[shard]) if at_start else halted.offset
-    if topic.endswith(".in") and shard not in world.hosts():
-        return world.stopped_at.get(shard, 0)
-    return world.log.end(partition)
-
-
-def check_replay(world: World) -> Iterator[str]:
-    """S3, S5, E2: a fresh run over the input gives the same state and the very records logged."""
-    hosts = world.hosts()
-    expected: dict[tuple[str, Partition], list[bytes]] = defaultdict(list)
-    for shard_id in ALL_SHARDS:
-        fresh = Shard(shard_id, world.deciders[shard_id])
-        fresh.resolutions = _resolutions(world, shard_id)
-        mark = world.log.marks.get(inbox(shard_id))
-        for offset, value in enumerate(world.log.partitions[inbox(shard_id)]):
-            if mark and mark.offset == offset:
-                yield from _check_mark(shard_id, fresh, Done.of_mark(mark))
-            for output in fresh.step(offset, value).outputs:
-                expected[(shard_id, (output.topic, output.partition))].append(output.value)
-        if fresh.dump() != hosts[shard_id].shard.dump():
-            yield f"S3: {shard_id} differs from its own replay"
-    yield from _check_outputs(world, expected)
-
-
-def _resolutions(world: World, shard_id: str) -> dict[int, HaltAction]:
-    """What operators said of the forged records in the shard's inbox."""
-    place = inbox(shard_id)
-    forged = world.log.forged.items()
-    return {offset: action for (where, offset), action in forged if where == place}
-
-
-def _check_mark(shard_id: str, fresh: Shard, done: Done) -> Iterator[str]:
-    if (fresh.ordinal, fresh.input_hash) != (done.ordinal, done.input_hash):
-        yield f"S2: {shard_id} committed another input than stands in the log"
-
-
-def _check_outputs(
-    world: World, expected: dict[tuple[str, Partition], list[bytes]]
-) -> Iterator[str]:
-    found: dict[tuple[str, Partition], list[bytes]] = defaultdict(list)
-    for partition, values in world.log.partitions.items():
-        for offset, record in first_records(world.log, partition) if partition[0] != "dlq" else ():
-            if record.cseq:
-                found[(record.src, partition)].append(values[offset])
-    for channel in expected.keys() | found.keys():
-        if expected[channel] != found[channel]:
-            yield (
-                f"S5: {channel[0]} → {channel[1]} has {len(found[channel])} records, "
-                f"replay gives {len(expected[channel])} or others"
-            )
-
-
-def check_snapshots(world: World) -> Iterator[str]:
-    """S4: each good snapshot and the log behind it lead to the same state."""
-    hosts = world.hosts()
-    everywhere = {id(f): (s, f) for process in world.processes for s, f in process.files.items()}
-    for shard_id, files in everywhere.values():
-        values = world.log.partitions[inbox(shard_id)]
-        for name in files.names():
-            try:
-                snapshot = decode_snapshot(files.read(name))
-            except BadSnapshot:
-                continue
-            if not name.endswith(".snapshot"):
-                continue
-            shard = Shard.load(snapshot.payload, world.deciders[shard_id])
-            shard.resolutions = _resolutions(world, shard_id)
-            for offset in range(snapshot.offset, len(values)):
-                shard.step(offset, values[offset])
-            if shard.dump() != hosts[shard_id].shard.dump():
-                yield f"S4: {shard_id} from snapshot {snapshot.offset} differs"
-
-
-def check_standby(world: World) -> Iterator[str]:
-    """S3, S5: a shadow is what its leader is, and nobody takes over blindly or behind the mark."""
-    hosts = world.hosts()
-    for shadow in world.shadows():
-        if shadow.host.shard.dump() != hosts[shadow.id].shard.dump():
-            yield f"S3: the shadow of {shadow.id} differs from its leader"
-    yield from check_promotions(world)
-
-
-def check_promotions(world: World) -> Iterator[str]:
-    """S3, S5: what the outbox had when a shadow took over is what the shadow computed."""
-    for promotion in world.promotions:
-        if promotion.mark_taken < promotion.mark:
-            yield f"S5: {promotion.shard} was taken over at {promotion.mark_taken}, behind the mark"
-    for shard_id in {promotion.shard for promotion in world.promotions if promotion.right}:
-        computed = _computed(world, shard_id)
-        promotions = [p for p in world.promotions if p.shard == shard_id and p.right]
-        for offset, record in first_records(world.log, outbox(shard_id)):
-            value = world.log.partitions[outbox(shard_id)][offset]
-            if any(
-                offset < p.outbox_end and record.cause <= p.ordinal for p in promotions
-            ) and value != computed.get(record.cseq):
-                yield f"S3: {shard_id} was taken over with another record in its outbox"
-                break
-
-
-def _computed(world: World, shard_id: str) -> dict[int, bytes]:
-    """The own records of the shard by number, as a right run gives them, until it halts."""
-    fresh = Shard(shard_id, world.deciders[shard_id])
-    fresh.resolutions = _resolutions(world, shard_id)
-    own: list[bytes] = []
-    try:
-        for offset, value in enumerate(world.log.partitions[inbox(shard_id)]):
-            outputs = fresh.step(offset, value).outputs
-            own += [o.value for o in outputs if (o.topic, o.partition) == outbox(shard_id)]
-    except Halt:
-        pass
-    return dict(enumerate(own, start=1))
 
 
 def check_money(fold: Fold) -> Iterator[str]:

@@ -10,6 +10,7 @@ from domain.orders.messages import OrderAccepted
 from schemas.topics import inbox, outbox
 from streams.audit.envelope import head_of
 from tests.simulation.files import SimFiles
+from tests.simulation.load import SETUP_PHASES
 from tests.simulation.world import World
 
 
@@ -28,7 +29,7 @@ class LostTail:
     """
 
     def after_phase(self, world: World, number: int) -> None:
-        if number != 12:
+        if number != SETUP_PHASES + 1:
             return
         rng = world.faults.rng
         shard = f"L{rng.randrange(2)}"
@@ -58,7 +59,7 @@ class Miscomputation:
         self._shard = ""
 
     def after_phase(self, world: World, number: int) -> None:
-        if number == 9:
+        if number == SETUP_PHASES - 1:
             self._shard = world.faults.rng.choice(("L0", "L1", "M0", "M1"))
             self._wrong = Miscomputing(world.deciders[self._shard])
             self._put(world, self._wrong)
@@ -80,7 +81,7 @@ class MiscomputingLeader:
     """
 
     def after_phase(self, world: World, number: int) -> None:
-        if number != 9:
+        if number != SETUP_PHASES - 1:
             return
         rng = world.faults.rng
         shard = rng.choice(("L0", "L1", "M0", "M1"))

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tests.simulation.swarm import Swarm
@@ -11,9 +12,40 @@ class Crash(Exception):
     """The simulated process ends here, at the named micro-step."""
 
 
+MICRO_STEPS = (
+    "outbox scan before",
+    *(
+        f"{step} {when}"
+        for step in (
+            "read",
+            "produce",
+            "ack",
+            "commit",
+            "leave",
+            "snapshot write",
+            "snapshot rename",
+            "lease",
+            "mark read",
+        )
+        for when in ("before", "after")
+    ),
+)
+"""Where a process of shards may end."""
+
+GATEWAY_STEPS = ("append before", "append after", "answer before", "answer after")
+VIEW_STEPS = ("apply before", "apply after", "insert before", "insert after")
+
+PATIENCE = 300
+"""After so many micro-steps a crash that waits for a certain one is drawn anew."""
+
+
 @dataclass
 class Faults:
-    """Decides at each micro-step whether the process dies there, and how the log misbehaves."""
+    """Decides at each micro-step whether the process dies there, and how the log misbehaves.
+
+    Half of the crashes come after so many micro-steps of any kind; the others aim at one kind, so
+    that the rare ones have their share. `tell` is told every micro-step.
+    """
 
     rng: random.Random
     crashes_left: int
@@ -22,27 +54,48 @@ class Faults:
     swarm: Swarm = field(default_factory=Swarm)
     calm: bool = False
     """Nothing goes wrong any more, crashes included."""
+    steps: Sequence[str] = MICRO_STEPS
+    """What crashes aim at."""
     coverage: Counter[str] = field(default_factory=Counter)
     happened: Counter[str] = field(default_factory=Counter)
-    _countdown: int = -1
+    tell: Callable[[str], None] | None = None
+    _aim: str = ""
+    _countdown: int = 0
+    _patience: int = -1
 
     def point(self, name: str) -> None:
         """A micro-step named `name` is about to happen or has just happened."""
+        if self.tell is not None:
+            self.tell(f"    {name}")
         if self.crashes_left <= 0:
             return
-        if self._countdown < 0:
-            self._countdown = self.rng.randrange(2 * self.mean_steps_between_crashes)
+        self._patience -= 1
+        if self._patience < 0:
+            self._draw()
+        if self._aim and name != self._aim:
+            return
         if self._countdown == 0:
-            self._countdown = -1
+            self._patience = 0
             self.crashes_left -= 1
             self.coverage[name] += 1
             raise Crash(name)
         self._countdown -= 1
 
+    def _draw(self) -> None:
+        """When the next crash is due."""
+        if self.rng.random() < 0.5:
+            self._expect("", self.rng.randrange(2 * self.mean_steps_between_crashes))
+        else:
+            self._expect(self.rng.choice(self.steps), self.rng.randrange(4))
+
+    def _expect(self, aim: str, countdown: int) -> None:
+        self._aim, self._countdown = aim, countdown
+        self._patience = max(PATIENCE, countdown)
+
     def crash_soon(self) -> None:
         """Let the next crash come within some micro-steps."""
         self.crashes_left = max(self.crashes_left, 1)
-        self._countdown = self.rng.randrange(4, 24)
+        self._expect("", self.rng.randrange(4, 24))
 
     def chance(self, rate: float) -> bool:
         """True with this probability."""

@@ -35,6 +35,10 @@ class SimFiles:
     def remove(self, name: str) -> None:
         self._files.pop(name, None)
 
+    def put(self, name: str, data: bytes) -> None:
+        """Let there be this file, without anything going wrong."""
+        self._files[name] = data
+
     def spoil_newest(self) -> None:
         """Flip one byte of the newest published snapshot, as a bad disk would."""
         published = [name for name in self.names() if name.endswith(".snapshot")]

@@ -1,8 +1,10 @@
 """What the outboxes say happened, folded by itself: balances, open orders, books, trades."""
 
+import functools
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, fields
 
 from domain.decider import Message, Outcome
 from domain.ledger.messages import DepositCredited, FundingRejected, WithdrawalDebited
@@ -24,7 +26,7 @@ from domain.orders.messages import (
     OrderRejected,
 )
 from schemas.record import Record, decode_record
-from tests.simulation.log import LogWorld
+from tests.simulation.log import LogWorld, Partition
 
 _EFFECTS = (
     OrderAccepted,
@@ -61,6 +63,11 @@ class Fold:
     asked: Counter[tuple[bytes, int]] = field(default_factory=Counter)
     answered: Counter[tuple[bytes, int]] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
+
+    def copy(self) -> "Fold":
+        """A fold to go on with; only while no order is open, for these are shared."""
+        assert not self.open_orders and not self.of_all
+        return Fold(**{each.name: copy(getattr(self, each.name)) for each in fields(self)})
 
     def comparable(self) -> tuple[object, ...]:
         """What must be the same however the processes were scheduled."""
@@ -153,13 +160,23 @@ class Fold:
         self.trades[key] = event
 
 
-def first_records(log: LogWorld, partition: tuple[str, int]) -> Iterator[tuple[int, Record]]:
-    """(offset, record) of a partition, without forgeries and what restarts repeat."""
-    high: dict[str, int] = {}
-    for offset, value in enumerate(log.partitions.get(partition, [])):
+@functools.lru_cache(maxsize=50_000)
+def decoded(value: bytes) -> Record:
+    """The record in these bytes, not to be changed: others are given the same."""
+    return decode_record(value)
+
+
+def first_records(log: LogWorld, partition: Partition) -> Iterator[tuple[int, Record]]:
+    """(offset, record) of a partition since the schedule began.
+
+    Without forgeries and what restarts repeat.
+    """
+    begin, heads = log.begins.get(partition, (0, {}))
+    high = {src: head[0] for src, head in heads.items()}
+    for offset, value in enumerate(log.partitions.get(partition, [])[begin:], start=begin):
         if (partition, offset) in log.forged:
             continue
-        record = decode_record(value)
+        record = decoded(value)
         if record.cseq:
             if record.cseq <= high.get(record.src, 0):
                 continue

@@ -5,8 +5,9 @@ only and accounts do not change, so that balances, orders and books after the ph
 however the processes were scheduled: that is what makes a run comparable with a crash-free one.
 """
 
+import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 
 from domain.accounts.messages import (
@@ -45,7 +46,8 @@ LIMITS = Limits(
 ASSETS = ("USDT", "BTC", "ETH")
 USERS_PER_LEDGER = 3
 DEADLINE_US = START_US + 600_000_000
-TRADING_PHASES = 6
+SETUP_PHASES = 1 + LEDGERS * USERS_PER_LEDGER + MATCHERS + 1
+TRADING_PHASES = (1, 2, 2, 3, 3, 4, 6)
 COMMANDS_PER_PHASE = 7
 Envelope = tuple[str, str, list[Message]]
 
@@ -62,10 +64,11 @@ def genesis(world: World) -> None:
 
 
 class Traffic:
-    """The phases of one run, drawn from its own random numbers."""
+    """The phases of one run, drawn from its own random numbers, as `lengths` how many trade."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, lengths: Sequence[int] = TRADING_PHASES) -> None:
         self._rng = rng
+        self._lengths = lengths
         self._ids = 0
         self._client_ids: list[list[str]] = [[] for _ in range(LEDGERS)]
         self._sent: list[tuple[str, Command]] = []
@@ -74,9 +77,11 @@ class Traffic:
     def phases(self) -> Iterator[list[Envelope]]:
         """The setup first, then trading mixed with operators' commands."""
         yield from self.setup()
-        for number in range(TRADING_PHASES):
+        for number in range(self._rng.choice(self._lengths)):
             yield [
-                (f"L{p}", "gw", self._orders(p, (p + number) % MATCHERS)) for p in range(LEDGERS)
+                envelope
+                for p in range(LEDGERS)
+                for envelope in self._orders(p, (p + number) % MATCHERS)
             ]
             if self._rng.random() < 0.5:
                 yield [self._operator_command()]
@@ -133,12 +138,15 @@ class Traffic:
 
     def _deposits(self, ledger: int) -> list[Message]:
         return [
-            CreditDeposit(*self._head(), user, asset, 3_000_000, f"d{ledger}-{user}-{asset}")
+            CreditDeposit(
+                self._command_id(), DEADLINE_US, user, asset, 3_000_000, f"d{ledger}-{user}-{asset}"
+            )
             for user in users_of(ledger)
             for asset in (1, 2, 3)
         ]
 
-    def _orders(self, ledger: int, matcher: int) -> list[Message]:
+    def _orders(self, ledger: int, matcher: int) -> list[Envelope]:
+        """What the gateway sends to a ledger, and what the wallet's operator does."""
         market = MATCHERS + matcher
         messages: list[Message] = []
         for _ in range(self._rng.randint(2, COMMANDS_PER_PHASE)):
@@ -148,7 +156,8 @@ class Traffic:
             if shard == f"L{ledger}":
                 messages.append(command)
         self._sent += [(f"L{ledger}", m) for m in messages if isinstance(m, PlaceOrder)]
-        return messages
+        kinds = itertools.groupby(messages, key=source_of)
+        return [(f"L{ledger}", source, list(group)) for source, group in kinds]
 
     def _order_command(self, ledger: int, market: int) -> Message:
         rng = self._rng
@@ -214,6 +223,11 @@ class Traffic:
             return (f"A{ledger}", "operator", [ChangeFeeTier(*self._head(), user, tier)])
         switch = rng.choice((EnableUser, DisableUser))
         return (f"A{ledger}", "operator", [switch(*self._head(), user)])
+
+
+def source_of(message: Message) -> str:
+    """Who sends such a message."""
+    return "operator" if isinstance(message, CreditDeposit | DebitWithdrawal) else "gw"
 
 
 def users_of(ledger: int) -> list[int]:

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator
 from domain.protocol import HaltAction
 from infra.log import LogRecord, Mark
 from tests.simulation.faults import Faults
+from tests.simulation.trace import shown
 
 Partition = tuple[str, int]
 Pipe = deque[tuple[bytes, Callable[[], None] | None]]
+Beginning = tuple[int, dict[str, tuple[int, bytes, int]]]
+"""Where a schedule begins in a partition: the offset, and of each source cseq, chain and time."""
 
 
 class LogWorld:
@@ -19,12 +22,18 @@ class LogWorld:
         self.partitions: dict[Partition, list[bytes]] = {}
         self.marks: dict[Partition, Mark] = {}
         self.clients: list[SimLog] = []
+        self.under_way: list[tuple[SimLog, Partition, Pipe]] = []
+        """The pipes of living producers with something in them."""
         self.ghosts: list[tuple[Partition, Pipe]] = []
         self.forged: dict[tuple[Partition, int], HaltAction] = {}
+        self.begins: dict[Partition, Beginning] = {}
 
     def append(self, partition: Partition, value: bytes) -> None:
         """Replicate a record."""
-        self.partitions.setdefault(partition, []).append(value)
+        values = self.partitions.setdefault(partition, [])
+        values.append(value)
+        if self.faults.tell is not None:
+            self.faults.tell(shown(partition, len(values) - 1, value))
 
     def end(self, partition: Partition) -> int:
         """The offset that the next record will get."""
@@ -33,27 +42,26 @@ class LogWorld:
     def move_some(self) -> None:
         """Let a random part of what is under way arrive."""
         rng = self.faults.rng
-        for client in self.clients:
-            for partition, pipe in client.pipes.items():
+        if self.under_way:
+            for client, partition, pipe in self.under_way:
                 while pipe and rng.random() < 0.6:
                     client.acks.append(self._deliver(partition, pipe))
+            self.under_way = [each for each in self.under_way if each[2]]
         if self.ghosts and rng.random() < 0.1:
             partition, pipe = self.ghosts[rng.randrange(len(self.ghosts))]
-            if pipe:
-                self.faults.happened["late delivery"] += 1
-                self._deliver(partition, pipe)
-        self.ghosts = [ghost for ghost in self.ghosts if ghost[1]]
+            self.faults.happened["late delivery"] += 1
+            self._deliver(partition, pipe)
+            self.ghosts = [ghost for ghost in self.ghosts if ghost[1]]
 
     def idle(self) -> bool:
         """Whether nothing is under way."""
-        return not self.ghosts and not any(
-            client.acks or any(client.pipes.values()) for client in self.clients
-        )
+        return not (self.ghosts or self.under_way or any(client.acks for client in self.clients))
 
     def lose_producer(self, client: "SimLog") -> None:
         """A process died: of each pipe a prefix arrives, a part arrives late, the rest is lost."""
         rng = self.faults.rng
         self.clients.remove(client)
+        self.under_way = [each for each in self.under_way if each[0] is not client]
         for partition, pipe in client.pipes.items():
             for _ in range(rng.randint(0, len(pipe))):
                 self._deliver(partition, pipe)
@@ -98,6 +106,7 @@ class SimLog:
         self.world.faults.point("commit after")
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
+        self.world.partitions.setdefault((topic, partition), [])
         self._positions[(topic, partition)] = offset
 
     def leave(self, topic: str, partition: int) -> None:
@@ -109,14 +118,21 @@ class SimLog:
         faults = self.world.faults
         faults.point("read before")
         self.world.move_some()
-        waiting = [p for p, offset in self._positions.items() if offset < self.world.end(p)]
-        if not waiting:
-            return []
-        partition = waiting[faults.rng.randrange(len(waiting))]
-        offset = self._positions[partition]
-        self._positions[partition] = offset + 1
-        faults.point("read after")
-        return [LogRecord(*partition, offset, -1, self.world.partitions[partition][offset])]
+        records: list[LogRecord] = []
+        while len(records) < max_records and (waiting := self.waiting()):
+            partition = waiting[int(faults.rng.random() * len(waiting))]
+            offset = self._positions[partition]
+            self._positions[partition] = offset + 1
+            value = self.world.partitions[partition][offset]
+            records.append(LogRecord(*partition, offset, -1, value))
+        if records:
+            faults.point("read after")
+        return records
+
+    def waiting(self) -> list[Partition]:
+        """The partitions it reads that have more for it."""
+        partitions = self.world.partitions
+        return [p for p, offset in self._positions.items() if offset < len(partitions[p])]
 
     def scan(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
         values = self.world.partitions.get((topic, partition), [])
@@ -135,7 +151,10 @@ class SimLog:
         acked: Callable[[], None] | None = None,
     ) -> None:
         self.world.faults.point("produce before")
-        self.pipes.setdefault((topic, partition), deque()).append((value, acked))
+        pipe = self.pipes.setdefault((topic, partition), deque())
+        if not pipe:
+            self.world.under_way.append((self, (topic, partition), pipe))
+        pipe.append((value, acked))
         self.world.move_some()
         self.world.faults.point("produce after")
 

@@ -15,25 +15,26 @@ from domain.orders.messages import CancelAllOrders
 from domain.protocol import HaltAction, ResolveHalt, RulesActivated
 from schemas.record import encode_record
 from schemas.topics import inbox
-from tests.simulation.load import LIMITS, Envelope, Traffic, users_of
+from tests.simulation.load import LIMITS, Envelope, Traffic, source_of, users_of
 from tests.simulation.world import LEDGERS, MATCHERS, START_US, World
 
-RACES = 5
-ORDERS_PER_RACE = 14
+RACES = (1, 2, 2, 3, 5)
+ORDERS_PER_RACE = (4, 6, 8, 14)
 
 
 class Races(Traffic):
     """The same exchange and the same orders, but nothing waits for anything."""
 
     def run(self, world: World) -> None:
-        """Set the exchange up in peace, then race."""
+        """Set the exchange up in peace if it is not yet, then race."""
         for phase in self.setup():
-            for envelope in phase:
-                world.send(*envelope)
-            world.drain()
+            if world.opening is None:
+                for envelope in phase:
+                    world.send(*envelope)
+                world.drain()
         if self._rng.random() < 0.5:
             world.double()
-        for _ in range(RACES):
+        for _ in range(self._rng.choice(RACES)):
             if self._rng.random() < 0.5:
                 self._recount(world)
             for envelope in self._race():
@@ -48,10 +49,12 @@ class Races(Traffic):
     def _race(self) -> list[Envelope]:
         """Orders one by one, some on their own, with what operators do put in between."""
         envelopes = []
-        for _ in range(ORDERS_PER_RACE):
+        for _ in range(self._rng.choice(ORDERS_PER_RACE)):
             ledger, matcher = self._rng.randrange(LEDGERS), self._rng.randrange(MATCHERS)
             order = self._order_command(ledger, MATCHERS + matcher)
-            envelopes.append((f"L{ledger}", "gw", [order]))
+            # Now and then by the wrong one, which is set aside.
+            source = "operator" if self._rng.random() < 0.02 else source_of(order)
+            envelopes.append((f"L{ledger}", source, [order]))
         for _ in range(self._rng.randrange(4)):
             envelopes.insert(self._rng.randrange(len(envelopes)), self._operator_command())
         return envelopes
@@ -74,7 +77,8 @@ class Races(Traffic):
         world.send(f"M{matcher}", "operator", change)
         for ledger in range(LEDGERS):
             orders = [self._order_command(ledger, market) for _ in range(3)]
-            world.send(f"L{ledger}", "gw", orders)
+            for order in orders:
+                world.send(f"L{ledger}", source_of(order), [order])
 
     def _operator_command(self) -> Envelope:
         kind = self._rng.randrange(8)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from streams.halts import ShardHalted
-from tests.simulation.checks import check_all, check_channels, check_promotions
+from tests.simulation.checks import check_all
 from tests.simulation.corruption import (
     Corruption,
     LostTail,
@@ -16,17 +16,21 @@ from tests.simulation.corruption import (
     MiscomputingLeader,
 )
 from tests.simulation.faults import Faults
-from tests.simulation.load import Traffic, genesis
+from tests.simulation.load import SETUP_PHASES, TRADING_PHASES, Envelope, Traffic, genesis
+from tests.simulation.opening import opening
 from tests.simulation.races import Races
+from tests.simulation.replays import check_channels, check_promotions
 from tests.simulation.world import World
 
 CORRUPT_EVERY = 10
 RACING_EVERY = 4
-STANDBY_EVERY = 8
+STANDBY_EVERY = 16
 """One of so many schedules has two processes for each shard, and one race of twice as many."""
 
-SCHEDULES_PER_TRAFFIC = 4
-THROTTLE_US = 1_100_000
+GENESIS_EVERY = 9
+"""One of so many begins with an empty log."""
+
+SCHEDULES_PER_TRAFFIC = 32
 
 
 @dataclass
@@ -97,14 +101,14 @@ def _run_kind(seed: int, faults: Faults) -> tuple[World, list[str]]:
     standby = isinstance(corruption, MiscomputingLeader) or (
         corruption is None and seed % STANDBY_EVERY == 1
     )
-    world = _run(seed // SCHEDULES_PER_TRAFFIC, faults, corruption, standby=standby)
+    world = _run(seed, faults, corruption, standby=standby)
     return world, _judge_corrupted(world) if corruption else _judge(world, seed)
 
 
 def _race(seed: int, faults: Faults) -> World:
     faults.happened["race"] += 1
     world = World(faults, standby=seed % (2 * STANDBY_EVERY) == 7)
-    genesis(world)
+    _open(world, seed)
     Races(random.Random(seed)).run(world)
     faults.end()
     world.restart_all()
@@ -118,26 +122,38 @@ def _corruption(seed: int) -> Corruption | None:
     return (LostTail, Miscomputation, MiscomputingLeader)[number % 3]()
 
 
-def _run(
-    traffic_seed: int, faults: Faults, corruption: Corruption | None, *, standby: bool = False
-) -> World:
+def _open(world: World, seed: int) -> None:
+    if seed % GENESIS_EVERY:
+        opening().put_into(world)
+    else:
+        genesis(world)
+
+
+def _run(seed: int, faults: Faults, corruption: Corruption | None, *, standby: bool) -> World:
     world = World(faults, standby=standby)
-    genesis(world)
-    traffic = Traffic(random.Random(traffic_seed))
-    for number, phase in enumerate(traffic.phases()):
-        for shard, source, messages in phase:
-            world.send(shard, source, messages)
-            if faults.crashes_left and faults.chance(0.1):
-                world.send(shard, source, messages)
-        world.drain()
-        # Reference prices are throttled by log time: the next phase finds all of them published.
-        world.clock.elapsed_us += THROTTLE_US
-        world.drain()
+    _open(world, seed)
+    for number, phase in enumerate(_phases(seed // SCHEDULES_PER_TRAFFIC, corruption is not None)):
+        if number >= SETUP_PHASES or not world.opening:
+            _send(world, phase)
+            world.settle()
         if corruption is not None:
             corruption.after_phase(world, number)
     faults.end()
     world.restart_all()
     return world
+
+
+def _send(world: World, phase: list[Envelope]) -> None:
+    for envelope in phase:
+        world.send(*envelope)
+        if world.faults.crashes_left and world.faults.chance(0.1):
+            world.send(*envelope)
+
+
+@functools.lru_cache(maxsize=4)
+def _phases(traffic_seed: int, long: bool) -> list[list[Envelope]]:
+    lengths = (max(TRADING_PHASES),) if long else TRADING_PHASES
+    return list(Traffic(random.Random(traffic_seed), lengths).phases())
 
 
 def _judge(world: World, seed: int) -> list[str]:
@@ -162,7 +178,8 @@ def _judge_corrupted(world: World) -> list[str]:
 def _undisturbed(traffic_seed: int) -> tuple[object, ...]:
     """What the same traffic comes to when nothing goes wrong."""
     rng = random.Random(traffic_seed)
-    world = _run(traffic_seed, Faults(rng, crashes_left=0, duplicate_rate=0.0), None)
+    faults = Faults(rng, crashes_left=0, duplicate_rate=0.0)
+    world = _run(traffic_seed * SCHEDULES_PER_TRAFFIC, faults, None, standby=False)
     fold, violations = check_all(world)
     assert not violations, f"the crash-free run fails: {violations}"
     return fold.comparable()

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from domain.decider import Decider, Message
 from infra.lease import Lease
@@ -20,13 +20,19 @@ from streams.snapshots import Inline, SnapshotStore
 from tests.simulation.faults import Crash, Faults
 from tests.simulation.files import SimFiles
 from tests.simulation.leases import RENEW_S, TTL_S, SimKeeper, SimLeases
-from tests.simulation.log import LogWorld, SimLog
+from tests.simulation.log import LogWorld, Partition, SimLog
+
+if TYPE_CHECKING:
+    from tests.simulation.opening import Opening
 
 LEDGERS = 2
 MATCHERS = 2
 START_US = 1_700_000_000_000_000
 POLICY = HostPolicy(commit_interval_s=0.05, snapshot_interval_s=1e9, snapshot_records=7)
 MAX_TURNS = 100_000
+THROTTLE_US = 1_100_000
+BATCHES = (1, 1, 2, 4, 8)
+"""How many records a process may get when it reads."""
 
 
 class SimClock:
@@ -52,6 +58,7 @@ class Process:
     """Where they are others than the exchange's."""
     log: SimLog | None = None
     hosts: list[Host | Shadow] = field(default_factory=list)
+    readers: dict[Partition, Host | Shadow] = field(default_factory=dict)
     leases: list[Lease] = field(default_factory=list)
     keeper: SimKeeper | None = None
     leadership: Leadership | None = None
@@ -98,6 +105,8 @@ class World:
         self.crashes = 0
         self.stopped_at: dict[str, int] = {}
         self.cut_at: dict[str, int] = {}
+        self.opening: Opening | None = None
+        """What it began from, if not from nothing."""
 
     def send(self, shard: str, source: str, messages: Sequence[Message]) -> None:
         """Append an outside record to the shard's inbox, as a gateway or operator would."""
@@ -108,14 +117,26 @@ class World:
 
     def drain(self) -> None:
         """Run until nothing is left to do, restarting what crashes, halted processes apart."""
-        calm = 0
+        rng = self.faults.rng
+        calm = False
         for _ in range(MAX_TURNS):
-            process = self.faults.rng.choice(self.processes)
-            worked = self._turn(process)
-            calm = 0 if worked or not self._quiet() else calm + 1
-            if calm > 2 * len(self.processes):
+            if busy := self._busy():
+                self._turn(busy[int(rng.random() * len(busy))])
+                calm = False
+            elif calm:
                 return
+            else:
+                # What is due by the clock alone shows when all have had their turn.
+                for process in rng.sample(self.processes, len(self.processes)):
+                    self._turn(process)
+                calm = True
         raise AssertionError("the exchange did not come to rest")
+
+    def settle(self) -> None:
+        """Come to rest, reference prices included, which are throttled by log time."""
+        self.drain()
+        self.clock.elapsed_us += THROTTLE_US
+        self.drain()
 
     def run(self, turns: int) -> None:
         """Let a random process work for each of so many turns, at rest or not."""
@@ -139,32 +160,35 @@ class World:
         running = [host for process in self.processes for host in process.hosts]
         return [host for host in running if isinstance(host, Shadow)]
 
-    def _turn(self, process: Process) -> bool:
-        if process.refused or any(shard in self.halted for shard in process.shard_ids):
-            self.log.move_some()
-            return False
-        # With twice the processes, each has its turn as often as its clock expects.
-        self.clock.elapsed_us += self.faults.rng.randrange(5_000 if self.standby else 20_000)
+    def _turn(self, process: Process) -> None:
         self.log.move_some()
+        if process.refused or (self.halted and self._is_halted(process)):
+            return
+        # With twice the processes, each has its turn as often as its clock expects.
+        pace_us = 10_000 if self.standby else 20_000
+        self.clock.elapsed_us += int(self.faults.rng.random() * pace_us)
         if self.standby and self._disturbed(process):
-            return True
+            return
+        if self.faults.tell is not None:
+            number = self.processes.index(process)
+            shards_run = " ".join(process.shard_ids)
+            self.faults.tell(f"{self.clock.monotonic_s():.6f} s: process {number} ({shards_run})")
         try:
             if process.log is None:
                 self._start(process)
-            return self._work(process)
-        except Crash:
+            self._work(process)
+        except Crash as crash:
             self.crashes += 1
+            if self.faults.tell is not None:
+                self.faults.tell(f"  † crashed at: {crash}")
             self.kill(process)
             if self.faults.chance(0.1):
                 process.files[self.faults.rng.choice(process.shard_ids)].spoil_newest()
-            return True
         except LeaseLost:
             self.faults.happened["stepped down"] += 1
             self.kill(process)
-            return True
         except ShardHalted as halted:
             self._halt(process, halted)
-            return True
 
     def _halt(self, process: Process, halted: ShardHalted) -> None:
         if process.leases and halted.reason is HaltReason.DIVERGENCE and not halted.record_hash:
@@ -221,6 +245,8 @@ class World:
         ]
         if self.standby:
             self._give_leases(process, holder)
+        process.readers = {(host.topic, host.partition): host for host in process.hosts}
+        process.readers |= {h.outbox: h for h in process.hosts if isinstance(h, Shadow)}
         for host in process.hosts:
             host.start()
 
@@ -241,19 +267,17 @@ class World:
         shadows = {host.id: host for host in process.hosts if isinstance(host, Shadow)}
         process.leadership = Leadership(process.leases, shadows, process.keeper, self.clock)
 
-    def _work(self, process: Process) -> bool:
-        assert process.log is not None
-        by_partition = {(host.topic, host.partition): host for host in process.hosts}
-        by_partition |= {host.outbox: host for host in process.hosts if isinstance(host, Shadow)}
-        records = process.log.read(1, 0.0)
+    def _work(self, process: Process) -> None:
+        log = process.log
+        assert log is not None
+        records = log.read(self.faults.rng.choice(BATCHES), 0.0)
         if process.leadership is not None and self._look(process):
-            return True
+            return
         for record in records:
-            by_partition[(record.topic, record.partition)].take(record)
-        process.log.poll()
+            process.readers[record.topic, record.partition].take(record)
+        log.poll()
         for host in process.hosts:
             host.tend()
-        return bool(records)
 
     def _look(self, process: Process) -> bool:
         """The part of leases in a turn; whether the process has handed over and ended."""
@@ -323,20 +347,25 @@ class World:
             if shard in process.shard_ids:
                 self.kill(process)
 
-    def _quiet(self) -> bool:
-        return self.log.idle() and all(map(self._is_quiet, self.processes))
+    def _busy(self) -> list[Process]:
+        """The processes to choose from for the next turn, none if nothing is left to do."""
+        led = {shadow.id for shadow in self.shadows() if shadow.leading} if self.standby else set()
+        busy = [process for process in self.processes if self._is_busy(process, led)]
+        # Where leases are kept, all must have their turns; what is late comes on anybody's.
+        if self.standby if busy else not self.log.idle():
+            return self.processes
+        return busy
 
-    def _is_quiet(self, process: Process) -> bool:
-        if process.refused or any(shard in self.halted for shard in process.shard_ids):
-            return True
-        if process.log is None or process.stands_still:
+    def _is_busy(self, process: Process, led: set[str]) -> bool:
+        if process.refused or (self.halted and self._is_halted(process)):
             return False
-        led = {shadow.id for shadow in self.shadows() if shadow.leading}
-        return all(
-            host.position == self.log.end((host.topic, host.partition))
-            and (isinstance(host, Host) or host.id in led)
-            for host in process.hosts
-        )
+        log = process.log
+        if log is None or process.stands_still or log.acks or log.waiting():
+            return True
+        return any(log.pipes.values()) or (self.standby and not led.issuperset(process.shard_ids))
+
+    def _is_halted(self, process: Process) -> bool:
+        return any(shard in self.halted for shard in process.shard_ids)
 
 
 def _groups(rng: random.Random) -> list[list[str]]:
