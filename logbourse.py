@@ -36,6 +36,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "export": Subcommand("streams.audit.export", "copy the log into self-contained files"),
     "replay": Subcommand("streams.audit.replay", "prove that the log follows from its inputs"),
     "audit": Subcommand("streams.audit.audit", "check the invariants at a consistent cut"),
+    "auditor": Subcommand("auditing", "audit live: follow everything, stop or repair what is wrong"),
     "inspect": Subcommand("streams.audit.inspect", "show one record of the log readably"),
     "recover": Subcommand(
         "streams.recovery.command", "reopen after Kafka has lost acknowledged records"

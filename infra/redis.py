@@ -11,10 +11,17 @@ CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 10.0
 
 
-def redis_client(url: str, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> Redis:
-    """A client for threads; answers are bytes. Raises `RedisError` where Redis does not answer."""
+def redis_client(
+    url: str, *, answer_timeout_s: float = ANSWER_TIMEOUT_S, protocol: int | None = None
+) -> Redis:
+    """A client for threads; answers are bytes. Raises `RedisError` where Redis does not answer.
+
+    `protocol` 2 is for who is told of changed keys, which come as messages then.
+    """
+    chosen = {} if protocol is None else {"protocol": protocol}
     return Redis.from_url(
         url,
+        **chosen,
         socket_connect_timeout=min(CONNECT_TIMEOUT_S, answer_timeout_s),
         socket_timeout=answer_timeout_s,
     )

@@ -27,11 +27,11 @@ DEMO_LIMITS = (
 
 MAX_GATEWAYS = 32
 SHARDS_METRICS = {"shards": (0, 8), "engines": (44, 45)}
-SUPERVISOR_METRICS, GATEWAYS_METRICS, METRICS_STEPS = 7, 12, 50
+AUDITOR_METRICS, SUPERVISOR_METRICS, GATEWAYS_METRICS, METRICS_STEPS = 4, 7, 12, 50
 """From the base of the metrics ports: of shards and their standbys, and of others; how many."""
 
-VIEWS = 4
-"""Niceness: where the processor is short, orders go first, then views and history."""
+VIEWS, AUDIT = 4, 10
+"""Niceness: where the processor is short, orders go first, then views and history, then audit."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--snapshot-seconds", type=_seconds, metavar="S", help="how often shards take snapshots"
     )
+    parser.add_argument("--no-auditor", action="store_true", help="nobody audits")
     parser.add_argument("--no-demo", action="store_true", help="no demo market and no bots")
     parser.add_argument("--no-bots", action="store_true", help="the demo market without bots")
 
@@ -79,6 +80,10 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
             snapshot_seconds=arguments.snapshot_seconds,
         ),
     ]
+    if not arguments.no_auditor:
+        processes.append(
+            _process(settings, "auditor", ["auditor"], metrics=AUDITOR_METRICS, niceness=AUDIT)
+        )
     if not arguments.no_demo:
         processes += demo_processes(settings, bots=not arguments.no_bots)
 

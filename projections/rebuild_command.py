@@ -24,12 +24,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Rebuild and switch; returns 0. Raises `RebuildFailed`."""
-    rebuild = _redis if arguments.sink == "redis" else _clickhouse
-    build = rebuild(load_settings(), ProgressBar())
+    build = rebuild(load_settings(), arguments.sink, ProgressBar())
     if sys.stdout.isatty():
         print()
     print(f"{arguments.sink} now serves build {build}")
     return 0
+
+
+def rebuild(settings: Settings, sink: str, progress: Progress) -> str:
+    """Build the views of "redis" or "clickhouse" anew and switch; returns the new build's id.
+
+    Raises `RebuildFailed`.
+    """
+    return _redis(settings, progress) if sink == "redis" else _clickhouse(settings, progress)
 
 
 class ProgressBar:

@@ -15,6 +15,7 @@ from infra.http.principal import Authenticator
 from infra.redis import AsyncRedis
 from projections.layout import Position
 from projections.query.account_endpoints import AccountEndpoints
+from projections.query.audit_endpoints import AuditEndpoints
 from projections.query.book_endpoints import BookEndpoints
 from projections.query.freshness import Partition, format_positions
 from projections.query.history import History
@@ -97,4 +98,5 @@ def endpoints(sources: Sources, parts: Parts) -> list[Endpoint]:
         *OrderEndpoints(sources).endpoints(),
         *AccountEndpoints(sources).endpoints(),
         *RiskEndpoints(sources, parts.authenticator, parts.operator_token).endpoints(),
+        *AuditEndpoints(sources.history, parts.operator_token).endpoints(),
     ]

@@ -34,6 +34,7 @@ class Crossing:
         self.computed_last = 0
         self.matched_last = 0
         self.duplicates = 0
+        self.compared = 0
         self.due: dict[int, tuple[bytes, int]] = {}
         """By cseq what was computed and is not there yet: its hash, and where its cause stands."""
         self.suspects: dict[int, list[Suspect]] = {}
@@ -58,18 +59,19 @@ class Crossing:
         else:
             self.suspects.setdefault(cseq, []).append(Suspect(offset, record_hash))
 
-    def condemn(self, reached: int) -> list[int]:
+    def condemn(self, reached: int, is_resolved: Callable[[Suspect], bool]) -> list[int]:
         """Report suspects that are due before `reached`, where their source stands now.
 
-        Returns the offsets of those that are forged.
+        Returns the offsets of those that are forged, told or resolved by an operator already.
         """
         forged = []
         for cseq, suspects in list(self.suspects.items()):
             for suspect in [s for s in suspects if s.due is not None and s.due <= reached]:
                 suspects.remove(suspect)
                 forged.append(suspect.offset)
-                words = "its source computes no such record"
-                self._add(Kind.FORGED, suspect.offset, cseq, words)
+                if not is_resolved(suspect):
+                    words = "its source computes no such record"
+                    self._add(Kind.FORGED, suspect.offset, cseq, words)
             if not suspects:
                 del self.suspects[cseq]
         return forged
@@ -83,6 +85,7 @@ class Crossing:
                 self._add(Kind.MISSING, end, cseq, words)
 
     def _compare(self, cseq: int, offset: int, record_hash: bytes) -> None:
+        self.compared += 1
         known = self._matched.get(cseq)
         if known is not None:
             self.duplicates += 1

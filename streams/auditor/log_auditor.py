@@ -7,6 +7,7 @@ applied is a consistent cut at any moment, and a forged record shows before it i
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from domain.accounts.state import AccountsState
 from domain.matching.state import MatchingState
@@ -21,7 +22,7 @@ from streams.audit.books import check_ledger
 from streams.audit.checks import Checks
 from streams.audit.envelope import head_of
 from streams.audit.findings import Finding, Kind
-from streams.auditor.crossing import Crossing
+from streams.auditor.crossing import Crossing, Suspect
 from streams.auditor.followed import Followed, Queued, Stopped
 from streams.auditor.legs import Legs
 from streams.auditor.marks import MarkWatch
@@ -161,6 +162,18 @@ class LogAuditor:
             if not market.halted
         ]
 
+    def asset_code(self, asset_id: int) -> str:
+        """The public name of an asset."""
+        state = self.followed["A0"].shard.state
+        assert isinstance(state, AccountsState)
+        return next(a.code for a in state.assets.values() if a.asset_id == asset_id)
+
+    def market_symbol(self, market_id: int) -> str:
+        """The public name of a market."""
+        state = self.followed[f"M{market_id % self.matching_partitions}"].shard.state
+        assert isinstance(state, MatchingState)
+        return state.markets[market_id].symbol
+
     def checked(self) -> tuple[Counter[str], Counter[str]]:
         """How often each invariant was checked since the start, and how often it did not hold."""
         checked, broken = Counter(self.checks.counts), Counter(self.checks.broken)
@@ -169,6 +182,10 @@ class LogAuditor:
                 checked.update(followed.checks.counts)
                 broken.update(followed.checks.broken)
         return checked, broken
+
+    def compared(self) -> int:
+        """How many records of channels were compared since the start."""
+        return sum(crossing.compared for crossing in self.crossings.values())
 
     def crossing(self, src: str, place: Place) -> Crossing:
         """The channel from `src` to `place`."""
@@ -323,9 +340,18 @@ class LogAuditor:
                     if src not in ends:
                         ends[src] = self._log.ends(*inbox(src))[1]
                     suspect.due = ends[src]
-            forged = crossing.condemn(self.followed[src].position)
+            look = partial(self._is_resolved, place)
+            forged = crossing.condemn(self.followed[src].position, look)
             if forged and place[0].endswith(".in"):
                 self.followed[shard_of(*place)].condemned.update(forged)
+
+    def _is_resolved(self, place: Place, suspect: Suspect) -> bool:
+        """Whether an operator has said what to do about a record that is in no channel."""
+        if place[0].endswith(".ev"):
+            return False
+        _, end = self._log.ends(*place)
+        later = self._log.scan(*place, suspect.offset + 1, end)
+        return resolution_in(later, suspect.record_hash) is not None
 
     def _pace(self) -> None:
         """Read no further what is too far ahead of the rest."""

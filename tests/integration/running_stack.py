@@ -40,10 +40,12 @@ class Account:
 class RunningStack:
     """One stack, which may be stopped and started again on the same data."""
 
-    def __init__(self, data_dir: Path, *words: str, brokers: int = 1) -> None:
-        """`words` are added to `logbourse run`."""
+    def __init__(
+        self, data_dir: Path, *words: str, brokers: int = 1, auditor: bool = False
+    ) -> None:
+        """`words` are added to `logbourse run`. An auditor would stop what tests forge."""
         self.data_dir = data_dir
-        self._words = (*words, "--brokers", str(brokers))
+        self._words = (*words, *(() if auditor else ("--no-auditor",)), "--brokers", str(brokers))
         self.said = data_dir.parent / "run.log"
         self._environment = _environment(data_dir)
         self._child: subprocess.Popen[bytes] | None = None

@@ -1,0 +1,127 @@
+"""Rounds over the tables of history: what they add up to, beside what the fold's rows add up to.
+
+Adding up costs the engine more the longer a table is, so the pause after a round grows with it.
+"""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from time import monotonic
+from typing import NamedTuple
+
+from projections.candle_sums import Series, Told
+from projections.history_client import HistoryClient, TableTold
+from projections.history_sums import first_difference
+from projections.layout import MATCHING_EVENTS, trades_key
+from projections.view_auditor import Complaint, Place, ViewAuditor
+from projections.view_fold import SUMMED, SumMark
+
+PAUSE_S = 1.0
+PAUSE_PER_ROUND = 20
+"""So many times as long as a round takes: a twentieth of a processor at most."""
+
+
+class Round(NamedTuple):
+    """What the tables were asked for, and what came back."""
+
+    marks: Mapping[tuple[str, Place], SumMark]
+    tables: Mapping[str, TableTold]
+    candles: Mapping[Series, Told]
+    seconds: float
+
+
+class HistoryAuditor:
+    """Asks in a thread of its own, judges in its caller's. What differs twice is a complaint."""
+
+    def __init__(self, client: HistoryClient, views: ViewAuditor) -> None:
+        self._client = client
+        self._views = views
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="history-audit")
+        self._running: Future[Round] | None = None
+        self._next_s = 0.0
+        self._positions: dict[tuple[str, Place], int] = {}
+        self._suspected: set[str] = set()
+        self._told: set[str] = set()
+        self.round_s = 0.0
+        """How long the last round took."""
+
+    def tend(self, report: Callable[[Complaint], None]) -> None:
+        """Begin a round if one is due, judge one that has ended. Raises `OSError`."""
+        if self._running is not None:
+            if self._running.done():
+                finished, self._running = self._running, None
+                self._next_s = monotonic() + PAUSE_S
+                self._judge(finished.result(), report)
+        elif monotonic() >= self._next_s:
+            self._running = self._thread.submit(self._ask, self._choose_marks())
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _choose_marks(self) -> dict[tuple[str, Place], SumMark]:
+        marks = {}
+        for place, fold in self._views.folds.items():
+            for table in SUMMED[place[0]]:
+                mark = fold.mark_before(self._positions.get((table, place), 0))
+                if mark is not None and mark.cseq:
+                    marks[table, place] = mark
+        return marks
+
+    def _ask(self, marks: Mapping[tuple[str, Place], SumMark]) -> Round:
+        started_s = monotonic()
+        tables = {}
+        for topic, names in SUMMED.items():
+            partitions = [p for t, p in self._views.folds if t == topic]
+            for name in names:
+                wanted = {p: marks.get((name, (topic, p))) for p in partitions}
+                upto = {p: mark.cseq if mark else 0 for p, mark in wanted.items()}
+                tables[name] = self._client.table(name, upto)
+        candles = self._client.candles()
+        return Round(marks, tables, candles, monotonic() - started_s)
+
+    def _judge(self, done: Round, report: Callable[[Complaint], None]) -> None:
+        self.round_s = done.seconds
+        complaints = [*self._table_complaints(done), *self._candle_complaints(done)]
+        for topic, names in SUMMED.items():
+            for name in names:
+                for partition, cseq in done.tables[name].positions.items():
+                    self._positions[name, (topic, partition)] = cseq
+        differing = {complaint.where for complaint in complaints}
+        for complaint in complaints:
+            if complaint.where in self._suspected - self._told:
+                self._told.add(complaint.where)
+                report(complaint)
+        # A build that was switched between two questions differs once.
+        again = differing - self._told
+        self._suspected, self._told = differing, self._told & differing
+        self._next_s = monotonic() + (0 if again else max(PAUSE_S, PAUSE_PER_ROUND * done.seconds))
+
+    def _table_complaints(self, done: Round) -> list[Complaint]:
+        complaints = []
+        for (table, place), mark in done.marks.items():
+            told = done.tables[table]
+            if told.positions.get(place[1], 0) < mark.cseq:
+                continue
+            self._views.checks["P1"] += 1
+            wanted = self._views.folds[place].sums_at(table, mark)
+            difference = first_difference(wanted, told.sums.get(place[1], {}))
+            if difference is not None:
+                block, ours, theirs = difference
+                words = f"block {block} must add up to {ours}, adds up to {theirs}"
+                where = f"clickhouse {table} of {place[0]}.{place[1]}"
+                complaints.append(Complaint("P1", where, f"before #{mark.cseq + 1} {words}"))
+        return complaints
+
+    def _candle_complaints(self, done: Round) -> list[Complaint]:
+        complaints = []
+        for place, fold in self._views.folds.items():
+            if place[0] != MATCHING_EVENTS:
+                continue
+            for series in fold.candles.last:
+                self._views.checks["P3"] += 1
+                trades = fold.trades(trades_key(series[0]))
+                words = fold.candles.complaint(series, done.candles.get(series), trades)
+                if words:
+                    where = f"clickhouse candles {series[1]} of market {series[0]}"
+                    complaints.append(Complaint("P3", where, words))
+        return complaints

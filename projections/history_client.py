@@ -1,0 +1,50 @@
+"""Asks the query process what tables of history add up to."""
+
+import json
+import urllib.request
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from projections.candle_sums import Series, Told
+from projections.history_sums import Sum
+from projections.layout import Candle
+
+ANSWER_TIMEOUT_S = 10.0
+
+
+class TableTold(NamedTuple):
+    """Where a table stands, by partition, and its sums by partition and block."""
+
+    positions: Mapping[int, int]
+    sums: Mapping[int, Mapping[int, Sum]]
+
+
+class HistoryClient:
+    """The query API at `url`, with the operator's token. Raises `OSError` if it does not answer."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url
+        self._token = token
+
+    def table(self, name: str, upto: Mapping[int, int]) -> TableTold:
+        """The sums of rows up to these sequences, of partitions that stand there already."""
+        pairs = ",".join(f"{partition}:{cseq}" for partition, cseq in sorted(upto.items()))
+        answer = self._get(f"history?table={name}&upto={pairs}")
+        sums: dict[int, dict[int, Sum]] = {}
+        for partition, block, *each in answer["blocks"]:
+            sums.setdefault(partition, {})[block] = tuple(each)
+        return TableTold(dict(answer["positions"]), sums)
+
+    def candles(self) -> dict[Series, Told]:
+        """The candles of every market."""
+        return {
+            (market, interval): Told(tuple(total), Candle(*last))
+            for market, interval, total, last in self._get("candles")["series"]
+        }
+
+    def _get(self, path: str) -> Any:
+        request = urllib.request.Request(
+            f"{self._url}/x/v1/audit/{path}", headers={"Authorization": f"Bearer {self._token}"}
+        )
+        with urllib.request.urlopen(request, timeout=ANSWER_TIMEOUT_S) as answer:
+            return json.load(answer)

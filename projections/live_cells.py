@@ -1,0 +1,110 @@
+"""Redis as who checks it sees it: keys with their position in one read, and which were touched."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from projections.layout import (
+    BUILD_KEY,
+    NOWHERE,
+    WRITE_ONLY,
+    Position,
+    changed_channel,
+    index_key,
+    position_key,
+    redis_key,
+)
+from projections.redis_sink import current_build
+
+REPAIR_SCRIPT = (Path(__file__).parent / "lua" / "repair.lua").read_text()
+INVALIDATED = "__redis__:invalidate"
+TOLD_AT_MOST = 2_000
+
+
+class LiveCells:
+    """The current build's views. `client` is one of `infra.redis.redis_client`."""
+
+    def __init__(self, client: Any) -> None:
+        self.build = current_build(client)
+        self._client = client
+        self._repair = client.register_script(REPAIR_SCRIPT)
+
+    def refresh(self) -> bool:
+        """Look which build is current; whether that changed."""
+        before, self.build = self.build, current_build(self._client)
+        return before != self.build
+
+    def read(
+        self, topic: str, partition: int, names: Sequence[str]
+    ) -> tuple[Position, dict[str, dict[str, str]]]:
+        """The partition's position and what stands in these keys of it, as one moment has them."""
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.hgetall(self._key(position_key(topic, partition)))
+        for name in names:
+            pipeline.hgetall(self._key(name))
+        stored, *cells = pipeline.execute()
+        position = NOWHERE
+        if stored:
+            numbers = (int(stored[field]) for field in (b"cseq", b"offset", b"time_us"))
+            position = Position(*numbers)
+        texts = [{f.decode(): t.decode("utf-8", "replace") for f, t in c.items()} for c in cells]
+        return position, dict(zip(names, texts, strict=True))
+
+    def repair(
+        self, topic: str, partition: int, cseq: int, name: str, cells: Mapping[str, str]
+    ) -> bool:
+        """Let the key hold these cells alone; False if the partition no longer stands at `cseq`."""
+        keys = [BUILD_KEY, self._key(position_key(topic, partition))]
+        keys += [self._key(index_key(topic, partition)), self._key(name)]
+        loaded = "" if name.startswith(WRITE_ONLY) else name
+        flat = [text for pair in cells.items() for text in pair]
+        channel = changed_channel(self.build, topic, partition)
+        answer = self._repair(keys=keys, args=[self.build, cseq, loaded, channel, *flat])
+        return bool(answer == b"repaired")
+
+    def _key(self, name: str) -> str:
+        return redis_key(self.build, name)
+
+
+class Touched:
+    """Names of keys of a build that anybody has written, as Redis itself tells (client tracking).
+
+    It tells of every write, whoever did it, so that a wrong one is looked at right away. `client`
+    speaks protocol 2.
+    """
+
+    def __init__(self, client: Any, build: str) -> None:
+        self._prefix = redis_key(build, "")
+        # Kept, since its connections end with it.
+        self._client = client
+        self._told = client.pubsub()
+        listener = self._told.execute_command("CLIENT", "ID")
+        listener = self._told.parse_response() if listener is None else listener
+        self._told.subscribe(INVALIDATED)
+        self._tracker = client.client()
+        self._tracker.execute_command(
+            *("CLIENT", "TRACKING", "ON", "REDIRECT", listener, "BCAST", "PREFIX", self._prefix)
+        )
+
+    def take(self) -> list[str]:
+        """The names that were told since the last call, without the build."""
+        names: list[str] = []
+        for _ in range(TOLD_AT_MOST):
+            message = self._told.get_message(timeout=0)
+            if message is None:
+                break
+            if message["type"] == "message":
+                keys = message["data"] or ()
+                names += [key.decode("utf-8", "replace") for key in keys]
+        return [name.removeprefix(self._prefix) for name in names]
+
+    def works(self) -> bool:
+        """Whether Redis still tells; it forgets that it should if a connection broke."""
+        told = self._tracker.execute_command("CLIENT", "TRACKINGINFO")
+        return b"on" in told[1]
+
+    def close(self) -> None:
+        """Be told no more."""
+        self._tracker.close()
+        self._told.close()
+        self._client.close()

@@ -1,0 +1,202 @@
+"""Compares Redis with the fold of the log at the same sequence (P1, P2), and repairs it.
+
+A view is compared at the sequence it stands at: the fold here goes exactly as far as what was read
+says of itself. So nothing has to stand still, and whatever differs is wrong.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from random import Random
+from typing import Any, NamedTuple
+
+from infra.log import LogRecord
+from projections.layout import (
+    LEDGER_EVENTS,
+    MATCHING_EVENTS,
+    Position,
+    feeding_partitions,
+)
+from projections.live_cells import LiveCells
+from projections.view_fold import ViewFold
+
+Place = tuple[str, int]
+
+OF_USERS = ("balances", "open", "closed", "account", "volume")
+OF_MARKETS = ("bids", "asks", "market", "candles", "minutes", "trades")
+FIRST = ("balances:", "open:")
+"""Prefixes of touched keys that are looked at before the others: money."""
+
+AS_OF = {("account", "risk"), ("market", "ticker"), ("market", "risk")}
+"""Cells that begin with the time of the step that wrote them, which the fold cannot know."""
+
+TOUCHED_AT_ONCE = 100
+SWEPT_AT_ONCE = 25
+REPAIR_TRIES = 40
+AGAIN = 2
+"""A key that was repaired so often is written wrong by its worker: the view is built anew."""
+
+
+class Complaint(NamedTuple):
+    """A view that is not the fold of the log: invariant, where, and what is said of it."""
+
+    invariant: str
+    where: str
+    words: str
+
+
+class ViewAuditor:
+    """Folds every outbox and compares. `report` is told of each complaint."""
+
+    def __init__(
+        self,
+        ledger_partitions: int,
+        matching_partitions: int,
+        report: Callable[[Complaint], None],
+        random: Random,
+        *,
+        repairs: bool = True,
+    ) -> None:
+        places = feeding_partitions(ledger_partitions, matching_partitions)
+        self.folds = {place: ViewFold(*place) for place in places}
+        self.checks: Counter[str] = Counter()
+        self.repaired: Counter[str] = Counter()
+        """How often each key was mended since the view was built anew."""
+        self.mended = 0
+        self._ledgers, self._matchings = ledger_partitions, matching_partitions
+        self._report = report
+        self._random = random
+        self._repairs = repairs
+        self._touched: dict[Place, dict[str, None]] = {place: {} for place in places}
+        self._sweep: dict[Place, deque[str]] = {place: deque() for place in places}
+
+    @property
+    def backlog(self) -> int:
+        """How many touched keys wait to be looked at."""
+        return sum(map(len, self._touched.values()))
+
+    def take(self, record: LogRecord) -> None:
+        """Take a record of an outbox."""
+        fold = self.folds.get((record.topic, record.partition))
+        if fold is not None:
+            fold.take(record)
+
+    def touch(self, names: Iterable[str]) -> None:
+        """These keys were written by somebody: look at them soon."""
+        for name in names:
+            place = self._place_of(name)
+            if place is not None:
+                self._touched[place][name] = None
+
+    def check_live(self, live: LiveCells, end_of: Callable[[str, int], int]) -> bool:
+        """Look at some keys of every partition; returns whether the view must be built anew."""
+        for place, fold in self.folds.items():
+            names = self._choose(place)
+            position, found = live.read(*place, names)
+            if position.cseq > fold.seen:
+                self._expect_in_log(place, position, end_of)
+            if not fold.position.cseq <= position.cseq <= fold.seen:
+                # The view is behind what was folded (built anew), or this reader behind the view.
+                self._touched[place] |= dict.fromkeys(names)
+                continue
+            fold.fold_to(position.cseq)
+            for name in names:
+                self.checks["P1"] += 1
+                if not _same(name, fold.cells.get(name, {}), found[name]):
+                    self._mend(live, fold, name, found[name])
+        return any(times >= AGAIN for times in self.repaired.values())
+
+    def fold_on(self, place: Place, cseq: int) -> None:
+        """Fold up to here without comparing, while there is no view to compare with."""
+        self.folds[place].fold_to(cseq)
+
+    def _choose(self, place: Place) -> list[str]:
+        """Touched keys, money first, and some of all in turn."""
+        touched, sweep = self._touched[place], self._sweep[place]
+        names = sorted(touched, key=lambda name: not name.startswith(FIRST))[:TOUCHED_AT_ONCE]
+        for name in names:
+            del touched[name]
+        if not sweep:
+            everything = sorted(self.folds[place].cells)
+            self._random.shuffle(everything)
+            sweep.extend(everything)
+        swept = [sweep.popleft() for _ in range(min(SWEPT_AT_ONCE, len(sweep)))]
+        return list(dict.fromkeys([*names, *swept]))
+
+    def _expect_in_log(
+        self, place: Place, position: Position, end_of: Callable[[str, int], int]
+    ) -> None:
+        self.checks["P2"] += 1
+        end = end_of(*place)
+        if position.offset >= end:
+            words = f"stands at offset {position.offset}, the log ends at {end}"
+            self._complain("P2", "redis", place, position.cseq, words)
+
+    def _mend(self, live: LiveCells, fold: ViewFold, name: str, found: Mapping[str, str]) -> None:
+        """Say what is wrong, and let the key be what it must be at whichever sequence that is."""
+        place = (fold.topic, fold.partition)
+        words = _difference(fold.cells.get(name, {}), found)
+        cseq, done = fold.position.cseq, "not repaired"
+        for _ in range(REPAIR_TRIES if self._repairs else 0):
+            if live.repair(*place, fold.position.cseq, name, fold.cells.get(name, {})):
+                self.repaired[name] += 1
+                self.mended += 1
+                done = f"repaired at {fold.position.cseq}"
+                break
+            position, _ = live.read(*place, ())
+            if not fold.position.cseq <= position.cseq <= fold.seen:
+                self._touched[place][name] = None
+                break
+            fold.fold_to(position.cseq)
+        self._complain("P1", f"redis {name}", place, cseq, f"{words}; {done}")
+
+    def _complain(self, invariant: str, what: str, place: Place, cseq: int, words: str) -> None:
+        topic, partition = place
+        self._report(Complaint(invariant, f"{what} at {topic}.{partition}#{cseq}", words))
+
+    def _place_of(self, name: str) -> Place | None:
+        """The partition that feeds a key; None for names that are no view's."""
+        kind, _, number = name.partition(":")
+        if kind == "reference":
+            topic, _, partition = number.partition(":")
+            place = (topic, int(partition)) if partition.isdigit() else ("", -1)
+            return place if place in self.folds else None
+        if not number.isdigit():
+            return None
+        if kind in OF_USERS:
+            return (LEDGER_EVENTS, int(number) % self._ledgers)
+        if kind in OF_MARKETS:
+            return (MATCHING_EVENTS, int(number) % self._matchings)
+        return None
+
+
+def _same(name: str, wanted: Mapping[str, str], found: Mapping[str, str]) -> bool:
+    kind = name.partition(":")[0]
+    if wanted == found:
+        return True
+    if wanted.keys() != found.keys():
+        return False
+    return all(
+        text == found[field]
+        or ((kind, field) in AS_OF and text.partition(",")[2] == found[field].partition(",")[2])
+        for field, text in wanted.items()
+    )
+
+
+def _difference(wanted: Mapping[str, str], found: Mapping[str, str]) -> str:
+    """The first field that differs, with both sides."""
+    for field in sorted(wanted.keys() | found.keys()):
+        if wanted.get(field) != found.get(field):
+            sides = (wanted.get(field, "nothing"), found.get(field, "nothing"))
+            return f"field {field} must be {sides[0][:120]}, was {sides[1][:120]}"
+    return "nothing differs"
+
+
+def as_plain(auditor: ViewAuditor) -> list[list[Any]]:
+    """The folds as plain lists, for a checkpoint."""
+    return [[*place, fold.dump()] for place, fold in sorted(auditor.folds.items())]
+
+
+def from_plain(auditor: ViewAuditor, data: Sequence[Sequence[Any]]) -> None:
+    """Let a new auditor's folds stand where the plain lists say."""
+    for topic, partition, fold in data:
+        auditor.folds[topic, partition].load(fold)

@@ -1,0 +1,138 @@
+"""Looks at Redis and history again and again, mends keys, has a view built anew if it must."""
+
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from infra.clickhouse import ClickHouseError
+from infra.log import LogFailure
+from infra.logging import get_logger
+from infra.redis import RedisError, redis_client
+from infra.refusal import Refusal
+from infra.settings import Settings
+from projections.history_auditor import HistoryAuditor
+from projections.history_client import HistoryClient
+from projections.live_cells import LiveCells, Touched
+from projections.rebuild_command import rebuild
+from projections.view_auditor import Complaint, ViewAuditor
+
+LIVE_S = 0.4
+TRACKING_S = 5.0
+REBUILT_AT_MOST_EVERY_S = 600.0
+WAITING_AT_MOST = 50_000
+"""Records that wait for a view to reach them, before they are folded in unchecked."""
+
+_logger = get_logger("auditor")
+
+
+class ViewWatch:
+    """Both stores of one exchange. `report` is told of complaints, `rebuilt` of a view's name."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        token: str,
+        views: ViewAuditor,
+        report: Callable[[Complaint], None],
+        rebuilt: Callable[[str], None],
+        *,
+        repairs: bool,
+    ) -> None:
+        self._settings = settings
+        self._views = views
+        self._report = report
+        self._rebuilt = rebuilt
+        self._repairs = repairs
+        query = f"http://{settings.host}:{settings.query_port}"
+        self._history = HistoryAuditor(HistoryClient(query, token), views)
+        self._client: Any = redis_client(settings.redis_url)
+        self._live: LiveCells | None = None
+        self._touched: Touched | None = None
+        self._next_live_s = 0.0
+        self._next_tracking_s = 0.0
+        self._rebuilt_s: dict[str, float] = {}
+        self._silent: set[str] = set()
+
+    @property
+    def round_s(self) -> float:
+        """How long the last look at history took."""
+        return self._history.round_s
+
+    def tend(self, end_of: Callable[[str, int], int]) -> None:
+        """Look at what is due. A store that does not answer is said once, and asked again."""
+        if monotonic() >= self._next_live_s:
+            self._next_live_s = monotonic() + LIVE_S
+            try:
+                self._look_at_redis(end_of)
+                self._silent.discard("redis")
+            except RedisError as error:
+                self._forget_redis()
+                self._say_silent("redis", error)
+        try:
+            self._history.tend(self._complain_of_history)
+            self._silent.discard("history")
+        except (OSError, ValueError, KeyError) as error:
+            self._say_silent("history", error)
+        for fold in self._views.folds.values():
+            if fold.waiting > WAITING_AT_MOST:
+                fold.fold_to(fold.seen - WAITING_AT_MOST // 2)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._forget_redis()
+        self._client.close()
+        self._history.close()
+
+    def _look_at_redis(self, end_of: Callable[[str, int], int]) -> None:
+        if self._live is None:
+            self._live = LiveCells(self._client)
+        changed = self._live.refresh()
+        if monotonic() >= self._next_tracking_s or changed:
+            self._next_tracking_s = monotonic() + TRACKING_S
+            if self._touched is None or changed or not self._touched.works():
+                self._track(self._live.build)
+        if self._touched is not None:
+            self._views.touch(self._touched.take())
+        if self._views.check_live(self._live, end_of):
+            self._views.repaired.clear()
+            self._rebuild("redis")
+
+    def _track(self, build: str) -> None:
+        if self._touched is not None:
+            self._touched.close()
+        self._touched = Touched(redis_client(self._settings.redis_url, protocol=2), build)
+
+    def _forget_redis(self) -> None:
+        if self._touched is not None:
+            self._touched.close()
+        self._touched, self._live, self._next_tracking_s = None, None, 0.0
+
+    def _complain_of_history(self, complaint: Complaint) -> None:
+        self._report(complaint)
+        self._rebuild("clickhouse")
+
+    def _rebuild(self, sink: str) -> None:
+        """Build a view anew in a thread, not more often than every ten minutes."""
+        last_s = self._rebuilt_s.get(sink)
+        recently = last_s is not None and monotonic() < last_s + REBUILT_AT_MOST_EVERY_S
+        if not self._repairs or recently:
+            _logger.error("not built anew", view=sink, type_this=f"logbourse rebuild {sink}")
+            return
+        self._rebuilt_s[sink] = monotonic()
+        _logger.warning("building anew", view=sink)
+        threading.Thread(target=self._run_rebuild, args=(sink,), daemon=True).start()
+
+    def _run_rebuild(self, sink: str) -> None:
+        try:
+            build = rebuild(self._settings, sink, lambda _done, _total: None)
+        except (Refusal, LogFailure, RedisError, ClickHouseError, OSError) as error:
+            _logger.error("not built anew", view=sink, why=str(error))
+        else:
+            _logger.warning("built anew", view=sink, build=build)
+            self._rebuilt(sink)
+
+    def _say_silent(self, store: str, error: Exception) -> None:
+        if store not in self._silent:
+            self._silent.add(store)
+            _logger.warning("a store does not answer", store=store, why=str(error))

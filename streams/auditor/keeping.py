@@ -1,0 +1,93 @@
+"""Keeps checkpoints of an auditor in files, and begins from the newest that fits the log."""
+
+import json
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from infra.log import Log
+from infra.logging import get_logger
+from infra.refusal import Refusal
+from schemas.record import record_hash
+from streams.audit.archive import position_name
+from streams.auditor import checkpoint, metrics
+from streams.auditor.log_auditor import LogAuditor
+from streams.snapshots import PendingSnapshot, SnapshotStore, UnsoundState
+
+_logger = get_logger("auditor")
+
+
+class AnotherLog(Refusal):
+    """The log is not the one that the checkpoint was made of; the text is one sentence."""
+
+
+class Keeping:
+    """The checkpoints of one auditor: its own part, and one that is kept beside it."""
+
+    def __init__(self, store: SnapshotStore, log: Log) -> None:
+        self._store = store
+        self._log = log
+        self._pending: PendingSnapshot | None = None
+        self._kept_s = monotonic()
+
+    def restore(self, auditor: LogAuditor) -> Any:
+        """Put a new auditor where the newest good checkpoint is; returns what was kept beside it.
+
+        None if there is no checkpoint: then it begins at genesis. Raises `AnotherLog`.
+        """
+        self._pending = None
+        for snapshot in self._store.newest_first():
+            try:
+                data = json.loads(snapshot.payload)
+                checkpoint.load(auditor, data["log"])
+            except (ValueError, KeyError, TypeError) as error:
+                _logger.warning("checkpoint passed over", offset=snapshot.offset, why=repr(error))
+                continue
+            self._expect_log(auditor)
+            _logger.info("begun at a checkpoint", positions=dict(auditor.positions()))
+            return data["beside"]
+        return None
+
+    def begin(self, auditor: LogAuditor, beside: Callable[[], Any]) -> None:
+        """Write a checkpoint beside the work, unless one is being written or a shard has halted."""
+        metrics.CHECKPOINT_AGE.set(monotonic() - self._kept_s)
+        if self._pending is not None or any(f.stopped for f in auditor.followed.values()):
+            return
+
+        def dump() -> bytes:
+            whole = {"log": checkpoint.dump(auditor), "beside": beside()}
+            return json.dumps(whole, separators=(",", ":")).encode()
+
+        try:
+            self._pending = self._store.start(sum(auditor.positions().values()), dump)
+        except OSError as error:
+            _logger.warning("checkpoint failed", why=str(error))
+
+    def tend(self) -> str:
+        """Let a written checkpoint count; returns what is wrong with the books, if anything."""
+        if self._pending is None:
+            return ""
+        try:
+            if self._pending.job.done():
+                self._store.publish(self._pending)
+                self._pending, self._kept_s = None, monotonic()
+        except UnsoundState as error:
+            self._pending = None
+            return str(error)
+        except OSError as error:
+            self._pending = None
+            _logger.warning("checkpoint failed", why=str(error))
+        return ""
+
+    def _expect_log(self, auditor: LogAuditor) -> None:
+        """A log that lost its tail, or another one, does not go on from a checkpoint."""
+        for followed in auditor.followed.values():
+            before = followed.position - 1
+            if before < 0:
+                continue
+            found = next(self._log.scan(*followed.place, before, followed.position), None)
+            if found is None or record_hash(found.value or b"") != followed.last_hash:
+                raise AnotherLog(
+                    f"{position_name(followed.place, before)} must be the record that the auditor "
+                    "has read there, is not: restore the log, or remove <data>/auditor first"
+                )

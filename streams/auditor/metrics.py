@@ -1,0 +1,42 @@
+"""What the auditor tells Prometheus: how far it is, what it has checked, and what it found."""
+
+from collections import Counter as Counts
+from collections.abc import Mapping
+
+from infra.metrics import Counter, Gauge
+from streams.audit.archive import Place
+from streams.auditor.violations import WATCHED
+
+CATCHING_UP, LIVE, STOPPED = 0, 1, 2
+
+STATE = Gauge("logbourse_auditor_state", "0 reads old records, 1 is live, 2: a shard has halted")
+RECORDS = Counter("logbourse_auditor_records", "Records read, of all partitions")
+LAG = Gauge("logbourse_auditor_lag_records", "Records in the log, not read", ("topic", "partition"))
+CHECKS = Gauge("logbourse_auditor_checks_total", "Checks since the start", ("invariant",))
+VIOLATIONS = Counter("logbourse_auditor_violations", "Violations found", ("invariant",))
+ORDERS = Counter("logbourse_auditor_halts_written", "Commands written to stop something", ("kind",))
+CUT_AGE = Gauge("logbourse_auditor_cut_age_seconds", "Since all assets were checked at a cut")
+CHECKPOINT_AGE = Gauge("logbourse_auditor_checkpoint_age_seconds", "Since the last checkpoint")
+DUE = Gauge("logbourse_auditor_due_records", "Computed here, and not found in the log yet")
+BACKLOG = Gauge("logbourse_auditor_touched_keys", "Keys of Redis that wait to be looked at")
+MENDED = Gauge("logbourse_auditor_mended_keys_total", "Keys of Redis written anew")
+REPAIRS = Counter("logbourse_auditor_rebuilds", "Views built anew", ("view",))
+ROUND = Gauge("logbourse_auditor_history_round_seconds", "How long adding up the history took")
+
+
+def begin() -> None:
+    """Let every invariant show from the start."""
+    for invariant in WATCHED:
+        VIOLATIONS.labels(invariant)
+
+
+def tell_checks(checked: Counts[str]) -> None:
+    """How often each invariant was checked."""
+    for invariant in WATCHED:
+        CHECKS.labels(invariant).set(checked[invariant])
+
+
+def tell_lag(ends: Mapping[Place, int], read: Mapping[Place, int]) -> None:
+    """How far the ends of the log are ahead."""
+    for (topic, partition), end in ends.items():
+        LAG.labels(topic, str(partition)).set(max(0, end - read[topic, partition]))
