@@ -12,9 +12,11 @@ TTL_S = 1.5
 
 
 class Phase(StrEnum):
-    """What the holder of a lease is doing."""
+    """What the holder of an entry is doing."""
 
     FREE = "free"
+    READY = "ready"
+    """Stands by: said under `standby_name` alone."""
     TAKING = "taking"
     LEADING = "leading"
     YIELDING = "yielding"
@@ -195,7 +197,7 @@ class Lease:
             name = standby_name(self.name)
             found = self._store.read(name)
             counter = found.counter + 1 if found is not None else 1
-            self._store.swap(name, found, LeaseEntry(self.holder, counter, Phase.TAKING))
+            self._store.swap(name, found, LeaseEntry(self.holder, counter, Phase.READY))
 
 
 class Gathering:

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from infra.children import spawn, wait_until
+from infra.metrics import REGISTRY
 from infra.settings import Settings
 from infra.supervisor import Process, Supervisor
+from streams.halts import Halt, HaltReason, ShardHalted
 
 ROOT = Path(__file__).parents[2]
 
@@ -140,6 +142,33 @@ def test_what_halted_starts_again_on_an_operators_word(journal, settings):
     assert f"start it again with: touch {wish}" in said
     assert "a started again" in said
     assert not wish.exists()
+
+
+def test_metrics_tell_how_processes_ended_and_which_shard_halted_why(journal, settings):
+    halt = ShardHalted("L1", Halt(HaltReason.GAP, "cseq 2 wanted, was 9"), 7, b"", resolvable=False)
+    halting = f"print({str(halt)!r}, flush=True); os._exit(3)"
+    found: dict[str, float | None] = {}
+
+    def look() -> bool:
+        found.update(
+            halted=sample("halted", child="h", shard="L1", reason="GAP"),
+            down=sample("up", child="h"),
+            up=sample("up", child="b"),
+            memory=sample("resident_bytes", child="b"),
+            ends=sample("ends_total", child="h", how="status 3"),
+            task=sample("up", child="t"),
+        )
+        return found["halted"] is not None
+
+    children = [journal.child("h", then=halting, ready=lambda: True), journal.child("b")]
+    task = journal.child("t", then="os._exit(0)", task=True)
+    run([task, *children], settings, look)
+    assert (found.pop("memory") or 0) > 1_000_000
+    assert found == {"halted": 1, "down": 0, "up": 1, "ends": 1, "task": None}
+
+
+def sample(name: str, **labels: str) -> float | None:
+    return REGISTRY.get_sample_value(f"logbourse_child_{name}", labels)
 
 
 def test_a_task_ends_before_the_next_starts_and_is_not_repeated(journal, settings):

@@ -64,7 +64,7 @@ def with_shadow(pair: RunningStack) -> int:
 
     def settled() -> bool:
         leaders = {process_of(pair, shard, Phase.LEADING) for shard in SHARDS}
-        shadows = {process_of(pair, standby_name(shard), Phase.TAKING) for shard in SHARDS}
+        shadows = {process_of(pair, standby_name(shard), Phase.READY) for shard in SHARDS}
         pids = [pair.pid(name) for name in PAIR]
         return sorted([*leaders, *shadows]) == sorted(pids) and 0 not in pids
 
