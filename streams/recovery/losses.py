@@ -21,15 +21,21 @@ from streams.recovery.plan import Plan
 from streams.shard import Shard
 from streams.snapshots import Snapshot
 
-KEPT_IN_FULL = (OrderAccepted, TradeExecuted, DepositCredited, WithdrawalDebited)
+SHOWN: dict[type[Message], tuple[str, ...]] = {
+    WithdrawalDebited: ("user_id", "asset_id", "amount", "reference"),
+    DepositCredited: ("user_id", "asset_id", "amount", "reference"),
+    TradeExecuted: ("market_id", "trade_id", "maker_order_id", "taker_order_id", "lots"),
+    OrderAccepted: ("user_id", "market_id", "order_id", "client_order_id"),
+}
+"""What must be made good, most urgent first, and what of it people are shown."""
 
 
 @dataclass(slots=True)
 class Losses:
     """What is known of the lost: events and commands by type, and gaps that only numbers tell.
 
-    `events` are of outboxes, `commands` of inboxes, in what does not stay; of a type in
-    `KEPT_IN_FULL` all are in `listed`. `numbers` are sentences on what nothing but a mark, a
+    `events` are of outboxes, `commands` of inboxes, in what does not stay; those of a type in
+    `SHOWN` are in `listed`, whole. `numbers` are sentences on what nothing but a mark, a
     snapshot or an outbox knows of.
     """
 
@@ -54,20 +60,19 @@ def find_losses(
     return losses
 
 
-def sentences(losses: Losses, shown: int = 20) -> list[str]:
-    """The losses for a person: counts, then the first of those that must be made good."""
+def sentences(losses: Losses, shown: int = 5) -> list[str]:
+    """The losses for a person: counts, then the first few of each kind that must be made good."""
     lines = list(losses.numbers)
     for counts, what in ((losses.events, "event"), (losses.commands, "command")):
         lines += [f"{count:,} × {what} {kind}" for kind, count in sorted(counts.items())]
-    rows = [f"{row['type']} {_words(row)}" for row in losses.listed]
-    lines += rows[:shown]
-    if len(rows) > shown:
-        lines.append(f"and {len(rows) - shown:,} more, all of them in the report")
+    for kind, names in SHOWN.items():
+        rows = [row for row in losses.listed if row["type"] == kind.__name__]
+        for row in rows[:shown]:
+            words = ", ".join(f"{name} {row[name]}" for name in names if name in row)
+            lines.append(f"{kind.__name__}: {words}")
+        if len(rows) > shown:
+            lines.append(f"{kind.__name__}: {len(rows) - shown:,} more, all of them in the report")
     return lines
-
-
-def _words(row: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in row.items() if name != "type")
 
 
 def _read_outbox(archive: Archive, plan: Plan, shard: str, losses: Losses) -> None:
@@ -85,7 +90,7 @@ def _read_outbox(archive: Archive, plan: Plan, shard: str, losses: Losses) -> No
         high = decoded.cseq
         for event in decoded.messages:
             losses.events[type(event).__name__] += 1
-            if isinstance(event, KEPT_IN_FULL):
+            if type(event) in SHOWN:
                 losses.listed.append(_shown(event))
 
 

@@ -1,0 +1,85 @@
+"""`logbourse recover` on a real Kafka whose data files were cut: copied, cut, written, proved."""
+
+import argparse
+import io
+import os
+from dataclasses import replace
+
+import pytest
+
+from infra.data_lock import owned_data
+from infra.kafka import KafkaLog, create_topics
+from infra.refusal import Refusal
+from infra.settings import Settings, load_settings, to_environment
+from schemas.topics import catalogue
+from streams.recovery import command
+from streams.recovery.brokers import running_brokers
+from tests.simulation.world import LEDGERS, MATCHERS
+from tests.streams.audited_log import traded
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory) -> Settings:
+    """A stopped exchange; of one inbox the last third of the file is gone."""
+    data_dir = tmp_path_factory.mktemp("recovered") / "data"
+    settings = replace(load_settings({"LOGBOURSE_DATA_DIR": str(data_dir)}), replication_factor=1)
+    world = traded(6)
+    with running_brokers(settings, 1) as reachable:
+        create_topics(reachable, catalogue(LEDGERS, MATCHERS))
+        log = KafkaLog(reachable)
+        for (topic, partition), values in world.log.partitions.items():
+            for value in values:
+                log.produce(topic, partition, value)
+                log.flush(10.0)
+        for (topic, partition), mark in world.log.marks.items():
+            log.commit(topic, partition, mark)
+        log.close()
+    for shard, files in world.files.items():
+        folder = settings.snapshots_dir / shard
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in files.names():
+            (folder / name).write_bytes(files.read(name))
+    (settings.data_dir / "redis").mkdir()
+    cut_off(settings, "ledger.in-0")
+    return settings
+
+
+def cut_off(settings: Settings, partition: str) -> None:
+    """What power loss leaves of a file that was not synced, and of the node's clean stop."""
+    data = settings.data_dir / "kafka" / "node-1" / "data"
+    (data / ".kafka_cleanshutdown").unlink(missing_ok=True)
+    path = data / partition / f"{0:020d}.log"
+    os.truncate(path, path.stat().st_size * 2 // 3)
+
+
+@pytest.fixture(autouse=True)
+def environment(damaged, monkeypatch) -> None:
+    for name, value in to_environment(damaged).items():
+        monkeypatch.setenv(name, value)
+
+
+def recovered(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    return command.run(parser.parse_args(words))
+
+
+def test_an_operator_is_led_back(damaged, capsys, monkeypatch):
+    with owned_data(damaged), pytest.raises(Refusal, match="must be used by one stack"):
+        recovered("--yes")
+    monkeypatch.setattr("sys.stdin", io.StringIO("no\n"))
+    assert recovered() == 1
+    said = capsys.readouterr().out
+    assert "ledger.in.0 ends at" in said
+    assert "records are gone without a trace" in said
+    assert "Do this?" in said
+    assert not list((damaged.data_dir / "recovery").glob("*")), "nothing is left of a no"
+
+    assert recovered("--yes") == 0
+    said = capsys.readouterr().out
+    assert "replay: EQUAL\naudit: SOUND" in said
+    aside = damaged.data_dir / "recovery" / "1"
+    assert {"kafka", "log", "redis", "snapshots", "report.json"} <= set(os.listdir(aside))
+    assert not (damaged.data_dir / "redis").exists()
