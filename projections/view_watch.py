@@ -61,14 +61,16 @@ class ViewWatch:
 
     def tend(self, end_of: Callable[[str, int], int]) -> None:
         """Look at what is due. A store that does not answer is said once, and asked again."""
-        if monotonic() >= self._next_live_s:
-            self._next_live_s = monotonic() + LIVE_S
-            try:
+        try:
+            if monotonic() >= self._next_live_s:
+                self._next_live_s = monotonic() + LIVE_S
                 self._look_at_redis(end_of)
                 self._silent.discard("redis")
-            except RedisError as error:
-                self._forget_redis()
-                self._say_silent("redis", error)
+            elif self._live is not None and self._views.compare(self._live):
+                self._rebuild("redis")
+        except RedisError as error:
+            self._forget_redis()
+            self._say_silent("redis", error)
         try:
             self._history.tend(self._complain_of_history)
             self._silent.discard("history")
@@ -88,6 +90,8 @@ class ViewWatch:
         if self._live is None:
             self._live = LiveCells(self._client)
         changed = self._live.refresh()
+        if changed:
+            self._views.forget_reads()
         if monotonic() >= self._next_tracking_s or changed:
             self._next_tracking_s = monotonic() + TRACKING_S
             if self._touched is None or changed or not self._touched.works():
@@ -95,7 +99,6 @@ class ViewWatch:
         if self._touched is not None:
             self._views.touch(self._touched.take())
         if self._views.check_live(self._live, end_of):
-            self._views.repaired.clear()
             self._rebuild("redis")
 
     def _track(self, build: str) -> None:
@@ -107,6 +110,7 @@ class ViewWatch:
         if self._touched is not None:
             self._touched.close()
         self._touched, self._live, self._next_tracking_s = None, None, 0.0
+        self._views.forget_reads()
 
     def _complain_of_history(self, complaint: Complaint) -> None:
         self._report(complaint)

@@ -1,0 +1,159 @@
+"""What history adds up to in the real engine, beside the fold: equal, or named after two looks."""
+
+import asyncio
+import json
+import urllib.request
+from collections.abc import AsyncIterator
+from random import Random
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp.test_utils import TestClient
+
+from infra.log import LogRecord
+from projections import layout
+from projections.clickhouse_sink import ClickHouseSink
+from projections.follower import Follower
+from projections.history_auditor import HistoryAuditor
+from projections.history_client import HistoryClient
+from projections.view_auditor import Complaint, ViewAuditor
+from tests.projections.query.world import BUILD, TOKEN, Store, World
+from tests.projections.scenarios import busy_exchange, offer, raw
+
+pytestmark = pytest.mark.integration
+DATABASE = layout.database(BUILD)
+
+
+class Stage:
+    """A history that is written in steps, the API over it, and an auditor that has read it all."""
+
+    def __init__(self, store: Store, api: TestClient, seed: int) -> None:
+        self.store = store
+        self.exchange = busy_exchange(seed, 150)
+        self.sink = ClickHouseSink(store.client)
+        self.views = ViewAuditor(1, 1, lambda _: None, Random(seed))
+        url = f"http://{api.host}:{api.port}"
+        self.history = HistoryAuditor(HistoryClient(url, TOKEN), self.views)
+        self.rng = Random(seed)
+        self.told: list[Complaint] = []
+        self.followers = {t: Follower(t, 0, self.sink) for t in self.exchange.outboxes()}
+        for follower in self.followers.values():
+            follower.load()
+        store.filled |= {*layout.TABLES, "memory", "positions"}
+
+    def store_up_to(self, part: float) -> None:
+        """Write so much of the log, in steps of random size."""
+        for topic, values in self.exchange.outboxes().items():
+            follower = self.followers[topic]
+            records = raw(values)[follower.position.offset + 1 : int(len(values) * part)]
+            while records:
+                step = self.rng.randint(20, 90)
+                assert offer(self.sink, follower, records[:step]) is None
+                records = records[step:]
+
+    def fold_up_to(self, part: float) -> None:
+        """Read and fold so much of it in the auditor."""
+        for (topic, _), fold in self.views.folds.items():
+            values = self.exchange.outboxes()[topic]
+            for offset in range(fold.seen, len(values)):
+                fold.take(LogRecord(topic, 0, offset, -1, values[offset]))
+            fold.fold_to(int(len(values) * part))
+
+    async def rounds(self, count: int) -> list[Complaint]:
+        """So many looks, without the pauses between them."""
+        for _ in range(count):
+            self.history._next_s = 0.0
+            self.history.tend(self.told.append)
+            assert self.history._running is not None
+            await asyncio.wait([asyncio.wrap_future(self.history._running)])
+            self.history.tend(self.told.append)
+        return self.told
+
+    async def settled(self) -> None:
+        """Everything is written and folded, and once found right."""
+        self.store_up_to(1)
+        self.fold_up_to(1)
+        assert await self.rounds(3) == []
+        assert self.views.checks["P1"] >= 4
+        assert self.views.checks["P3"] >= 16
+
+    def spoil(self, sql: str) -> None:
+        self.store.client.command(sql, settings={"mutations_sync": 2})
+
+
+@pytest_asyncio.fixture
+async def stage(store: Store) -> AsyncIterator[Stage]:
+    world = World(store)
+    api = await world.start()
+    found = Stage(store, api, 4)
+    yield found
+    found.history.close()
+    await api.close()
+    store.empty()
+    await world.redis.aclose()
+
+
+async def test_history_that_is_behind_the_fold_or_ahead_of_it_is_no_complaint(stage):
+    for stored, folded in ((0.2, 0.1), (0.3, 0.6), (0.5, 0.7), (0.9, 0.7), (1, 0.8), (1, 1)):
+        stage.store_up_to(stored)
+        stage.fold_up_to(folded)
+        assert await stage.rounds(3) == []
+    assert stage.views.checks["P1"] > 20
+
+
+@pytest.mark.parametrize(
+    ("sql", "invariant", "where"),
+    [
+        ("ALTER TABLE {}.trades DELETE WHERE trade_id = 3", "P1", "clickhouse trades of"),
+        ("ALTER TABLE {}.trades UPDATE price = price + 1 WHERE trade_id = 2", "P1", "trades"),
+        ("ALTER TABLE {}.orders UPDATE client_order_id = 'x' WHERE order_id = 1", "P1", "orders"),
+        ("INSERT INTO {0}.ledger_entries SELECT * REPLACE(99 AS leg) FROM {0}.ledger_entries "
+         "LIMIT 1", "P1", "ledger_entries"),
+        ("INSERT INTO {0}.candles SELECT * REPLACE(cseq + 1 AS cseq, 2 * quantity AS quantity) "
+         "FROM {0}.candles FINAL WHERE interval = '1s' ORDER BY open_us LIMIT 1",
+         "P3", "candles 1s of market 1"),
+        ("INSERT INTO {0}.candles SELECT * REPLACE(cseq + 1 AS cseq, 2 * quantity AS quantity) "
+         "FROM {0}.candles FINAL WHERE interval = '1M'", "P3", "candles 1M of market 1"),
+    ],
+)  # fmt: skip
+async def test_a_row_that_is_dropped_changed_or_doubled_is_named(stage, sql, invariant, where):
+    await stage.settled()
+    stage.spoil(sql.format(DATABASE))
+    assert await stage.rounds(1) == [], "one look may have met a switch of builds"
+    (complaint,) = await stage.rounds(1)
+    assert complaint.invariant == invariant
+    assert where in complaint.where
+    assert await stage.rounds(2) == [complaint], "it is said once"
+
+
+async def test_a_trade_that_is_on_its_way_to_history_is_no_doubled_candle(stage):
+    stage.store_up_to(0.97)
+    stage.fold_up_to(1)
+    assert await stage.rounds(3) == []
+    stage.spoil(
+        f"INSERT INTO {DATABASE}.candles SELECT * REPLACE(cseq + 1 AS cseq, 2 * quantity AS "
+        f"quantity) FROM {DATABASE}.candles FINAL WHERE interval = '1M'"
+    )
+    assert [c.invariant for c in await stage.rounds(2)] == ["P3"]
+
+
+async def test_only_an_operator_is_told(stage):
+    path = "/x/v1/audit/history?table=trades&upto=0:1"
+
+    def ask(token: str, path: str) -> Any:
+        url = stage.history._client._url + path
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            return json.load(error)["code"]
+
+    stage.store_up_to(1)
+    found = await asyncio.to_thread(ask, TOKEN, path)
+    assert found["positions"] == [[0, len(stage.exchange.matching.values)]]
+    assert await asyncio.to_thread(ask, "guess", path) == -2015
+    for wrong in ("table=users&upto=0:1", "table=trades&upto=0", "table=trades&upto=0:1;drop"):
+        code = await asyncio.to_thread(ask, TOKEN, f"/x/v1/audit/history?{wrong}")
+        assert code in (-1100, -1130)

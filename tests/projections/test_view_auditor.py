@@ -1,0 +1,221 @@
+"""Views beside the fold of the log: equal however both were batched, mended where they are not."""
+
+import json
+from random import Random
+from typing import Any
+
+import pytest
+from fakeredis import FakeRedis
+
+from infra.log import LogRecord
+from projections.follower import Follower
+from projections.layout import LEDGER_EVENTS, MATCHING_EVENTS, Balance, pack, redis_key
+from projections.live_cells import LiveCells
+from projections.redis_sink import RedisSink
+from projections.view_auditor import Complaint, ViewAuditor, as_plain, from_plain
+from projections.view_fold import ViewFold
+from tests.projections.scenarios import busy_exchange, offer, raw
+from tests.projections.small_exchange import BTC, SmallExchange
+
+Told = list[Complaint]
+PLACE = (LEDGER_EVENTS, 0)
+
+
+class Stage:
+    """A Redis that is fed in steps of random size, and an auditor that reads in others."""
+
+    def __init__(self, exchange: SmallExchange, seed: int = 1, *, repairs: bool = True) -> None:
+        self.rng = Random(seed)
+        self.client = FakeRedis()
+        self.values = exchange.outboxes()
+        self.sink = RedisSink(self.client)
+        self.followers = {topic: Follower(topic, 0, self.sink) for topic in self.values}
+        self.read = dict.fromkeys(self.values, 0)
+        self.told: Told = []
+        self.views = ViewAuditor(1, 1, self.told.append, Random(seed), repairs=repairs)
+        for follower in self.followers.values():
+            follower.load()
+        self.live = LiveCells(self.client)
+
+    def feed(self, topic: str, upto: int) -> None:
+        follower = self.followers[topic]
+        records = raw(self.values[topic])[follower.position.offset + 1 : upto]
+        while records:
+            step = self.rng.randint(1, 9)
+            assert offer(self.sink, follower, records[:step]) is None
+            records = records[step:]
+
+    def show(self, topic: str, upto: int) -> None:
+        """Let the auditor read up to here."""
+        for offset in range(self.read[topic], upto):
+            self.views.take(LogRecord(topic, 0, offset, -1, self.values[topic][offset]))
+        self.read[topic] = max(upto, self.read[topic])
+
+    def go(self, rounds: int = 25) -> None:
+        """Store and read the whole, with looks at the view all the way."""
+        for number in range(1, rounds + 1):
+            for topic, values in self.values.items():
+                self.feed(topic, len(values) * number // rounds)
+                end = len(values) if number == rounds else self.rng.randint(0, len(values))
+                self.show(topic, end)
+            self.look()
+
+    def look(self, times: int = 1) -> bool:
+        again = False
+        for _ in range(times):
+            self.views.touch(k.decode()[5:] for k in self.client.scan_iter(match="lb:1:*"))
+            again |= self.views.check_live(self.live, lambda topic, _: len(self.values[topic]))
+        return again
+
+    def key(self, name: str) -> str:
+        return redis_key("1", name)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_the_workers_write_is_the_fold_at_its_sequence_however_it_was_batched(seed):
+    stage = Stage(busy_exchange(seed, 150), seed)
+    stage.go()
+    stage.look(3)
+    assert stage.told == []
+    assert stage.views.checks["P1"] > 500
+    folds = stage.views.folds
+    assert {t: f.position.cseq for (t, _), f in folds.items()} == {
+        topic: len(values) for topic, values in stage.values.items()
+    }
+
+
+def test_minutes_and_days_that_pass_between_the_steps_make_no_difference():
+    exchange = busy_exchange(3, 60)
+    for seconds in (59, 61, 3_600, 86_400, 90_000):
+        exchange.tick(seconds)
+        exchange.place(1, exchange.book[0].side, 6_000_000, 5)
+    for seed in range(5):
+        stage = Stage(exchange, seed)
+        stage.go(60)
+        assert stage.told == []
+
+
+def wrong_balance(stage: Stage) -> None:
+    stage.client.hset(stage.key("balances:2"), str(BTC), pack(Balance(1 << 60, 0)))
+
+
+def forgotten_field(stage: Stage) -> None:
+    stage.client.hdel(stage.key("balances:2"), str(BTC))
+
+
+def forgotten_key(stage: Stage) -> None:
+    stage.client.delete(stage.key("market:1"))
+
+
+def invented_user(stage: Stage) -> None:
+    stage.client.hset(stage.key("balances:77"), str(BTC), "[5,5]")
+
+
+def wrong_exposure(stage: Stage) -> None:
+    key = stage.key("account:1")
+    risk = json.loads(stage.client.hget(key, "risk") or "")
+    stage.client.hset(key, "risk", json.dumps([risk[0], {"1": 7}, *risk[2:]]))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "name"),
+    [
+        (wrong_balance, "balances:2"),
+        (forgotten_field, "balances:2"),
+        (forgotten_key, "market:1"),
+        (invented_user, "balances:77"),
+        (wrong_exposure, "account:1"),
+    ],
+)
+def test_what_differs_is_named_and_written_as_the_log_has_it(spoil, name):
+    stage = Stage(busy_exchange(5, 80))
+    stage.go()
+    before = stage.client.hgetall(stage.key(name))
+    spoil(stage)
+    assert stage.client.hgetall(stage.key(name)) != before
+    stage.views.touch([name])
+    stage.look(4)
+    (complaint,) = stage.told
+    assert complaint.invariant == "P1"
+    assert complaint.where.startswith(f"redis {name} at ")
+    assert "; repaired at " in complaint.words
+    assert stage.client.hgetall(stage.key(name)) == before
+    assert stage.views.mended == 1
+
+
+def test_it_is_mended_at_a_later_sequence_if_the_view_has_moved_on():
+    stage = Stage(busy_exchange(6, 80))
+    end = len(stage.values[LEDGER_EVENTS])
+    stage.feed(LEDGER_EVENTS, end - 20)
+    stage.feed(MATCHING_EVENTS, len(stage.values[MATCHING_EVENTS]))
+    wrong_balance(stage)
+
+    class Moving(LiveCells):
+        """Lets the worker write once more between the look and the first try to mend."""
+
+        def repair(self, *arguments: Any) -> bool:
+            stage.feed(LEDGER_EVENTS, end - 10)
+            wrong_balance(stage)
+            return super().repair(*arguments)
+
+    stage.live = Moving(stage.client)
+    for topic, values in stage.values.items():
+        stage.show(topic, len(values))
+    stage.look()
+    assert f"repaired at {end - 10}" in stage.told[0].words
+    stage.live = LiveCells(stage.client)
+    stage.go()
+    assert len(stage.told) == 1
+
+
+def test_who_only_looks_changes_nothing():
+    stage = Stage(busy_exchange(5, 80), repairs=False)
+    stage.go()
+    wrong_balance(stage)
+    stage.look(2)
+    assert "not repaired" in stage.told[0].words
+    assert stage.client.hget(stage.key("balances:2"), str(BTC)) == b"[1152921504606846976,0]"
+
+
+def test_a_key_that_is_wrong_again_soon_asks_for_a_new_view():
+    stage = Stage(busy_exchange(5, 80))
+    stage.go()
+    wrong_balance(stage)
+    assert not stage.look(3)
+    wrong_balance(stage)
+    assert stage.look(3)
+
+
+def test_a_view_beyond_the_end_of_the_log_is_of_another_log():
+    stage = Stage(busy_exchange(5, 80))
+    stage.go()
+    stage.client.hset(stage.key("position:ledger.ev:0"), mapping={"cseq": 9**9, "offset": 9**9})
+    stage.look()
+    assert [c.invariant for c in stage.told] == ["P2"]
+
+
+def test_a_fold_goes_on_from_a_checkpoint():
+    exchange = busy_exchange(7, 120)
+    stage = Stage(exchange)
+    stage.go(10)
+    kept = json.loads(json.dumps(as_plain(stage.views)))
+    for _ in range(30):
+        exchange.place(1, exchange.book[0].side, 6_000_000, 5)
+        exchange.tick(40)
+    stage.values = exchange.outboxes()
+    stage.views = ViewAuditor(1, 1, stage.told.append, Random(1))
+    from_plain(stage.views, kept)
+    assert stage.views.folds[LEDGER_EVENTS, 0].position.cseq == stage.read[LEDGER_EVENTS]
+    stage.go(10)
+    assert stage.told == []
+    sums = [fold.sums["orders"].blocks for fold in (stage.views.folds[PLACE], whole(exchange))]
+    assert sums[0] == sums[1]
+
+
+def whole(exchange: SmallExchange) -> ViewFold:
+    """The fold of somebody who has read everything from the start."""
+    fold = ViewFold(*PLACE)
+    for offset, value in enumerate(exchange.outboxes()[LEDGER_EVENTS]):
+        fold.take(LogRecord(*PLACE, offset, -1, value))
+    fold.fold_to(fold.seen)
+    return fold
