@@ -30,13 +30,16 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "bots": Subcommand("infra.demo.bots", "trade on the demo market"),
     "project": Subcommand("projections.project_command", "fold the log into Redis or ClickHouse"),
     "rebuild": Subcommand("projections.rebuild_command", "build the views anew and switch to them"),
+    "repair": Subcommand("projections.repair_command", "write a key or a table as the log has it"),
     "kafka": Subcommand("infra.kafka_broker", "run Kafka alone, in the foreground"),
     "redis": Subcommand("infra.redis_server", "run Redis alone, in the foreground"),
     "prometheus": Subcommand("infra.prometheus", "watch the running stack: metrics and alerts"),
     "export": Subcommand("streams.audit.export", "copy the log into self-contained files"),
     "replay": Subcommand("streams.audit.replay", "prove that the log follows from its inputs"),
     "audit": Subcommand("streams.audit.audit", "check the invariants at a consistent cut"),
-    "auditor": Subcommand("auditing", "audit live: follow everything, stop or repair what is wrong"),
+    "auditor": Subcommand(
+        "auditing", "audit live: follow everything, stop or repair what is wrong"
+    ),
     "inspect": Subcommand("streams.audit.inspect", "show one record of the log readably"),
     "recover": Subcommand(
         "streams.recovery.command", "reopen after Kafka has lost acknowledged records"

@@ -86,7 +86,7 @@ class ViewAuditor:
     def touch(self, names: Iterable[str]) -> None:
         """These keys were written by somebody: look at them soon."""
         for name in names:
-            place = self._place_of(name)
+            place = place_of(name, self._ledgers, self._matchings)
             if place is not None:
                 self._touched[place][name] = None
 
@@ -116,9 +116,9 @@ class ViewAuditor:
             self.checks["P1"] += len(found)
             # All of them first: mending may take the fold further.
             wrong = {
-                name: _difference(fold.cells.get(name, {}), cells)
+                name: difference(fold.cells.get(name, {}), cells)
                 for name, cells in found.items()
-                if not _same(name, fold.cells.get(name, {}), cells)
+                if not is_same(name, fold.cells.get(name, {}), cells)
             }
             for name, words in wrong.items():
                 again |= self._mend(live, fold, name, words)
@@ -178,23 +178,26 @@ class ViewAuditor:
         topic, partition = place
         self._report(Complaint(invariant, f"{what} at {topic}.{partition}#{cseq}", words))
 
-    def _place_of(self, name: str) -> Place | None:
-        """The partition that feeds a key; None for names that are no view's."""
-        kind, _, number = name.partition(":")
-        if kind == "reference":
-            topic, _, partition = number.partition(":")
-            place = (topic, int(partition)) if partition.isdigit() else ("", -1)
-            return place if place in self.folds else None
-        if not number.isdigit():
-            return None
-        if kind in OF_USERS:
-            return (LEDGER_EVENTS, int(number) % self._ledgers)
-        if kind in OF_MARKETS:
-            return (MATCHING_EVENTS, int(number) % self._matchings)
+
+def place_of(name: str, ledger_partitions: int, matching_partitions: int) -> Place | None:
+    """The partition that feeds a key; None for names that are no view's."""
+    kind, _, number = name.partition(":")
+    if kind == "reference":
+        topic, _, number = number.partition(":")
+        count = {LEDGER_EVENTS: ledger_partitions, MATCHING_EVENTS: matching_partitions}.get(topic)
+        fed = count is not None and number.isdigit() and int(number) < count
+        return (topic, int(number)) if fed else None
+    if not (number.isascii() and number.isdigit()):
         return None
+    if kind in OF_USERS:
+        return (LEDGER_EVENTS, int(number) % ledger_partitions)
+    if kind in OF_MARKETS:
+        return (MATCHING_EVENTS, int(number) % matching_partitions)
+    return None
 
 
-def _same(name: str, wanted: Mapping[str, str], found: Mapping[str, str]) -> bool:
+def is_same(name: str, wanted: Mapping[str, str], found: Mapping[str, str]) -> bool:
+    """Whether a key says the same, times apart at which a step ended."""
     if wanted == found:
         return True
     if wanted.keys() != found.keys():
@@ -229,7 +232,7 @@ def _comparable(risk: UserRisk, *, counted: bool) -> UserRisk:
     return UserRisk(0, risk.exposure, risk.open_notional, 0, 0, 0, 0, 0, risk.volume_24h)
 
 
-def _difference(wanted: Mapping[str, str], found: Mapping[str, str]) -> str:
+def difference(wanted: Mapping[str, str], found: Mapping[str, str]) -> str:
     """The first field that differs, with both sides."""
     for field in sorted(wanted.keys() | found.keys()):
         if wanted.get(field) != found.get(field):
