@@ -70,7 +70,8 @@ def judge(
         verdict.note(_against_record(log, load))
     verdict.note(_audited(stack))
     verdict.note(_views_differ(stack, log))
-    verdict.note(_clients_differ(stack, load, funds))
+    if by_log:
+        verdict.note(_clients_differ(stack, load, funds))
     return verdict
 
 

@@ -70,7 +70,8 @@ class Row:
     """A row of the matrix: what is done, and what it may cost.
 
     `target_s` is the longest allowed time without an acknowledgement (None: the row itself
-    demands). The words of `stack` are those of `logbourse run`.
+    demands). The words of `stack` are those of `logbourse run`. In a `planted` stack clocks can be
+    moved, and a bug can be planted.
     """
 
     id: str
@@ -81,6 +82,7 @@ class Row:
     proxied: bool = False
     leases: str = "file"
     own_stack: bool = False
+    planted: bool = False
     kinds: str = "usual"
     judged_by_log: bool = True
 

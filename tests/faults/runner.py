@@ -93,13 +93,17 @@ class Bench:
         result.duplicates = oracle.duplicates
 
     def _stack_for(self, row: Row) -> FaultStack:
-        kind = (row.stack, row.proxied, row.leases)
+        kind = (row.stack, row.proxied, row.leases, row.planted)
         if self._stack is not None and (kind != self._kind or row.own_stack):
             self.close()
         if self._stack is None:
             folder = Path(tempfile.mkdtemp(prefix="logbourse-faults-"))
             self._stack = FaultStack(
-                folder / "data", *row.stack, proxied=row.proxied, leases=row.leases
+                folder / "data",
+                *row.stack,
+                proxied=row.proxied,
+                leases=row.leases,
+                planted=row.planted,
             )
             self._kind, self._runs = kind, 0
             self._stack.start()

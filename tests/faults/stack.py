@@ -18,6 +18,7 @@ from tests.integration.running_stack import RunningStack
 
 BROKERS = ("kafka-1", "kafka-2", "kafka-3")
 SHARDS = ("A0", "A1", "L0", "L1", "M0", "M1")
+PLANTED = Path(__file__).parent / "planted"
 WHOLE_S = 120.0
 LOOK_S = 0.05
 MARKS_GROUP = "logbourse-shards"
@@ -29,10 +30,22 @@ class FaultStack(RunningStack):
     """`RunningStack` under a hand that kills, freezes, cuts off and damages."""
 
     def __init__(
-        self, data_dir: Path, *words: str, proxied: bool = False, leases: str = "file"
+        self,
+        data_dir: Path,
+        *words: str,
+        proxied: bool = False,
+        leases: str = "file",
+        planted: bool = False,
     ) -> None:
         super().__init__(data_dir, "--standby", "--snapshot-seconds", "20", *words, brokers=3)
         self._environment |= {"LOGBOURSE_LEASE_STORE": leases}
+        self.planted_dir = data_dir.parent / "planted"
+        if planted:
+            self.planted_dir.mkdir()
+            self._environment |= {
+                "PYTHONPATH": str(PLANTED),
+                "LOGBOURSE_PLANTED_DIR": str(self.planted_dir),
+            }
         self.apart = "--apart" in words
         self._network: Network | None = None
         self._proxied = proxied
@@ -114,15 +127,29 @@ class FaultStack(RunningStack):
         """No file that the process writes may grow beyond `size` bytes: its disk is full."""
         resource.prlimit(self.pid(name), resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
+    def move_clock(self, name: str, seconds: float = 0.0) -> None:
+        """Let the wall clock of a process of a planted stack be wrong by so much; 0: right."""
+        file = self.planted_dir / f"clock-{self.pid(name)}"
+        if seconds:
+            draft = file.with_suffix(".tmp")
+            draft.write_text(str(int(seconds * 1e9)))
+            draft.replace(file)
+        else:
+            file.unlink(missing_ok=True)
+
     def until_restarted(self, name: str, before: int) -> None:
         """Wait until the supervisor has started another process than `before`."""
         self.until(lambda: self.pid(name) not in (0, before), 60.0, f"{name} must be restarted")
 
     def until_whole(self) -> None:
         """Wait until every copy is in sync, every shard has leader and shadow, both APIs serve."""
-        self.until(self._replicated, WHOLE_S, "every replica must be in sync")
+        self.until_replicated()
         self.until(self._has_shadows, WHOLE_S, "every shard must have a leader and a shadow")
         self.until_ready()
+
+    def until_replicated(self) -> None:
+        """Wait until every copy of every partition is in sync."""
+        self.until(self._replicated, WHOLE_S, "every replica must be in sync")
 
     def broker_leading(self, topic: str, partition: int) -> str:
         """The broker that leads a partition."""

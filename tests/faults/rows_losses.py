@@ -1,0 +1,179 @@
+"""Rows of power loss: the ends of Kafka's files are gone, on one broker or on all of them."""
+
+import time
+
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from infra.kafka import admin_client
+from schemas.record import UndecodableRecord, decode_record
+from tests.faults.load import Load
+from tests.faults.rows import Run, row
+from tests.faults.stack import BROKERS, FaultStack, until
+
+KIB = 1_024
+INBOXES = [("accounts.in", 0), ("ledger.in", 0), ("ledger.in", 1), ("matching.in", 0)]
+OUTBOXES = [("accounts.ev", 0), ("ledger.ev", 0), ("ledger.ev", 1), ("matching.ev", 0)]
+MARKS = [("__consumer_offsets", partition) for partition in range(4)]
+DETECTED_S = 120.0
+
+
+@row("F9a", "a broker loses power, and the ends of its files", target_s=5.0)
+def one_broker_loses_power(run: Run) -> None:
+    broker = run.rng.choice(BROKERS)
+    with run.stack.no_restarts():
+        run.fault(f"SIGKILL {broker}, without the ends of its files")
+        run.stack.sigkill(broker)
+        time.sleep(1.0)
+        for topic, partition in [*INBOXES, *OUTBOXES, *MARKS]:
+            run.stack.cut_tail(broker, topic, partition, run.rng.randrange(1, 64 * KIB))
+        run.wait(2.0)
+    run.recovered()
+    run.stack.until_replicated()
+
+
+@row(
+    "F9b 1",
+    "all brokers lose power, one the ends of its files",
+    own_stack=True,
+    judged_by_log=False,
+)
+def one_copy_is_cut(run: Run) -> None:
+    _all_lose_power(run, copies=1)
+
+
+@row(
+    "F9b 2",
+    "all brokers lose power, two the ends of their files",
+    own_stack=True,
+    judged_by_log=False,
+)
+def two_copies_are_cut(run: Run) -> None:
+    _all_lose_power(run, copies=2)
+
+
+@row(
+    "F9b 3",
+    "all brokers lose power, and the ends of their files",
+    own_stack=True,
+    judged_by_log=False,
+)
+def three_copies_are_cut(run: Run) -> None:
+    _all_lose_power(run, copies=3)
+
+
+@row(
+    "F9b flush",
+    "the same where each record of an inbox is on disk before it is acknowledged",
+    own_stack=True,
+)
+def inboxes_are_flushed(run: Run) -> None:
+    """Inboxes lose nothing, as `flush.messages=1` promises; everything else loses its end."""
+    flush_inboxes(run.stack)
+    run.wait(2.0)
+    _cut_and_reopen(run, dict.fromkeys([*OUTBOXES, *MARKS], BROKERS))
+    lost = _lost(run.stack, run.load)
+    run.demand(not lost, f"nothing acknowledged may be lost, {len(lost)} orders are")
+
+
+def flush_inboxes(stack: FaultStack) -> None:
+    """Let Kafka bring each record of the inboxes to the disk before it acknowledges it."""
+    entry = ConfigEntry("flush.messages", "1", incremental_operation=AlterConfigOpType.SET)
+    wishes = [
+        ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+        for topic in ("accounts.in", "ledger.in", "matching.in")
+    ]
+    for done in admin_client(stack.settings).incremental_alter_configs(wishes).values():
+        done.result(10.0)
+
+
+def _all_lose_power(run: Run, copies: int) -> None:
+    """Of each partition that is hit, so many copies are cut, each by another length."""
+    rng = run.rng
+    places = rng.sample([*INBOXES, *OUTBOXES], rng.randint(1, 6))
+    places += rng.sample(MARKS, rng.randint(0, 4))
+    _cut_and_reopen(run, {place: tuple(rng.sample(BROKERS, copies)) for place in places})
+
+
+def _cut_and_reopen(run: Run, cuts: dict[tuple[str, int], tuple[str, ...]]) -> None:
+    """Lose power and tails; whatever Kafka has lost must halt, and `recover` must reopen it."""
+    stack = run.stack
+    mark = len(stack.words())
+    with stack.no_restarts():
+        run.fault("SIGKILL all brokers")
+        stack.sigkill(*BROKERS)
+        time.sleep(1.0)
+        for (topic, partition), brokers in cuts.items():
+            for broker in brokers:
+                gone = stack.cut_tail(broker, topic, partition, run.rng.randrange(1, 32 * KIB))
+                run.words.append(f"{broker} {topic}.{partition} -{gone}")
+    begin_s = time.monotonic()
+
+    def decided() -> bool:
+        return _halted(stack, mark) or _acknowledges(run, begin_s)
+
+    run.demand(until(decided, DETECTED_S), f"a halt or an order within {DETECTED_S:.0f} s")
+    run.wait(3.0)
+    if not _halted(stack, mark):
+        lost = _lost(stack, run.load)
+        run.demand(not lost, f"{len(lost)} acknowledged orders are gone, and no shard halted")
+        return
+    run.measured["halt s"] = time.monotonic() - begin_s
+    run.words.append(_words_of_halt(stack, mark))
+    with run.timed("reopened s"):
+        _reopen(run)
+
+
+def _reopen(run: Run) -> None:
+    """What docs/operating.md tells an operator to do."""
+    stack = run.stack
+    stack.stop()
+    done = stack.command("recover", "--yes", timeout_s=400.0)
+    run.demand(
+        done.returncode == 0 and "replay: EQUAL" in done.stdout and "audit: SOUND" in done.stdout,
+        f"recover must end well, said {done.stdout[-1_500:]} {done.stderr[-500:]}",
+    )
+    stack.start()
+    stack.until_whole()
+    opened_s = time.monotonic()
+    run.wait(2.0)
+    run.demand(not _trades(run, opened_s), "markets must be halted after a recovery")
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        stack.admin("resume-market", symbol=symbol)
+    run.recovered(time.monotonic())
+
+
+def _halted(stack: FaultStack, mark: int) -> bool:
+    return " HALTED and stays down" in stack.words()[mark:]
+
+
+def _words_of_halt(stack: FaultStack, mark: int) -> str:
+    return next(line for line in stack.words()[mark:].splitlines() if " HALTED" in line)[:300]
+
+
+def _acknowledges(run: Run, since_s: float) -> bool:
+    return any(sent.sent_s > since_s for sent in run.load.acknowledged())
+
+
+def _trades(run: Run, since_s: float) -> bool:
+    return any(sent.began_s > since_s for sent in run.load.acknowledged())
+
+
+def _lost(stack: FaultStack, load: Load) -> set[bytes]:
+    """The ids of acknowledged orders that no ledger's inbox has."""
+    known: set[bytes] = set()
+    log = stack.log()
+    try:
+        for partition in range(stack.settings.ledger_partitions):
+            for found in log.scan("ledger.in", partition, *log.ends("ledger.in", partition)):
+                known |= _command_ids(found.value)
+    finally:
+        log.close()
+    return {sent.command_id for sent in load.acknowledged()} - known
+
+
+def _command_ids(value: bytes | None) -> set[bytes]:
+    try:
+        messages = decode_record(value).messages
+    except UndecodableRecord:
+        return set()
+    return {getattr(message, "command_id", b"") for message in messages}
