@@ -38,6 +38,7 @@ def banner(settings: Settings, keys_file: Path) -> str:
         "",
         f"curl '{public}/api/v3/ticker/bookTicker?symbol=BTCUSDT'",
         "logbourse replay      # proves every balance and fill from the log",
+        "logbourse prometheus  # shows alerts and metrics",
         "Ctrl-C stops everything.",
     ]
     return "\n".join(lines)

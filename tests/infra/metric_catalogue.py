@@ -43,7 +43,7 @@ def made() -> Catalogue:
 def documented() -> Catalogue:
     """The rows of docs/metrics.md."""
     rows = re.findall(
-        r"^\| `(logbourse_\w+)` \| ([^|]*) \|", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE
+        r"^\| `(logbourse_\w+)` \|([^|]*)\|", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE
     )
     return {name: frozenset(re.findall(r"\w+", labels)) for name, labels in rows}
 
