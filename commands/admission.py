@@ -30,11 +30,16 @@ CANCELS_FLOOR = 100
 ACCOUNT_PART = 2
 """Half of a shard's room is the most that one account may take."""
 
+HICCUP_S = 0.2
+"""A shard that answers in time may stand still for so long, at the pace it has, for nothing."""
+
 STALLED_S = 1.0
 """Where something waits for so long already, only the floor is allowed."""
 
 WINDOW_S, LONGEST_WINDOW_S = 0.05, 0.5
 GROWTH = 1.25
+FORGETTING = 0.95
+"""What is left of a pace after a window that was slower."""
 
 REFUSED = Counter("logbourse_gateway_refused", "Requests refused for overload, by why", ("reason",))
 _UNDER_WAY = Gauge("logbourse_gateway_under_way", "Without an answer", ("shard", "kind"))
@@ -95,7 +100,8 @@ class _Share:
 class _Pace:
     """One shard: what is under way to it, and how long its answers took since `since_s`.
 
-    `under_way`: when each request without an answer began, the oldest first.
+    `under_way`: when each request without an answer began, the oldest first. `answers` are of
+    requests, `answered` are commands, `per_second` those of late.
     """
 
     since_s: float
@@ -105,7 +111,9 @@ class _Pace:
     cancels: _Share = field(default_factory=lambda: _Share(_room_of_cancels(START)))
     under_way: dict[int, float] = field(default_factory=dict)
     answers: int = 0
+    answered: int = 0
     waited_s: float = 0.0
+    per_second: float = 0.0
 
     def oldest_s(self, now_s: float) -> float:
         """Age of the oldest request without an answer; 0 if there is none."""
@@ -122,18 +130,22 @@ class _Pace:
         delay_s = self.waited_s / self.answers if self.answers else 0.0
         delay_s = max(delay_s, oldest_s - TARGET_S)
         used = 2 * most > self.limit
+        per_second = self.answered / (now_s - self.since_s)
+        self.per_second = max(per_second, FORGETTING * self.per_second)
         if oldest_s > STALLED_S:
             self.limit = FLOOR
         elif delay_s > TARGET_S and used:
             self.limit = max(FLOOR, min(self.limit, most) * max(0.5, TARGET_S / delay_s))
         elif delay_s <= TARGET_S and (used or self.limit < START):
             self.limit = min(CEILING, self.limit * GROWTH)
+        elif not used:
+            self.limit = min(CEILING, max(self.limit, HICCUP_S * self.per_second))
         self.orders.room = int(self.limit)
         self.cancels.room = _room_of_cancels(self.orders.room)
         self.orders.most = self.orders.commands
         # What is answered next was admitted under the limit before: only then does this one show.
         self.window_s = min(max(WINDOW_S, delay_s), LONGEST_WINDOW_S)
-        self.since_s, self.answers, self.waited_s = now_s, 0, 0.0
+        self.since_s, self.answers, self.answered, self.waited_s = now_s, 0, 0, 0.0
 
 
 class Admission:
@@ -171,6 +183,7 @@ class Admission:
         try:
             yield
             pace.answers += 1
+            pace.answered += commands
             pace.waited_s += self._clock.monotonic_s() - begun_s
         finally:
             del pace.under_way[number]

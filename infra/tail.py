@@ -11,6 +11,8 @@ Partition = tuple[str, int]
 
 READ_RECORDS = 1_000
 READ_TIMEOUT_S = 0.2
+BATCHES_AHEAD = 2
+"""Read and not yet taken by the loop; a loop that is slower than the log is not buried."""
 
 
 class Tail:
@@ -33,6 +35,7 @@ class Tail:
         self._on_records = on_records
         self._on_failure = on_failure
         self._stopping = threading.Event()
+        self._ahead = threading.Semaphore(BATCHES_AHEAD)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._questions = ThreadPoolExecutor(1, thread_name_prefix="tail-ends")
@@ -97,13 +100,21 @@ class Tail:
             for (topic, partition), offset in self._start.items():
                 log.seek(topic, partition, offset)
             while not self._stopping.is_set():
+                if not self._ahead.acquire(timeout=READ_TIMEOUT_S):
+                    continue
                 records = log.read(READ_RECORDS, READ_TIMEOUT_S)
                 if records:
-                    self._loop.call_soon_threadsafe(self._on_records, records)
+                    self._loop.call_soon_threadsafe(self._take, records)
+                else:
+                    self._ahead.release()
             log.close()
         except Exception as error:
             if not self._stopping.is_set():
                 self._loop.call_soon_threadsafe(self._on_failure, error)
+
+    def _take(self, records: Sequence[LogRecord]) -> None:
+        self._ahead.release()
+        self._on_records(records)
 
 
 class _Question:

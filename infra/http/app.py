@@ -12,6 +12,7 @@ from aiohttp import web
 from domain.accounts.messages import Scope
 from infra.clock import Clock
 from infra.http import errors
+from infra.http.connections import MAX_CONNECTIONS, BoundedSite, most_connections
 from infra.http.errors import ApiError
 from infra.http.limits import RequestLimits
 from infra.http.metrics import FAILURES, EndpointMetrics
@@ -128,17 +129,24 @@ def build_app(
 
 
 async def serve_app(
-    app: web.Application, host: str, port: int, *, share_port: bool = False
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    share_port: bool = False,
+    connections: int = MAX_CONNECTIONS,
 ) -> web.AppRunner:
     """Serve until the runner's `cleanup`. Raises `Refusal` if the port is taken.
 
     With `share_port` others of this user who say the same may listen there too; the kernel deals
-    connections out to all of them (SO_REUSEPORT).
+    connections out to all of them (SO_REUSEPORT). Beyond so many `connections` at once clients are
+    hung up on, with -1008 (503).
     """
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, reuse_port=share_port or None).start()
+        most = most_connections(connections)
+        await BoundedSite(runner, host, port, share_port=share_port, most=most).start()
     except OSError as error:
         await runner.cleanup()
         raise Refusal(f"port {port} of {host} must be free, was not: {error}") from error

@@ -5,12 +5,20 @@ from dataclasses import dataclass
 
 from domain.limits import Limits
 from infra.http import errors
+from infra.metrics import Gauge
 
 MINUTE_US = 60_000_000
 FIVE_MINUTES_US = 5 * MINUTE_US
 STRIKES_BEFORE_BAN = 20
 SHORTEST_BAN_US = 2 * MINUTE_US
 LONGEST_BAN_US = 3 * 24 * 60 * MINUTE_US
+MAX_SENDERS = 100_000
+"""Counted apart; where so many are known already, who is new is counted with all who are new."""
+
+NEWCOMERS = "newcomers"
+
+_SENDERS = Gauge("logbourse_http_senders", "Keys and addresses whose requests are counted")
+_SENDERS_LIMIT = Gauge("logbourse_http_senders_limit", "How many are counted apart")
 
 
 @dataclass(slots=True)
@@ -31,6 +39,8 @@ class RequestLimits:
         self._limits = limits
         self._usage: dict[str, _Usage] = {}
         self._swept_span = -1
+        _SENDERS.set_function(lambda: len(self._usage))
+        _SENDERS_LIMIT.set(MAX_SENDERS)
 
     def charge(self, sender: str, weight: int, now_us: int) -> int:
         """Count one request of `weight`; the weight used in this minute.
@@ -39,6 +49,8 @@ class RequestLimits:
         the first time, then twice as long each time, up to three days.
         """
         self._sweep(now_us)
+        if sender not in self._usage and len(self._usage) >= MAX_SENDERS:
+            sender = NEWCOMERS
         usage = self._usage.setdefault(sender, _Usage())
         if now_us < usage.banned_until_us:
             retry_s = _seconds_until(usage.banned_until_us, now_us)

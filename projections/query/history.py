@@ -10,6 +10,7 @@ from typing import Any
 from infra.clickhouse import ClickHouseClient, ClickHouseError
 from infra.http import errors
 from infra.logging import get_logger
+from infra.metrics import Counter, Gauge
 from projections.layout import CURRENT_BUILD_SQL, Position, database
 from projections.query.freshness import Partition, PositionWatch, Target
 
@@ -20,7 +21,14 @@ BUILD_KEPT_S = 1.0
 """For so long the current build is not asked for again; the old one's tables live longer."""
 
 THREADS = 2
+MAX_WAITING = 64
+"""Queries that run or wait for a thread; the next one is refused at once."""
+
 NO_BUILD = ""
+
+WAITING = Gauge("logbourse_history_queries", "Queries that run, or wait to")
+WAITING_LIMIT = Gauge("logbourse_history_queries_limit", "How many there may be")
+REFUSED = Counter("logbourse_history_refused", "Queries refused beyond that")
 
 _POSITIONS_SQL = """
     SELECT table_name, topic, partition, cseq, offset, time_us FROM {database:Identifier}.positions
@@ -39,14 +47,25 @@ class History:
         self._build = NO_BUILD
         self._build_read_s = 0.0
         self._watches: dict[str, PositionWatch] = {}
+        self._waiting = 0
+        WAITING.set_function(lambda: self._waiting)
+        WAITING_LIMIT.set(MAX_WAITING)
 
     async def rows(self, sql: str, **parameters: object) -> Sequence[Row]:
         """The rows of a query; `{database:Identifier}` in it is the current build's database.
 
-        Values come in as parameters only. Raises -1008 (503) if ClickHouse cannot answer.
+        Values come in as parameters only. Raises -1008 (503) if ClickHouse cannot answer, or has
+        too many questions.
         """
+        if self._waiting >= MAX_WAITING:
+            REFUSED.inc()
+            raise errors.overloaded()
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._rows, sql, parameters)
+        self._waiting += 1
+        try:
+            return await loop.run_in_executor(self._threads, self._rows, sql, parameters)
+        finally:
+            self._waiting -= 1
 
     async def positions(self) -> dict[tuple[str, Partition], Position]:
         """Where each table stands in each partition that feeds it."""

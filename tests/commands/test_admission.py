@@ -106,6 +106,15 @@ def test_what_can_be_done_is_not_refused():
     assert exchange.orders.refused == 0
 
 
+def test_a_hiccup_costs_time_and_no_refusals():
+    exchange = Exchange(20_000.0)
+    exchange.load(1.0, 4_000.0)
+    exchange.free_s = exchange.clock.s + 0.15
+    exchange.load(1.0, 4_000.0)
+    assert exchange.orders.refused == 0
+    assert max(exchange.orders.waited_s) > 0.15
+
+
 def test_slow_answers_to_few_refuse_nobody():
     exchange = Exchange(5_000.0, hop_s=0.4)
     exchange.load(3.0, 100.0)

@@ -1,0 +1,97 @@
+"""What is bounded beside orders: connections, counted senders, records ahead of a slow loop."""
+
+import asyncio
+import json
+import threading
+
+from aiohttp import ClientSession, web
+
+from domain.limits import DEFAULT_LIMITS
+from infra.http import limits
+from infra.http.app import serve_app
+from infra.http.connections import FILES_PART, most_connections
+from infra.http.limits import RequestLimits
+from infra.log import LogRecord
+from infra.ports import any_port
+from infra.tail import BATCHES_AHEAD, Tail
+
+NOW_US = 1_790_000_000_000_000
+
+
+async def test_one_connection_too_many_is_told_to_come_again():
+    port = any_port("127.0.0.1")
+    runner = await serve_app(web.Application(), "127.0.0.1", port, connections=2)
+    open_ = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nRetry-After: 1\r\n" in head
+    assert json.loads(body)["code"] == -1008
+    for _, each in open_:
+        each.close()
+        await each.wait_closed()
+    writer.close()
+    async with ClientSession() as session:
+        await asyncio.sleep(0.05)
+        answer = await session.get(f"http://127.0.0.1:{port}/")
+        assert answer.status == 404, "who hung up has made room"
+    await runner.cleanup()
+
+
+def test_files_are_left_for_all_else(monkeypatch):
+    monkeypatch.setattr("resource.getrlimit", lambda _: (1_024, 4_096))
+    assert most_connections(100) == 100
+    assert most_connections(5_000) == 1_024 // FILES_PART
+
+
+def test_who_is_new_is_counted_with_all_who_are_new(monkeypatch):
+    monkeypatch.setattr(limits, "MAX_SENDERS", 3)
+    counts = RequestLimits(lambda: DEFAULT_LIMITS)
+    for sender in ("ip 1", "ip 2", "key"):
+        assert counts.charge(sender, 5, NOW_US) == 5
+    assert counts.charge("ip 3", 5, NOW_US) == 5
+    assert counts.charge("ip 4", 5, NOW_US) == 10
+    assert counts.charge("key", 5, NOW_US) == 10
+    later_us = NOW_US + 2 * limits.FIVE_MINUTES_US
+    assert counts.charge("ip 4", 5, later_us) == 5
+    assert counts.charge("ip 5", 5, later_us) == 5
+
+
+class EndlessLog:
+    """Always has one more record."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    def seek(self, topic: str, partition: int, offset: int) -> None:
+        pass
+
+    def read(self, max_records: int, timeout_s: float) -> list[LogRecord]:
+        self.reads += 1
+        return [LogRecord("ledger.ev", 0, self.reads - 1, -1, b"")]
+
+    def close(self) -> None:
+        pass
+
+
+async def test_a_slow_loop_is_not_buried_under_records():
+    log, taken = EndlessLog(), threading.Event()
+    offsets: list[int] = []
+
+    def take(records):
+        offsets.extend(each.offset for each in records)
+        if len(offsets) >= 10:
+            taken.set()
+
+    def fail(error: Exception) -> None:
+        raise AssertionError(error)
+
+    tail = Tail(lambda: log, {("ledger.ev", 0): 0}, take, fail)  # type: ignore[arg-type, return-value]
+    tail.start()
+    # The loop stands still meanwhile, and takes nothing.
+    assert not taken.wait(0.3)
+    assert log.reads <= BATCHES_AHEAD
+    while not taken.is_set():  # noqa: ASYNC110 - another thread brings what is looked at
+        await asyncio.sleep(0.005)
+    await tail.stop()
+    assert offsets == list(range(len(offsets)))
