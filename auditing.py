@@ -131,9 +131,8 @@ class Auditor:
         beside = self._keeping.restore(self._auditor)
         if beside is not None:
             from_plain(self._views, beside)
-        for (topic, partition), fold in self._views.folds.items():
-            behind = min(self._auditor.next_offsets[topic, partition], fold.position.offset + 1)
-            self._auditor.next_offsets[topic, partition] = behind
+        for place, fold in self._views.folds.items():
+            self._auditor.read_again(place, fold.position.offset + 1)
         self._watch = ViewWatch(
             settings,
             self._token,

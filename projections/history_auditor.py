@@ -16,8 +16,8 @@ from projections.view_auditor import Complaint, Place, ViewAuditor
 from projections.view_fold import SUMMED, SumMark
 
 PAUSE_S = 1.0
-PAUSE_PER_ROUND = 20
-"""So many times as long as a round takes: a twentieth of a processor at most."""
+PAUSE_PER_ROUND = 10
+"""So many times as long as a round takes: a tenth of a processor at most."""
 
 
 class Round(NamedTuple):

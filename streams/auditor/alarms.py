@@ -1,12 +1,16 @@
 """Says what is violated, and writes the commands that stop what it is about, each once."""
 
+from collections.abc import Mapping, Sequence
+
 from domain.accounts.messages import HaltWithdrawals
+from domain.markets import HaltMarket
 from domain.protocol import AUDITOR
 from infra.clock import Clock
-from infra.log import Log
+from infra.log import Log, LogFailure
 from infra.logging import get_logger
 from schemas.record import encode_message, outside_record
 from schemas.topics import inbox
+from streams.audit.findings import Kind
 from streams.auditor import metrics
 from streams.auditor.log_auditor import LogAuditor
 from streams.auditor.violations import Violation, orders_for
@@ -29,7 +33,7 @@ class Alarms:
 
     def take(self, violation: Violation) -> None:
         """Note a violation, unless it is known already."""
-        known = (violation.invariant, violation.position)
+        known = (_kind(violation), violation.position)
         if known not in self._told:
             self._told.add(known)
             self._waiting.append(violation)
@@ -39,31 +43,44 @@ class Alarms:
     def act(self, auditor: LogAuditor) -> bool:
         """Stop what the new violations are about; whether there were any. Raises `LogFailure`."""
         violations, self._waiting = self._waiting, []
-        if self._halts:
-            for violation in violations:
-                self._stop(violation, auditor)
-        return bool(violations)
-
-    def _stop(self, violation: Violation, auditor: LogAuditor) -> None:
+        if not self._halts:
+            return bool(violations)
         now_us = self._clock.now_us()
         assets, markets = auditor.assets(), auditor.markets()
-        orders = orders_for(violation, assets, markets, auditor.matching_partitions, now_us)
         by_shard: dict[str, list[bytes]] = {}
-        for order in orders:
-            by_shard.setdefault(order.shard, []).append(encode_message(order.command))
-            withdrawals = isinstance(order.command, HaltWithdrawals)
-            metrics.ORDERS.labels("withdrawals" if withdrawals else "market").inc()
-            _logger.error("halting", what=self._way_back(order.command, auditor))
+        for violation in violations:
+            orders = orders_for(violation, assets, markets, auditor.matching_partitions, now_us)
+            for order in orders:
+                by_shard.setdefault(order.shard, []).append(encode_message(order.command))
+                if isinstance(order.command, HaltWithdrawals):
+                    assets.remove(order.command.asset_id)
+                else:
+                    markets.remove(order.command.market_id)
+                self._say(order.command, auditor)
+        self._write(by_shard, now_us)
+        return bool(violations)
+
+    def _write(self, by_shard: Mapping[str, Sequence[bytes]], now_us: int) -> None:
         for shard, messages in by_shard.items():
             record = outside_record(AUDITOR, now_us, messages)
             self._log.produce(*inbox(shard), record, time_us=now_us)
-        if by_shard:
-            self._log.flush(WRITTEN_WITHIN_S)
+        if by_shard and not self._log.flush(WRITTEN_WITHIN_S):
+            raise LogFailure(f"halts were not written within {WRITTEN_WITHIN_S:.0f} s")
 
-    def _way_back(self, command: object, auditor: LogAuditor) -> str:
+    def _say(self, command: HaltWithdrawals | HaltMarket, auditor: LogAuditor) -> None:
         """What is halted, and what an operator types once it is understood."""
         if isinstance(command, HaltWithdrawals):
-            code = auditor.asset_code(command.asset_id)
-            return f"withdrawals; later: logbourse admin resume-withdrawals --asset {code}"
-        symbol = auditor.market_symbol(getattr(command, "market_id", 0))
-        return f"a market; later: logbourse admin resume-market --symbol {symbol}"
+            kind, name = "withdrawals", auditor.asset_code(command.asset_id)
+            way_back = f"logbourse admin resume-withdrawals --asset {name}"
+        else:
+            kind, name = "market", auditor.market_symbol(command.market_id)
+            way_back = f"logbourse admin resume-market --symbol {name}"
+        metrics.ORDERS.labels(kind).inc()
+        _logger.error("halting", what=kind, name=name, once_understood=way_back)
+
+
+def _kind(violation: Violation) -> str:
+    """What makes two violations at one position the same: one record is wrong in one way."""
+    if violation.words.startswith((Kind.CHANGED, Kind.FORGED)):
+        return "record"
+    return violation.invariant

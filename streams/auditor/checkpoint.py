@@ -72,7 +72,7 @@ def load(auditor: LogAuditor, data: dict[str, Any]) -> None:
 
 def _read_again(auditor: LogAuditor) -> dict[Place, int]:
     """Where to read on, so that what was found and is not computed yet is found again."""
-    offsets = dict(auditor.next_offsets)
+    offsets = {place: auditor.compared_to(place) for place in auditor.next_offsets}
     for crossing in auditor.crossings.values():
         for suspect in (s for each in crossing.suspects.values() for s in each):
             offsets[crossing.place] = min(offsets[crossing.place], suspect.offset)

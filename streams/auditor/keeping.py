@@ -29,6 +29,7 @@ class Keeping:
         self._log = log
         self._pending: PendingSnapshot | None = None
         self._kept_s = monotonic()
+        self._unsound = ""
 
     def restore(self, auditor: LogAuditor) -> Any:
         """Put a new auditor where the newest good checkpoint is; returns what was kept beside it.
@@ -60,13 +61,16 @@ class Keeping:
 
         try:
             self._pending = self._store.start(sum(auditor.positions().values()), dump)
+        except UnsoundState as error:
+            self._unsound = str(error)
         except OSError as error:
             _logger.warning("checkpoint failed", why=str(error))
 
     def tend(self) -> str:
         """Let a written checkpoint count; returns what is wrong with the books, if anything."""
+        unsound, self._unsound = self._unsound, ""
         if self._pending is None:
-            return ""
+            return unsound
         try:
             if self._pending.job.done():
                 self._store.publish(self._pending)

@@ -6,7 +6,6 @@ from hashlib import blake2b
 
 from domain.accounts.decisions import REASON_LENGTH_MAX
 from domain.accounts.messages import HaltWithdrawals
-from domain.decider import Command
 from domain.markets import HaltMarket
 from streams.audit.checks import TITLES
 from streams.audit.findings import Finding, Kind
@@ -65,7 +64,7 @@ class Order:
     """A command that stops something, and the shard that it goes to."""
 
     shard: str
-    command: Command
+    command: HaltWithdrawals | HaltMarket
 
 
 def orders_for(
@@ -115,5 +114,5 @@ def _id(violation: Violation, kind: str, number: int) -> bytes:
 
 
 def _printable(text: str) -> str:
-    plain = "".join(letter if " " <= letter <= "~" else "?" for letter in text)
+    plain = "".join(letter if " " <= letter <= "~" else "?" for letter in text.replace("→", "->"))
     return plain[:REASON_LENGTH_MAX]

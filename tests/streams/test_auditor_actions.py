@@ -1,0 +1,181 @@
+"""What an auditor writes when it has found something, and what it keeps for its next start."""
+
+import random
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain.accounts.messages import HaltWithdrawals
+from domain.ledger.balances import Balances
+from domain.markets import HaltMarket
+from infra.files import Directory
+from infra.log import LogFailure
+from schemas.record import Record, decode_record
+from streams.audit.archive import Place
+from streams.auditor.alarms import Alarms
+from streams.auditor.keeping import AnotherLog, Keeping
+from streams.auditor.log_auditor import LogAuditor
+from streams.auditor.violations import Violation
+from streams.snapshots import Inline, SnapshotStore
+from tests.streams.test_auditor import GrowingLog, auditor_on, follow, forged, log_of, world
+
+NOW_US = 1_790_000_000_000_000
+AT = "ledger.ev.0@7"
+
+
+@dataclass
+class Written(GrowingLog):
+    """A log that remembers what is appended to it, and may not take it."""
+
+    produced: dict[Place, list[Record]] = field(default_factory=lambda: defaultdict(list))
+    takes: bool = True
+
+    def produce(self, topic, partition, value, *, time_us=None, acked=None):
+        self.produced[topic, partition].append(decode_record(value))
+
+    def flush(self, timeout_s: float) -> bool:
+        return self.takes
+
+
+class FixedClock:
+    def now_us(self) -> int:
+        return NOW_US
+
+    def monotonic_s(self) -> float:
+        return 0.0
+
+
+def followed() -> tuple[Any, LogAuditor]:
+    """An honest log, read to its end."""
+    log = log_of(world())
+    written = Written(log.whole, log.marks, log.shown)
+    auditor = auditor_on(written, [])
+    auditor.start()
+    follow(auditor, written, random.Random(1))
+    return written, auditor
+
+
+def test_a_violation_stops_each_asset_once_and_says_where_it_shows():
+    log, auditor = followed()
+    alarms = Alarms(log, FixedClock(), halts=True)
+    alarms.take(Violation("S1", AT, "FORGED L0 → ledger.ev.0 #9", shard="L0"))
+    alarms.take(Violation("S3", AT, "CHANGED L0 → ledger.ev.0 #9", shard="L0"))
+    alarms.take(Violation("L2", "before …", "asset 1", asset=1))
+    assert alarms.act(auditor)
+    ((place, (record,)),) = log.produced.items()
+    assert place == ("accounts.in", 0)
+    assert (record.src, record.cseq, record.time_us) == ("auditor", 0, NOW_US)
+    halts = [message for message in record.messages if isinstance(message, HaltWithdrawals)]
+    assert [halt.asset_id for halt in halts] == auditor.assets()
+    assert {halt.reason for halt in halts} == {f"S1 {AT}: FORGED L0 -> ledger.ev.0 #9"}
+    assert all(halt.deadline_us > NOW_US for halt in halts)
+    assert not alarms.act(auditor)
+
+
+def test_a_violation_of_a_book_stops_its_market_alone():
+    log, auditor = followed()
+    market = auditor.markets()[0]
+    alarms = Alarms(log, FixedClock(), halts=True)
+    alarms.take(Violation("E2", "matching.in.0@7", "priority", markets=(market,), shard="M0"))
+    alarms.act(auditor)
+    ((_, (record,)),) = log.produced.items()
+    (halt,) = record.messages
+    assert isinstance(halt, HaltMarket) and halt.market_id == market
+
+
+def test_a_wrong_view_and_an_auditor_that_only_looks_stop_nothing():
+    log, auditor = followed()
+    alarms = Alarms(log, FixedClock(), halts=True)
+    alarms.take(Violation("P1", "redis balances:7", "wrong"))
+    assert alarms.act(auditor)
+    looking = Alarms(log, FixedClock(), halts=False)
+    looking.take(Violation("S1", AT, "FORGED", shard="L0"))
+    assert looking.act(auditor)
+    assert not log.produced
+
+
+def test_a_halt_that_was_not_written_ends_the_auditor():
+    log, auditor = followed()
+    log.takes = False
+    alarms = Alarms(log, FixedClock(), halts=True)
+    alarms.take(Violation("S1", AT, "FORGED", shard="L0"))
+    with pytest.raises(LogFailure, match="were not written"):
+        alarms.act(auditor)
+
+
+def keeping(log: Any, path: Path) -> Keeping:
+    return Keeping(SnapshotStore(Directory(path), Inline()), log)
+
+
+def kept(tmp_path: Path) -> Any:
+    """A log whose auditor has left a checkpoint, with "views" beside it."""
+    log, auditor = followed()
+    keeper = keeping(log, tmp_path)
+    keeper.begin(auditor, lambda: "views")
+    assert keeper.tend() == ""
+    return log
+
+
+def test_it_begins_from_its_newest_checkpoint(tmp_path):
+    log = kept(tmp_path)
+    auditor = auditor_on(log, [])
+    assert keeping(log, tmp_path).restore(auditor) == "views"
+    _, before = followed()
+    assert auditor.positions() == before.positions()
+
+
+def test_without_a_checkpoint_or_with_a_damaged_one_it_begins_at_genesis(tmp_path):
+    log = log_of(world())
+    auditor = auditor_on(log, [])
+    assert keeping(log, tmp_path / "new").restore(auditor) is None
+    kept(tmp_path)
+    for path in tmp_path.iterdir():
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:-1])
+    assert keeping(log, tmp_path).restore(auditor) is None
+    assert set(auditor.positions().values()) == {0}
+
+
+@pytest.mark.parametrize("spoilt", ["shorter", "another"])
+def test_a_checkpoint_of_another_log_is_refused(tmp_path, spoilt):
+    log = kept(tmp_path)
+    values = log.whole["ledger.in", 1]
+    if spoilt == "shorter":
+        values.pop()
+    else:
+        values[-1] = forged(values[-1], time_us=5)
+    log.show_all()
+    with pytest.raises(AnotherLog, match=r"ledger.in.1@\d+ must be the record"):
+        keeping(log, tmp_path).restore(auditor_on(log, []))
+
+
+def test_unsound_books_are_not_kept_but_told(tmp_path):
+    log, auditor = followed()
+    state = auditor.followed["L0"].shard.state
+    (asset, account, amount), *rest = state.balances.dump()
+    state.balances = Balances.load([[asset, account, amount + 1], *rest])
+    keeper = keeping(log, tmp_path)
+    keeper.begin(auditor, lambda: None)
+    assert "L1" in keeper.tend()
+    assert keeper.tend() == ""
+    assert not any(path.is_file() for path in tmp_path.iterdir())
+
+
+def test_what_is_read_again_for_a_view_is_not_compared_again():
+    log = log_of(world())
+    place = ("ledger.ev", 0)
+    log.whole[place].append(b"junk")
+    log.show_all()
+    told: list[Violation] = []
+    auditor = auditor_on(log, told)
+    auditor.start()
+    follow(auditor, log, random.Random(1))
+    assert len(told) == 1
+    auditor.read_again(place, 5)
+    for record in log.scan(*place, 5, len(log.whole[place])):
+        auditor.take(record)
+    assert len(told) == 1
+    assert auditor.next_offsets[place] == len(log.whole[place])
