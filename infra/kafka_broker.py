@@ -42,10 +42,27 @@ _SETTINGS = {
     "transaction.state.log.num.partitions": "1",
     "num.network.threads": "2",
     "num.io.threads": "4",
-    # A killed node is replaced, and may come back, only when its session is over.
+    # A killed node may come back only when its session is over.
     "broker.session.timeout.ms": "2500",
     "broker.heartbeat.interval.ms": "500",
 }
+_SEVERAL = {
+    "min.insync.replicas": "2",
+    # Whoever is not heard of for so long is replaced: a broker, then the leader of the controllers.
+    "broker.session.timeout.ms": "1500",
+    "broker.heartbeat.interval.ms": "300",
+    "controller.quorum.fetch.timeout.ms": "1500",
+    "controller.quorum.election.timeout.ms": "500",
+    "controller.quorum.election.backoff.max.ms": "300",
+    "controller.quorum.request.timeout.ms": "1000",
+    # A follower that does not keep up, such as one that is cut off from its leader alone, holds
+    # acknowledgements up for so long.
+    "replica.lag.time.max.ms": "3000",
+    # A follower that asks a new leader too early asks again after that.
+    "replica.fetch.backoff.ms": "100",
+}
+"""Timers of several nodes, so that the loss of one holds orders up for at most 3 s."""
+
 _REPLICATED = (
     "default.replication.factor",
     "offsets.topic.replication.factor",
@@ -165,7 +182,7 @@ def node_properties(node: Node, nodes: Sequence[Node]) -> dict[str, str]:
     }
     properties |= dict.fromkeys(_REPLICATED, str(len(nodes)))
     if len(nodes) > 1:
-        properties["min.insync.replicas"] = "2"
+        properties |= _SEVERAL
     return properties
 
 

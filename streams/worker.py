@@ -94,10 +94,13 @@ class Worker:
         for host in self._hosts.values():
             host.finish()
 
-    def observe(self) -> None:
-        """Refresh the metrics that are read from the hosts."""
+    def observe(self, end_seen: Callable[[str, int], int]) -> None:
+        """Refresh the metrics that are read from the hosts; `end_seen` must not wait for anybody.
+
+        All shards stand still while this goes on: a broker that is away must not hold them up.
+        """
         for host in self._hosts.values():
-            _, end = self._log.ends(host.topic, host.partition)
+            end = max(host.position, end_seen(host.topic, host.partition))
             self._metrics.observe(host, end)
 
 
@@ -181,7 +184,7 @@ def _run_shards(
         worker.start()
         leave_to_reference_counts()
         _logger.info("shards started", shards=_names(leases), standby=standby, build=build_in_use())
-        _turn_until(worker, lambda: stopped or leadership.asked)
+        _turn_until(worker, log, lambda: stopped or leadership.asked)
         leadership.yield_all()
         worker.finish()
     except (ShardHalted, LeaseLost, LogFailure) as why:
@@ -213,13 +216,13 @@ def _names(leases: Sequence[Lease]) -> list[str]:
     return [lease.name for lease in leases]
 
 
-def _turn_until(worker: Worker, stopping: Callable[[], bool]) -> None:
+def _turn_until(worker: Worker, log: KafkaLog, stopping: Callable[[], bool]) -> None:
     next_observation_s = 0.0
     while not stopping():
         worker.turn(IDLE_S)
         if time.monotonic() >= next_observation_s:
             next_observation_s = time.monotonic() + 5.0
-            worker.observe()
+            worker.observe(log.end_seen)
 
 
 def _member(

@@ -38,6 +38,9 @@ _SHARED: Mapping[str, Any] = {
     "broker.address.family": "v4",
     "reconnect.backoff.ms": 100,
     "reconnect.backoff.max.ms": 500,
+    # A broker that stands still, or is cut off, is left after this; the next one is asked at once.
+    "socket.timeout.ms": 3_000,
+    "socket.connection.setup.timeout.ms": 3_000,
     "socket.keepalive.enable": True,
     "socket.nagle.disable": True,
     # Fatal errors alone: while a broker is away, the library repeats itself many times a second.

@@ -50,6 +50,7 @@ class KafkaLog:
         self._settings = settings
         self._outside = outside
         self._failure: LogFailure | None = None
+        self._told: list[str] = []
         producer = outside_producer if outside else shard_producer
         self._producer = producer(settings, error_cb=self._on_error)
         if not outside:
@@ -85,6 +86,15 @@ class KafkaLog:
                 if found is not None:
                     return found
         raise LogFailure(f"{topic}.{partition} must tell its ends within {ANSWER_TIMEOUT_S} s")
+
+    def end_seen(self, topic: str, partition: int) -> int:
+        """The end of a partition that is being read, as the last answer told it; 0 if none has.
+
+        Asks nobody, and so never waits for a broker that is away.
+        """
+        place = TopicPartition(topic, partition)
+        _, end = self._consumer.get_watermark_offsets(place, cached=True)
+        return max(0, end)
 
     def committed(self, topic: str, partition: int) -> Mark | None:
         """The last committed mark of the shard that reads this partition.
@@ -244,7 +254,7 @@ class KafkaLog:
         return left
 
     def _on_error(self, error: KafkaError) -> None:
-        ERRORS.labels(error.name()).inc()
+        self._told.append(error.name())
         # What passes is retried by the library; only what is final is told to the owner.
         if error.fatal():
             self._failure = self._failure or LogFailure(f"the log handle must work, said: {error}")
@@ -252,12 +262,15 @@ class KafkaLog:
             _logger.warning("no broker answers", bootstrap=self._settings.kafka_bootstrap)
 
     def _fail(self, error: KafkaError, topic: str, partition: int) -> None:
-        ERRORS.labels(error.name()).inc()
+        self._told.append(error.name())
         kind = TimestampRefused if error.code() == KafkaError.INVALID_TIMESTAMP else LogFailure
         sentence = f"{topic}.{partition} must store a record, said: {error.str()}"
         self._failure = self._failure or kind(sentence)
 
     def _raise_failure(self) -> None:
+        # Not while the library calls back, when a fatal error of its own may be pending.
+        while self._told:
+            ERRORS.labels(self._told.pop()).inc()
         if self._failure is None:
             return
         failure = self._failure
@@ -309,19 +322,36 @@ def _is_error(message: Message) -> bool:
     raise LogFailure(f"{message.topic()}.{message.partition()} must be readable, said: {error}")
 
 
+# The library says of a transaction's errors alone whether they pass.
 _PASSING = frozenset(
     (
         KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._DESTROY_BROKER,
+        KafkaError._PARTITION_EOF,
         KafkaError._RESOLVE,
         KafkaError._TIMED_OUT,
+        KafkaError._TIMED_OUT_QUEUE,
         KafkaError._TRANSPORT,
+        KafkaError._WAIT_CACHE,
         KafkaError._WAIT_COORD,
-        KafkaError._PARTITION_EOF,
+        KafkaError.BROKER_NOT_AVAILABLE,
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
         KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.KAFKA_STORAGE_ERROR,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NETWORK_EXCEPTION,
         KafkaError.NOT_COORDINATOR,
+        KafkaError.NOT_ENOUGH_REPLICAS,
+        KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
     )
 )
+"""What is over in a moment: a broker that goes, or comes, or hands over what it led."""
 
 
 def _passing(error: KafkaError) -> bool:

@@ -203,6 +203,44 @@ def test_a_topic_that_does_not_exist_is_a_failure(log):
         log.ends("nowhere", 0)
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        KafkaError._DESTROY_BROKER,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+    ],
+)
+def test_a_partition_whose_leader_changes_is_asked_again_for_its_ends(kafka, topic, code):
+    """Else all hosts of all its shards would end at the loss of one broker, shadows too."""
+
+    class Changing:
+        asked = 0
+
+        def get_watermark_offsets(self, *_: object, **__: object) -> tuple[int, int]:
+            self.asked += 1
+            if self.asked == 1:
+                raise KafkaException(KafkaError(code))
+            return (0, 7)
+
+        def close(self) -> None:
+            pass
+
+    log = KafkaLog(kafka)
+    log._scanner = Changing  # type: ignore[method-assign, assignment]
+    assert log.ends(topic, 0) == (0, 7)
+    log.close()
+
+
+def test_the_end_that_was_seen_costs_no_question(log, topic):
+    assert log.end_seen(topic, 0) == 0
+    append(log, topic, 0, [b"a", b"b"])
+    log.seek(topic, 0, 0)
+    assert len(read_all(log, 2)) == 2
+    assert log.end_seen(topic, 0) == 2
+
+
 def test_a_clock_that_runs_ahead_is_refused_and_the_next_record_passes(kafka, topic):
     gateway = KafkaLog(kafka, outside=True)
     acked: list[str] = []

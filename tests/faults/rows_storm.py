@@ -1,0 +1,93 @@
+"""Rows that last: a storm of kills on a bad network, and a long calm that leaks nothing."""
+
+import time
+
+from tests.faults.network import cut
+from tests.faults.proxy import Rule
+from tests.faults.rows import Run, row
+from tests.faults.stack import BROKERS
+
+PAUSE_S = (2.0, 10.0)
+SHARE_BROKEN = 0.3
+WINDOW_S = 1.0
+SAMPLE_S = 5.0
+SETTLED = 0.25
+"""The first part of a soak does not count: caches fill."""
+
+
+@row(
+    "F30",
+    "any process is killed every 2 to 10 s, on a network that fails now and then",
+    proxied=True,
+    own_stack=True,
+    stack=("--gateways", "2"),
+)
+def storm(run: Run) -> None:
+    stack, rng = run.stack, run.rng
+    run.fault(f"a storm of {run.minutes:.1f} minutes")
+    begin_s = time.monotonic()
+    kills: dict[str, int] = {}
+    while (left_s := begin_s + run.minutes * 60 - time.monotonic()) > 0:
+        pause_s = min(left_s, rng.uniform(*PAUSE_S))
+        if rng.random() < SHARE_BROKEN:
+            with stack.network.broken(*_some_trouble(run)):
+                run.wait(pause_s)
+        else:
+            run.wait(pause_s)
+        name = rng.choice(stack.names())
+        if stack.pid(name):
+            kills[name] = kills.get(name, 0) + 1
+            stack.sigkill(name)
+    end_s = time.monotonic()
+    run.recovered(end_s)
+    run.words.append(f"killed: {', '.join(f'{n} {name}' for name, n in sorted(kills.items()))}")
+    run.measured["kills"] = sum(kills.values())
+    run.measured["seconds with acknowledgements %"] = _availability(run, begin_s, end_s)
+
+
+def _some_trouble(run: Run) -> tuple[Rule, ...]:
+    rng = run.rng
+    one, other = rng.sample(BROKERS, 2)
+    client = rng.choice(("gateway", *run.stack.hosts()))
+    return rng.choice(
+        (
+            cut(one, other),
+            cut(client, one),
+            cut(client, one, "from"),
+            (Rule(client, other, delay_s=0.2),),
+            (Rule(client, one, cut=True, present=True),),
+        )
+    )
+
+
+def _availability(run: Run, begin_s: float, end_s: float) -> float:
+    """The share of seconds in which an order was acknowledged, in percent."""
+    moments = {
+        int((sent.answered_s - begin_s) / WINDOW_S)
+        for sent in run.load.acknowledged()
+        if begin_s <= sent.answered_s < end_s
+    }
+    return 100.0 * len(moments) / max(1, int((end_s - begin_s) / WINDOW_S))
+
+
+@row("F32", "nothing happens for long: memory does not grow", own_stack=True)
+def soak(run: Run) -> None:
+    run.fault(f"nothing, for {run.minutes:.1f} minutes")
+    begin_s = time.monotonic()
+    samples: list[tuple[float, dict[str, float]]] = []
+    while time.monotonic() - begin_s < run.minutes * 60:
+        run.wait(SAMPLE_S)
+        samples.append((time.monotonic() - begin_s, run.stack.resident_mb()))
+    kept = samples[int(len(samples) * SETTLED) :]
+    for name in sorted(set().union(*(told for _, told in kept))):
+        points = [(at_s / 3_600, told[name]) for at_s, told in kept if name in told]
+        run.measured[f"{name} MB"] = points[-1][1]
+        run.measured[f"{name} MB/h"] = slope(points)
+
+
+def slope(points: list[tuple[float, float]]) -> float:
+    """The slope of the line with the least squares; 0 for a single point."""
+    middle = sum(x for x, _ in points) / len(points)
+    spread = sum((x - middle) ** 2 for x, _ in points)
+    level = sum(y for _, y in points) / len(points)
+    return sum((x - middle) * (y - level) for x, y in points) / spread if spread else 0.0
