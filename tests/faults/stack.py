@@ -85,7 +85,7 @@ class FaultStack(RunningStack):
 
     def standing_by(self, shard: str) -> str:
         """The name of the process that has caught up and stands by; empty if none does."""
-        return self._holder(standby_name(shard), Phase.TAKING)
+        return self._holder(standby_name(shard), Phase.READY)
 
     def sigkill(self, *names: str) -> None:
         """SIGKILL all of them at once; the supervisor will start them again."""
