@@ -1,4 +1,4 @@
-"""Writes snapshots beside the hot path, as a forked child would: of the state at its start, slowly."""
+"""Writes snapshots as a forked child would: of the state at its start, and slowly."""
 
 from collections.abc import Callable
 

@@ -5,8 +5,6 @@ from tests.simulation.faults import Faults
 
 HOUR_US = 3_600_000_000
 JUMPS_US = (-HOUR_US, -400_000, 400_000, HOUR_US)
-TOLERATED_US = 1_000_000
-"""The log refuses records whose time lies further ahead of its own (`message.timestamp.after`)."""
 
 
 class OwnClock:

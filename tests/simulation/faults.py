@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tests.simulation.swarm import Swarm
 
 
-class Crash(Exception):
+class Crash(BaseException):
     """The simulated process ends here, at the named micro-step."""
 
 

@@ -1,5 +1,8 @@
 """Snapshot files in memory, with crash points around writing and renaming."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from tests.simulation.faults import Crash, Faults
 
 
@@ -9,6 +12,16 @@ class SimFiles:
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
         self._files: dict[str, bytes] = {}
+        self._collected: dict[str, bytes] | None = None
+
+    @contextmanager
+    def collecting(self) -> Iterator[dict[str, bytes]]:
+        """Within, what is written is not there yet, but in what this gives."""
+        self._collected = {}
+        try:
+            yield self._collected
+        finally:
+            self._collected = None
 
     def write(self, name: str, data: bytes) -> None:
         try:
@@ -16,7 +29,13 @@ class SimFiles:
         except Crash:
             self._files[name] = data[: self._faults.rng.randint(0, len(data))]
             raise
-        self._files[name] = data
+        if self._faults.strikes("failed fsync"):
+            self._files[name] = data[: self._faults.rng.randint(0, len(data))]
+            raise OSError("no space left")
+        if self._collected is None:
+            self._files[name] = data
+        else:
+            self._collected[name] = data
         self._faults.point("snapshot write after")
 
     def rename(self, old: str, new: str) -> None:
@@ -40,11 +59,14 @@ class SimFiles:
         self._files[name] = data
 
     def spoil_newest(self) -> None:
-        """Flip one byte of the newest published snapshot, as a bad disk would."""
+        """Flip a byte of the newest published snapshot, as a bad disk would, or cut it off."""
         published = [name for name in self.names() if name.endswith(".snapshot")]
         if published and self._files[published[-1]]:
             data = bytearray(self._files[published[-1]])
-            data[self._faults.rng.randrange(len(data))] ^= 0x40
+            place = self._faults.rng.randrange(len(data))
+            data[place] ^= 0x40
+            if self._faults.strikes("torn snapshot"):
+                del data[place:]
             self._files[published[-1]] = bytes(data)
             self._faults.happened["spoiled snapshot"] += 1
 

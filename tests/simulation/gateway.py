@@ -20,7 +20,7 @@ from infra.http.parameters import parse_parameters
 from infra.http.principal import Principal
 from infra.log import Log, LogFailure, LogRecord
 from infra.settings import Settings
-from tests.simulation.clocks import TOLERATED_US, OwnClock
+from tests.simulation.clocks import OwnClock
 from tests.simulation.faults import Crash, Faults
 from tests.simulation.log import Partition, SimLog
 from tests.simulation.loop import SimLoop
@@ -80,7 +80,7 @@ class Gateway:
             self._stands_still = self._faults.rng.randint(5, 80)
         try:
             self._work()
-        except Crash:
+        except (Crash, LogFailure):
             self._dying = True
         if self._dying:
             self._world.crashes += 1
@@ -180,7 +180,7 @@ class Gateway:
 
     def _fail(self, error: Exception) -> None:
         """The product ends the process where its log fails; other errors are its own."""
-        if not isinstance(error, LogFailure | Crash):
+        if not isinstance(error, LogFailure):
             raise error
         self._dying = True
 
@@ -209,8 +209,7 @@ class SimAppender:
     def append(self, topic: str, partition: int, value: bytes, time_us: int, done: Done) -> None:
         """See `infra.appender.Appender`."""
         self._point("append before")
-        ahead_us = time_us - self._world.clock.now_us()
-        if ahead_us > TOLERATED_US or self._faults.strikes("append refused"):
+        if self._world.log.is_ahead(time_us) or self._faults.strikes("append refused"):
             self._loop.call_later(0.01, done, AppendRefused("refused"))
         elif self._faults.strikes("append unknown"):
             self._send_somehow((topic, partition), value)
@@ -289,8 +288,8 @@ class SimTail:
         try:
             assert self._log is not None
             return list(self._log.scan(topic, partition, start, stop))
-        except Crash as crash:
-            self._on_failure(crash)
+        except Crash:
+            self._on_failure(LogFailure("the process ends here"))
             raise
 
     def close(self) -> None:

@@ -35,7 +35,8 @@ from domain.orders.messages import (
 from domain.protocol import Genesis
 from domain.reference import login_partition, symbol_partition
 from schemas.topics import shards
-from tests.simulation.world import LEDGERS, MATCHERS, START_US, World
+from tests.simulation.processes import START_US
+from tests.simulation.world import LEDGERS, MATCHERS, World
 
 LIMITS = Limits(
     orders_per_10s=10_000,
@@ -71,6 +72,7 @@ class Traffic:
         self._lengths = lengths
         self._ids = 0
         self._client_ids: list[list[str]] = [[] for _ in range(LEDGERS)]
+        self._references: list[str] = []
         self._sent: list[tuple[str, Command]] = []
         self.market_symbols = [_symbol_in(shard) for shard in range(MATCHERS)]
 
@@ -170,7 +172,10 @@ class Traffic:
             return CancelAllOrders(*self._head(), user, market)
         if kind < 0.20:
             amount = rng.randint(1, 50_000)
-            return CreditDeposit(*self._head(), user, rng.randint(1, 3), amount, f"x{self._ids}")
+            # Now and then the wallet tells the same deposit again, as another command.
+            self._references.append(f"x{self._ids}")
+            reference = rng.choice(self._references[-2:])
+            return CreditDeposit(*self._head(), user, rng.randint(1, 3), amount, reference)
         if kind < 0.24:
             amount = rng.randint(1, 4_000_000)
             return DebitWithdrawal(*self._head(), user, rng.randint(1, 3), amount, f"w{self._ids}")

@@ -4,12 +4,16 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from domain.protocol import HaltAction
-from infra.log import LogRecord, Mark
+from infra.clock import Clock
+from infra.log import LogFailure, LogRecord, Mark
 from tests.simulation.faults import Faults
 from tests.simulation.trace import shown
 
 Partition = tuple[str, int]
 Pipe = deque[tuple[bytes, Callable[[], None] | None]]
+TOLERATED_US = 1_000_000
+"""Records whose time lies further ahead are refused (`message.timestamp.after.max.ms`)."""
+
 Beginning = tuple[int, dict[str, tuple[int, bytes, int]]]
 """Where a schedule begins in a partition: the offset, and of each source cseq, chain and time."""
 
@@ -17,8 +21,12 @@ Beginning = tuple[int, dict[str, tuple[int, bytes, int]]]
 class LogWorld:
     """What is replicated, and what is under way to it from producers dead or alive."""
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: Faults, clock: Clock | None = None) -> None:
         self.faults = faults
+        self.clock = clock
+        """The brokers' clock, which is right; without one they take any time."""
+        self.away: dict[Partition, int] = {}
+        """The partitions that have no leader, and for how many moves."""
         self.partitions: dict[Partition, list[bytes]] = {}
         self.marks: dict[Partition, Mark] = {}
         self.clients: list[SimLog] = []
@@ -42,20 +50,34 @@ class LogWorld:
     def move_some(self) -> None:
         """Let a random part of what is under way arrive."""
         rng = self.faults.rng
+        if self.away or "leader change" in self.faults.swarm.rates:
+            self._change_leaders()
         if self.under_way:
             for client, partition, pipe in self.under_way:
-                while pipe and rng.random() < 0.6:
+                while partition not in self.away and pipe and rng.random() < 0.6:
                     client.acks.append(self._deliver(partition, pipe))
             self.under_way = [each for each in self.under_way if each[2]]
         if self.ghosts and rng.random() < 0.1:
             partition, pipe = self.ghosts[rng.randrange(len(self.ghosts))]
-            self.faults.happened["late delivery"] += 1
-            self._deliver(partition, pipe)
+            if partition not in self.away:
+                self.faults.happened["late delivery"] += 1
+                self._deliver(partition, pipe)
             self.ghosts = [ghost for ghost in self.ghosts if ghost[1]]
 
     def idle(self) -> bool:
         """Whether nothing is under way."""
-        return not (self.ghosts or self.under_way or any(client.acks for client in self.clients))
+        if self.ghosts or self.under_way or self.away:
+            return False
+        return not any(client.acks for client in self.clients)
+
+    def is_ahead(self, time_us: int) -> bool:
+        """Whether a record with this time is refused."""
+        return self.clock is not None and time_us > self.clock.now_us() + TOLERATED_US
+
+    def expect_leader(self, partition: Partition) -> None:
+        """Raises `LogFailure` if the partition has none for so long that nobody waits for it."""
+        if partition in self.away and self.faults.strikes("log failure"):
+            raise LogFailure("no leader answers")
 
     def lose_producer(self, client: "SimLog") -> None:
         """A process died: of each pipe a prefix arrives, a part arrives late, the rest is lost."""
@@ -71,6 +93,18 @@ class LogWorld:
                 self.faults.happened["lost suffix"] += len(pipe) > len(late)
             else:
                 self.faults.happened["lost suffix"] += bool(pipe)
+
+    def _change_leaders(self) -> None:
+        """Begin and end times in which a partition takes nothing and gives nothing."""
+        if self.faults.calm:
+            self.away.clear()
+        for partition, moves in list(self.away.items()):
+            self.away[partition] = moves - 1
+            if moves <= 1:
+                del self.away[partition]
+        if self.partitions and self.faults.strikes("leader change"):
+            partition = self.faults.rng.choice(list(self.partitions))
+            self.away[partition] = self.faults.rng.randint(5, 150)
 
     def _deliver(self, partition: Partition, pipe: Pipe) -> Callable[[], None]:
         value, acked = pipe.popleft()
@@ -89,19 +123,23 @@ class SimLog:
         self.pipes: dict[Partition, Pipe] = {}
         self.acks: deque[Callable[[], None]] = deque()
         self._positions: dict[Partition, int] = {}
+        self._refused = False
         world.clients.append(self)
 
     def ends(self, topic: str, partition: int) -> tuple[int, int]:
+        self.world.expect_leader((topic, partition))
         return 0, self.world.end((topic, partition))
 
     def committed(self, topic: str, partition: int) -> Mark | None:
         self.world.faults.point("mark read before")
+        self.world.expect_leader((topic, partition))
         mark = self.world.marks.get((topic, partition))
         self.world.faults.point("mark read after")
         return mark
 
     def commit(self, topic: str, partition: int, mark: Mark) -> None:
         self.world.faults.point("commit before")
+        self.world.expect_leader((topic, partition))
         self.world.marks[(topic, partition)] = mark
         self.world.faults.point("commit after")
 
@@ -131,13 +169,15 @@ class SimLog:
 
     def waiting(self) -> list[Partition]:
         """The partitions it reads that have more for it."""
-        partitions = self.world.partitions
-        return [p for p, offset in self._positions.items() if offset < len(partitions[p])]
+        partitions, away = self.world.partitions, self.world.away
+        found = [p for p, offset in self._positions.items() if offset < len(partitions[p])]
+        return [p for p in found if p not in away] if away else found
 
     def scan(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
         values = self.world.partitions.get((topic, partition), [])
         if topic.endswith(".ev"):
             self.world.faults.point("outbox scan before")
+        self.world.expect_leader((topic, partition))
         for offset in range(start, min(stop, len(values))):
             yield LogRecord(topic, partition, offset, -1, values[offset])
 
@@ -151,6 +191,9 @@ class SimLog:
         acked: Callable[[], None] | None = None,
     ) -> None:
         self.world.faults.point("produce before")
+        if time_us is not None and self.world.is_ahead(time_us):
+            self._refused = True
+            return
         pipe = self.pipes.setdefault((topic, partition), deque())
         if not pipe:
             self.world.under_way.append((self, (topic, partition), pipe))
@@ -160,6 +203,8 @@ class SimLog:
 
     def poll(self) -> None:
         self.world.move_some()
+        if self._refused:
+            raise LogFailure("a record's time lies ahead of the brokers'")
         for _ in range(len(self.acks)):
             self.world.faults.point("ack before")
             self.acks.popleft()()

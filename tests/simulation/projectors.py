@@ -11,7 +11,6 @@ from projections.redis_sink import RedisSink
 from projections.sink import Sink
 from tests.simulation import clickhouse, redis
 from tests.simulation.clickhouse import ClickHouseGone, SimClickHouse
-from tests.simulation.exchange import Exchange
 from tests.simulation.faults import Crash
 from tests.simulation.log import Partition, SimLog
 from tests.simulation.redis import RedisGone, SimRedis
@@ -79,7 +78,7 @@ class Projector:
         self._followers.clear()
 
 
-def with_redis(world: Exchange) -> SimRedis:
+def with_redis(world: World) -> SimRedis:
     """Let views in Redis be fed, at times by two processes that both think they should."""
     store = SimRedis(world.faults)
     for _ in range(1 + world.faults.strikes("two projectors")):
@@ -88,7 +87,7 @@ def with_redis(world: Exchange) -> SimRedis:
     return store
 
 
-def with_clickhouse(world: Exchange) -> SimClickHouse:
+def with_clickhouse(world: World) -> SimClickHouse:
     """Let history in ClickHouse be fed."""
     store = SimClickHouse(world.faults)
 

@@ -16,7 +16,8 @@ from domain.protocol import HaltAction, ResolveHalt, RulesActivated
 from schemas.record import encode_record
 from schemas.topics import inbox
 from tests.simulation.load import LIMITS, Envelope, Traffic, source_of, users_of
-from tests.simulation.world import LEDGERS, MATCHERS, START_US, World
+from tests.simulation.processes import START_US
+from tests.simulation.world import LEDGERS, MATCHERS, World
 
 RACES = (1, 2, 2, 3, 5)
 ORDERS_PER_RACE = (4, 6, 8, 14)

@@ -47,3 +47,7 @@ class Swarm:
             if name in only or (on and not only):
                 rates[name] = rate
         return cls(rates)
+
+    def without(self, name: str) -> "Swarm":
+        """The same with one fault off."""
+        return Swarm({each: rate for each, rate in self.rates.items() if each != name})

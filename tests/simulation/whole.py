@@ -9,11 +9,12 @@ from tests.simulation.checks import check_all
 from tests.simulation.clickhouse import SimClickHouse
 from tests.simulation.client_checks import check_answered, check_clients
 from tests.simulation.clients import Clients
-from tests.simulation.exchange import Exchange, with_clients
-from tests.simulation.faults import Faults
+from tests.simulation.exchange import with_clients
+from tests.simulation.faults import GATEWAY_STEPS, MICRO_STEPS, VIEW_STEPS, Faults
 from tests.simulation.projectors import with_clickhouse, with_redis
 from tests.simulation.redis import SimRedis
 from tests.simulation.view_checks import check_clickhouse, check_redis, folded
+from tests.simulation.world import World
 
 PATIENT_MS = (60_000,)
 VIEWS_EVERY = 4
@@ -27,13 +28,13 @@ STEPS_BETWEEN = (50, 150, 500)
 class Whole:
     """An exchange with all that surrounds it."""
 
-    world: Exchange
+    world: World
     clients: Clients
     redis: SimRedis | None
     clickhouse: SimClickHouse | None
 
 
-def run_whole(seed: int, faults: Faults) -> tuple[Exchange, list[str]]:
+def run_whole(seed: int, faults: Faults) -> tuple[World, list[str]]:
     """The exchange after a schedule, and what is wrong with it."""
     rng = random.Random(f"whole {seed}")
     faults.crashes_left = rng.choice(CRASHES)
@@ -45,11 +46,12 @@ def run_whole(seed: int, faults: Faults) -> tuple[Exchange, list[str]]:
 
 def made(rng: random.Random, faults: Faults) -> Whole:
     """An exchange that is set up, with everybody down."""
-    world = Exchange(faults, standby=rng.random() < 0.2)
+    world = World(faults, standby=rng.random() < 0.2)
     clients = with_clients(world)
     views = rng.randrange(VIEWS_EVERY)
     redis = with_redis(world) if views == 0 else None
     clickhouse = with_clickhouse(world) if views == 1 else None
+    faults.steps = MICRO_STEPS + GATEWAY_STEPS + (VIEW_STEPS[2 * views :][:2] if views < 2 else ())
     return Whole(world, clients, redis, clickhouse)
 
 

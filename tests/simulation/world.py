@@ -2,11 +2,11 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from domain.decider import Decider, Message
 from infra.lease import Lease
+from infra.log import LogFailure
 from infra.refusal import Refusal
 from schemas.record import encode_message, outside_record
 from schemas.topics import inbox, shards
@@ -15,69 +15,32 @@ from streams.halts import HaltReason, ShardHalted
 from streams.handover import ask
 from streams.host import Host, HostPolicy
 from streams.leadership import Leadership, LeaseLost
-from streams.shadow import Shadow
-from streams.snapshots import Inline, SnapshotStore
+from streams.shadow import HELD_BYTES, Shadow
+from streams.snapshots import SnapshotStore
+from tests.simulation.background import SimBackground
+from tests.simulation.clocks import OwnClock
 from tests.simulation.faults import Crash, Faults
 from tests.simulation.files import SimFiles
 from tests.simulation.leases import RENEW_S, TTL_S, SimKeeper, SimLeases
-from tests.simulation.log import LogWorld, Partition, SimLog
+from tests.simulation.log import LogWorld, SimLog
+from tests.simulation.processes import Member, Process, Promotion, SimClock
 
 if TYPE_CHECKING:
     from tests.simulation.opening import Opening
 
 LEDGERS = 2
 MATCHERS = 2
-START_US = 1_700_000_000_000_000
 POLICY = HostPolicy(commit_interval_s=0.05, snapshot_interval_s=1e9, snapshot_records=7)
 MAX_TURNS = 100_000
 THROTTLE_US = 1_100_000
+MEMBER_PACE_US = (10_000, 2_000)
+"""At most so long is the turn of a member; the second where shards have two processes."""
+
+LITTLE_ROOM = 2_000
+"""Bytes that a shadow may hold where it has hardly any room."""
+
 BATCHES = (1, 1, 2, 4, 8)
 """How many records a process may get when it reads."""
-
-
-class SimClock:
-    """A clock that the world moves."""
-
-    def __init__(self) -> None:
-        self.elapsed_us = 0
-
-    def now_us(self) -> int:
-        return START_US + self.elapsed_us
-
-    def monotonic_s(self) -> float:
-        return self.elapsed_us / 1e6
-
-
-@dataclass
-class Process:
-    """One process of the exchange and the hosts it runs, none while it is down."""
-
-    shard_ids: Sequence[str]
-    files: dict[str, SimFiles]
-    deciders: dict[str, Decider[Any]] = field(default_factory=dict)
-    """Where they are others than the exchange's."""
-    log: SimLog | None = None
-    hosts: list[Host | Shadow] = field(default_factory=list)
-    readers: dict[Partition, Host | Shadow] = field(default_factory=dict)
-    leases: list[Lease] = field(default_factory=list)
-    keeper: SimKeeper | None = None
-    leadership: Leadership | None = None
-    stands_still: int = 0
-    """For how many of its turns it is frozen."""
-    refused: bool = False
-    """It has found another history than its own in an outbox, and stays down."""
-
-
-@dataclass(frozen=True)
-class Promotion:
-    """How a shadow took over: how far it had computed, and how the log stood."""
-
-    shard: str
-    right: bool
-    ordinal: int
-    outbox_end: int
-    mark: int
-    mark_taken: int
 
 
 class World:
@@ -92,13 +55,14 @@ class World:
         self._holders = 0
         self.faults = faults
         self.clock = SimClock()
-        self.log = LogWorld(faults)
+        self.log = LogWorld(faults, self.clock)
         self.files = {shard: SimFiles(faults) for shard in shards(LEDGERS, MATCHERS)}
         self.deciders: dict[str, Decider[Any]] = {
             shard: decider_of(shard) for shard in shards(LEDGERS, MATCHERS)
         }
         self.halted: dict[str, ShardHalted] = {}
         self.processes = [Process(group, self.files) for group in _groups(faults.rng)]
+        self.members: list[Member] = []
         self.leases = SimLeases(faults, self.log)
         if standby:
             self.processes += [self._second(process) for process in self.processes]
@@ -140,8 +104,9 @@ class World:
 
     def run(self, turns: int) -> None:
         """Let a random process work for each of so many turns, at rest or not."""
+        everybody: list[Process | Member] = [*self.processes, *self.members]
         for _ in range(turns):
-            self._turn(self.faults.rng.choice(self.processes))
+            self._turn(self.faults.rng.choice(everybody))
 
     def restart_all(self) -> None:
         """Kill and restart every process, so that recovery is exercised at least once."""
@@ -160,8 +125,16 @@ class World:
         running = [host for process in self.processes for host in process.hosts]
         return [host for host in running if isinstance(host, Shadow)]
 
-    def _turn(self, process: Process) -> None:
+    def _turn(self, whose: Process | Member) -> None:
         self.log.move_some()
+        if isinstance(whose, Process):
+            self._turn_process(whose)
+            return
+        # Neither of two processes of a shard shall lose its lease for that others had turns.
+        self.clock.elapsed_us += int(self.faults.rng.random() * MEMBER_PACE_US[self.standby])
+        whose.turn()
+
+    def _turn_process(self, process: Process) -> None:
         if process.refused or (self.halted and self._is_halted(process)):
             return
         # With twice the processes, each has its turn as often as its clock expects.
@@ -186,6 +159,9 @@ class World:
                 process.files[self.faults.rng.choice(process.shard_ids)].spoil_newest()
         except LeaseLost:
             self.faults.happened["stepped down"] += 1
+            self.kill(process)
+        except LogFailure:
+            self.faults.happened["ended by the log"] += 1
             self.kill(process)
         except ShardHalted as halted:
             self._halt(process, halted)
@@ -229,26 +205,26 @@ class World:
     def _start(self, process: Process) -> None:
         process.log = log = SimLog(self.log)
         self._holders += 1
-        holder = f"h{self._holders}"
-        kind = Shadow if self.standby else Host
-        process.hosts = [
-            kind(
-                shard,
-                process.deciders.get(shard, self.deciders[shard]),
-                log,
-                self.clock,
-                SnapshotStore(process.files[shard], Inline(), f"-{id(process)}"),
-                POLICY,
-                _ignore,
-            )
-            for shard in process.shard_ids
-        ]
+        process.clock = process.clock or OwnClock(self.clock)
+        process.hosts = [self._host(process, log, shard) for shard in process.shard_ids]
         if self.standby:
-            self._give_leases(process, holder)
+            self._give_leases(process, f"h{self._holders}")
         process.readers = {(host.topic, host.partition): host for host in process.hosts}
         process.readers |= {h.outbox: h for h in process.hosts if isinstance(h, Shadow)}
         for host in process.hosts:
             host.start()
+
+    def _host(self, process: Process, log: SimLog, shard: str) -> Host | Shadow:
+        assert process.clock is not None
+        files, decider = process.files[shard], process.deciders.get(shard, self.deciders[shard])
+        background = SimBackground(files, self.faults)
+        snapshots = SnapshotStore(files, background, f"-{self.processes.index(process)}")
+        if not self.standby:
+            return Host(shard, decider, log, process.clock, snapshots, POLICY, _ignore)
+        room = LITTLE_ROOM if self.faults.strikes("little room") else HELD_BYTES
+        return Shadow(
+            shard, decider, log, process.clock, snapshots, POLICY, _ignore, held_bytes=room
+        )
 
     def _give_leases(self, process: Process, holder: str) -> None:
         process.leases = [
@@ -268,8 +244,9 @@ class World:
         process.leadership = Leadership(process.leases, shadows, process.keeper, self.clock)
 
     def _work(self, process: Process) -> None:
-        log = process.log
-        assert log is not None
+        log, clock = process.log, process.clock
+        assert log is not None and clock is not None
+        clock.perhaps_jump(self.faults)
         records = log.read(self.faults.rng.choice(BATCHES), 0.0)
         if process.leadership is not None and self._look(process):
             return
@@ -347,8 +324,15 @@ class World:
             if shard in process.shard_ids:
                 self.kill(process)
 
-    def _busy(self) -> list[Process]:
-        """The processes to choose from for the next turn, none if nothing is left to do."""
+    def _busy(self) -> Sequence[Process | Member]:
+        """Whom to choose from for the next turn; nobody if nothing is left to do."""
+        members = [member for member in self.members if member.busy()]
+        if members and self.standby:
+            return [*self.processes, *members]
+        if members:
+            working = [process for process in self.processes if self._is_busy(process, set())]
+            # Who waits may wait for ticks: sooner or later all have turns.
+            return [*working, *members, self.faults.rng.choice(self.processes)]
         led = {shadow.id for shadow in self.shadows() if shadow.leading} if self.standby else set()
         busy = [process for process in self.processes if self._is_busy(process, led)]
         # Where leases are kept, all must have their turns; what is late comes on anybody's.

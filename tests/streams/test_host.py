@@ -19,7 +19,7 @@ from streams.snapshots import Inline, Snapshot, SnapshotStore, encode_snapshot
 from tests.simulation.faults import Faults
 from tests.simulation.files import SimFiles
 from tests.simulation.log import LogWorld, SimLog
-from tests.simulation.world import SimClock
+from tests.simulation.processes import SimClock
 from tests.streams.echo import FAULT_IN_APPLYING, Echo
 from tests.streams.records import DEADLINE_US, GENESIS, channel, deposit, from_outside
 

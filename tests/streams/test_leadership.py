@@ -11,7 +11,7 @@ from streams.leadership import PAUSE_S, Leadership, LeaseLost
 from tests.simulation.faults import Faults
 from tests.simulation.leases import SimLeases
 from tests.simulation.log import LogWorld
-from tests.simulation.world import SimClock
+from tests.simulation.processes import SimClock
 
 
 class FakeShadow:

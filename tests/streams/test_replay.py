@@ -20,7 +20,8 @@ from streams.audit.findings import Kind, differences
 from streams.audit.rerun import Options, rerun
 from streams.audit.verify import verify
 from streams.snapshots import Snapshot, decode_snapshot, encode_snapshot
-from tests.simulation.world import START_US, World
+from tests.simulation.processes import START_US
+from tests.simulation.world import World
 from tests.streams.audited_log import (
     Nobody,
     archived,

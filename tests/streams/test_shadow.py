@@ -15,7 +15,7 @@ from streams.snapshots import Inline, Snapshot, SnapshotStore, encode_snapshot
 from tests.simulation.faults import Faults
 from tests.simulation.files import SimFiles
 from tests.simulation.log import LogWorld, SimLog
-from tests.simulation.world import SimClock
+from tests.simulation.processes import SimClock
 from tests.streams.echo import Echo
 from tests.streams.records import GENESIS, deposit, from_outside
 
@@ -106,7 +106,7 @@ class TestStandingBy:
         shadow = pair.shadow()
         pair.follow(shadow)
         assert shadow.position == 6
-        assert pair.world.partitions.keys() == {INBOX}
+        assert {place for place, values in pair.world.partitions.items() if values} == {INBOX}
         assert pair.world.end(INBOX) == 6, "not even a tick"
         assert not pair.world.marks
         assert shadow.held_inputs == 6

@@ -21,7 +21,8 @@ from schemas.record import (
 from schemas.topics import inbox
 from streams.audit.archive import Archive, Place, position_name
 from streams.audit.findings import Kind
-from tests.simulation.world import START_US, World
+from tests.simulation.processes import START_US
+from tests.simulation.world import World
 from tests.streams.audited_log import (
     Partitions,
     archived,
@@ -286,8 +287,9 @@ def test_a_changed_genesis_is_found(place, at, mask):
     ("old", "new"), [(b'"partition": 0', b'"partition": 7'), (b": ", b":\n"), (b'"why"', b'"who"')]
 )
 def test_a_notice_that_no_host_would_write_is_found(old, new):
-    value = partitions_of(world())[("dlq", 0)][1][1]
-    assert "dlq.0@1" in judged(changed(("dlq", 0), 1, value.replace(old, new)))
+    offset, value = partitions_of(world())[("dlq", 0)][-1]
+    notice = value.replace(old, new)
+    assert f"dlq.0@{offset}" in judged(changed(("dlq", 0), offset, notice))
 
 
 def test_a_quarantine_notice_of_nothing_is_found():

@@ -1,0 +1,73 @@
+"""A simulated process of shards: what it runs, what outlives it, and how it took a shard over."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from domain.decider import Decider
+from infra.lease import Lease
+from streams.host import Host
+from streams.leadership import Leadership
+from streams.shadow import Shadow
+from tests.simulation.clocks import OwnClock
+from tests.simulation.files import SimFiles
+from tests.simulation.leases import SimKeeper
+from tests.simulation.log import Partition, SimLog
+
+START_US = 1_700_000_000_000_000
+
+
+class SimClock:
+    """A clock that the world moves."""
+
+    def __init__(self) -> None:
+        self.elapsed_us = 0
+
+    def now_us(self) -> int:
+        return START_US + self.elapsed_us
+
+    def monotonic_s(self) -> float:
+        return self.elapsed_us / 1e6
+
+
+class Member(Protocol):
+    """Whoever has turns beside the processes of shards: gateways, clients, projectors, stores."""
+
+    def turn(self) -> None:
+        """Do what there is to do at this moment."""
+
+    def busy(self) -> bool:
+        """Whether it will do something more without being asked."""
+
+
+@dataclass
+class Process:
+    """One process of the exchange and the hosts it runs, none while it is down."""
+
+    shard_ids: Sequence[str]
+    files: dict[str, SimFiles]
+    deciders: dict[str, Decider[Any]] = field(default_factory=dict)
+    """Where they are others than the exchange's."""
+    log: SimLog | None = None
+    hosts: list[Host | Shadow] = field(default_factory=list)
+    readers: dict[Partition, Host | Shadow] = field(default_factory=dict)
+    leases: list[Lease] = field(default_factory=list)
+    keeper: SimKeeper | None = None
+    leadership: Leadership | None = None
+    clock: OwnClock | None = None
+    stands_still: int = 0
+    """For how many of its turns it is frozen."""
+    refused: bool = False
+    """It has found another history than its own in an outbox, and stays down."""
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """How a shadow took over: how far it had computed, and how the log stood."""
+
+    shard: str
+    right: bool
+    ordinal: int
+    outbox_end: int
+    mark: int
+    mark_taken: int
