@@ -17,13 +17,7 @@ from domain.ledger import messages as funding
 from domain.ledger.messages import FundingReason
 from domain.limits import Limits
 from domain.markets import MarketRules
-from domain.matching.messages import (
-    CancelAllCompleted,
-    CancelRefused,
-    OrderRested,
-    OrderTerminated,
-    TradeExecuted,
-)
+from domain.matching import messages as matching
 from domain.orders.messages import (
     CancelAllOrders,
     CancelAllRequested,
@@ -71,13 +65,13 @@ class DictLedger:
         self.time = time_us
         if isinstance(message, PlaceOrder):
             return [self.place(message)]
-        if isinstance(message, TradeExecuted):
+        if isinstance(message, matching.TradeExecuted):
             both = [(message.maker_order_id, Role.MAKER), (message.taker_order_id, Role.TAKER)]
             mine = [x for x in both if x[0] % self.partitions == self.partition]
             return [self.fill(message, self.find(order_id), role) for order_id, role in mine]
-        if isinstance(message, OrderTerminated):
+        if isinstance(message, matching.OrderTerminated):
             return [self.close(message)]
-        if isinstance(message, CancelOrder | CancelAllOrders | CancelRefused):
+        if isinstance(message, CancelOrder | CancelAllOrders | matching.CancelRefused):
             return [self.cancel(message)]
         if isinstance(message, funding.CreditDeposit | funding.DebitWithdrawal):
             return [self.fund(message)]
@@ -287,7 +281,7 @@ class DictLedger:
         (order,) = [o for o in self.orders if o["order_id"] == order_id]
         return order
 
-    def fill(self, m: TradeExecuted, o: dict[str, Any], role: Role) -> Message:
+    def fill(self, m: matching.TradeExecuted, o: dict[str, Any], role: Role) -> Message:
         value, quantity = m.price_ticks * m.lots * o["tick"], m.lots * o["lot"]
         buys = o["side"] == Side.BUY
         paid_asset, paid = (o["quote"], value) if buys else (o["base"], quantity)
@@ -327,7 +321,7 @@ class DictLedger:
             filled_quote=o["value"],
         )
 
-    def close(self, m: OrderTerminated) -> Message:
+    def close(self, m: matching.OrderTerminated) -> Message:
         o = self.find(m.order_id)
         self.orders.remove(o)
         user = o["user_id"]
@@ -352,7 +346,7 @@ class DictLedger:
             accepted_time_us=o["time"],
         )
 
-    def cancel(self, m: CancelOrder | CancelAllOrders | CancelRefused) -> Message:
+    def cancel(self, m: CancelOrder | CancelAllOrders | matching.CancelRefused) -> Message:
         mine = [
             o for o in self.orders if (o["user_id"], o["market_id"]) == (m.user_id, m.market_id)
         ]
@@ -399,7 +393,7 @@ class DictLedger:
                 self.markets[m.market_id]["halted"] = isinstance(m, markets.MarketHalted)
             case markets.ReferencePriceChanged():
                 self.markets[m.market_id]["reference"] = m.price_ticks
-            case OrderRested() | CancelAllCompleted():
+            case matching.OrderRested() | matching.CancelAllCompleted():
                 pass
             case _:
                 raise AssertionError(f"no ledger shard hears {m}")
