@@ -22,6 +22,7 @@ from streams.auditor import metrics
 from streams.auditor.alarms import Alarms
 from streams.auditor.keeping import Keeping
 from streams.auditor.log_auditor import LogAuditor, Resolutions
+from streams.auditor.snapshot_watch import SnapshotWatch
 from streams.auditor.violations import Violation
 from streams.snapshots import Fork, SnapshotStore
 
@@ -30,7 +31,7 @@ READ_S = 0.1
 GATHER_MS = 60
 """How long brokers let records gather before a read: one answer costs as much as many."""
 
-MARKS_S, CUT_S, BOOKS_S, TELL_S = 0.25, 1.0, 30.0, 2.0
+MARKS_S, CUT_S, BOOKS_S, SNAPSHOTS_S, TELL_S = 0.25, 1.0, 30.0, 5.0, 2.0
 
 _logger = get_logger("auditor")
 
@@ -89,6 +90,7 @@ class Auditor:
             self._look_at_marks: MARKS_S,
             self._check_cut: CUT_S,
             self._check_books: BOOKS_S,
+            self._check_snapshots: SNAPSHOTS_S,
             self._tell: TELL_S,
             self._keep: checkpoint_s,
         }
@@ -128,6 +130,7 @@ class Auditor:
         partitions = (settings.ledger_partitions, settings.matching_partitions)
         self._auditor = LogAuditor(self._log, *partitions, self._resolutions, self._alarms.take)
         self._views = ViewAuditor(*partitions, self._complain, Random(), repairs=self._repairs)
+        self._snapshots = SnapshotWatch(self._log, self._auditor, self._store_of, Fork())
         beside = self._keeping.restore(self._auditor)
         if beside is not None:
             from_plain(self._views, beside)
@@ -164,6 +167,14 @@ class Auditor:
     def _check_books(self) -> None:
         self._auditor.check_books()
 
+    def _check_snapshots(self) -> None:
+        violation = self._snapshots.look() if self._caught_up else None
+        if violation is not None:
+            self._alarms.take(violation)
+
+    def _store_of(self, shard: str) -> SnapshotStore:
+        return SnapshotStore(Directory(self._settings.snapshots_dir / shard), Fork())
+
     def _keep(self) -> None:
         self._keeping.begin(self._auditor, lambda: as_plain(self._views))
 
@@ -171,6 +182,7 @@ class Auditor:
         auditor = self._auditor
         checked, _ = auditor.checked()
         checked |= dict.fromkeys(("S1", "S2", "S3"), auditor.compared())
+        checked["S4"] = self._snapshots.checked
         checked.update(self._views.checks)
         metrics.tell_checks(checked)
         ends = {place: self._log.ends(*place)[1] for place in auditor.next_offsets}

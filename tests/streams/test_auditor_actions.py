@@ -18,6 +18,7 @@ from streams.audit.archive import Place
 from streams.auditor.alarms import Alarms
 from streams.auditor.keeping import AnotherLog, Keeping
 from streams.auditor.log_auditor import LogAuditor
+from streams.auditor.snapshot_watch import SnapshotWatch
 from streams.auditor.violations import Violation
 from streams.snapshots import Inline, SnapshotStore
 from tests.streams.test_auditor import GrowingLog, auditor_on, follow, forged, log_of, world
@@ -179,3 +180,29 @@ def test_what_is_read_again_for_a_view_is_not_compared_again():
         auditor.take(record)
     assert len(told) == 1
     assert auditor.next_offsets[place] == len(log.whole[place])
+
+
+def snapshot_of(auditor: LogAuditor, shard: str) -> bytes:
+    return auditor.followed[shard].shard.dump()
+
+
+@pytest.mark.parametrize("spoilt", [False, True])
+def test_a_snapshot_that_leads_elsewhere_than_the_log_is_named(tmp_path, spoilt):
+    log, auditor = followed()
+    early = auditor_on(log, [])
+    for record in log.scan("ledger.in", 0, 0, 6):
+        early.followed["L0"].shard.step(record.offset, record.value)
+    payload = snapshot_of(early, "L0")
+    if spoilt:
+        payload = payload.replace(b'"ordinal":6', b'"ordinal":7')
+    stores = {
+        shard: SnapshotStore(Directory(tmp_path / shard), Inline()) for shard in auditor.followed
+    }
+    stores["L0"].publish(stores["L0"].start(6, lambda: payload))
+    watch = SnapshotWatch(log, auditor, stores.__getitem__, Inline())
+    told = [watch.look() for _ in range(2 * len(stores))]
+    found = [violation for violation in told if violation is not None]
+    assert watch.checked == 1, "each once"
+    assert [(v.invariant, v.position) for v in found] == (
+        [("S4", "L0's snapshot ledger.in.0@6")] if spoilt else []
+    )
