@@ -16,6 +16,7 @@ from infra.logging import configure_logging, get_logger
 from infra.metrics import serve_metrics
 from infra.settings import Settings, load_settings
 from native.selection import build_in_use
+from projections.history_client import HistoryClient
 from projections.view_auditor import Complaint, ViewAuditor, as_plain, from_plain
 from projections.view_watch import ViewWatch
 from streams.auditor import metrics
@@ -38,6 +39,9 @@ _logger = get_logger("auditor")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `logbourse auditor`."""
+    parser.add_argument(
+        "--queries-at", default="", help="URL of the query API, for sums of history"
+    )
     parser.add_argument("--no-halts", action="store_true", help="say what is wrong, stop nothing")
     parser.add_argument("--no-repairs", action="store_true", help="leave views as they are")
     parser.add_argument(
@@ -56,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: stopped.set())
     auditor = Auditor(
         settings,
+        arguments.queries_at or f"http://{settings.host}:{settings.query_port}",
         halts=not arguments.no_halts,
         repairs=not arguments.no_repairs,
         checkpoint_s=arguments.checkpoint_seconds,
@@ -74,11 +79,17 @@ class Auditor:
     """The auditor of the log and the watch over the views on one reader, turn by turn."""
 
     def __init__(
-        self, settings: Settings, *, halts: bool, repairs: bool, checkpoint_s: float
+        self,
+        settings: Settings,
+        queries_at: str,
+        *,
+        halts: bool,
+        repairs: bool,
+        checkpoint_s: float,
     ) -> None:
         self._settings = settings
         self._repairs = repairs
-        self._token = open_admin_token(settings.admin_token_file)
+        self._history = HistoryClient(queries_at, open_admin_token(settings.admin_token_file))
         self._log = KafkaLog(settings, outside=True, gather_ms=GATHER_MS)
         self._alarms = Alarms(self._log, SystemClock(), halts=halts)
         store = SnapshotStore(Directory(settings.data_dir / "auditor"), Fork())
@@ -138,7 +149,7 @@ class Auditor:
             self._auditor.read_again(place, fold.position.offset + 1)
         self._watch = ViewWatch(
             settings,
-            self._token,
+            self._history,
             self._views,
             self._complain,
             lambda view: metrics.REPAIRS.labels(view).inc(),

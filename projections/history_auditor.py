@@ -117,9 +117,11 @@ class HistoryAuditor:
         for place, fold in self._views.folds.items():
             if place[0] != MATCHING_EVENTS:
                 continue
+            markets = {market for market, _ in fold.candles.last}
+            trades_of = {market: fold.trades(trades_key(market)) for market in markets}
             for series in fold.candles.last:
                 self._views.checks["P3"] += 1
-                trades = fold.trades(trades_key(series[0]))
+                trades = trades_of[series[0]]
                 words = fold.candles.complaint(series, done.candles.get(series), trades)
                 if words:
                     where = f"clickhouse candles {series[1]} of market {series[0]}"

@@ -32,7 +32,7 @@ class ViewWatch:
     def __init__(
         self,
         settings: Settings,
-        token: str,
+        history: HistoryClient,
         views: ViewAuditor,
         report: Callable[[Complaint], None],
         rebuilt: Callable[[str], None],
@@ -44,8 +44,7 @@ class ViewWatch:
         self._report = report
         self._rebuilt = rebuilt
         self._repairs = repairs
-        query = f"http://{settings.host}:{settings.query_port}"
-        self._history = HistoryAuditor(HistoryClient(query, token), views)
+        self._history = HistoryAuditor(history, views)
         self._client: Any = redis_client(settings.redis_url)
         self._live: LiveCells | None = None
         self._touched: Touched | None = None
