@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from native.selection import ROOT
+from tests.faults.report import faults_part
 
 FACTS = ROOT / "docs" / "reliability.json"
 SCHEDULES_WANTED = 2_000_000
@@ -132,7 +133,7 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")[:160]
 
 
-PARTS: dict[str, Callable[[Part], str]] = {"simulation": simulation_part}
+PARTS: dict[str, Callable[[Part], str]] = {"simulation": simulation_part, "faults": faults_part}
 """How each part of the facts becomes a part of the page, in the page's order."""
 
 

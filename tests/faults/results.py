@@ -5,17 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from native.selection import ROOT
 from tests import reliability
+from tests.faults.report import PLOT, Line, draw
 from tests.faults.rows import Row
 from tests.faults.runner import Result
 
 RUNS = ROOT / "docs" / "faults.jsonl"
 """A line of JSON for each run that was finished, oldest first."""
-
-Line = dict[str, Any]
 
 
 def append(result: Result, file: Path = RUNS) -> None:
@@ -53,6 +51,7 @@ def headline(result: Result) -> str:
 def record(rows: Mapping[str, Row], file: Path = RUNS) -> None:
     """Bring the facts up to what the file has, and draw the page."""
     table = summary(read(file), rows)
+    draw(table, reliability.FACTS.parent / PLOT)
     reliability.update("faults", lambda _: {"rows": table})
 
 
@@ -64,6 +63,7 @@ def summary(lines: Sequence[Line], rows: Mapping[str, Row]) -> list[Line]:
         if not runs:
             continue
         gaps = [run["gap_s"] for run in runs]
+        target_s = each.target_s
         found.append(
             {
                 "row": id,
@@ -72,9 +72,10 @@ def summary(lines: Sequence[Line], rows: Mapping[str, Row]) -> list[Line]:
                 "violated": sum(bool(run["violations"]) for run in runs),
                 "gap_p50_s": round(median(gaps), 2),
                 "gap_max_s": round(max(gaps), 2),
-                "target_s": each.target_s,
+                "gaps_s": [round(gap, 2) for gap in gaps],
+                "target_s": target_s,
+                "within": sum(target_s is not None and gap <= target_s for gap in gaps),
                 "acknowledged": sum(run["acknowledged"] for run in runs),
-                "commits": sorted({run["commit"] for run in runs}),
                 "measured": _measured(runs),
             }
         )

@@ -104,7 +104,7 @@ def _cut_and_reopen(run: Run, cuts: dict[tuple[str, int], tuple[str, ...]]) -> N
         time.sleep(1.0)
         for (topic, partition), brokers in cuts.items():
             for broker in brokers:
-                gone = stack.cut_tail(broker, topic, partition, run.rng.randrange(1, 32 * KIB))
+                gone = _cut(run, broker, topic, partition)
                 run.words.append(f"{broker} {topic}.{partition} -{gone}")
     begin_s = time.monotonic()
 
@@ -121,6 +121,13 @@ def _cut_and_reopen(run: Run, cuts: dict[tuple[str, int], tuple[str, ...]]) -> N
     run.words.append(_words_of_halt(stack, mark))
     with run.timed("reopened s"):
         _reopen(run)
+
+
+def _cut(run: Run, broker: str, topic: str, partition: int) -> int:
+    """What the page cache had not brought to the disk: never the beginning of the exchange."""
+    newest = max(run.stack.log_dir(broker, topic, partition).glob("*.log"))
+    most = min(32 * KIB, newest.stat().st_size // 2)
+    return run.stack.cut_tail(broker, topic, partition, run.rng.randrange(most + 1))
 
 
 def _reopen(run: Run) -> None:

@@ -51,10 +51,10 @@ class Bench:
 
     def run(self, row: Row, number: int, seed: int) -> Result:
         """Do it once; what could not even be judged is a violation, with what processes said."""
-        stack = self._stack_for(row)
         result = Result(row.id, number, seed)
         begin_s = time.monotonic()
         try:
+            stack = self._stack_for(row)
             self._run(row, stack, result, random.Random(f"{row.id}/{seed}"))
         except Exception as error:
             result.violations.append(f"{type(error).__name__}: {error}"[:3_000])

@@ -1,0 +1,119 @@
+"""The part "faults" of the page of reliability: its table, and its plot of unavailability."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+Line = dict[str, Any]
+
+PLOT = "plots/faults.svg"
+LEFT, WIDTH, STEP, TOP = 190, 560, 18, 30
+HEAD = f"""## Faults
+
+Real processes on one machine: three brokers (replication 3, two in sync), two hosts of shards,
+projections, Redis, ClickHouse and a gateway, under the load of eight seeded clients who send the
+same bytes again until they know the outcome. After every run: each acknowledged command is in the
+log exactly once in effect, nothing is without a command, nothing ran after its deadline, `logbourse
+audit` is sound with a full replay (L1–L8, E1–E6, S1–S4), Redis equals the fold of the log, and the
+API tells each client what it wrote down. Unavailability is the longest time in which no order of
+some ledger shard was acknowledged, from the fault to the end of the run; on a busy machine some
+tenths of a second of it are the machine's. Each run is a line of [faults.jsonl](faults.jsonl);
+`make faults` adds more.
+
+![Unavailability by fault]({PLOT})
+"""
+
+
+def faults_part(told: Line) -> str:
+    """All rows that were run, as Markdown."""
+    rows: list[Line] = told.get("rows", [])
+    runs = sum(row["runs"] for row in rows)
+    violated = sum(row["violated"] for row in rows)
+    acknowledged = sum(row["acknowledged"] for row in rows)
+    return "\n".join(
+        [
+            HEAD,
+            f"**{runs:,} runs of {len(rows)} rows**, {acknowledged:,} orders acknowledged: "
+            f"{violated} runs violated something.",
+            "",
+            "| row | what happens | runs | violated | median, s | longest, s | target, s | met "
+            "| worst of what else was measured |",
+            "|---|---|---:|---:|---:|---:|---:|---|---|",
+            *(_row(row) for row in rows),
+        ]
+    )
+
+
+def met(row: Line) -> str:
+    """Whether the longest unavailability is within the target; how many runs are, if not all."""
+    if row["target_s"] is None:
+        return ""
+    if row["gap_max_s"] <= row["target_s"]:
+        return "yes"
+    return f"{row['within']} of {row['runs']}"
+
+
+def draw(rows: Sequence[Line], path: Path) -> None:
+    """Write the plot: a line per row from nothing to the longest run, dots for all of them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(plot(rows), encoding="utf-8")
+
+
+def plot(rows: Sequence[Line]) -> str:
+    """The plot as SVG."""
+    longest = max((row["gap_max_s"] for row in rows), default=1.0)
+    top_s = max(5.0, longest)
+    height = TOP + STEP * len(rows) + 30
+    drawn = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + 60}" height="{height}" '
+        'font-family="sans-serif" font-size="12">',
+        '<rect width="100%" height="100%" fill="white"/>',
+        f'<text x="{LEFT}" y="16">Seconds without an acknowledged order (bar: target)</text>',
+    ]
+    bottom = TOP + STEP * len(rows)
+    for second in _ticks(top_s):
+        x = _x(second, top_s)
+        drawn.append(f'<line x1="{x}" x2="{x}" y1="{TOP - 6}" y2="{bottom}" stroke="#ddd"/>')
+        drawn.append(f'<text x="{x}" y="{bottom + 16}" text-anchor="middle">{second}</text>')
+    for place, row in enumerate(rows):
+        drawn += _drawn_row(row, TOP + STEP * place + STEP // 2, top_s)
+    return "\n".join([*drawn, "</svg>"]) + "\n"
+
+
+def _drawn_row(row: Line, y: int, top_s: float) -> list[str]:
+    found = [f'<text x="{LEFT - 8}" y="{y + 4}" text-anchor="end">{row["row"]}</text>']
+    if row["target_s"] is not None:
+        x = _x(min(row["target_s"], top_s), top_s)
+        found.append(
+            f'<line x1="{x}" x2="{x}" y1="{y - 7}" y2="{y + 7}" stroke="#c33" stroke-width="3"/>'
+        )
+    dots = [
+        f'<circle cx="{_x(gap, top_s)}" cy="{y}" r="3.5" fill="#268"/>' for gap in row["gaps_s"]
+    ]
+    return found + dots
+
+
+def _x(seconds: float, top_s: float) -> int:
+    return LEFT + round(WIDTH * seconds / top_s)
+
+
+def _ticks(top_s: float) -> list[int]:
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 1_000) if top_s / step <= 12)
+    return list(range(0, int(top_s) + 1, step))
+
+
+def _row(row: Line) -> str:
+    measured = ", ".join(f"{name} {value:,}" for name, value in row["measured"].items())
+    target = "" if row["target_s"] is None else f"{row['target_s']:g}"
+    cells = (
+        row["row"],
+        row["title"],
+        str(row["runs"]),
+        str(row["violated"]),
+        f"{row['gap_p50_s']:.2f}",
+        f"{row['gap_max_s']:.2f}",
+        target,
+        met(row),
+        measured,
+    )
+    return f"| {' | '.join(cells)} |"

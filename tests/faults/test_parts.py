@@ -1,0 +1,155 @@
+"""The parts of the fault runner by themselves: the proxy, the oracle, gaps, slopes, the table."""
+
+import os
+import socket
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+
+from domain.orders.messages import CancelRejected, CancelRequested, OrderReason, OrderRejected
+from infra.ports import any_port
+from tests.faults.load import LATE, Sent
+from tests.faults.network import STEP, Network, cut
+from tests.faults.oracle import compare, effects_of
+from tests.faults.proxy import FROM, Rule
+from tests.faults.report import faults_part, plot
+from tests.faults.results import summary
+from tests.faults.rows import Row, find_rows, longest_gap
+from tests.faults.rows_storm import slope
+
+DEADLINE_US = 1_000
+ORDER = Sent(
+    0, 0, 1, b"id", DEADLINE_US, "{}", "BTCUSDT", "mine", status=200, result={"orderId": 7}
+)
+REJECTED = OrderRejected(b"id", 4, 2, "mine", OrderReason.INSUFFICIENT_FUNDS)
+
+
+@pytest.fixture
+def link(tmp_path):
+    """The proxies before a server of this process, and both ends of a connection through it."""
+    (tmp_path / "me.pid").write_text(str(os.getpid()))
+    port = any_port("127.0.0.1")
+    with socket.create_server(("127.0.0.1", port)) as server:
+        network = Network(tmp_path, {port: "server"})
+        try:
+            client = socket.create_connection(("127.0.0.1", port + STEP), timeout=5.0)
+            far, _ = server.accept()
+            with client, far:
+                yield network, client, far
+        finally:
+            network.close()
+
+
+def heard(end: socket.socket, timeout_s: float = 0.3) -> bytes:
+    end.settimeout(timeout_s)
+    with suppress(TimeoutError):
+        return end.recv(100)
+    return b""
+
+
+def test_what_is_cut_arrives_late_and_nothing_is_lost(link):
+    network, client, far = link
+    client.sendall(b"a")
+    assert heard(far, 5.0) == b"a"
+    with network.broken(*cut("me", "server")):
+        client.sendall(b"b")
+        assert heard(far) == b""
+    assert heard(far, 5.0) == b"b"
+
+
+def test_one_way_may_be_cut_alone_and_others_are_not_concerned(link):
+    network, client, far = link
+    with network.broken(*cut("me", "server", FROM), *cut("somebody", "server")):
+        client.sendall(b"a")
+        assert heard(far, 5.0) == b"a"
+        far.sendall(b"b")
+        assert heard(client) == b""
+    assert heard(client, 5.0) == b"b"
+
+
+def test_who_hangs_up_is_not_heard_while_the_way_is_cut(link):
+    network, client, far = link
+    with network.broken(Rule("me", cut=True)):
+        client.shutdown(socket.SHUT_WR)
+        far.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            far.recv(1)
+    far.settimeout(5.0)
+    assert far.recv(1) == b""
+
+
+def accepted(order_id: int = 7, **changed: object) -> object:
+    from domain.orders.messages import OrderAccepted, OrderType, Side, TimeInForce
+
+    event = OrderAccepted(
+        b"id", order_id, 4, 2, 1, "mine", Side.BUY, OrderType.LIMIT, TimeInForce.GTC,
+        *(1, 1, 0, 1, 1, 1, 1),
+    )  # fmt: skip
+    return replace(event, **changed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("sent", "events", "wrong"),
+    [
+        (ORDER, [(5, accepted())], ""),
+        (ORDER, [], "was acknowledged and is not in the log"),
+        (ORDER, [(5, accepted()), (6, accepted(8))], "has 2 outcomes"),
+        (ORDER, [(5, accepted(8))], "was acknowledged as 7"),
+        (ORDER, [(DEADLINE_US + 1, accepted())], "took effect after its deadline"),
+        (replace(ORDER, status=400, code=-2010), [(5, REJECTED)], ""),
+        (replace(ORDER, status=400, code=-2010), [(5, accepted())], "was refused with -2010"),
+        (replace(ORDER, status=400, code=LATE), [], ""),
+        (replace(ORDER, status=400, code=LATE), [(5, accepted())], ""),
+    ],
+)
+def test_the_oracle_sees_what_is_lost_doubled_late_or_denied(sent, events, wrong):
+    found = list(compare([sent], effects_of(events), {7: ("rested", 0, 0), 8: ("rested", 0, 0)}))
+    assert bool(found) is bool(wrong), found
+    assert wrong in " ".join(found)
+
+
+def test_a_book_may_refuse_the_cancel_that_its_ledger_has_passed_on():
+    sent = replace(ORDER, client_order_id="", order_id=7, status=400, code=-2011)
+    requested = CancelRequested(b"id", 7, 4, 2)
+    refused = CancelRejected(b"id", 4, 2, 7, "", OrderReason.UNKNOWN_ORDER)
+    assert not list(compare([sent], effects_of([(1, requested), (2, refused)]), {}))
+    assert list(compare([sent], effects_of([(1, requested), (2, requested)]), {}))
+
+
+def test_the_longest_gap_is_that_of_the_ledger_that_waits_longest():
+    acked = [
+        replace(ORDER, ledger=ledger, answered_s=at_s)
+        for ledger, at_s in ((0, 1.0), (1, 1.5), (0, 2.0), (0, 3.0), (1, 4.5), (0, 4.0))
+    ]
+    assert longest_gap(sorted(acked, key=lambda sent: sent.answered_s), 1.0, 5.0) == 3.0
+    assert longest_gap([], 1.0, 5.0) == 4.0
+
+
+def test_a_slope_is_that_of_the_line_between():
+    assert slope([(0.0, 1.0), (1.0, 3.0), (2.0, 5.0)]) == 2.0
+    assert slope([(1.0, 3.0)]) == 0.0
+
+
+def test_the_table_tells_medians_worst_cases_and_what_was_violated():
+    rows = {"F1": Row("F1", "killed", lambda _: None, target_s=3.0)}
+    line = {
+        "row": "F1",
+        "commit": "c",
+        "acknowledged": 10,
+        "violations": [],
+        "measured": {"x": 1.0},
+    }
+    lines = [line | {"gap_s": gap} for gap in (1.0, 2.0, 4.0)]
+    lines[1]["violations"] = ["lost"]
+    (told,) = summary(lines, rows)
+    assert (told["gap_p50_s"], told["gap_max_s"], told["within"]) == (2.0, 4.0, 2)
+    text = faults_part({"rows": [told]})
+    assert "| F1 | killed | 3 | 1 | 2.00 | 4.00 | 3 | 2 of 3 | x 1.0 |" in text
+    assert plot([told]).count("<circle") == 3
+
+
+def test_rows_stand_in_the_order_of_the_matrix():
+    names = [name.split()[0] for name in find_rows()]
+    assert names == sorted(names, key=lambda name: int("".join(filter(str.isdigit, name))))
+    assert {"F1", "F6", "F12", "F30", "F32"} <= set(names)
