@@ -31,9 +31,7 @@ def refuse(state: MatchingState, source: str, message: Message) -> str:
     wanted = _SOURCES.get(type(message))
     if wanted is None:
         return f"{type(message).__name__} is no message for matching"
-    # An auditor may stop a market; letting it go on is the operator's word.
-    alarm = source == AUDITOR and isinstance(message, HaltMarket)
-    if not comes_from(source, wanted) and not alarm:
+    if not comes_from(source, wanted) and not _is_alarm(source, message):
         return f"{type(message).__name__} is wanted from {wanted}, came from {source}"
     if isinstance(message, Genesis):
         return _refuse_genesis(state, message)
@@ -44,6 +42,11 @@ def refuse(state: MatchingState, source: str, message: Message) -> str:
         kind = type(message).__name__
         return f"{kind} is for a market of partition {home}, not {state.partition}"
     return ""
+
+
+def _is_alarm(source: str, message: Message) -> bool:
+    """Whether this is what an auditor may say: stop. Letting go on is the operator's word."""
+    return source == AUDITOR and isinstance(message, HaltMarket)
 
 
 def _home(state: MatchingState, message: Message) -> int:

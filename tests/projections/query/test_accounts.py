@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from domain.accounts.messages import WithdrawalsHalted, WithdrawalsResumed
 from infra.log import LogFailure
 from projections import layout
 from projections.layout import Balance, MarketRisk, Position, UserRisk
@@ -114,6 +115,24 @@ async def test_all_assets(world, api):
         ("USDT", "0.00000000"),
     ]
     assert rows[0]["networkList"][0]["withdrawIntegerMultiple"] == "0.00000001"
+
+
+async def test_everybody_is_told_of_what_may_not_leave_and_why(world, api):
+    world.reference.apply(WithdrawalsHalted(b"", BTC, "L2 before ledger.in.0@7"))
+    _, rows = await get(api, "/sapi/v1/capital/config/getall")
+    told = {row["coin"]: row["networkList"][0]["withdrawDesc"] for row in rows}
+    assert told == {"BTC": "L2 before ledger.in.0@7", "USDT": "", "ETH": ""}
+    answer = await (await api.get("/x/v1/assets")).json()
+    assert answer[0] == {
+        "asset": "BTC",
+        "name": "Bitcoin",
+        "decimals": 8,
+        "withdrawalsHalted": True,
+        "reason": "L2 before ledger.in.0@7",
+    }
+    world.reference.apply(WithdrawalsResumed(b"", BTC, "found"))
+    answer = await (await api.get("/x/v1/assets")).json()
+    assert not any(each["withdrawalsHalted"] for each in answer)
 
 
 @pytest.fixture
