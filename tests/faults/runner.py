@@ -50,11 +50,14 @@ class Bench:
         self._runs = 0
 
     def run(self, row: Row, number: int, seed: int) -> Result:
-        """Do it once; what could not even be judged is a violation, with what processes said."""
+        """Do it once; what could not even be judged is a violation, with what processes said.
+
+        Raises `AssertionError` if there is no whole stack to begin with.
+        """
+        stack = self._stack_for(row)
         result = Result(row.id, number, seed)
         begin_s = time.monotonic()
         try:
-            stack = self._stack_for(row)
             self._run(row, stack, result, random.Random(f"{row.id}/{seed}"))
         except Exception as error:
             result.violations.append(f"{type(error).__name__}: {error}"[:3_000])
@@ -106,8 +109,12 @@ class Bench:
                 planted=row.planted,
             )
             self._kind, self._runs = kind, 0
-            self._stack.start()
-            self._stack.until_whole()
+            try:
+                self._stack.start()
+                self._stack.until_whole()
+            except AssertionError:
+                self.close()
+                raise
         self._runs += 1
         return self._stack
 

@@ -65,7 +65,7 @@ class FaultStack(RunningStack):
         """Stop whatever still runs, in whatever state it is."""
         for name in self.names():
             self.thaw(name)
-        if self._child is not None:
+        if self._child is not None and self._child.poll() is None:
             os.kill(self._child.pid, signal.SIGCONT)
             self.kill_all()
         if self._network is not None:

@@ -181,7 +181,7 @@ class RunningStack:
 
 def _environment(data_dir: Path) -> dict[str, str]:
     """Ports below those that the kernel hands out, so that a restarted part finds its own free."""
-    first = 30_000 + os.getpid() % 16 * 100
+    first = 16_000 + os.getpid() % 150 * 100
     taken: list[int] = []
     for offset in (0, 1, 2, 40, 60):
         taken.append(free_port("127.0.0.1", first + offset, taken))
