@@ -158,6 +158,8 @@ class _Connection:
             task = asyncio.create_task(self._answer(text))
             self._tasks.add(task)
             task.add_done_callback(self._answered)
+            # One a turn: who sends many at once does not keep others waiting.
+            await asyncio.sleep(0)
 
     def _answered(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -5,15 +5,21 @@ import json
 import threading
 
 from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
 
 from domain.limits import DEFAULT_LIMITS
-from infra.http import limits
-from infra.http.app import serve_app
+from infra.clock import SystemClock
+from infra.http import errors, limits
+from infra.http.app import Call, Frame, build_app, serve_app
 from infra.http.connections import FILES_PART, most_connections
 from infra.http.limits import RequestLimits
+from infra.http.parameters import Parameters
+from infra.http.principal import Principal
+from infra.http.ws_api import Method, WsApi
 from infra.log import LogRecord
 from infra.ports import any_port
 from infra.tail import BATCHES_AHEAD, Tail
+from tests.benchmarks.web_socket import text_frame
 
 NOW_US = 1_790_000_000_000_000
 
@@ -55,6 +61,56 @@ def test_who_is_new_is_counted_with_all_who_are_new(monkeypatch):
     later_us = NOW_US + 2 * limits.FIVE_MINUTES_US
     assert counts.charge("ip 4", 5, later_us) == 5
     assert counts.charge("ip 5", 5, later_us) == 5
+
+
+async def test_who_sends_many_requests_at_once_does_not_keep_others_waiting():
+    asked: list[str] = []
+
+    async def note(call: Call) -> str:
+        asked.append(call.parameters.text("who"))
+        return ""
+
+    frame = Frame(KnowsNobody(), RequestLimits(lambda: DEFAULT_LIMITS), SystemClock())
+    api = WsApi(frame, KnowsNobody(), [Method("note", note)])
+    app = build_app(frame, [], sockets={"/ws": api.serve}, on_shutdown=[api.close])
+    async with TestServer(app) as server:
+        assert server.port is not None
+        (_, many), (answers, one) = [await web_socket(server.port) for _ in range(2)]
+        # The server has no turn in between: both have sent before it reads.
+        many.write(200 * text_frame('{"id":1,"method":"note","params":{"who":"many"}}'))
+        one.write(text_frame('{"id":1,"method":"note","params":{"who":"one"}}'))
+        await answers.read(1)
+        many.close()
+        one.close()
+    assert asked.index("one") < 5
+
+
+async def web_socket(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection after its handshake, on which bytes are written as they are."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(
+        b"GET /ws HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    return reader, writer
+
+
+class KnowsNobody:
+    """No API key is known; nothing asked for here needs one."""
+
+    def knows(self, api_key: str) -> bool:
+        return False
+
+    def authenticate(
+        self, api_key: str, parameters: Parameters, *, client_ip: str, now_us: int
+    ) -> Principal:
+        raise errors.api_key_refused()
+
+    def resume(
+        self, api_key: str, parameters: Parameters, *, client_ip: str, now_us: int
+    ) -> Principal:
+        raise errors.api_key_refused()
 
 
 class EndlessLog:
