@@ -30,6 +30,11 @@ class Journal:
         """Leave no trace of a recovery that nobody wants done: it has copies only."""
         shutil.rmtree(self.folder)
 
+    def restart(self) -> None:
+        """Begin with an empty folder: what an earlier try copied may be another log by now."""
+        self.discard()
+        self.folder.mkdir()
+
     def set_aside(self, path: Path, name: str = "") -> bool:
         """Move a file or folder into the recovery's folder; False if it is not there (any more)."""
         target = self.folder / (name or path.name)

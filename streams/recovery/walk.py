@@ -77,6 +77,7 @@ class Walk:
 
         What nobody wants done leaves no trace.
         """
+        self._journal.restart()
         with running_brokers(self._settings, nodes) as reachable:
             whole = self._evidence.archive(reachable)
             export(whole.archive, self._copy, _bar("copy", whole.archive))

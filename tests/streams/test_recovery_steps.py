@@ -46,6 +46,9 @@ def test_what_is_set_aside_is_moved_once_and_whole(tmp_path):
 
 def test_what_nobody_agreed_to_leaves_nothing_behind(tmp_path):
     journal = open_journal(tmp_path)
+    (journal.folder / "log").mkdir()
+    journal.restart()
+    assert not list(journal.folder.iterdir())
     journal.discard()
     assert not journal.folder.exists()
 
