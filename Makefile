@@ -56,8 +56,8 @@ bench: compile  ## measure, and write docs/benchmarks.md, docs/benchmarks.json a
 faults: compile  ## break real processes under load: make faults ARGS="F1 F6 --runs 5" (ARGS=--list)
 	@$(BIN)/python -m tests.faults $(ARGS)
 
-sweep: compile  ## any number of seeded crash schedules: make sweep ARGS="--schedules 100000"
-	@$(BIN)/python -m tests.simulation $(ARGS)
+sweep: compile  ## any number of seeded crash schedules: make sweep ARGS="--seeds 100000"
+	@$(BIN)/logbourse simulate $(ARGS)
 
 wheel: setup  ## build a wheel into dist/, compiled where a C compiler is, and try it
 	@$(BIN)/python -m tests.native.wheel

@@ -45,6 +45,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
         "streams.recovery.command", "reopen after Kafka has lost acknowledged records"
     ),
     "topics": Subcommand("streams.topics", "create the topics, or check their settings"),
+    "simulate": Subcommand("simulating", "crash the whole exchange in memory, by seeds"),
     "bench": Subcommand("benchmarking", "measure how fast the parts and the whole are"),
 }
 

@@ -3,16 +3,18 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
+from domain.decider import Command
 from domain.ledger.chart import (
     CLEARING,
     EXTERNAL,
+    HOUSE,
     LOWEST_USER_ACCOUNT,
     AccountKind,
     kind_of,
     owner_of,
 )
-from schemas.topics import outbox
-from tests.simulation.fold import Fold, first_records
+from schemas.topics import inbox, outbox
+from tests.simulation.fold import Fold, decoded, first_records
 from tests.simulation.replays import ALL_SHARDS, check_channels, check_promotions, check_replay
 from tests.simulation.world import World
 
@@ -25,6 +27,7 @@ def check_all(world: World) -> tuple[Fold, list[str]]:
         *check_replay(world),
         *check_promotions(world),
         *fold.violations,
+        *check_books(world, fold),
         *check_money(fold),
         *check_orders(fold),
         *check_commands(fold),
@@ -36,10 +39,42 @@ def fold_outboxes(world: World) -> Fold:
     """All outboxes, folded."""
     fold = world.opening.fold.copy() if world.opening else Fold()
     for shard in ALL_SHARDS:
+        begin, _ = world.log.begins.get(inbox(shard), (0, {}))
+        for value in world.log.partitions[inbox(shard)][begin:]:
+            for message in decoded(value).messages:
+                if isinstance(message, Command):
+                    fold.deadlines[message.command_id] = message.deadline_us
+    for shard in ALL_SHARDS:
         for _, record in first_records(world.log, outbox(shard)):
             for event in record.messages:
-                fold.apply(shard, event)
+                fold.apply(shard, event, record.time_us)
     return fold
+
+
+def check_books(world: World, fold: Fold) -> Iterator[str]:
+    """L1, L6, L8: each ledger's own books are what follows from its events by other code."""
+    for shard, host in world.hosts().items():
+        if not shard.startswith("L"):
+            continue
+        theirs = {
+            (asset, *_named(account)): amount
+            for asset, account, amount in host.shard.state.balances.entries()
+        }
+        ours = {account: amount for account, amount in fold.ledgers[shard].books.items() if amount}
+        for account in sorted(ours.keys() | theirs.keys()):
+            if ours.get(account) != theirs.get(account):
+                wanted, found = ours.get(account, 0), theirs.get(account, 0)
+                yield f"L1: {shard} has {found} in {account}, its events say {wanted}"
+        for (asset, kind, user), amount in ours.items():
+            if amount < 0 and kind not in ("clearing", "external"):
+                yield f"L4: {kind} account of user {user} in {shard} has {amount} of asset {asset}"
+
+
+def _named(account: int) -> tuple[str, int]:
+    shared = {CLEARING: "clearing", EXTERNAL: "external", HOUSE: "house"}
+    if account in shared:
+        return shared[account], 0
+    return "held" if kind_of(account) is AccountKind.HELD else "free", owner_of(account)
 
 
 def check_money(fold: Fold) -> Iterator[str]:

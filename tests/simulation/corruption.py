@@ -1,6 +1,6 @@
 """What the protocol cannot mend and must notice: acknowledged records lost, another history."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -20,31 +20,62 @@ class Corruption(Protocol):
     def after_phase(self, world: World, number: int) -> None:
         """The exchange has come to rest after phase `number`, counted from 0."""
 
+    def judge(self, world: World) -> Iterator[str]:
+        """What is wrong at the end that no channel shows."""
+
 
 class LostTail:
     """Takes away from one ledger shard what it had acknowledged, and lets it live on without.
 
-    Its inbox loses its tail, mostly its outbox, marks and snapshots with it, so that nothing of
-    its own tells: it starts again with another history than the one other shards have received.
+    Its inbox loses its tail. Where its outbox, marks and snapshots are lost with it, nothing of its
+    own tells: it starts again with another history than the one that other shards have received.
+    Where they are not, it must notice.
     """
+
+    def __init__(self) -> None:
+        self._shard = ""
+        self._known: list[bytes] = []
 
     def after_phase(self, world: World, number: int) -> None:
         if number != SETUP_PHASES + 1:
             return
         rng = world.faults.rng
-        shard = f"L{rng.randrange(2)}"
+        shard = self._shard = f"L{rng.randrange(2)}"
         partition = inbox(shard)
         values = world.log.partitions[partition]
         world.faults.happened["acknowledged tail lost"] += 1
         world.kill_host_of(shard)
         world.log.ghosts = [ghost for ghost in world.log.ghosts if ghost[0] != partition]
+        kept = values[:]
         del values[len(values) - rng.randint(1, 4) :]
         world.cut_at[shard] = len(values)
-        if rng.random() < 0.7:
-            world.log.marks.pop(partition, None)
+        known = self._lose_more(world, len(values), everything=rng.random() < 0.4)
+        self._known = kept[:known]
+
+    def _lose_more(self, world: World, cut: int, *, everything: bool) -> int:
+        """Mark, outbox and snapshots go by lot; how many inputs mark and outbox still tell of."""
+        rng, shard, known = world.faults.rng, self._shard, 0
+        told, marks = world.log.partitions[outbox(shard)], world.log.marks
+        if everything or rng.random() < 0.5:
+            marks.pop(inbox(shard), None)
+        elif inbox(shard) in marks:
+            known = marks[inbox(shard)].offset
+        if everything or rng.random() < 0.5:
+            told[:] = [value for value in told if head_of(value)[2] < cut]
+        else:
+            known = max(known, *(head_of(value)[2] + 1 for value in told))
+        if everything or rng.random() < 0.5:
             world.files[shard].wipe()
-            told = world.log.partitions[outbox(shard)]
-            told[:] = [value for value in told if head_of(value)[2] < len(values)]
+        return known
+
+    def judge(self, world: World) -> Iterator[str]:
+        """S2: whose mark or outbox tells of inputs that are no longer there does not go on."""
+        host = world.hosts().get(self._shard)
+        before = self._known
+        if host is None or world.log.partitions[inbox(self._shard)][: len(before)] == before:
+            return
+        if host.position > world.cut_at[self._shard]:
+            yield f"S2: {self._shard} went on though its log lost what it had acknowledged"
 
 
 class Miscomputation:
@@ -68,6 +99,10 @@ class Miscomputation:
             self._put(world, self._wrong.right)
             world.files[self._shard].wipe()
             self._wrong = None
+
+    def judge(self, world: World) -> Iterator[str]:
+        """Channels show it."""
+        return iter(())
 
     def _put(self, world: World, decider: Decider[Any]) -> None:
         world.kill_host_of(self._shard)
@@ -97,6 +132,10 @@ class MiscomputingLeader:
         wrong.deciders[shard] = Miscomputing(world.deciders[shard], changed)
         # So that it is not the one that leads.
         right.stands_still = 40
+
+    def judge(self, world: World) -> Iterator[str]:
+        """Promotions show it."""
+        return iter(())
 
 
 class Miscomputing:

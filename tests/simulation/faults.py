@@ -94,8 +94,12 @@ class Faults:
 
     def crash_soon(self) -> None:
         """Let the next crash come within some micro-steps."""
+        self.crash_after(self.rng.randrange(4, 24))
+
+    def crash_after(self, steps: int) -> None:
+        """Let the next crash come after so many micro-steps."""
         self.crashes_left = max(self.crashes_left, 1)
-        self._expect("", self.rng.randrange(4, 24))
+        self._expect("", steps)
 
     def chance(self, rate: float) -> bool:
         """True with this probability."""

@@ -27,6 +27,7 @@ from domain.orders.messages import (
 )
 from schemas.record import Record, decode_record
 from tests.simulation.log import LogWorld, Partition
+from tests.simulation.rules import BookRules, LedgerRules, copied
 
 _EFFECTS = (
     OrderAccepted,
@@ -62,12 +63,19 @@ class Fold:
     of_all: defaultdict[bytes, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     asked: Counter[tuple[bytes, int]] = field(default_factory=Counter)
     answered: Counter[tuple[bytes, int]] = field(default_factory=Counter)
+    deadlines: dict[bytes, int] = field(default_factory=dict)
+    """Of all commands that were sent, by id."""
+    ledgers: defaultdict[str, LedgerRules] = field(default_factory=lambda: defaultdict(LedgerRules))
+    books: defaultdict[str, BookRules] = field(default_factory=lambda: defaultdict(BookRules))
     violations: list[str] = field(default_factory=list)
 
     def copy(self) -> "Fold":
         """A fold to go on with; only while no order is open, for these are shared."""
         assert not self.open_orders and not self.of_all
-        return Fold(**{each.name: copy(getattr(self, each.name)) for each in fields(self)})
+        fold = Fold(**{each.name: copy(getattr(self, each.name)) for each in fields(self)})
+        fold.ledgers.update({shard: copied(rules) for shard, rules in self.ledgers.items()})
+        fold.books.update({shard: copied(rules) for shard, rules in self.books.items()})
+        return fold
 
     def comparable(self) -> tuple[object, ...]:
         """What must be the same however the processes were scheduled."""
@@ -78,17 +86,19 @@ class Fold:
             {key: (t.price_ticks, t.lots, t.taker_side) for key, t in self.trades.items()},
         )
 
-    def apply(self, shard: str, event: Message) -> None:
-        """Take one event of the shard's outbox."""
+    def apply(self, shard: str, event: Message, time_us: int) -> None:
+        """Take one event of the shard's outbox, which happened at this log time."""
         for asset, debit, credit, amount in postings(event):
             self.balances[(shard, asset, debit)] -= amount
             self.balances[(shard, asset, credit)] += amount
             if amount <= 0:
                 self.violations.append(f"L5: posting of {amount} in {event}")
         if isinstance(event, _EFFECTS):
-            assert isinstance(event, Outcome)
-            self.effects[event.command_id] += 1
+            self._effect(event, time_us)
+        if shard.startswith("M"):
+            self.violations += self.books[shard].apply(event)
         if shard.startswith("L"):
+            self.violations += self.ledgers[shard].apply(event)
             self._follow_answers(event)
         if isinstance(event, OrderAccepted):
             self._accept(event)
@@ -100,6 +110,16 @@ class Fold:
             self._trade(event)
         elif isinstance(event, BookChanged):
             self.levels[(event.market_id, event.side, event.price_ticks)] = event.lots
+
+    def _effect(self, event: Message, time_us: int) -> None:
+        assert isinstance(event, Outcome)
+        name = event.command_id
+        self.effects[name] += 1
+        deadline_us = self.deadlines.get(name)
+        if deadline_us is None:
+            self.violations.append(f"S6: {type(event).__name__} of no command: {name.hex()}")
+        elif time_us > deadline_us:
+            self.violations.append(f"S6: command {name.hex()} ran after its deadline")
 
     def _follow_answers(self, event: Message) -> None:
         """What a ledger asks of the book, and what it tells of its answers, by command and order.

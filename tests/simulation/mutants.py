@@ -1,17 +1,26 @@
 """Mutants of the protocol: each breaks one rule, and the sweep must notice every one of them."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import streams.shard
+import streams.snapshots
+from domain.decider import Command, Message
+from domain.protocol import CommandRepeated, HaltAction
+from infra.log import LogRecord
+from streams.attestation import Attestation
 from streams.channels import Channel, is_next
 from streams.halts import Halt, HaltReason
 from streams.held_log import HeldLog
 from streams.host import Host
-from streams.marks import Done
+from streams.marks import Done, PendingInput
 from streams.shadow import Shadow
-from streams.snapshots import PendingSnapshot, SnapshotStore
+from streams.shard import Shard, Step
+from streams.snapshots import PendingSnapshot, Snapshot, SnapshotStore
 from streams.window import CommandWindow
+
+Patch = tuple[object, str, object]
+"""(owner, attribute, what stands there instead)."""
 
 
 def _accept_duplicates(channel: Channel, cseq: int, prev: bytes, value: bytes) -> bool:
@@ -67,12 +76,75 @@ def _drop_everything(self: HeldLog, mark: Done) -> None:
     self._held.clear()
 
 
+def _run_however_late(self: Shard, command: Command, step: Step) -> Sequence[Message]:
+    cause = self.window.cause_of(command.command_id)
+    if cause:
+        return (CommandRepeated(command.command_id, cause),)
+    self.window.remember(command.command_id, command.deadline_us, self.ordinal)
+    return self._plan(command, step)
+
+
+def _forget_in_snapshots(self: CommandWindow) -> list[object]:
+    return [self._second, []]
+
+
+def _go_by_the_last_clock(self: Shard, record: Any, *rest: Any) -> Step:
+    self.state.time_us = record.time_us
+    return _accept(self, record, *rest)
+
+
+def _commit_one_too_far(self: Host, done: Done) -> None:
+    _commit(self, Done(done.offset + 1, done.ordinal, done.input_hash))
+
+
+def _check_nothing(self: Host | Attestation, *_: object) -> None:
+    """What should halt the shard goes unseen."""
+
+
+def _count_any_acknowledgement(self: PendingInput) -> None:
+    self.waiting = 0
+
+
+def _believe_any_snapshot(data: bytes) -> Snapshot:
+    head, _, payload = data.partition(b"\n")
+    fields = head.split(b" ")
+    return Snapshot(int(fields[1]), payload, bytes.fromhex(fields[2][1:].decode()))
+
+
+def _skip_whatever_halts(self: Host, offset: int, name: bytes) -> HaltAction:
+    return HaltAction.SKIP
+
+
+def _pass_over(self: Shadow, record: LogRecord) -> None:
+    self._outbox_next = record.offset + 1
+
+
+def _write_once_more_under_new_numbers(self: Shard, offset: int, step: Step) -> None:
+    _emit(self, offset, step)
+    if self.ordinal % 16 == 0:
+        _emit(self, offset, step)
+
+
+def _leave_out_the_last(self: Shard, offset: int, step: Step) -> None:
+    _emit(self, offset, step)
+    if len(step.outputs) > 2:
+        step.outputs.pop()
+
+
+_accept = Shard._accept
+_emit = Shard._emit
 _move_mark = HeldLog.move_mark
 _commit = Host._commit
 _start_snapshot = SnapshotStore.start
 _publish_snapshot = SnapshotStore.publish
 
-MUTANTS: dict[str, list[tuple[object, str, object]]] = {
+_OUTBOX_UNASKED: list[Patch] = [
+    (Attestation, "expect_told", _check_nothing),
+    (Attestation, "meet", _check_nothing),
+    (Attestation, "expect_met", _check_nothing),
+]
+
+PROTOCOL: dict[str, list[Patch]] = {
     "deduplication off": [(streams.shard, "is_next", _accept_duplicates)],
     "mark rule broken": [(Host, "_commit", _commit_what_is_applied)],
     "snapshot rule broken": [
@@ -85,17 +157,27 @@ MUTANTS: dict[str, list[tuple[object, str, object]]] = {
     "promotion from a stale mark": [(Shadow, "promote", _promote_from_the_mark_known)],
     "held output dropped too early": [(HeldLog, "move_mark", _drop_everything)],
     "commands forgotten": [(CommandWindow, "cause_of", _remember_nothing)],
+    "deadlines ignored": [(Shard, "_admit", _run_however_late)],
+    "commands left out of snapshots": [(CommandWindow, "dump", _forget_in_snapshots)],
+    "log time goes back": [(Shard, "_accept", _go_by_the_last_clock)],
+    "mark one too far": [(Host, "_commit", _commit_one_too_far)],
+    "outbox not asked after a loss": _OUTBOX_UNASKED,
+    "mark not compared at restart": [*_OUTBOX_UNASKED, (Host, "_check_mark", _check_nothing)],
+    "snapshot of another log taken": [
+        *_OUTBOX_UNASKED,
+        (Host, "_check_mark", _check_nothing),
+        (Host, "_expect_last", _check_nothing),
+    ],
+    "acknowledged loss unchecked": [
+        *_OUTBOX_UNASKED,
+        (Host, "_check_mark", _check_nothing),
+        (Host, "_expect_last", _check_nothing),
+        (Host, "_expect_log", _check_nothing),
+    ],
+    "snapshot checksum ignored": [(streams.snapshots, "decode_snapshot", _believe_any_snapshot)],
+    "one acknowledgement counts for all": [(PendingInput, "acked", _count_any_acknowledgement)],
+    "halts skipped unasked": [(Host, "_find_resolution", _skip_whatever_halts)],
+    "shadow compares nothing": [(Shadow, "_compare", _pass_over)],
+    "some outputs twice": [(Shard, "_emit", _write_once_more_under_new_numbers)],
+    "an output left out": [(Shard, "_emit", _leave_out_the_last)],
 }
-
-
-@contextmanager
-def mutated(name: str) -> Iterator[None]:
-    """The product with one rule broken, until the block ends."""
-    saved = [(owner, attribute, getattr(owner, attribute)) for owner, attribute, _ in MUTANTS[name]]
-    for owner, attribute, broken in MUTANTS[name]:
-        setattr(owner, attribute, broken)
-    try:
-        yield
-    finally:
-        for owner, attribute, original in saved:
-            setattr(owner, attribute, original)

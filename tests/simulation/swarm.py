@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 HIGHEST_RATES: Mapping[str, float] = {
     "frozen": 0.02,
     "clock jump": 0.01,
-    "leader change": 0.01,
-    "log failure": 0.01,
+    "leader change": 0.002,
+    "log failure": 0.005,
     "slow disk": 0.5,
     "failed fsync": 0.3,
     "torn snapshot": 0.2,
@@ -26,6 +26,8 @@ HIGHEST_RATES: Mapping[str, float] = {
     "insert unanswered": 0.05,
     "insert refused": 0.05,
     "two projectors": 0.5,
+    "seek lost": 0.2,
+    "seek late": 0.5,
     "buggify": 0.2,
 }
 """Per chance to strike: a turn of a process, a request, a write, as the name says."""

@@ -1,185 +1,84 @@
-"""Runs schedules: a seed is one run with crashes, compared with the crash-free run."""
+"""Runs many schedules, in several processes, until they or the time are used up."""
 
-import functools
-import random
+import gc
+import multiprocessing
 import time
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 
-from streams.halts import ShardHalted
-from tests.simulation.checks import check_all
-from tests.simulation.corruption import (
-    Corruption,
-    LostTail,
-    Miscomputation,
-    MiscomputingLeader,
-)
-from tests.simulation.faults import Faults
-from tests.simulation.load import SETUP_PHASES, TRADING_PHASES, Envelope, Traffic, genesis
 from tests.simulation.opening import opening
-from tests.simulation.races import Races
-from tests.simulation.replays import check_channels, check_promotions
-from tests.simulation.world import World
+from tests.simulation.report import Report
+from tests.simulation.schedule import SCHEDULES_PER_TRAFFIC, run_schedule
 
-CORRUPT_EVERY = 10
-RACING_EVERY = 4
-STANDBY_EVERY = 16
-"""One of so many schedules has two processes for each shard, and one race of twice as many."""
+CHUNK = 2 * SCHEDULES_PER_TRAFFIC
+"""Seeds that one process runs in a row: what it keeps for one helps with the next."""
 
-GENESIS_EVERY = 9
-"""One of so many begins with an empty log."""
-
-SCHEDULES_PER_TRAFFIC = 32
+Progress = Callable[[Report, float], None]
+"""Told after each chunk: the report of all that was run so far, and the seconds it took."""
 
 
-@dataclass
-class Report:
-    """What a number of schedules came to."""
+def sweep(
+    seeds: range,
+    progress: Progress,
+    *,
+    jobs: int = 1,
+    until_s: float = float("inf"),
+    only: tuple[str, ...] = (),
+) -> Report:
+    """What the first of `seeds` came to, all of them if the time is enough.
 
-    schedules: int = 0
-    crashes: int = 0
-    seconds: float = 0.0
-    coverage: Counter[str] = field(default_factory=Counter)
-    happened: Counter[str] = field(default_factory=Counter)
-    failures: dict[int, list[str]] = field(default_factory=dict)
-
-    def line(self) -> str:
-        """One line for people."""
-        return (
-            f"{self.schedules} schedules, {self.crashes} crashes, {len(self.failures)} failed, "
-            f"{self.schedules / max(self.seconds, 1e-9):.0f} schedules/s"
-        )
-
-
-def run_schedule(seed: int, report: Report) -> list[str]:
-    """All violations of one schedule; every tenth loses acknowledged records or miscomputes."""
-    faults = Faults(
-        random.Random(seed),
-        crashes_left=1 + seed % 12,
-        mean_steps_between_crashes=random.Random(~seed).choice((15, 60, 200)),
-    )
-    try:
-        world, violations = _run_kind(seed, faults)
-    except (Exception, ShardHalted) as error:
-        violations = [f"{type(error).__name__}: {error}"]
-    else:
-        report.crashes += world.crashes
-        report.happened += faults.happened
-        report.happened["snapshot"] += sum(len(files.names()) for files in world.files.values())
-        report.happened.update(f"halt {halted.reason}" for halted in world.halted.values())
-    report.coverage += faults.coverage
-    report.schedules += 1
-    if violations:
-        report.failures[seed] = violations
-    return violations
-
-
-def sweep(seeds: range, until_s: float, progress: Callable[[Report], None]) -> Report:
-    """Run seeds until they or the seconds are used up."""
+    Where it ends early, of the time or by KeyboardInterrupt, no seed is left out in between.
+    """
     report = Report()
-    start = time.monotonic()
-    for seed in seeds:
-        run_schedule(seed, report)
-        report.seconds = time.monotonic() - start
-        progress(report)
-        if report.seconds >= until_s:
-            break
+    began_s = time.monotonic()
+    try:
+        for chunk in _chunks(seeds, jobs, began_s + until_s, only):
+            report.add(chunk)
+            progress(report, time.monotonic() - began_s)
+    except KeyboardInterrupt:
+        return report
     return report
 
 
-def _run_kind(seed: int, faults: Faults) -> tuple[World, list[str]]:
-    """The world and what is wrong with it, by the kind of schedule that the seed says."""
-    if seed % RACING_EVERY == RACING_EVERY - 1 and _corruption(seed) is None:
-        world = _race(seed, faults)
-        if world.halted:
-            return world, _judge_halts(world)
-        fold, violations = check_all(world)
-        faults.happened.update(f"closed {reason.name}" for reason in fold.closed.values())
-        return world, violations
-    corruption = _corruption(seed)
-    standby = isinstance(corruption, MiscomputingLeader) or (
-        corruption is None and seed % STANDBY_EVERY == 1
-    )
-    world = _run(seed, faults, corruption, standby=standby)
-    return world, _judge_corrupted(world) if corruption else _judge(world, seed)
+def get_ready() -> None:
+    """What a process does before its first schedule."""
+    opening()
+    # Worlds are made of cycles, and are dropped by the dozen: search more rarely than usual.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 10, 10)
 
 
-def _race(seed: int, faults: Faults) -> World:
-    faults.happened["race"] += 1
-    world = World(faults, standby=seed % (2 * STANDBY_EVERY) == 7)
-    _open(world, seed)
-    Races(random.Random(seed)).run(world)
-    faults.end()
-    world.restart_all()
-    return world
+def _chunks(seeds: range, jobs: int, end_s: float, only: tuple[str, ...]) -> Iterator[Report]:
+    """Reports of consecutive parts of `seeds`, in their order."""
+    parts = (seeds[place : place + CHUNK] for place in range(0, len(seeds), CHUNK))
+    get_ready()
+    if jobs == 1:
+        for part in parts:
+            if time.monotonic() < end_s:
+                yield _run(part, end_s, only)
+        return
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        under_way: deque[Future[Report]] = deque()
+        for part in parts:
+            under_way.append(pool.submit(_run, part, end_s, only))
+            if len(under_way) > 2 * jobs:
+                yield under_way.popleft().result()
+            if time.monotonic() >= end_s:
+                break
+        while under_way:
+            yield under_way.popleft().result()
 
 
-def _corruption(seed: int) -> Corruption | None:
-    number, rest = divmod(seed, CORRUPT_EVERY)
-    if rest != CORRUPT_EVERY - 1:
-        return None
-    return (LostTail, Miscomputation, MiscomputingLeader)[number % 3]()
-
-
-def _open(world: World, seed: int) -> None:
-    if seed % GENESIS_EVERY:
-        opening().put_into(world)
-    else:
-        genesis(world)
-
-
-def _run(seed: int, faults: Faults, corruption: Corruption | None, *, standby: bool) -> World:
-    world = World(faults, standby=standby)
-    _open(world, seed)
-    for number, phase in enumerate(_phases(seed // SCHEDULES_PER_TRAFFIC, corruption is not None)):
-        if number >= SETUP_PHASES or not world.opening:
-            _send(world, phase)
-            world.settle()
-        if corruption is not None:
-            corruption.after_phase(world, number)
-    faults.end()
-    world.restart_all()
-    return world
-
-
-def _send(world: World, phase: list[Envelope]) -> None:
-    for envelope in phase:
-        world.send(*envelope)
-        if world.faults.crashes_left and world.faults.chance(0.1):
-            world.send(*envelope)
-
-
-@functools.lru_cache(maxsize=4)
-def _phases(traffic_seed: int, long: bool) -> list[list[Envelope]]:
-    lengths = (max(TRADING_PHASES),) if long else TRADING_PHASES
-    return list(Traffic(random.Random(traffic_seed), lengths).phases())
-
-
-def _judge(world: World, seed: int) -> list[str]:
-    if world.halted:
-        return _judge_halts(world)
-    fold, violations = check_all(world)
-    if fold.comparable() != _undisturbed(seed // SCHEDULES_PER_TRAFFIC):
-        violations.append("the final state differs from the crash-free run")
-    return violations
-
-
-def _judge_halts(world: World) -> list[str]:
-    return [f"halted: {halted}" for halted in world.halted.values()]
-
-
-def _judge_corrupted(world: World) -> list[str]:
-    """Data is lost here, so shards may halt; but nobody may act on a broken channel."""
-    return [*check_channels(world, inboxes_only=True), *check_promotions(world)]
-
-
-@functools.lru_cache(maxsize=2)
-def _undisturbed(traffic_seed: int) -> tuple[object, ...]:
-    """What the same traffic comes to when nothing goes wrong."""
-    rng = random.Random(traffic_seed)
-    faults = Faults(rng, crashes_left=0, duplicate_rate=0.0)
-    world = _run(traffic_seed * SCHEDULES_PER_TRAFFIC, faults, None, standby=False)
-    fold, violations = check_all(world)
-    assert not violations, f"the crash-free run fails: {violations}"
-    return fold.comparable()
+def _run(seeds: range, end_s: float, only: tuple[str, ...]) -> Report:
+    """All of the seeds, so that none is left out, or none once the time is over."""
+    report = Report()
+    began_s = time.monotonic()
+    if began_s >= end_s:
+        return report
+    for seed in seeds:
+        run_schedule(seed, report, only)
+    report.seconds = time.monotonic() - began_s
+    return report

@@ -1,5 +1,6 @@
 """What happens in a schedule, told line by line, and the hash that equal runs share."""
 
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
@@ -7,19 +8,18 @@ from schemas.record import UndecodableRecord, decode_record
 
 
 class Trace:
-    """Takes the lines of one schedule; keeps them or not, and hashes them all."""
+    """Takes the lines of one schedule, passes them on if somebody wants them, and hashes all."""
 
-    def __init__(self, *, keep: bool = True) -> None:
-        self.lines: list[str] = []
+    def __init__(self, then: Callable[[str], None] | None = None) -> None:
         self.count = 0
-        self._keep = keep
+        self._then = then
         self._hash = blake2b(digest_size=16)
 
     def __call__(self, line: str) -> None:
         self.count += 1
         self._hash.update(line.encode() + b"\n")
-        if self._keep:
-            self.lines.append(line)
+        if self._then is not None:
+            self._then(line)
 
     def digest(self) -> str:
         """The hash of all lines so far: the same seed and commit give the same."""

@@ -1,0 +1,96 @@
+"""Applies mutants of the product one by one, and shows how soon the sweep notices each."""
+
+import multiprocessing
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+from infra.refusal import Misunderstood
+from tests.reliability import commit, update
+from tests.simulation.gateway_mutants import GATEWAY
+from tests.simulation.money_mutants import MONEY
+from tests.simulation.mutants import PROTOCOL, Patch
+from tests.simulation.report import Report
+from tests.simulation.schedule import forget, is_whole, run_schedule
+from tests.simulation.sweep import get_ready
+from tests.simulation.trading_mutants import TRADING
+
+MUTANTS: dict[str, list[Patch]] = PROTOCOL | MONEY | TRADING | GATEWAY
+LIMIT = 20_000
+"""Within so many schedules each must be caught."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a mutant fared: after how many schedules it was caught, and by which violation."""
+
+    name: str
+    schedules: int
+    violation: str
+    """Empty if nothing was noticed."""
+
+    def line(self) -> str:
+        """One line for people."""
+        if not self.violation:
+            return f"{self.name:34} UNNOTICED in {self.schedules:,}"
+        return f"{self.name:34} {self.schedules:>6,}  {self.violation[:110]}"
+
+
+@contextmanager
+def mutated(name: str) -> Iterator[None]:
+    """The product with one rule broken, until the block ends. Compiled code does not notice."""
+    patches = MUTANTS[name]
+    saved = [(owner, attribute, getattr(owner, attribute)) for owner, attribute, _ in patches]
+    forget()
+    try:
+        for owner, attribute, broken in patches:
+            setattr(owner, attribute, broken)
+        yield
+    finally:
+        for owner, attribute, original in saved:
+            setattr(owner, attribute, original)
+        forget()
+
+
+def verdict(name: str, limit: int = LIMIT) -> Verdict:
+    """Run schedules from seed 0 on until one fails, at most `limit`."""
+    get_ready()
+    report = Report()
+    with mutated(name):
+        for seed in range(limit):
+            # Without a gateway and views there is nothing to notice: nothing is broken there.
+            if name in GATEWAY and not is_whole(seed):
+                continue
+            if violations := run_schedule(seed, report):
+                return Verdict(name, seed + 1, violations[0])
+    return Verdict(name, limit, "")
+
+
+def show_mutants(only: str, limit: int, jobs: int, record: bool) -> int:
+    """Print the table of all mutants with `only` in their name; 1 if one goes unnoticed.
+
+    Raises `Misunderstood` where there is none.
+    """
+    names = [name for name in MUTANTS if only in name]
+    if not names:
+        raise Misunderstood(f"a mutant's name has {only!r} in it: none of {', '.join(MUTANTS)}")
+    limit = limit or LIMIT
+    verdicts: dict[str, Verdict] = {}
+    # A process for each, so that none sees what another one has changed.
+    context = multiprocessing.get_context("fork")
+    get_ready()
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        for done in as_completed([pool.submit(verdict, name, limit) for name in names]):
+            found = done.result()
+            verdicts[found.name] = found
+            print(found.line(), flush=True)
+            print(f"\r{len(verdicts)} of {len(names)} done", end="\r", file=sys.stderr, flush=True)
+    unnoticed = [each for each in verdicts.values() if not each.violation]
+    print(f"{len(names) - len(unnoticed)} of {len(names)} caught within {limit:,} schedules")
+    if record:
+        rows = [asdict(verdicts[name]) for name in names]
+        told = {"rows": rows, "limit": limit, "commit": commit()}
+        update("simulation", lambda part: part | {"mutants": told})
+    return 1 if unnoticed else 0

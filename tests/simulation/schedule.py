@@ -1,0 +1,191 @@
+"""One schedule: everything that happens in it follows from its seed."""
+
+import functools
+import random
+from collections.abc import Callable
+
+from schemas.topics import QUARANTINE_TOPIC
+from streams.halts import ShardHalted
+from tests.simulation.checks import check_all
+from tests.simulation.corruption import (
+    Corruption,
+    LostTail,
+    Miscomputation,
+    MiscomputingLeader,
+)
+from tests.simulation.faults import Faults
+from tests.simulation.load import SETUP_PHASES, TRADING_PHASES, Envelope, Traffic, genesis
+from tests.simulation.opening import opening
+from tests.simulation.races import Races
+from tests.simulation.replays import check_channels, check_promotions
+from tests.simulation.report import Report
+from tests.simulation.swarm import Swarm
+from tests.simulation.whole import run_whole
+from tests.simulation.world import World
+
+CORRUPT_EVERY = 10
+RACING_EVERY = 4
+STANDBY_EVERY = 16
+"""One of so many schedules has two processes for each shard, and one race of twice as many."""
+
+GENESIS_EVERY = 9
+"""One of so many begins with an empty log."""
+
+WHOLE_EVERY, WHOLE_REST = 16, 2
+"""One of so many has gateways with their clients, and views."""
+
+SCHEDULES_PER_TRAFFIC = 32
+
+
+def run_schedule(
+    seed: int,
+    report: Report,
+    only: tuple[str, ...] = (),
+    tell: Callable[[str], None] | None = None,
+) -> list[str]:
+    """All violations of one schedule, which are added to the report, too.
+
+    Of the swarm's faults those named in `only` are on, if any are named. `tell` is told each step.
+    """
+    faults = Faults(
+        random.Random(seed),
+        crashes_left=1 + seed % 12,
+        mean_steps_between_crashes=random.Random(~seed).choice((15, 60, 200)),
+        swarm=Swarm.drawn(seed, only),
+        tell=tell,
+    )
+    try:
+        world, violations = _run_kind(seed, faults)
+    except (Exception, ShardHalted) as error:
+        violations = [f"{type(error).__name__}: {error}"]
+    else:
+        _note(world, faults)
+        report.crashes += world.crashes
+    report.happened += faults.happened
+    report.coverage += faults.coverage
+    report.schedules += 1
+    if violations:
+        report.failures[seed] = violations
+    return violations
+
+
+def is_whole(seed: int) -> bool:
+    """Whether the schedule has gateways with their clients, and views."""
+    return seed % WHOLE_EVERY == WHOLE_REST and _corruption(seed) is None
+
+
+def forget() -> None:
+    """Let nothing of earlier runs be known: the product is another now."""
+    _undisturbed.cache_clear()
+
+
+def _note(world: World, faults: Faults) -> None:
+    happened = faults.happened
+    happened["snapshot"] += sum(len(files.names()) for files in world.files.values())
+    happened["quarantined"] += world.log.end((QUARANTINE_TOPIC, 0))
+    happened.update(f"halt {halted.reason}" for halted in world.halted.values())
+
+
+def _run_kind(seed: int, faults: Faults) -> tuple[World, list[str]]:
+    """The world and what is wrong with it, by the kind of schedule that the seed says."""
+    if is_whole(seed):
+        return run_whole(seed, faults)
+    if seed % RACING_EVERY == RACING_EVERY - 1 and _corruption(seed) is None:
+        world = _race(seed, faults)
+        if world.halted:
+            return world, _judge_halts(world)
+        fold, violations = check_all(world)
+        faults.happened.update(f"closed {reason.name}" for reason in fold.closed.values())
+        return world, violations
+    corruption = _corruption(seed)
+    standby = isinstance(corruption, MiscomputingLeader) or (
+        corruption is None and seed % STANDBY_EVERY == 1
+    )
+    world = _run(seed, faults, corruption, standby=standby)
+    return world, _judge_corrupted(world, corruption) if corruption else _judge(world, seed)
+
+
+def _race(seed: int, faults: Faults) -> World:
+    faults.happened["race"] += 1
+    world = World(faults, standby=seed % (2 * STANDBY_EVERY) == 7)
+    _open(world, seed)
+    Races(random.Random(seed)).run(world)
+    faults.end()
+    world.restart_all()
+    return world
+
+
+def _corruption(seed: int) -> Corruption | None:
+    number, rest = divmod(seed, CORRUPT_EVERY)
+    if rest != CORRUPT_EVERY - 1:
+        return None
+    return (LostTail, Miscomputation, MiscomputingLeader)[number % 3]()
+
+
+def _open(world: World, seed: int) -> None:
+    if seed % GENESIS_EVERY:
+        opening().put_into(world)
+    else:
+        genesis(world)
+
+
+def _run(seed: int, faults: Faults, corruption: Corruption | None, *, standby: bool) -> World:
+    # What is compared with another run must not depend on what time it was.
+    faults.swarm = faults.swarm.without("clock jump")
+    world = World(faults, standby=standby)
+    _open(world, seed)
+    for number, phase in enumerate(_phases(seed // SCHEDULES_PER_TRAFFIC, corruption is not None)):
+        if number >= SETUP_PHASES or not world.opening:
+            _send(world, phase)
+            world.settle()
+        if corruption is not None:
+            corruption.after_phase(world, number)
+    faults.end()
+    world.restart_all()
+    return world
+
+
+def _send(world: World, phase: list[Envelope]) -> None:
+    for envelope in phase:
+        world.send(*envelope)
+        if world.faults.crashes_left and world.faults.chance(0.1):
+            world.send(*envelope)
+
+
+@functools.lru_cache(maxsize=4)
+def _phases(traffic_seed: int, long: bool) -> list[list[Envelope]]:
+    lengths = (max(TRADING_PHASES),) if long else TRADING_PHASES
+    return list(Traffic(random.Random(traffic_seed), lengths).phases())
+
+
+def _judge(world: World, seed: int) -> list[str]:
+    if world.halted:
+        return _judge_halts(world)
+    fold, violations = check_all(world)
+    if fold.comparable() != _undisturbed(seed // SCHEDULES_PER_TRAFFIC):
+        violations.append("the final state differs from the crash-free run")
+    return violations
+
+
+def _judge_halts(world: World) -> list[str]:
+    return [f"halted: {halted}" for halted in world.halted.values()]
+
+
+def _judge_corrupted(world: World, corruption: Corruption) -> list[str]:
+    """Data is lost here, so shards may halt; but nobody may act on a broken channel."""
+    return [
+        *check_channels(world, inboxes_only=True),
+        *check_promotions(world),
+        *corruption.judge(world),
+    ]
+
+
+@functools.lru_cache(maxsize=2)
+def _undisturbed(traffic_seed: int) -> tuple[object, ...]:
+    """What the same traffic comes to when nothing goes wrong."""
+    rng = random.Random(traffic_seed)
+    faults = Faults(rng, crashes_left=0, duplicate_rate=0.0)
+    world = _run(traffic_seed * SCHEDULES_PER_TRAFFIC, faults, None, standby=False)
+    fold, violations = check_all(world)
+    assert not violations, f"the crash-free run fails: {violations}"
+    return fold.comparable()

@@ -1,0 +1,151 @@
+"""Mutants of the rules of trading. Where the product's assertions would notice, they are off."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import domain.matching.decider
+import domain.matching.evolution
+import domain.matching.placing
+import domain.matching.planning
+import domain.orders.evolution
+import domain.orders.settlement
+from domain.accounts.messages import UserDisabled
+from domain.decider import Message
+from domain.markets import MarketHalted
+from domain.matching import reference_prices
+from domain.matching.book import Book
+from domain.matching.decider import MatchingDecider
+from domain.matching.messages import CancelRefused, TradeExecuted
+from domain.matching.planning import Meeting
+from domain.matching.state import MatchingState
+from domain.orders.decider import LedgerDecider
+from domain.orders.messages import (
+    CancelRequested,
+    FillSettled,
+    OrderAccepted,
+    Role,
+    Side,
+    TimeInForce,
+)
+from domain.orders.state import LedgerState
+from tests.simulation.mutants import Patch
+
+_NEVER = object()
+
+
+def _trade_unchecked(state: MatchingState, trade: TradeExecuted) -> None:
+    market = state.markets[trade.market_id]
+    market.book.fill(trade.maker_order_id, trade.lots)
+    market.trades = trade.trade_id
+    reference_prices.note_trade(state, market, trade.price_ticks)
+
+
+def _maker_fill_unchecked(state: LedgerState, trade: TradeExecuted) -> FillSettled:
+    order = domain.orders.settlement.open_order(state, trade.maker_order_id, trade.market_id)
+    return domain.orders.settlement._fill(state, trade, order, Role.MAKER)
+
+
+def _at_the_takers_price(market: Any, order: OrderAccepted, meetings: list[Meeting]) -> Any:
+    events = _trades(market, order, meetings)
+    for event in events:
+        if isinstance(event, TradeExecuted):
+            event.price_ticks = order.price_ticks
+    return events
+
+
+def _newest_first(book: Book, taker_side: Side, price_ticks: int, lots: int) -> list[Meeting]:
+    return _met(book, taker_side, price_ticks, lots, newest=True)
+
+
+def _worst_price_first(book: Book, taker_side: Side, price_ticks: int, lots: int) -> list[Meeting]:
+    return _met(book, taker_side, price_ticks, lots, newest=False)
+
+
+def _met(
+    book: Book, taker_side: Side, price_ticks: int, lots: int, *, newest: bool
+) -> list[Meeting]:
+    makers = book.makers_for(taker_side)
+    meetings: list[Meeting] = []
+    for rank in reversed(makers.ranks) if newest else makers.ranks:
+        if rank < price_ticks * makers.sign:
+            continue
+        waiting = list(makers.levels[rank].orders())
+        for maker in reversed(waiting) if newest else waiting:
+            traded = min(lots, maker.lots)
+            if traded:
+                meetings.append((maker, traded))
+                lots -= traded
+    return meetings
+
+
+def _overlook_halts(state: MatchingState, event: Any) -> None:
+    if not isinstance(event, MarketHalted):
+        _change_market(state, event)
+
+
+def _overlook_market_halts(state: LedgerState, event: Message) -> None:
+    if not isinstance(event, MarketHalted):
+        _learn(state, event)
+
+
+def _overlook_disabled_users(state: LedgerState, event: Message) -> None:
+    if not isinstance(event, UserDisabled):
+        _learn(state, event)
+
+
+def _to_the_taker_alone(self: MatchingDecider, state: Any, event: Message) -> Sequence[str]:
+    places = _destinations(self, state, event)
+    return places[-1:] if isinstance(event, TradeExecuted) else places
+
+
+def _ask_twice(self: LedgerDecider, state: LedgerState, command: Message) -> Sequence[Message]:
+    events = _decide(self, state, command)
+    return (*events, *(event for event in events if isinstance(event, CancelRequested)))
+
+
+def _leave_unanswered(self: MatchingDecider, state: Any, command: Message) -> Sequence[Message]:
+    events = _decide_matching(self, state, command)
+    return [event for event in events if not isinstance(event, CancelRefused)]
+
+
+def _never(self: Book, *_: object) -> bool:
+    return False
+
+
+_trades = domain.matching.placing._trades
+_change_market = domain.matching.evolution._change_market
+_learn = domain.orders.evolution.learn
+_destinations = MatchingDecider.destinations
+_decide = LedgerDecider.decide
+_decide_matching = MatchingDecider.decide
+
+_PRIORITY_UNCHECKED: list[Patch] = [(domain.matching.evolution, "_trade", _trade_unchecked)]
+
+TRADING: dict[str, list[Patch]] = {
+    "trade at the taker's price": [
+        *_PRIORITY_UNCHECKED,
+        (domain.matching.placing, "_trades", _at_the_takers_price),
+        (domain.orders.settlement, "_maker_fill", _maker_fill_unchecked),
+    ],
+    "newest order first": [
+        *_PRIORITY_UNCHECKED,
+        (domain.matching.planning, "plan_lots", _newest_first),
+    ],
+    "worst price first": [
+        *_PRIORITY_UNCHECKED,
+        (domain.matching.planning, "plan_lots", _worst_price_first),
+    ],
+    "halted market trades": [(domain.matching.evolution, "_change_market", _overlook_halts)],
+    "halted market takes orders": [(domain.orders.evolution, "learn", _overlook_market_halts)],
+    "disabled users trade": [(domain.orders.evolution, "learn", _overlook_disabled_users)],
+    "LIMIT_MAKER crosses the book": [(Book, "would_take", _never), (Book, "is_crossed", _never)],
+    "FOK filled in part": [(domain.matching.placing, "_FOK", _NEVER)],
+    "GTC does not wait": [(domain.matching.placing, "_GTC", _NEVER)],
+    "IOC waits on the book": [
+        (domain.matching.placing, "_GTC", TimeInForce.IOC),
+        (domain.orders.evolution, "_GTC", TimeInForce.IOC),
+    ],
+    "trade told to the taker alone": [(MatchingDecider, "destinations", _to_the_taker_alone)],
+    "cancel asked twice": [(LedgerDecider, "decide", _ask_twice)],
+    "cancel left unanswered": [(MatchingDecider, "decide", _leave_unanswered)],
+}
