@@ -16,9 +16,9 @@ same bytes again until they know the outcome. After every run: each acknowledged
 log exactly once in effect, nothing is without a command, nothing ran after its deadline, `logbourse
 audit` is sound with a full replay (L1–L8, E1–E6, S1–S4), Redis equals the fold of the log, and the
 API tells each client what it wrote down. Unavailability is the longest time in which no order of
-some ledger shard was acknowledged, from the fault to the end of the run; on a busy machine some
-tenths of a second of it are the machine's. Each run is a line of [faults.jsonl](faults.jsonl);
-`make faults` adds more.
+some ledger shard was acknowledged, from the fault to the end of the run; "before" is the same
+before the fault, which tells how busy the machine was. Each run is a line of
+[faults.jsonl](faults.jsonl); `make faults` adds more.
 
 ![Unavailability by fault]({PLOT})
 """
@@ -36,9 +36,9 @@ def faults_part(told: Line) -> str:
             f"**{runs:,} runs of {len(rows)} rows**, {acknowledged:,} orders acknowledged: "
             f"{violated} runs violated something.",
             "",
-            "| row | what happens | runs | violated | median, s | longest, s | target, s | met "
-            "| worst of what else was measured |",
-            "|---|---|---:|---:|---:|---:|---:|---|---|",
+            "| row | what happens | runs | violated | before, s | median, s | longest, s | target, "
+            "s | met | worst of what else was measured |",
+            "|---|---|---:|---:|---:|---:|---:|---:|---|---|",
             *(_row(row) for row in rows),
         ]
     )
@@ -110,6 +110,7 @@ def _row(row: Line) -> str:
         row["title"],
         str(row["runs"]),
         str(row["violated"]),
+        f"{row['before_p50_s']:.2f}",
         f"{row['gap_p50_s']:.2f}",
         f"{row['gap_max_s']:.2f}",
         target,

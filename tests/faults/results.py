@@ -72,6 +72,7 @@ def summary(lines: Sequence[Line], rows: Mapping[str, Row]) -> list[Line]:
                 "violated": sum(bool(run["violations"]) for run in runs),
                 "gap_p50_s": round(median(gaps), 2),
                 "gap_max_s": round(max(gaps), 2),
+                "before_p50_s": round(median(run["quiet_gap_s"] for run in runs), 2),
                 "gaps_s": [round(gap, 2) for gap in gaps],
                 "target_s": target_s,
                 "within": sum(target_s is not None and gap <= target_s for gap in gaps),

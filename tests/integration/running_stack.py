@@ -23,7 +23,7 @@ from schemas.record import decode_record
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = ("kafka", "redis", "shards", "project-redis", "query", "gateway", "auditor")
-START_S = 120.0
+START_S = 240.0
 READY_S = 60.0
 LAG_ALLOWED_S = 3.0
 
