@@ -21,6 +21,7 @@ from infra.http.errors import ApiError
 from infra.http.limits import MINUTE_US, RequestLimits
 from infra.http.parameters import parse_parameters
 from infra.http.principal import Principal
+from infra.metrics import REGISTRY
 from infra.ports import any_port
 from infra.refusal import Refusal
 
@@ -176,6 +177,25 @@ async def test_a_bug_is_an_unknown_error_and_tells_no_secret():
             }
     assert [line["error"] for line in lines] == ["RuntimeError"]
     assert "hunter2" not in str(lines)
+
+
+async def test_answers_are_counted_by_endpoint_and_error_number():
+    def counted(endpoint: str, status: int, code: int) -> float:
+        labels = {"endpoint": endpoint, "status": str(status), "code": str(code)}
+        return REGISTRY.get_sample_value("logbourse_http_answers_total", labels) or 0
+
+    def faults() -> float:
+        return REGISTRY.get_sample_value("logbourse_http_failures_total") or 0
+
+    good, broken = counted("GET /show", 200, 0), faults()
+    async with served() as client:
+        await client.get("/show")
+        refused = await client.get("/mine", headers={"X-MBX-APIKEY": "unknown"})
+        code = (await refused.json())["code"]
+        await client.get("/break?secret=1")
+    assert counted("GET /show", 200, 0) == good + 1
+    assert counted("GET /mine", refused.status, code) >= 1
+    assert faults() == broken + 1
 
 
 async def test_unknown_paths_methods_and_large_bodies():
