@@ -114,6 +114,7 @@ class Auditor:
         for record in records:
             self._auditor.take(record)
             self._views.take(record)
+        self._views.bound()
         metrics.RECORDS.inc(len(records))
         self._auditor.work()
         for task, due_s in self._due.items():

@@ -3,6 +3,7 @@
 Adding up costs the engine more the longer a table is, so the pause after a round grows with it.
 """
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from time import monotonic
@@ -17,7 +18,9 @@ from projections.view_fold import SUMMED, SumMark
 
 PAUSE_S = 1.0
 PAUSE_PER_ROUND = 10
-"""So many times as long as a round takes: a tenth of a processor at most."""
+"""So many times as long as a round takes where nobody is in its way: a tenth of a processor."""
+
+ROUNDS_REMEMBERED = 20
 
 
 class Round(NamedTuple):
@@ -41,6 +44,7 @@ class HistoryAuditor:
         self._positions: dict[tuple[str, Place], int] = {}
         self._suspected: set[str] = set()
         self._told: set[str] = set()
+        self._rounds_s: deque[float] = deque(maxlen=ROUNDS_REMEMBERED)
         self.round_s = 0.0
         """How long the last round took."""
 
@@ -81,6 +85,7 @@ class HistoryAuditor:
 
     def _judge(self, done: Round, report: Callable[[Complaint], None]) -> None:
         self.round_s = done.seconds
+        self._rounds_s.append(done.seconds)
         complaints = [*self._table_complaints(done), *self._candle_complaints(done)]
         for topic, names in SUMMED.items():
             for name in names:
@@ -94,7 +99,8 @@ class HistoryAuditor:
         # A build that was switched between two questions differs once.
         again = differing - self._told
         self._suspected, self._told = differing, self._told & differing
-        self._next_s = monotonic() + (0 if again else max(PAUSE_S, PAUSE_PER_ROUND * done.seconds))
+        cost_s = min(self._rounds_s)
+        self._next_s = monotonic() + (0 if again else max(PAUSE_S, PAUSE_PER_ROUND * cost_s))
 
     def _table_complaints(self, done: Round) -> list[Complaint]:
         complaints = []

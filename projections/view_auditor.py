@@ -32,6 +32,7 @@ FIRST = ("balances:", "open:")
 AS_OF = {("account", "risk"), ("market", "ticker"), ("market", "risk")}
 """Cells that begin with the time at which the step ended that wrote them."""
 
+WAITING_AT_MOST = 5_000
 TOUCHED_AT_ONCE = 100
 SWEPT_AT_ONCE = 25
 REPAIR_TRIES = 40
@@ -82,6 +83,12 @@ class ViewAuditor:
         fold = self.folds.get((record.topic, record.partition))
         if fold is not None:
             fold.take(record)
+
+    def bound(self) -> None:
+        """Fold in unchecked what waits beyond `WAITING_AT_MOST`: its view is away or far behind."""
+        for fold in self.folds.values():
+            if fold.waiting > WAITING_AT_MOST:
+                fold.fold_to(fold.seen - WAITING_AT_MOST // 2)
 
     def touch(self, names: Iterable[str]) -> None:
         """These keys were written by somebody: look at them soon."""

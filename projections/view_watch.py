@@ -20,8 +20,6 @@ from projections.view_auditor import Complaint, ViewAuditor
 LIVE_S = 0.4
 TRACKING_S = 5.0
 REBUILT_AT_MOST_EVERY_S = 600.0
-WAITING_AT_MOST = 50_000
-"""Records that wait for a view to reach them, before they are folded in unchecked."""
 
 _logger = get_logger("auditor")
 
@@ -75,9 +73,6 @@ class ViewWatch:
             self._silent.discard("history")
         except (OSError, ValueError, KeyError) as error:
             self._say_silent("history", error)
-        for fold in self._views.folds.values():
-            if fold.waiting > WAITING_AT_MOST:
-                fold.fold_to(fold.seen - WAITING_AT_MOST // 2)
 
     def close(self) -> None:
         """Give the connections back."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from infra.log import Log
@@ -36,7 +36,10 @@ class Keeping:
 
         None if there is no checkpoint: then it begins at genesis. Raises `AnotherLog`.
         """
-        self._pending = None
+        while self._pending is not None:
+            # Its child is waited for, so that nobody is left behind.
+            self.tend()
+            sleep(0.05)
         for snapshot in self._store.newest_first():
             try:
                 data = json.loads(snapshot.payload)

@@ -8,6 +8,7 @@ import pytest
 from fakeredis import FakeRedis
 
 from infra.log import LogRecord
+from projections import view_auditor
 from projections.follower import Follower
 from projections.layout import LEDGER_EVENTS, MATCHING_EVENTS, Balance, pack, redis_key
 from projections.live_cells import LiveCells
@@ -219,3 +220,20 @@ def whole(exchange: SmallExchange) -> ViewFold:
         fold.take(LogRecord(*PLACE, offset, -1, value))
     fold.fold_to(fold.seen)
     return fold
+
+
+def test_without_a_view_to_compare_with_not_everything_is_kept_waiting(monkeypatch):
+    monkeypatch.setattr(view_auditor, "WAITING_AT_MOST", 40)
+    stage = Stage(busy_exchange(8, 100))
+    fold = stage.views.folds[PLACE]
+    for upto in range(len(stage.values[LEDGER_EVENTS]) + 1):
+        stage.show(LEDGER_EVENTS, upto)
+        stage.views.bound()
+        assert fold.waiting <= 40
+    stage.feed(LEDGER_EVENTS, 20)
+    stage.look(2)
+    assert stage.views.checks["P1"] == 0, "the view has not come to where the fold is"
+    stage.go()
+    stage.look(3)
+    assert stage.told == []
+    assert stage.views.checks["P1"] > 20
