@@ -31,9 +31,11 @@ class UserViews:
 
     __slots__ = (
         "_changed_assets",
+        "_changed_orders",
         "_closed",
         "_minute",
         "_moved_us",
+        "_new_orders",
         "_orders_asked",
         "_reference",
         "_volume",
@@ -51,6 +53,9 @@ class UserViews:
         self.open: dict[int, StoredOrder] = {}
         self._closed: list[int] = []
         self._changed_assets: set[int] = set()
+        self._changed_orders: set[int] = set()
+        # Opened since the last flush: no cell of theirs is stored anywhere yet.
+        self._new_orders: set[int] = set()
         self._minute = 0
         self._moved_us = 0
         # Orders accepted and cancels asked for, in this log minute and in the one before.
@@ -111,14 +116,15 @@ class UserViews:
 
     def keep(self, order: StoredOrder, changes: Changes) -> None:
         """Keep an order as it stands now, among the open ones or the last closed ones."""
-        name = str(order.order_id)
+        order_id = order.order_id
+        self._changed_orders.add(order_id)
         if order.state != CLOSED:
-            self.open[order.order_id] = order
-            changes.put(open_key(self.user_id), name, pack(order))
+            if order_id not in self.open:
+                self._new_orders.add(order_id)
+            self.open[order_id] = order
             return
-        self.open.pop(order.order_id, None)
-        changes.drop(open_key(self.user_id), name)
-        changes.put(closed_key(self.user_id), name, pack(order))
+        self.open.pop(order_id, None)
+        changes.put(closed_key(self.user_id), str(order_id), pack(order))
         self._closed.append(order.order_id)
         if len(self._closed) > CLOSED_ORDERS:
             changes.drop(closed_key(self.user_id), str(self._closed.pop(0)))
@@ -156,16 +162,27 @@ class UserViews:
         )
 
     def flush(self, time_us: int, changes: Changes) -> None:
-        """Write balances that changed, and the risk as of `time_us`."""
+        """Write balances and open orders that changed, and the risk as of `time_us`."""
         for asset in self._changed_assets:
             balance = self.balances[asset]
             changes.put(balances_key(self.user_id), str(asset), pack(Balance(*balance)))
         if self._changed_assets:
             changes.put(account_key(self.user_id), "updated_us", str(self._moved_us))
             self._changed_assets.clear()
+        self._flush_orders(changes)
         key = account_key(self.user_id)
         changes.put(key, "active_minute", str(self.active_minute))
         changes.put(key, "risk", pack(self.risk(time_us)))
+
+    def _flush_orders(self, changes: Changes) -> None:
+        for order_id in self._changed_orders:
+            order = self.open.get(order_id)
+            if order is not None:
+                changes.put(open_key(self.user_id), str(order_id), pack(order))
+            elif order_id not in self._new_orders:
+                changes.drop(open_key(self.user_id), str(order_id))
+        self._changed_orders.clear()
+        self._new_orders.clear()
 
     def _turn(self, minute: int) -> None:
         if minute == self._minute:

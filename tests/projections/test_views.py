@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.orders.messages import CloseReason, Side
+from projections.changes import PlacedRecord
 from projections.follower import Follower, RawRecord
 from projections.intervals import INTERVALS, MINUTE_US
 from projections.layout import (
@@ -40,6 +41,8 @@ from projections.layout import (
     unpack,
     volume_key,
 )
+from projections.ledger_projector import LedgerProjector
+from schemas.record import decode_record
 from tests.oracles import naive_views
 from tests.projections.dict_sink import Crash, DictSink
 from tests.projections.scenarios import busy_exchange, exchanges, feed, offer, raw
@@ -237,6 +240,25 @@ def without_flush_times(sink: DictSink) -> dict[str, dict[str, object]]:
                 del value[2]  # the minute of counts that are over
             plain.setdefault(key, {})[name] = value
     return plain
+
+
+@given(exchange=exchanges(), step=cuts)
+def test_of_open_orders_only_what_was_stored_is_removed(exchange, step):
+    """An order that comes and goes within one step leaves nothing to store or remove."""
+    stored: set[tuple[str, str]] = set()
+    projector = LedgerProjector(0)
+    placed = [
+        PlacedRecord(offset, decode_record(value))
+        for offset, value in enumerate(exchange.outboxes()[LEDGER_EVENTS])
+    ]
+    for start in range(0, len(placed), step):
+        cells = projector.apply(placed[start : start + step]).cells
+        for cell in [cell for cell in cells if cell[0].startswith("open:")]:
+            if cells[cell] is None:
+                assert cell in stored, f"{cell} is removed and was never stored"
+                stored.remove(cell)
+            else:
+                stored.add(cell)
 
 
 @pytest.mark.parametrize("topic", [LEDGER_EVENTS, MATCHING_EVENTS])
