@@ -121,7 +121,8 @@ def _mutants(told: Part) -> list[str]:
         "### Would it be noticed? Rules broken on purpose",
         "",
         f"{caught} of {len(rows)} mutants are caught within {told['limit']:,} schedules "
-        f"(commit {told['commit']}); `logbourse simulate --mutants` shows it again.",
+        f"(commit {told['commit']}); `logbourse simulate --mutants` shows it again. Where an "
+        "assertion of the product would notice, it is off, too: the checks have to.",
         "",
         "| rule broken | schedules until caught | first violation |",
         "|---|---:|---|",

@@ -18,19 +18,22 @@ from tests.simulation.trace import Trace
 PART = "simulation"
 RECORD_EVERY_S = 60.0
 TELL_EVERY_S = 2.0
+NUMBERS: tuple[tuple[str, int | None, str], ...] = (
+    ("--seeds", 0, "how many schedules (2,000; with --mutants 20,000)"),
+    ("--first", None, "the first seed (0, or behind those recorded)"),
+    ("--jobs", 2, "processes that share the work (2)"),
+    ("--seed", None, "run this one alone"),
+)
 SHOWN = 10
 """How many failed seeds are printed."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `logbourse simulate` takes."""
-    number = {"type": int, "metavar": "N"}
-    parser.add_argument("--seeds", default=0, help="how many schedules (2,000)", **number)
-    parser.add_argument("--first", help="the first seed (0, or behind those recorded)", **number)
-    parser.add_argument("--jobs", default=2, help="processes that share the work (2)", **number)
+    for name, default, meaning in NUMBERS:
+        parser.add_argument(name, type=int, metavar="N", default=default, help=meaning)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="end after so long")
     parser.add_argument("--faults", default="", help=f"only these: {','.join(HIGHEST_RATES)}")
-    parser.add_argument("--seed", help="run this one alone", **number)
     parser.add_argument("--trace", action="store_true", help="with --seed: print every micro-step")
     parser.add_argument("--mutants", action="store_true", help="break one rule at a time")
     parser.add_argument("--only", default="", help="with --mutants: those with this in their name")

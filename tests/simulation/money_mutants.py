@@ -6,7 +6,6 @@ So what is shown is that the checks after a schedule notice by themselves.
 from dataclasses import replace
 from typing import Any
 
-import domain.ledger.funding
 import domain.ledger.postings
 import domain.orders.decider
 import domain.orders.evolution
@@ -15,6 +14,7 @@ import domain.orders.snapshot
 from domain.fees import PPM
 from domain.ledger.balances import Balances, Holding
 from domain.ledger.chart import CLEARING, available_account, held_account
+from domain.ledger.funding import decide_deposit
 from domain.ledger.messages import DepositCredited, WithdrawalDebited
 from domain.orders.messages import FillSettled, Role
 from domain.orders.state import LedgerState, OpenOrder
@@ -66,7 +66,7 @@ def _keep_improvement(order: OpenOrder, trade: object) -> int:
 
 
 def _without_reference(*arguments: Any, **named: Any) -> Any:
-    return _decide_deposit(*arguments, **{**named, "used": None})
+    return decide_deposit(*arguments, **{**named, "used": None})
 
 
 def _use_no_reference(state: LedgerState, event: DepositCredited | WithdrawalDebited) -> None:
@@ -88,7 +88,6 @@ def _close_unchecked(state: LedgerState, event: Any) -> None:
 
 
 _fee_rate = domain.orders.settlement.fee_rate_ppm
-_decide_deposit = domain.orders.decider.decide_deposit
 _close_order = domain.orders.settlement.close_order
 _close = domain.orders.evolution._close
 

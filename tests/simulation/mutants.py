@@ -16,7 +16,7 @@ from streams.host import Host
 from streams.marks import Done, PendingInput
 from streams.shadow import Shadow
 from streams.shard import Shard, Step
-from streams.snapshots import PendingSnapshot, Snapshot, SnapshotStore
+from streams.snapshots import BadSnapshot, PendingSnapshot, Snapshot, SnapshotStore
 from streams.window import CommandWindow
 
 Patch = tuple[object, str, object]
@@ -106,9 +106,13 @@ def _count_any_acknowledgement(self: PendingInput) -> None:
 
 
 def _believe_any_snapshot(data: bytes) -> Snapshot:
+    """As the right one, the checksum apart."""
     head, _, payload = data.partition(b"\n")
-    fields = head.split(b" ")
-    return Snapshot(int(fields[1]), payload, bytes.fromhex(fields[2][1:].decode()))
+    try:
+        _, offset, last, _ = head.split(b" ")
+        return Snapshot(int(offset), payload, bytes.fromhex(last[1:].decode()))
+    except ValueError as error:
+        raise BadSnapshot("no snapshot header") from error
 
 
 def _skip_whatever_halts(self: Host, offset: int, name: bytes) -> HaltAction:
@@ -181,3 +185,16 @@ PROTOCOL: dict[str, list[Patch]] = {
     "some outputs twice": [(Shard, "_emit", _write_once_more_under_new_numbers)],
     "an output left out": [(Shard, "_emit", _leave_out_the_last)],
 }
+
+OF_SHADOWS = (
+    "promotion without drain",
+    "promotion from a stale mark",
+    "held output dropped too early",
+    "shadow compares nothing",
+)
+OF_LOSSES = (
+    "outbox not asked after a loss",
+    "mark not compared at restart",
+    "snapshot of another log taken",
+    "acknowledged loss unchecked",
+)

@@ -3,6 +3,7 @@
 import functools
 import random
 from collections.abc import Callable
+from enum import Enum, auto
 
 from schemas.topics import QUARANTINE_TOPIC
 from streams.halts import ShardHalted
@@ -69,9 +70,38 @@ def run_schedule(
     return violations
 
 
-def is_whole(seed: int) -> bool:
-    """Whether the schedule has gateways with their clients, and views."""
-    return seed % WHOLE_EVERY == WHOLE_REST and _corruption(seed) is None
+class Kind(Enum):
+    """What a schedule is about; `_run_kind` says what is judged."""
+
+    PLAIN = auto()
+    STANDBY = auto()
+    RACE = auto()
+    RACE_OF_TWO = auto()
+    WHOLE = auto()
+    LOST_TAIL = auto()
+    MISCOMPUTATION = auto()
+    MISCOMPUTING_LEADER = auto()
+
+
+CORRUPTIONS: dict[Kind, type[LostTail | Miscomputation | MiscomputingLeader]] = {
+    Kind.LOST_TAIL: LostTail,
+    Kind.MISCOMPUTATION: Miscomputation,
+    Kind.MISCOMPUTING_LEADER: MiscomputingLeader,
+}
+STANDING_BY = (Kind.STANDBY, Kind.RACE_OF_TWO, Kind.MISCOMPUTING_LEADER)
+"""Here all shards have two processes."""
+
+
+def kind_of(seed: int) -> Kind:
+    """The kind of schedule that the seed says."""
+    number, rest = divmod(seed, CORRUPT_EVERY)
+    if rest == CORRUPT_EVERY - 1:
+        return list(CORRUPTIONS)[number % len(CORRUPTIONS)]
+    if seed % WHOLE_EVERY == WHOLE_REST:
+        return Kind.WHOLE
+    if seed % RACING_EVERY == RACING_EVERY - 1:
+        return Kind.RACE_OF_TWO if seed % (2 * STANDBY_EVERY) == 7 else Kind.RACE
+    return Kind.STANDBY if seed % STANDBY_EVERY == 1 else Kind.PLAIN
 
 
 def forget() -> None:
@@ -87,39 +117,30 @@ def _note(world: World, faults: Faults) -> None:
 
 
 def _run_kind(seed: int, faults: Faults) -> tuple[World, list[str]]:
-    """The world and what is wrong with it, by the kind of schedule that the seed says."""
-    if is_whole(seed):
+    """The world and what is wrong with it."""
+    kind = kind_of(seed)
+    if kind is Kind.WHOLE:
         return run_whole(seed, faults)
-    if seed % RACING_EVERY == RACING_EVERY - 1 and _corruption(seed) is None:
+    if kind in (Kind.RACE, Kind.RACE_OF_TWO):
         world = _race(seed, faults)
         if world.halted:
             return world, _judge_halts(world)
         fold, violations = check_all(world)
         faults.happened.update(f"closed {reason.name}" for reason in fold.closed.values())
         return world, violations
-    corruption = _corruption(seed)
-    standby = isinstance(corruption, MiscomputingLeader) or (
-        corruption is None and seed % STANDBY_EVERY == 1
-    )
-    world = _run(seed, faults, corruption, standby=standby)
+    corruption = CORRUPTIONS[kind]() if kind in CORRUPTIONS else None
+    world = _run(seed, faults, corruption, standby=kind in STANDING_BY)
     return world, _judge_corrupted(world, corruption) if corruption else _judge(world, seed)
 
 
 def _race(seed: int, faults: Faults) -> World:
     faults.happened["race"] += 1
-    world = World(faults, standby=seed % (2 * STANDBY_EVERY) == 7)
+    world = World(faults, standby=kind_of(seed) in STANDING_BY)
     _open(world, seed)
     Races(random.Random(seed)).run(world)
     faults.end()
     world.restart_all()
     return world
-
-
-def _corruption(seed: int) -> Corruption | None:
-    number, rest = divmod(seed, CORRUPT_EVERY)
-    if rest != CORRUPT_EVERY - 1:
-        return None
-    return (LostTail, Miscomputation, MiscomputingLeader)[number % 3]()
 
 
 def _open(world: World, seed: int) -> None:

@@ -19,6 +19,7 @@ from domain.matching.messages import CancelRefused, TradeExecuted
 from domain.matching.planning import Meeting
 from domain.matching.state import MatchingState
 from domain.orders.decider import LedgerDecider
+from domain.orders.learning import learn
 from domain.orders.messages import (
     CancelRequested,
     FillSettled,
@@ -85,12 +86,12 @@ def _overlook_halts(state: MatchingState, event: Any) -> None:
 
 def _overlook_market_halts(state: LedgerState, event: Message) -> None:
     if not isinstance(event, MarketHalted):
-        _learn(state, event)
+        learn(state, event)
 
 
 def _overlook_disabled_users(state: LedgerState, event: Message) -> None:
     if not isinstance(event, UserDisabled):
-        _learn(state, event)
+        learn(state, event)
 
 
 def _to_the_taker_alone(self: MatchingDecider, state: Any, event: Message) -> Sequence[str]:
@@ -114,7 +115,6 @@ def _never(self: Book, *_: object) -> bool:
 
 _trades = domain.matching.placing._trades
 _change_market = domain.matching.evolution._change_market
-_learn = domain.orders.evolution.learn
 _destinations = MatchingDecider.destinations
 _decide = LedgerDecider.decide
 _decide_matching = MatchingDecider.decide
