@@ -23,6 +23,7 @@ from infra.settings import Settings
 from projections.faust_app import make_app
 from projections.follower import Follower, RawRecord, offer_all
 from projections.layout import LEDGER_EVENTS, MATCHING_EVENTS
+from projections.seeks import Seeks
 from projections.sink import Sink
 
 TOPICS = (LEDGER_EVENTS, MATCHING_EVENTS)
@@ -41,7 +42,6 @@ AT_WORK_PART = 0.1
 """Of the time: a process that runs, or waits for the processor, for more is slow and not hung."""
 
 BEAT_S = 0.5
-SEEK_AGAIN_AFTER_S = 2.0
 
 WAITING = Gauge("logbourse_projection_waiting_bytes", "Received, not yet applied", ("sink",))
 WAITING_LIMIT = Gauge("logbourse_projection_waiting_bytes_limit", "Most of that", ("sink",))
@@ -87,7 +87,7 @@ class FaustWorker:
         self._waiting_bytes = 0
         WAITING.labels(sink_name).set_function(lambda: self._waiting_bytes)
         WAITING_LIMIT.labels(sink_name).set(BUFFERED_BYTES)
-        self._awaited: dict[TP, tuple[int, float]] = {}
+        self._seeks = Seeks()
         self._ahead_since_s: dict[TP, float] = {}
         self._news = asyncio.Event()
         self._room = asyncio.Event()
@@ -194,17 +194,10 @@ class FaustWorker:
                 event.ack()
         self._room.set()
 
-    def _expected(self, tp: TP, events: Sequence[Any]) -> list[RawRecord]:
+    def _expected(self, tp: TP, events: Sequence[Any]) -> Sequence[RawRecord]:
         """The records of `events`; after a seek, those from before it are left out."""
-        awaited = self._awaited.get(tp)
         records = [RawRecord(event.message.offset, event.message.value) for event in events]
-        if awaited is None:
-            return records
-        for number, record in enumerate(records):
-            if record.offset == awaited[0]:
-                del self._awaited[tp]
-                return records[number:]
-        return []
+        return self._seeks.expected(tp, records)
 
     async def _seek_of(self, topic: str, partition: int) -> int:
         """Called for each assigned partition before its records flow."""
@@ -212,16 +205,13 @@ class FaustWorker:
         offset = await asyncio.get_running_loop().run_in_executor(self._thread, follower.load)
         tp = TP(topic, partition)
         self._followers[tp] = follower
-        self._await_offset(tp, offset)
+        self._seeks.begin(tp, offset)
         return offset
 
     async def _read_from(self, tp: TP, offset: int) -> None:
-        self._await_offset(tp, offset)
+        self._seeks.begin(tp, offset)
         if tp in self._app.consumer.assignment():
             await self._app.consumer.read_from(tp, offset)
-
-    def _await_offset(self, tp: TP, offset: int) -> None:
-        self._awaited[tp] = (offset, monotonic())
 
     def _sink_opened(self) -> Sink:
         assert self._sink is not None, "run() opens the sink"
@@ -252,9 +242,9 @@ class FaustWorker:
         follower.tell_lag(end)
         behind = end > position.offset + 1
         stuck_s = self._health.stuck_s(tp, position.offset, behind=behind)
-        awaited = self._awaited.get(tp)
-        if awaited is not None and stuck_s and monotonic() - awaited[1] > SEEK_AGAIN_AFTER_S:
-            await self._read_from(tp, awaited[0])
+        overdue = self._seeks.overdue(tp)
+        if overdue is not None and stuck_s:
+            await self._read_from(tp, overdue)
 
 
 def _steps(waiting: Mapping[TP, Sequence[Any]]) -> Iterator[dict[TP, list[Any]]]:

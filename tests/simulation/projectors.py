@@ -8,6 +8,7 @@ from projections.clickhouse_sink import ClickHouseSink
 from projections.follower import Follower, RawRecord, offer_all
 from projections.layout import feeding_partitions
 from projections.redis_sink import RedisSink
+from projections.seeks import Seeks
 from projections.sink import Sink
 from tests.simulation import clickhouse, redis
 from tests.simulation.clickhouse import ClickHouseGone, SimClickHouse
@@ -29,6 +30,9 @@ class Projector:
         self._sink: Sink | None = None
         self._log: SimLog | None = None
         self._followers: dict[Partition, Follower] = {}
+        self._seeks = Seeks(world.clock.monotonic_s)
+        self._late: list[tuple[Partition, int]] = []
+        """Seeks that have no effect yet, while records from before still come."""
         self._stands_still = 0
 
     def turn(self) -> None:
@@ -51,31 +55,66 @@ class Projector:
 
     def busy(self) -> bool:
         """Whether it is down, frozen, or has more to read."""
-        return self._log is None or self._stands_still > 0 or bool(self._log.waiting())
+        if self._log is None or self._stands_still or self._late or self._log.waiting():
+            return True
+        return any(self._is_behind(place) for place in FED)
 
     def _start(self) -> None:
         self._sink = self._open_sink()
         self._log = SimLog(self._world.log)
         for place in FED:
             follower = self._followers[place] = Follower(*place, self._sink)
-            self._log.seek(*place, follower.load())
+            self._read_from(place, follower.load())
 
     def _apply(self) -> None:
         assert self._log is not None and self._sink is not None, "it was just started"
-        offers: dict[Follower, list[RawRecord]] = {}
+        self._seek_again()
+        fetched: dict[Partition, list[RawRecord]] = {}
         for record in self._log.read(self._faults.rng.choice((1, 3, 10, 50)), 0.0):
-            follower = self._followers[record.topic, record.partition]
-            offers.setdefault(follower, []).append(RawRecord(record.offset, record.value))
+            place = (record.topic, record.partition)
+            fetched.setdefault(place, []).append(RawRecord(record.offset, record.value))
+        offers = {
+            self._followers[place]: expected
+            for place, records in fetched.items()
+            if (expected := self._seeks.expected(place, records))
+        }
         if offers:
             for follower, offset in offer_all(self._sink, offers).items():
                 self._faults.happened["view gap"] += 1
-                self._log.seek(follower.topic, follower.partition, offset)
+                self._read_from((follower.topic, follower.partition), offset)
+
+    def _read_from(self, place: Partition, offset: int) -> None:
+        """Go on there at once, some turns later, or not until it is asked for again."""
+        assert self._log is not None
+        self._seeks.begin(place, offset)
+        if self._faults.strikes("seek lost"):
+            self._log.seek(*place, self._faults.rng.randint(0, self._world.log.end(place)))
+        elif self._faults.strikes("seek late"):
+            self._late.append((place, offset))
+        else:
+            self._log.seek(*place, offset)
+
+    def _seek_again(self) -> None:
+        assert self._log is not None
+        if self._late and self._faults.chance(0.3):
+            place, offset = self._late.pop(0)
+            self._log.seek(*place, offset)
+        for place in FED:
+            overdue = self._seeks.overdue(place)
+            if overdue is not None and self._is_behind(place):
+                self._read_from(place, overdue)
+
+    def _is_behind(self, place: Partition) -> bool:
+        """Whether it waits for a record that is there."""
+        awaited = self._seeks.awaited(place)
+        return awaited is not None and awaited < self._world.log.end(place)
 
     def _stop(self) -> None:
         if self._log is not None:
             self._log.close()
         self._log = self._sink = None
         self._followers.clear()
+        self._late.clear()
 
 
 def with_redis(world: World) -> SimRedis:
