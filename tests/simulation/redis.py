@@ -5,7 +5,7 @@ import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from lupa import LuaRuntime
+from lupa.lua51 import LuaRuntime
 
 from tests.simulation.faults import Crash, Faults
 
@@ -153,7 +153,7 @@ class Pipeline(Client):
 
 @functools.cache
 def lua() -> LuaRuntime:
-    """One for all: scripts keep nothing."""
+    """One for all, of the version that Redis has: scripts keep nothing."""
     return LuaRuntime(unpack_returned_tuples=True)
 
 
