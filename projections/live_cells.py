@@ -51,16 +51,18 @@ class LiveCells:
         return position, dict(zip(names, texts, strict=True))
 
     def repair(
-        self, topic: str, partition: int, cseq: int, name: str, cells: Mapping[str, str]
+        self,
+        place: tuple[str, int],
+        name: str,
+        found: Mapping[str, str],
+        wanted: Mapping[str, str],
     ) -> bool:
-        """Let the key hold these cells alone; False if the partition no longer stands at `cseq`."""
-        keys = [BUILD_KEY, self._key(position_key(topic, partition))]
-        keys += [self._key(index_key(topic, partition)), self._key(name)]
+        """Let the key hold what is wanted, if it still holds what was found; else False."""
+        keys = [BUILD_KEY, self._key(index_key(*place)), self._key(name)]
         loaded = "" if name.startswith(WRITE_ONLY) else name
-        flat = [text for pair in cells.items() for text in pair]
-        channel = changed_channel(self.build, topic, partition)
-        answer = self._repair(keys=keys, args=[self.build, cseq, loaded, channel, *flat])
-        return bool(answer == b"repaired")
+        flat = [text for cells in (found, wanted) for pair in cells.items() for text in pair]
+        arguments = [self.build, loaded, changed_channel(self.build, *place), len(found), *flat]
+        return bool(self._repair(keys=keys, args=arguments) == b"repaired")
 
     def _key(self, name: str) -> str:
         return redis_key(self.build, name)

@@ -40,7 +40,7 @@ def repair_key(
     """Fold the key's partition from the start as far as its view stands, and write the key.
 
     `partitions`: how many of ledgers and of matching. Raises `Misunderstood` for a name that is no
-    view's, `RepairFailed` if the view stands beyond the log or never stands still long enough.
+    view's, `RepairFailed` if the view stands beyond the log, or the key changes all the time.
     """
     place = place_of(name, *partitions)
     if place is None:
@@ -56,9 +56,9 @@ def repair_key(
         wanted = fold.cells.get(name, {})
         if is_same(name, wanted, found[name]):
             return Repaired(place, position.cseq, "")
-        if live.repair(*place, position.cseq, name, wanted):
+        if live.repair(place, name, found[name], wanted):
             return Repaired(place, position.cseq, difference(wanted, found[name]))
-    raise RepairFailed(f"{name} must stand still for a moment, did not in {TRIES} tries")
+    raise RepairFailed(f"{name} must stay as it is for a moment, did not in {TRIES} tries")
 
 
 def _fold_to(

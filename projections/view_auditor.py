@@ -35,7 +35,6 @@ AS_OF = {("account", "risk"), ("market", "ticker"), ("market", "risk")}
 WAITING_AT_MOST = 5_000
 TOUCHED_AT_ONCE = 100
 SWEPT_AT_ONCE = 25
-REPAIR_TRIES = 40
 AGAIN_S = 60.0
 """A key that is wrong again so soon is written wrong by its worker: the view is built anew."""
 
@@ -121,14 +120,9 @@ class ViewAuditor:
                 continue
             fold.fold_to(position.cseq)
             self.checks["P1"] += len(found)
-            # All of them first: mending may take the fold further.
-            wrong = {
-                name: difference(fold.cells.get(name, {}), cells)
-                for name, cells in found.items()
-                if not is_same(name, fold.cells.get(name, {}), cells)
-            }
-            for name, words in wrong.items():
-                again |= self._mend(live, fold, name, words)
+            for name, cells in found.items():
+                if not is_same(name, fold.cells.get(name, {}), cells):
+                    again |= self._mend(live, fold, name, cells)
         return again
 
     def forget_reads(self) -> None:
@@ -159,26 +153,21 @@ class ViewAuditor:
             words = f"stands at offset {position.offset}, the log ends at {end}"
             self._complain("P2", "redis", place, position.cseq, words)
 
-    def _mend(self, live: LiveCells, fold: ViewFold, name: str, words: str) -> bool:
-        """Say what is wrong, and let the key be what it must be at whichever sequence that is.
+    def _mend(self, live: LiveCells, fold: ViewFold, name: str, found: Mapping[str, str]) -> bool:
+        """Say what is wrong with a key, and let it be what it must be, unless it changed meanwhile.
 
         Whether it was mended a short while ago already: then its worker writes it wrong.
         """
-        before_s = self._mended_s.get(name)
-        place = (fold.topic, fold.partition)
-        cseq, done = fold.position.cseq, "not repaired"
-        for _ in range(REPAIR_TRIES if self._repairs else 0):
-            if live.repair(*place, fold.position.cseq, name, fold.cells.get(name, {})):
-                self._mended_s[name] = monotonic()
-                self.mended += 1
-                done = f"repaired at {fold.position.cseq}"
-                break
-            position, _ = live.read(*place, ())
-            if not fold.position.cseq <= position.cseq <= fold.seen:
-                self._touched[place][name] = None
-                break
-            fold.fold_to(position.cseq)
-        self._complain("P1", f"redis {name}", place, cseq, f"{words}; {done}")
+        place, wanted = (fold.topic, fold.partition), fold.cells.get(name, {})
+        before_s, done = self._mended_s.get(name), "not repaired"
+        if self._repairs and live.repair(place, name, found, wanted):
+            self._mended_s[name] = monotonic()
+            self.mended += 1
+            done = "repaired"
+        elif self._repairs:
+            self._touched[place][name] = None
+        words = f"{difference(wanted, found)}; {done}"
+        self._complain("P1", f"redis {name}", place, fold.position.cseq, words)
         return before_s is not None and monotonic() < before_s + AGAIN_S
 
     def _complain(self, invariant: str, what: str, place: Place, cseq: int, words: str) -> None:

@@ -1,22 +1,35 @@
--- Replaces one key by what it must be, if the partition that feeds it still stands at a sequence.
+-- Replaces one key by what it must be, if it still holds what was found wrong.
 --
--- KEYS: build, position, index, the key.
--- ARGV: build that must be current, cseq that the position must have, the key's name if the
---       projector loads it again (else ''), channel of keys, field, text, …
--- Answers 'repaired' or 'moved'.
+-- Whatever its worker has written to it since would show, so that what was right at the sequence
+-- at which it was looked at is right now.
+--
+-- KEYS: build, index, the key.
+-- ARGV: build that must be current, the key's name if the projector loads it again (else ''),
+--       channel of keys, number of cells that were found, field, text, …, field, text, … of
+--       what it must hold.
+-- Answers 'repaired' or 'changed'.
 
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
-  return 'moved'
+  return 'changed'
 end
-if (redis.call('HGET', KEYS[2], 'cseq') or '0') ~= ARGV[2] then
-  return 'moved'
+local found = tonumber(ARGV[4])
+if redis.call('HLEN', KEYS[3]) ~= found then
+  return 'changed'
 end
-redis.call('DEL', KEYS[4])
-for at = 5, #ARGV, 2 do
-  redis.call('HSET', KEYS[4], ARGV[at], ARGV[at + 1])
+local at = 5
+for _ = 1, found do
+  if redis.call('HGET', KEYS[3], ARGV[at]) ~= ARGV[at + 1] then
+    return 'changed'
+  end
+  at = at + 2
 end
-if ARGV[3] ~= '' and #ARGV > 4 then
-  redis.call('SADD', KEYS[3], ARGV[3])
+redis.call('DEL', KEYS[3])
+if ARGV[2] ~= '' and at < #ARGV then
+  redis.call('SADD', KEYS[2], ARGV[2])
 end
-redis.call('PUBLISH', ARGV[4], KEYS[4])
+while at < #ARGV do
+  redis.call('HSET', KEYS[3], ARGV[at], ARGV[at + 1])
+  at = at + 2
+end
+redis.call('PUBLISH', ARGV[3], KEYS[3])
 return 'repaired'
