@@ -227,6 +227,8 @@ def _clients_differ(stack: FaultStack, load: Load, funds: Mapping[str, str]) -> 
     units = {asset: int(amount) * 10**8 for asset, amount in funds.items()}
     for client in load.clients:
         trader = Trader(stack.url, client.account)
+        # Views may lag on a busy machine; what they tell in the end is what is judged.
+        trader.patience_s = VIEWS_S
         watched = Watched(trader, _as_record(client.record))
         try:
             Findings(watched).judge(units)

@@ -45,6 +45,9 @@ NO_ANSWER = Answer(0, None, {})
 class Trader:
     """One user on one connection; for one thread."""
 
+    patience_s = PATIENCE_S
+    """How long a read may be answered 503 before that counts as the answer."""
+
     def __init__(self, url: str, account: Account) -> None:
         self.account = account
         self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=TIMEOUT_S)
@@ -76,7 +79,7 @@ class Trader:
     def ask(self, method: str, path: str, **parameters: object) -> Answer:
         """Sign once and send, the same bytes again while a busy machine answers 503."""
         request = self.sign(method, path, **parameters)
-        give_up_s = time.monotonic() + PATIENCE_S
+        give_up_s = time.monotonic() + self.patience_s
         while (answer := self.send(request)).status == 503 and time.monotonic() < give_up_s:
             time.sleep(0.2)
         return answer
