@@ -6,6 +6,7 @@
 import hashlib
 import hmac
 import json
+import math
 import threading
 import time
 import urllib.request
@@ -22,7 +23,6 @@ from tests.benchmarks.open_loop import Hit, Shot, fire
 from tests.benchmarks.percentiles import percentile
 from tests.benchmarks.process_cost import processor_s, resident_mb
 from tests.integration.running_stack import Account, RunningStack
-from tests.integration.trader import Trader
 
 BATCH_ORDERS = 100
 FLOODERS, QUIET = 8, 4
@@ -37,8 +37,6 @@ LAG_RECORDS = 10
 """A quiet exchange writes some ticks a second."""
 FUNDS = {"USDT": "1000000000", "BTC": "100000"}
 PRICE, FAR_PRICE = "59990", "30000"
-OPEN_ORDERS = 150
-"""Of one quiet user before the load; a market allows 200 at once."""
 
 
 @dataclass(slots=True)
@@ -89,8 +87,9 @@ def measure_overload(stack: RunningStack, seconds: float) -> Overload:
     """One run on a ready stack: `TIMES` its capacity that long, then everything is looked up."""
     flooders = [stack.add_user(**FUNDS) for _ in range(FLOODERS)]
     quiet = [stack.add_user(**FUNDS) for _ in range(QUIET)]
-    resting = [_rest(stack, account) for account in quiet]
     port = stack.settings.public_port
+    cancels = min(BATCH_ORDERS, math.ceil(CANCELS_A_SECOND * seconds / QUIET))
+    resting = [_rest(account, port, cancels) for account in quiet]
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         capacity = pool.submit(probe, flooders, port).result()
         run = Overload(capacity, TIMES * capacity)
@@ -146,20 +145,28 @@ def flood(
 
     beside = threading.Thread(target=cancel)
     beside.start()
-    found[0] = fire("127.0.0.1", port, Flow(flooders, "f", batches), start_s, CONNECTIONS)
+    flow = Flow(flooders, "f", batches)
+    found[0] = fire("127.0.0.1", port, flow, start_s, CONNECTIONS)
     beside.join()
-    named = [(f"f{number}", hit) for number, hit in enumerate(found[0])]
+    named = [(flow.name(number), hit) for number, hit in enumerate(found[0])]
     return named + [("cancel", hit) for hit in found[1]]
 
 
 class Flow(Sequence[Shot]):
     """Batches of orders as shots, signed when they are asked for: too many to keep."""
 
-    def __init__(self, accounts: Sequence[Account], name: str, at_s: Sequence[float]) -> None:
+    def __init__(self, accounts: Sequence[Account], kind: str, at_s: Sequence[float]) -> None:
         self._accounts = accounts
-        self._name = name
+        self._kind = kind
         self._at_s = at_s
         self._last = (-1, Shot(0.0, b""))
+
+    def name(self, number: int) -> str:
+        """What the client order ids of a batch begin with: nobody else's do."""
+        return f"{self._kind}{self._account(number).user_id}-{number}"
+
+    def _account(self, number: int) -> Account:
+        return self._accounts[number % len(self._accounts)]
 
     def __len__(self) -> int:
         return len(self._at_s)
@@ -173,8 +180,7 @@ class Flow(Sequence[Shot]):
         if number < 0:
             return Shot(self._at_s[number], b"")
         if self._last[0] != number:
-            account = self._accounts[number % len(self._accounts)]
-            request = _batch(account, f"{self._name}{number}")
+            request = _batch(self._account(number), self.name(number))
             self._last = (number, Shot(self._at_s[number], request))
         return self._last[1]
 
@@ -191,15 +197,14 @@ def accepted_in_log(stack: RunningStack) -> Counter[str]:
     return found
 
 
-def _rest(stack: RunningStack, account: Account) -> list[str]:
-    """The client order ids of orders that rest far from the market."""
-    trader = Trader(stack.url, account)
-    names = [f"q{account.user_id}-{number}" for number in range(OPEN_ORDERS)]
-    for name in names:
-        answer = trader.order("BUY", "0.001", FAR_PRICE, newClientOrderId=name)
-        assert answer.status == 200, answer
-    trader.close()
-    return names
+def _rest(account: Account, port: int, count: int) -> list[str]:
+    """The client order ids of so many orders that rest far from the market, 100 at most."""
+    shot = Shot(0.0, _batch(account, f"q{account.user_id}", count, FAR_PRICE, "GTC"))
+    (hit,) = fire("127.0.0.1", port, [shot], time.time(), 1)
+    assert hit.status == 200, hit
+    told = json.loads(hit.body)["orders"]
+    assert all("orderId" in each for each in told), told
+    return [each["clientOrderId"] for each in told]
 
 
 def _judge(run: Overload, hits: Sequence[tuple[str, Hit]]) -> None:
@@ -285,13 +290,16 @@ class _Memory:
             self.look()
 
 
-def _batch(account: Account, name: str) -> bytes:
-    """IOC orders that find nobody: accepted and closed, so that no book grows."""
+def _batch(
+    account: Account, name: str, count: int = BATCH_ORDERS, price: str = PRICE, tif: str = "IOC"
+) -> bytes:
+    """IOC orders find nobody: accepted and closed, so that no book grows."""
     head = (
-        '{"symbol":"BTCUSDT","side":"BUY","type":"LIMIT","timeInForce":"IOC","quantity":"0.001",'
-        f'"price":"{PRICE}","newOrderRespType":"ACK","newClientOrderId":"{name}-'
+        f'{{"symbol":"BTCUSDT","side":"BUY","type":"LIMIT","timeInForce":"{tif}",'
+        f'"quantity":"0.001","price":"{price}","newOrderRespType":"ACK",'
+        f'"newClientOrderId":"{name}-'
     )
-    body = "[" + ",".join(f'{head}{number}"}}' for number in range(BATCH_ORDERS)) + "]"
+    body = "[" + ",".join(f'{head}{number}"}}' for number in range(count)) + "]"
     query = f"recvWindow=5000&timestamp={time.time_ns() // 1_000}"
     signature = _signature(account, query + body)
     return _request("POST", f"/x/v1/orders/batch?{query}&signature={signature}", account, body)
