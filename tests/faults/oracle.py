@@ -18,7 +18,7 @@ from domain.protocol import CommandExpired, CommandFaulted
 from infra.redis import redis_client
 from projections.layout import Balance, balances_key, open_key, position_key, redis_key, unpack
 from projections.redis_sink import current_build
-from schemas.record import decode_record
+from schemas.record import UndecodableRecord, decode_record
 from tests.faults.load import Load, Sent
 from tests.faults.stack import FaultStack, until
 from tests.integration.trader import Answer, Request, Trader
@@ -161,7 +161,7 @@ def _read(stack: FaultStack) -> _Log:
 def _commands(value: bytes | None) -> set[bytes]:
     try:
         messages = decode_record(value).messages
-    except ValueError:
+    except UndecodableRecord:
         return set()
     return {message.command_id for message in messages if isinstance(message, Command)}
 
