@@ -21,6 +21,10 @@ PATIENCE_US = 1_000_000
 """Longer than answers take, unless something went wrong; shorter than the gateway's own."""
 
 WINDOWS_MS: Sequence[int] = (100, 1_000, 5_000, 5_000, 60_000)
+PATIENT_MS = (60_000,)
+WEARINESS = 0.3
+"""How likely it is that they take a refusal for the last word."""
+
 TRIES = 12
 
 
@@ -77,15 +81,19 @@ class Clients:
         self._gateways = gateways
         self._symbols = symbols
         self._windows_ms = WINDOWS_MS
+        self._weariness = WEARINESS
         self._open: dict[int, Request] = {}
         self._wishes: dict[int, int] = {u: 0 for p in range(LEDGERS) for u in users_of(p)}
         self._names: dict[int, list[str]] = {user: [] for user in self._wishes}
 
-    def wish(self, requests: int, windows_ms: Sequence[int] = WINDOWS_MS) -> None:
-        """Let each of them want so many things more, with one of these windows for each."""
-        self._windows_ms = windows_ms
+    def wish(self, requests: int) -> None:
+        """Let each of them want so many things more."""
         for user in self._wishes:
             self._wishes[user] += requests
+
+    def be_patient(self) -> None:
+        """From now on they wait, and ask until they are told what became of it."""
+        self._windows_ms, self._weariness = PATIENT_MS, 0.0
 
     def busy(self) -> bool:
         """Whether somebody waits, or wants something."""
@@ -120,7 +128,8 @@ class Clients:
 
     def _is_over(self, request: Request) -> bool:
         last = request.attempts[-1]
-        if last.answer is not None and last.answer.code not in RETRIED:
+        code = last.answer.code if last.answer is not None else -1007
+        if code not in RETRIED or (code in NOT_THERE and self._rng.random() < self._weariness):
             return True
         return len(request.attempts) >= TRIES and self._world.faults.rng.random() < 0.5
 

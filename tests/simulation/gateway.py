@@ -27,7 +27,7 @@ from tests.simulation.loop import SimLoop
 from tests.simulation.world import World
 
 SETTINGS = Settings()
-APPEND_GIVES_UP_S = 0.4
+APPEND_GIVES_UP_S = (0.02, 0.1, 0.4)
 API_KEY = "simulated-key-of-user-"
 
 
@@ -213,7 +213,8 @@ class SimAppender:
             self._loop.call_later(0.01, done, AppendRefused("refused"))
         elif self._faults.strikes("append unknown"):
             self._send_somehow((topic, partition), value)
-            self._loop.call_later(APPEND_GIVES_UP_S, done, AppendUnknown("timed out"))
+            patience_s = self._faults.rng.choice(APPEND_GIVES_UP_S)
+            self._loop.call_later(patience_s, done, AppendUnknown("timed out"))
         else:
             self._log.produce(topic, partition, value, acked=partial(self._acked, done))
         self._point("append after")

@@ -30,7 +30,7 @@ class SimRedis:
 
     def turn(self) -> None:
         """What was late arrives, at times."""
-        if self._late and self.faults.chance(0.2):
+        if self._late and self.faults.chance(0.05):
             self.faults.happened["apply arrived late"] += 1
             self.run(self._late.pop(0))
 
@@ -41,21 +41,26 @@ class SimRedis:
     def execute(self, calls: list[Call]) -> list[bytes]:
         """Run the calls of one client together; it may die before, or before it has the answer."""
         self._suffer()
+        if self.faults.strikes("redis failure"):
+            self._let_be_late(calls)
+            raise RedisGone("no answer")
         try:
             self.faults.point("apply before")
         except Crash:
-            if self.faults.strikes("late apply"):
-                self._late.append(calls)
+            self._let_be_late(calls)
             raise
         answers = self.run(calls)
         self.faults.point("apply after")
         return answers
 
+    def _let_be_late(self, calls: list[Call]) -> None:
+        """Whoever sent this is gone, or waits no more; it may come all the same."""
+        if self.faults.strikes("late apply"):
+            self._late.append(calls)
+
     def _suffer(self) -> None:
-        """At times it does not answer; at times all is lost, or the last of it."""
+        """At times all is lost, or the last of it."""
         faults = self.faults
-        if faults.strikes("redis failure"):
-            raise RedisGone("no answer")
         if faults.strikes("redis wiped"):
             self.texts, self.hashes, self.sets = {}, {}, {}
         if self._before is not None and faults.strikes("redis set back"):

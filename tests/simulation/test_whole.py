@@ -1,0 +1,94 @@
+"""The whole exchange among faults: nothing goes wrong unnoticed, and one seed is one run."""
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fakeredis import FakeRedis
+
+from projections.redis_sink import RedisSink
+from tests.projections.scenarios import busy_exchange, feed
+from tests.simulation import redis
+from tests.simulation.faults import Faults
+from tests.simulation.gateway_mutants import GATEWAY
+from tests.simulation.redis import SimRedis
+from tests.simulation.swarm import Swarm
+from tests.simulation.whole import digest, made, run_whole, trade
+
+ROOT = Path(__file__).parents[2]
+SCHEDULES = 25
+PRINT_DIGESTS = """
+from tests.simulation.test_whole import digest_of
+print(*(digest_of(seed) for seed in (3, 4, 8)))
+"""
+
+
+def faults_of(seed: int) -> Faults:
+    return Faults(random.Random(seed), crashes_left=0, swarm=Swarm.drawn(seed))
+
+
+def digest_of(seed: int) -> str:
+    faults = faults_of(seed)
+    faults.crashes_left = 5
+    whole = made(random.Random(seed), faults)
+    trade(whole, random.Random(seed))
+    return digest(whole)
+
+
+def first_caught(schedules: int) -> tuple[int, str]:
+    """The first seed with a violation and what it is; -1 if there is none."""
+    for seed in range(schedules):
+        try:
+            _, violations = run_whole(seed, faults_of(seed))
+        except Exception as error:
+            return seed, repr(error)
+        if violations:
+            return seed, violations[0]
+    return -1, ""
+
+
+@pytest.mark.slow
+def test_no_client_is_told_what_the_log_does_not_say() -> None:
+    seed, violation = first_caught(SCHEDULES)
+    assert seed < 0, f"seed {seed}, {faults_of(seed).swarm}: {violation}"
+
+
+def test_one_seed_is_one_run_whatever_the_hash_seed() -> None:
+    found = []
+    for hash_seed in ("1", "2"):
+        command = [sys.executable, "-c", PRINT_DIGESTS]
+        environment = os.environ | {"PYTHONHASHSEED": hash_seed}
+        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, check=True)
+        found.append(done.stdout.split())
+    assert len(set(found[0])) == 3
+    assert found[0] == found[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["Lua without the sequence check", "answer before the book's report"]
+)
+def test_what_a_gateway_or_projector_does_wrong_is_noticed(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for patch in GATEWAY[name]:
+        monkeypatch.setattr(*patch)
+    seed, _ = first_caught(150)
+    assert seed >= 0, f"{name} went unnoticed"
+
+
+def test_the_simulated_redis_holds_what_another_one_holds() -> None:
+    exchange = busy_exchange(seed=4, steps=60)
+    store, other = SimRedis(faults_of(0)), FakeRedis()
+    store.faults.calm = True
+    feed(exchange, RedisSink(redis.Client(store)))
+    feed(exchange, RedisSink(other))
+    keys = {key.decode() for key in other.scan_iter()}
+    assert keys == {*store.texts, *store.hashes, *store.sets}
+    for key, cells in store.hashes.items():
+        assert {k.decode(): v.decode() for k, v in other.hgetall(key).items()} == cells
+    for key, members in store.sets.items():
+        assert {member.decode() for member in other.smembers(key)} == members
