@@ -15,7 +15,7 @@ from domain.markets import MarketHalted
 from domain.matching import reference_prices
 from domain.matching.book import Book
 from domain.matching.decider import MatchingDecider
-from domain.matching.messages import CancelRefused, TradeExecuted
+from domain.matching.messages import CancelRefused, OrderRested, TradeExecuted
 from domain.matching.planning import Meeting
 from domain.matching.state import MatchingState
 from domain.orders.decider import LedgerDecider
@@ -109,6 +109,10 @@ def _leave_unanswered(self: MatchingDecider, state: Any, command: Message) -> Se
     return [event for event in events if not isinstance(event, CancelRefused)]
 
 
+def _rest_unchecked(state: LedgerState, event: OrderRested) -> None:
+    state.orders[event.order_id].rested = True
+
+
 def _never(self: Book, *_: object) -> bool:
     return False
 
@@ -143,7 +147,7 @@ TRADING: dict[str, list[Patch]] = {
     "GTC does not wait": [(domain.matching.placing, "_GTC", _NEVER)],
     "IOC waits on the book": [
         (domain.matching.placing, "_GTC", TimeInForce.IOC),
-        (domain.orders.evolution, "_GTC", TimeInForce.IOC),
+        (domain.orders.evolution, "_rest", _rest_unchecked),
     ],
     "trade told to the taker alone": [(MatchingDecider, "destinations", _to_the_taker_alone)],
     "cancel asked twice": [(LedgerDecider, "decide", _ask_twice)],
