@@ -162,6 +162,9 @@ class World:
             self.kill(process)
         except LogFailure:
             self.faults.happened["ended by the log"] += 1
+            if process.clock is not None and self.faults.chance(0.3):
+                # Somebody sees to a clock with which no process stays up.
+                process.clock.offset_us = 0
             self.kill(process)
         except ShardHalted as halted:
             self._halt(process, halted)
