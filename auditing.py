@@ -97,6 +97,7 @@ class Auditor:
         self._resolutions: Resolutions = {}
         self._cut_s = monotonic()
         self._caught_up = False
+        self._keep_soon = False
         self._every: dict[Callable[[], object], float] = {
             self._look_at_marks: MARKS_S,
             self._check_cut: CUT_S,
@@ -126,6 +127,9 @@ class Auditor:
         if unsound := self._keeping.tend():
             self._alarms.take(Violation("L1", "checkpoint", unsound, shard="L0"))
         if self._alarms.act(self._auditor):
+            self._keep_soon = True
+        if self._keep_soon:
+            # What was found shall not be found again by whoever begins from there.
             self._keep()
         if self._auditor.outdated:
             self._watch.close()
@@ -188,7 +192,8 @@ class Auditor:
         return SnapshotStore(Directory(self._settings.snapshots_dir / shard), Fork())
 
     def _keep(self) -> None:
-        self._keeping.begin(self._auditor, lambda: as_plain(self._views))
+        if self._keeping.begin(self._auditor, lambda: as_plain(self._views)):
+            self._keep_soon = False
 
     def _tell(self) -> None:
         auditor = self._auditor

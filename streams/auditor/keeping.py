@@ -52,11 +52,10 @@ class Keeping:
             return data["beside"]
         return None
 
-    def begin(self, auditor: LogAuditor, beside: Callable[[], Any]) -> None:
-        """Write a checkpoint beside the work, unless one is being written or a shard has halted."""
-        metrics.CHECKPOINT_AGE.set(monotonic() - self._kept_s)
+    def begin(self, auditor: LogAuditor, beside: Callable[[], Any]) -> bool:
+        """Write a checkpoint beside the work; False while one is written or a shard has halted."""
         if self._pending is not None or any(f.stopped for f in auditor.followed.values()):
-            return
+            return False
 
         def dump() -> bytes:
             whole = {"log": checkpoint.dump(auditor), "beside": beside()}
@@ -68,9 +67,11 @@ class Keeping:
             self._unsound = str(error)
         except OSError as error:
             _logger.warning("checkpoint failed", why=str(error))
+        return True
 
     def tend(self) -> str:
         """Let a written checkpoint count; returns what is wrong with the books, if anything."""
+        metrics.CHECKPOINT_AGE.set(monotonic() - self._kept_s)
         unsound, self._unsound = self._unsound, ""
         if self._pending is None:
             return unsound
