@@ -25,6 +25,8 @@ QUEUE = Gauge("logbourse_log_queue_records", "Records produced by shards, not ye
 
 MARKS_GROUP = "logbourse-shards"
 ANSWER_TIMEOUT_S = 15.0
+# One question may be put to a broker that is gone: the next one goes to whoever leads by then.
+QUESTION_S = 3.0
 # A broker that is restarted is back within seconds; after this the process starts afresh instead.
 PATIENCE_S = 60.0
 SCAN_RECORDS = 1_000
@@ -75,7 +77,7 @@ class KafkaLog:
         give_up_s = monotonic() + ANSWER_TIMEOUT_S
         while monotonic() < give_up_s:
             try:
-                found = asker.get_watermark_offsets(place, timeout=ANSWER_TIMEOUT_S)
+                found = asker.get_watermark_offsets(place, timeout=QUESTION_S)
             except KafkaException as error:
                 # A partition that was just made, or just lost its leader, has one in a moment.
                 if not _passing(_kafka_error(error)):
@@ -228,7 +230,7 @@ class KafkaLog:
         return consumer(self._settings, "logbourse-readers", enable_partition_eof=True)
 
     def _stored_mark(self, place: TopicPartition) -> Mark | None:
-        found = self._consumer.committed([place], timeout=ANSWER_TIMEOUT_S)[0]
+        found = self._consumer.committed([place], timeout=QUESTION_S)[0]
         if found.error is not None:
             raise KafkaException(found.error)
         return Mark(found.offset, found.metadata or "") if found.offset >= 0 else None
@@ -332,6 +334,7 @@ _PASSING = frozenset(
         KafkaError._TIMED_OUT,
         KafkaError._TIMED_OUT_QUEUE,
         KafkaError._TRANSPORT,
+        KafkaError._UNKNOWN_PARTITION,
         KafkaError._WAIT_CACHE,
         KafkaError._WAIT_COORD,
         KafkaError.BROKER_NOT_AVAILABLE,

@@ -198,7 +198,8 @@ def test_an_offset_the_log_does_not_have_is_a_failure_not_a_jump(log, topic):
         read_all(log, 1)
 
 
-def test_a_topic_that_does_not_exist_is_a_failure(log):
+def test_a_topic_that_does_not_exist_is_a_failure(log, monkeypatch):
+    monkeypatch.setattr("infra.kafka.kafka_log.ANSWER_TIMEOUT_S", 1.0)
     with pytest.raises(LogFailure):
         log.ends("nowhere", 0)
 
@@ -210,6 +211,8 @@ def test_a_topic_that_does_not_exist_is_a_failure(log):
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.REPLICA_NOT_AVAILABLE,
+        # A broker that has just begun knows no topic yet.
+        KafkaError._UNKNOWN_PARTITION,
     ],
 )
 def test_a_partition_whose_leader_changes_is_asked_again_for_its_ends(kafka, topic, code):
