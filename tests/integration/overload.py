@@ -33,6 +33,8 @@ CANCELS_A_SECOND = 20
 LEAD_S = 1.5
 LOOK_S = 0.5
 DRAIN_S = 120.0
+PATIENCE = 40
+"""Tries to prepare what a busy stack does not take."""
 LAG_RECORDS = 10
 """A quiet exchange writes some ticks a second."""
 FUNDS = {"USDT": "1000000000", "BTC": "100000"}
@@ -199,8 +201,12 @@ def accepted_in_log(stack: RunningStack) -> Counter[str]:
 
 def _rest(account: Account, port: int, count: int) -> list[str]:
     """The client order ids of so many orders that rest far from the market, 100 at most."""
-    shot = Shot(0.0, _batch(account, f"q{account.user_id}", count, FAR_PRICE, "GTC"))
-    (hit,) = fire("127.0.0.1", port, [shot], time.time(), 1)
+    for _ in range(PATIENCE):
+        shot = Shot(0.0, _batch(account, f"q{account.user_id}", count, FAR_PRICE, "GTC"))
+        (hit,) = fire("127.0.0.1", port, [shot], time.time(), 1)
+        if hit.status == 200:
+            break
+        time.sleep(LOOK_S)
     assert hit.status == 200, hit
     told = json.loads(hit.body)["orders"]
     assert all("orderId" in each for each in told), told
