@@ -270,13 +270,13 @@ class SimTail:
 
     def read(self) -> None:
         """Hand over some of what is there."""
-        if self._log is not None and self._log.waiting():
+        if self._log is not None and self._log.behind():
             records = self._log.read(self._faults.rng.choice((1, 2, 5, 20)), 0.0)
             self._loop.call_soon(self._on_records, records)
 
     def busy(self) -> bool:
         """Whether there is more to read."""
-        return self._log is not None and bool(self._log.waiting())
+        return self._log is not None and self._log.behind()
 
     async def stop(self) -> None:
         self.close()

@@ -173,6 +173,14 @@ class SimLog:
         found = [p for p, offset in self._positions.items() if offset < len(partitions[p])]
         return [p for p in found if p not in away] if away else found
 
+    def behind(self) -> bool:
+        """Whether there is more for it."""
+        partitions, away = self.world.partitions, self.world.away
+        for place, offset in self._positions.items():
+            if offset < len(partitions[place]) and place not in away:
+                return True
+        return False
+
     def scan(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
         values = self.world.partitions.get((topic, partition), [])
         if topic.endswith(".ev"):

@@ -55,7 +55,7 @@ class Projector:
 
     def busy(self) -> bool:
         """Whether it is down, frozen, or has more to read."""
-        if self._log is None or self._stands_still or self._late or self._log.waiting():
+        if self._log is None or self._stands_still or self._late or self._log.behind():
             return True
         return any(self._is_behind(place) for place in FED)
 

@@ -347,7 +347,7 @@ class World:
         if process.refused or (self.halted and self._is_halted(process)):
             return False
         log = process.log
-        if log is None or process.stands_still or log.acks or log.waiting():
+        if log is None or process.stands_still or log.acks or log.behind():
             return True
         return any(log.pipes.values()) or (self.standby and not led.issuperset(process.shard_ids))
 
