@@ -13,6 +13,9 @@ from tests.simulation.faults import Faults
 from tests.simulation.load import Traffic, genesis
 from tests.simulation.world import LEDGERS, MATCHERS, World
 
+LENGTHS = (8,)
+"""How many phases trade: enough for something to be in flight wherever the log is cut off."""
+
 Partitions = dict[Place, list[tuple[int, bytes]]]
 """Offset and bytes of each record."""
 
@@ -43,7 +46,7 @@ def traded(seed: int, *, crashes: int = 0, duplicate_rate: float = 0.0) -> World
     """
     world = World(Faults(random.Random(seed), crashes, duplicate_rate=duplicate_rate))
     genesis(world)
-    for number, phase in enumerate(Traffic(random.Random(seed)).phases()):
+    for number, phase in enumerate(Traffic(random.Random(seed), LENGTHS).phases()):
         for envelope in phase:
             world.send(*envelope)
         if number == 12:
