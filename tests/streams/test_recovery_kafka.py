@@ -9,10 +9,11 @@ import pytest
 
 from infra.data_lock import owned_data
 from infra.kafka import KafkaLog, create_topics
+from infra.log import LogFailure
 from infra.refusal import Refusal
 from infra.settings import Settings, load_settings, to_environment
 from schemas.topics import catalogue
-from streams.recovery import command
+from streams.recovery import command, walk
 from streams.recovery.brokers import running_brokers
 from tests.simulation.world import LEDGERS, MATCHERS
 from tests.streams.audited_log import traded
@@ -66,6 +67,10 @@ def recovered(*words: str) -> int:
     return command.run(parser.parse_args(words))
 
 
+def interrupted(*_: object) -> None:
+    raise LogFailure("Kafka is away")
+
+
 def test_an_operator_is_led_back(damaged, capsys, monkeypatch):
     with owned_data(damaged), pytest.raises(Refusal, match="must be used by one stack"):
         recovered("--yes")
@@ -77,8 +82,16 @@ def test_an_operator_is_led_back(damaged, capsys, monkeypatch):
     assert "Do this?" in said
     assert not list((damaged.data_dir / "recovery").glob("*")), "nothing is left of a no"
 
+    with monkeypatch.context() as patched:
+        patched.setattr(walk, "commit_marks", interrupted)
+        with pytest.raises(LogFailure):
+            recovered("--yes")
+    assert "done: log written" in capsys.readouterr().out
+
     assert recovered("--yes") == 0
     said = capsys.readouterr().out
+    assert "done: log written" not in said, "it goes on where it was"
+    assert "done: marks set" in said
     assert "replay: EQUAL\naudit: SOUND" in said
     aside = damaged.data_dir / "recovery" / "1"
     assert {"kafka", "log", "redis", "snapshots", "report.json"} <= set(os.listdir(aside))
