@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from itertools import count
+from random import Random
+from typing import cast
 
 import pytest
 
@@ -22,6 +24,9 @@ from tests.oracles import naive_views
 from tests.projections.dict_sink import Crash, DictSink
 from tests.projections.scenarios import busy_exchange, feed, offer, raw
 from tests.projections.small_exchange import LOT, MARKET, SmallExchange
+from tests.simulation.clickhouse import Client as SimulatedClient
+from tests.simulation.clickhouse import SimClickHouse
+from tests.simulation.faults import Faults
 
 pytestmark = pytest.mark.integration
 numbers = count(100)
@@ -156,3 +161,16 @@ def test_migrations_run_once(client, build):
 def test_statements_are_split_without_comments():
     text = "-- one; not two\nSELECT 1;\n\n-- more\nSELECT\n    2;\n"
     assert statements(text) == ["SELECT 1", "SELECT\n    2"]
+
+
+def test_the_simulated_engine_holds_what_this_one_holds(client, build):
+    exchange, store = busy_exchange(6, 40), SimClickHouse(Faults(Random(0), crashes_left=0))
+    for engine in (client, cast(ClickHouseClient, SimulatedClient(store))):
+        sink = CrashingSink(engine, build)
+        sink.crash_at, sink.crash_after_insert = 9, True
+        with pytest.raises(Crash):
+            feed(exchange, sink, 20)
+        feed(exchange, ClickHouseSink(engine, build), 30)
+    for table in (*TABLES, "memory"):
+        found = store.tables[f"{database(build)}.{table}"].final()
+        assert sorted(tuple(row.values()) for row in found) == rows(client, build, table), table
