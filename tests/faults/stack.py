@@ -6,7 +6,7 @@ import random
 import resource
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -237,9 +237,8 @@ def flip_a_byte(path: Path, rng: random.Random) -> int:
     return place
 
 
-def until(condition: object, timeout_s: float) -> bool:
+def until(condition: Callable[[], bool], timeout_s: float) -> bool:
     """Whether it came true in time; for what is measured, not demanded."""
-    assert callable(condition)
     give_up_s = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > give_up_s:
