@@ -1,9 +1,8 @@
 """Applies mutants of the product one by one, and shows how soon the sweep notices each."""
 
-import multiprocessing
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
@@ -12,9 +11,10 @@ from tests.reliability import commit, update
 from tests.simulation.gateway_mutants import GATEWAY
 from tests.simulation.money_mutants import MONEY
 from tests.simulation.mutants import OF_LOSSES, OF_SHADOWS, PROTOCOL, Patch
+from tests.simulation.opening import opening
 from tests.simulation.report import Report
 from tests.simulation.schedule import STANDING_BY, Kind, forget, kind_of, run_schedule
-from tests.simulation.sweep import get_ready
+from tests.simulation.sweep import workers
 from tests.simulation.trading_mutants import TRADING
 
 MUTANTS: dict[str, list[Patch]] = PROTOCOL | MONEY | TRADING | GATEWAY
@@ -64,7 +64,7 @@ def mutated(name: str) -> Iterator[None]:
 
 def verdict(name: str, limit: int = LIMIT) -> Verdict:
     """Run schedules from seed 0 on until one fails, at most `limit`."""
-    get_ready()
+    opening()
     report = Report()
     with mutated(name):
         for seed in range(limit):
@@ -85,10 +85,7 @@ def show_mutants(only: str, limit: int, jobs: int, record: bool) -> int:
         raise Misunderstood(f"a mutant's name has {only!r} in it: none of {', '.join(MUTANTS)}")
     limit = limit or LIMIT
     verdicts: dict[str, Verdict] = {}
-    # A process for each, so that none sees what another one has changed.
-    context = multiprocessing.get_context("fork")
-    get_ready()
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    with workers(jobs) as pool:
         for done in as_completed([pool.submit(verdict, name, limit) for name in names]):
             found = done.result()
             verdicts[found.name] = found

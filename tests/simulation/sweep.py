@@ -2,6 +2,7 @@
 
 import gc
 import multiprocessing
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -24,16 +25,24 @@ def sweep(
     *,
     jobs: int = 1,
     until_s: float = float("inf"),
+    least: int = 0,
     only: tuple[str, ...] = (),
 ) -> Report:
-    """What the first of `seeds` came to, all of them if the time is enough.
+    """What the first of `seeds` came to: all that the time is enough for, and `least` anyway.
 
     Where it ends early, of the time or by KeyboardInterrupt, no seed is left out in between.
     """
     report = Report()
     began_s = time.monotonic()
+
+    def parts() -> Iterator[range]:
+        for place in range(0, len(seeds), CHUNK):
+            if place >= least and time.monotonic() - began_s >= until_s:
+                return
+            yield seeds[place : place + CHUNK]
+
     try:
-        for chunk in _chunks(seeds, jobs, began_s + until_s, only):
+        for chunk in _reports(parts(), jobs, only):
             report.add(chunk)
             progress(report, time.monotonic() - began_s)
     except KeyboardInterrupt:
@@ -50,34 +59,38 @@ def get_ready() -> None:
     gc.set_threshold(50_000, 10, 10)
 
 
-def _chunks(seeds: range, jobs: int, end_s: float, only: tuple[str, ...]) -> Iterator[Report]:
-    """Reports of consecutive parts of `seeds`, in their order."""
-    parts = (seeds[place : place + CHUNK] for place in range(0, len(seeds), CHUNK))
+def workers(jobs: int) -> ProcessPoolExecutor:
+    """Processes that are ready. They begin anew, whatever threads there are in this one."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin)
+
+
+def _begin() -> None:
+    # Ctrl-C is for the process that gathers the reports: what is under way is finished.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     get_ready()
+
+
+def _reports(parts: Iterator[range], jobs: int, only: tuple[str, ...]) -> Iterator[Report]:
+    """Reports of consecutive parts of seeds, in their order."""
     if jobs == 1:
+        get_ready()
         for part in parts:
-            if time.monotonic() < end_s:
-                yield _run(part, end_s, only)
+            yield _run(part, only)
         return
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    with workers(jobs) as pool:
         under_way: deque[Future[Report]] = deque()
         for part in parts:
-            under_way.append(pool.submit(_run, part, end_s, only))
-            if len(under_way) > 2 * jobs:
+            under_way.append(pool.submit(_run, part, only))
+            if len(under_way) > jobs:
                 yield under_way.popleft().result()
-            if time.monotonic() >= end_s:
-                break
         while under_way:
             yield under_way.popleft().result()
 
 
-def _run(seeds: range, end_s: float, only: tuple[str, ...]) -> Report:
-    """All of the seeds, so that none is left out, or none once the time is over."""
+def _run(seeds: range, only: tuple[str, ...]) -> Report:
     report = Report()
     began_s = time.monotonic()
-    if began_s >= end_s:
-        return report
     for seed in seeds:
         run_schedule(seed, report, only)
     report.seconds = time.monotonic() - began_s
