@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 import urllib.request
 from collections import Counter
 
@@ -16,7 +15,7 @@ from projections.layout import balances_key, redis_key
 from projections.redis_sink import current_build
 from schemas.record import Record, decode_record, encode_message, encode_record
 from tests.integration.running_stack import Account, RunningStack
-from tests.integration.witness import Findings, Witness
+from tests.integration.witness import Witness
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -163,16 +162,11 @@ def test_an_auditor_that_was_killed_goes_on_from_its_checkpoint(audited, clients
     resume(audited)
 
 
-def test_nothing_else_was_complained_of_and_the_clients_have_what_they_should(audited, clients):
-    time.sleep(3.0)
+def test_nothing_else_was_complained_of_while_clients_traded(audited, clients):
     for client in clients:
         client.end()
-    audited.until_ready()
-    for client in clients:
-        Findings(client).judge({asset: int(amount) * 10**8 for asset, amount in FUNDS.items()})
+    for invariant in ("L2", "L5", "E2", "E5", "P1", "P3"):
+        until_metric(audited, f'checks_total{{invariant="{invariant}"}}', 1)
     told = metrics(audited)
     found = {n: v for n, v in told.items() if n.startswith("violations_total") and v}
     assert found.keys() == {'violations_total{invariant="S3"}'}, "since its restart"
-    assert told["cut_age_seconds"] < 10
-    for invariant in ("L2", "L5", "E2", "E5", "S3", "P1", "P3"):
-        assert told[f'checks_total{{invariant="{invariant}"}}'] > 0
