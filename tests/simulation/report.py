@@ -4,15 +4,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.simulation.faults import MICRO_STEPS
+from tests.simulation.faults import GATEWAY_STEPS, MICRO_STEPS, VIEW_STEPS
 from tests.simulation.swarm import HIGHEST_RATES
 
 CRASHES_WANTED = 100
-"""At each micro-step, of as many schedules as `ENOUGH`."""
+"""At each micro-step, once there are enough schedules."""
 
-ENOUGH = 20_000
-FEW = 2_000
-"""So many schedules must have had each of `WANTED` at least once."""
+FEW, ENOUGH, MANY = 2_000, 20_000, 200_000
+"""So many schedules must have had each of `WANTED`, each end of a process of shards, the rest."""
 
 WANTED = (
     "duplicate",
@@ -78,17 +77,19 @@ class Report:
 
     def lacking(self) -> list[str]:
         """What so many schedules should have had; nothing is asked of a few."""
-        found = []
-        if self.schedules >= FEW:
-            found = [f"no schedule had: {name}" for name in WANTED if not self.happened[name]]
-        if self.schedules >= ENOUGH:
-            found += [
+        events: list[str] = [*WANTED] if self.schedules >= FEW else []
+        steps: list[str] = [*MICRO_STEPS] if self.schedules >= ENOUGH else []
+        if self.schedules >= MANY:
+            events += HIGHEST_RATES
+            steps += (*GATEWAY_STEPS, *VIEW_STEPS)
+        return [
+            *(f"no schedule had: {name}" for name in events if not self.happened[name]),
+            *(
                 f"{self.coverage[name]} crashes at: {name}; {CRASHES_WANTED} are wanted"
-                for name in MICRO_STEPS
+                for name in steps
                 if self.coverage[name] < CRASHES_WANTED
-            ]
-            found += [f"never on: {name}" for name in HIGHEST_RATES if not self.happened[name]]
-        return found
+            ),
+        ]
 
     def table(self) -> str:
         """Where processes were crashed and what happened, in columns."""
