@@ -1,0 +1,57 @@
+"""What is planted into a stack's processes does what rows count on, and nothing by itself."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+from tests.faults.stack import PLANTED
+from tests.integration.running_stack import ROOT
+
+CLOCK = """
+import os, time
+from pathlib import Path
+from infra.clock import SystemClock
+right_us = SystemClock().now_us()
+Path(os.environ["FOLDER"], f"clock-{os.getpid()}").write_text(str(3_600 * 10**9))
+print((SystemClock().now_us() - right_us) // 1_000_000)
+"""
+BUG = """
+import os
+from pathlib import Path
+from streams.families import decider_of
+class OrderAccepted:
+    market_id = 7
+decider = decider_of("M0")
+Path(os.environ["FOLDER"], "faulty-market").write_text("7")
+try:
+    decider.decide(decider.initial(), OrderAccepted())
+except ZeroDivisionError as bug:
+    print(bug)
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+def said(program: str, folder: Path, **variables: str) -> str:
+    """What the program prints in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(PLANTED), "FOLDER": str(folder), **variables}
+    argv = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(
+        argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_a_clock_is_wrong_by_what_its_file_says(tmp_path):
+    assert said(CLOCK, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path)) == "3600"
+
+
+def test_a_market_is_faulty_once_it_is_named(tmp_path):
+    assert said(BUG, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path)) == "a planted bug"
+
+
+def test_without_a_folder_nothing_is_planted(tmp_path):
+    assert said(CLOCK, tmp_path) == "0"
+    assert said(BUG, tmp_path) != "a planted bug"
