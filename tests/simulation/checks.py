@@ -128,7 +128,13 @@ def check_commands(fold: Fold) -> Iterator[str]:
         if count != 1:
             yield f"S6: command {command_id.hex()} had {count} effects"
     if fold.asked != fold.answered:
-        yield f"S6: asked {fold.asked - fold.answered}, told too often {fold.answered - fold.asked}"
+        yield from (f"S6: {_asked(each)} is not answered" for each in fold.asked - fold.answered)
+        yield from (f"S6: {_asked(each)} is told too often" for each in fold.answered - fold.asked)
     for command_id, orders in fold.of_all.items():
         if any(orders.values()):
             yield f"S6: cancel-all {command_id.hex()} named other orders than it ended: {orders}"
+
+
+def _asked(what: tuple[bytes, int]) -> str:
+    command_id, order_id = what
+    return f"command {command_id.hex()} about order {order_id}"
