@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from urllib.parse import urlencode
 
 from commands.authentication import signed_command_id
@@ -36,11 +37,6 @@ class Attempt:
     answer: Answer | None = None
     reached: bool = True
     given_up: bool = False
-
-    def answered(self, answer: Answer) -> None:
-        """The gateway's word, unless nobody listens any more."""
-        if not self.given_up:
-            self.answer = answer
 
 
 @dataclass
@@ -137,7 +133,19 @@ class Clients:
         attempt = Attempt(self._world.clock.now_us())
         request.attempts.append(attempt)
         gateway = self._rng.choice(self._gateways)
-        attempt.reached = gateway.serve(request.signed, attempt.answered)
+        signed = request.signed
+        self._tell(f"user {signed.user_id} asks for {signed.endpoint} {signed.payload.decode()}")
+        attempt.reached = gateway.serve(signed, partial(self._take, attempt, signed))
+
+    def _take(self, attempt: Attempt, signed: Signed, answer: Answer) -> None:
+        """A gateway's word, unless nobody listens any more."""
+        if not attempt.given_up:
+            attempt.answer = answer
+            self._tell(f"user {signed.user_id} is told {answer.status} {answer.code} {answer.text}")
+
+    def _tell(self, line: str) -> None:
+        if self._world.faults.tell is not None:
+            self._world.faults.tell(f"    {line}")
 
     def _request(self, user: int) -> Request:
         values, endpoint = self._values(user)

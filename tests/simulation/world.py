@@ -132,6 +132,9 @@ class World:
             return
         # Neither of two processes of a shard shall lose its lease for that others had turns.
         self.clock.elapsed_us += int(self.faults.rng.random() * MEMBER_PACE_US[self.standby])
+        if self.faults.tell is not None:
+            number, kind = self.members.index(whose), type(whose).__name__
+            self.faults.tell(f"{self.clock.monotonic_s():.6f} s: {kind} {number}")
         whose.turn()
 
     def _turn_process(self, process: Process) -> None:
