@@ -63,6 +63,7 @@ READ_BY_THEM = (
     "native.modules",
     "schemas.topics",
     "schemas.upcast",
+    "streams.attestation",
     "streams.halts",
     "streams.marks",
     "streams.snapshots",
