@@ -70,19 +70,20 @@ class KafkaLog:
         Raises `LogFailure` if the brokers do not say so in time.
         """
         place = TopicPartition(topic, partition)
-        # A question through the reading client would wait behind its fetch, up to 50 ms.
-        asker = self._idle_scanners[-1] if self._idle_scanners else self._scanner()
-        if not self._idle_scanners:
-            self._idle_scanners.append(asker)
         give_up_s = monotonic() + ANSWER_TIMEOUT_S
         while monotonic() < give_up_s:
+            # A question through the reading client would wait behind its fetch, up to 50 ms.
+            if not self._idle_scanners:
+                self._idle_scanners.append(self._scanner())
             try:
-                found = asker.get_watermark_offsets(place, timeout=QUESTION_S)
+                found = self._idle_scanners[-1].get_watermark_offsets(place, timeout=QUESTION_S)
             except KafkaException as error:
                 # A partition that was just made, or just lost its leader, has one in a moment.
                 if not _passing(_kafka_error(error)):
                     sentence = f"{topic}.{partition} must tell its ends, said: {error}"
                     raise LogFailure(sentence) from error
+                # The library asks whom it knows, for many minutes; a new client learns who leads.
+                self._idle_scanners.pop().close()
                 sleep(RETRY_S)
             else:
                 if found is not None:

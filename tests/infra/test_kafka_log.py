@@ -215,23 +215,31 @@ def test_a_topic_that_does_not_exist_is_a_failure(log, monkeypatch):
         KafkaError._UNKNOWN_PARTITION,
     ],
 )
-def test_a_partition_whose_leader_changes_is_asked_again_for_its_ends(kafka, topic, code):
+def test_whoever_leads_now_is_asked_for_the_ends_when_a_leader_is_gone(
+    kafka, topic, code, monkeypatch
+):
     """Else all hosts of all its shards would end at the loss of one broker, shadows too."""
 
-    class Changing:
-        asked = 0
+    class Asker:
+        """The first one goes on asking the broker that led; only a new one learns who does."""
+
+        made = 0
+
+        def __init__(self) -> None:
+            Asker.made += 1
+            self.stale = Asker.made == 1
 
         def get_watermark_offsets(self, *_: object, **__: object) -> tuple[int, int]:
-            self.asked += 1
-            if self.asked == 1:
+            if self.stale:
                 raise KafkaException(KafkaError(code))
             return (0, 7)
 
         def close(self) -> None:
             pass
 
+    monkeypatch.setattr("infra.kafka.kafka_log.ANSWER_TIMEOUT_S", 1.0)
     log = KafkaLog(kafka)
-    log._scanner = Changing  # type: ignore[method-assign, assignment]
+    log._scanner = Asker  # type: ignore[method-assign, assignment]
     assert log.ends(topic, 0) == (0, 7)
     log.close()
 
