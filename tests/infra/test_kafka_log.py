@@ -371,10 +371,12 @@ def test_three_brokers_replicate_and_survive_the_loss_of_one(tmp_path):
         assert create_topics(settings, [Wanted("t")]) == ["t"]
         log = KafkaLog(settings)
         append(log, "t", 0, [b"a"])
+        assert [log.ends("t", 0), log.ends("t", 1)] == [(0, 1), (0, 0)]
         children[0].kill()
         children[0].wait()
         append(log, "t", 0, [b"b"])
         append(log, "t", 1, [b"c"])
+        assert [log.ends("t", 0), log.ends("t", 1)] == [(0, 2), (0, 1)]
         log.seek("t", 0, 0)
         assert [record.value for record in read_all(log, 2)] == [b"a", b"b"]
         log.close()
