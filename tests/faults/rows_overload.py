@@ -15,6 +15,7 @@ from tests.integration.overload import measure_overload
 LOAD_S = 20.0
 QUICK_S = 4.0
 STOPPED_S, GOING_S = 0.045, 0.005
+ENDED = " ended with "
 FLAT_MB = 200.0
 SHARDS_MB = 400.0
 """A shard remembers the commands of a minute."""
@@ -22,7 +23,9 @@ SHARDS_MB = 400.0
 
 def _overload(run: Run) -> None:
     """Ten times the capacity on top of the usual load, which must be served afterwards."""
+    ended = run.stack.words().count(ENDED)
     found = measure_overload(run.stack, QUICK_S if run.quick else LOAD_S)
+    run.demand(run.stack.words().count(ENDED) == ended, "no process may end for it")
     run.words += found.told().splitlines()
     for name, seconds in (("ack", found.accepted_s), ("cancel", found.cancels_s)):
         if seconds:
