@@ -9,7 +9,7 @@ import asyncio
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import Any
@@ -82,7 +82,7 @@ class FaustWorker:
         self._sink: Sink | None = None
         self._app: Any = None
         self._followers: dict[TP, Follower] = {}
-        self._waiting: dict[TP, list[Any]] = {}
+        self._waiting: dict[TP, deque[Any]] = {}
         self._waiting_records = 0
         self._waiting_bytes = 0
         WAITING.labels(sink_name).set_function(lambda: self._waiting_bytes)
@@ -151,7 +151,7 @@ class FaustWorker:
         """Collect what arrives; it is acknowledged only once it is applied."""
         async for event in stream.noack().events():
             tp = event.message.tp
-            self._waiting.setdefault(tp, []).append(event)
+            self._waiting.setdefault(tp, deque()).append(event)
             self._waiting_records += 1
             self._waiting_bytes += _size(event)
             self._news.set()
@@ -166,9 +166,12 @@ class FaustWorker:
         while True:
             await self._news.wait()
             self._news.clear()
-            waiting, self._waiting = self._waiting, {}
-            for events_of in _steps(waiting):
-                await self._apply(events_of)
+            backlog = True
+            while backlog:
+                # Anew each time: a quiet partition does not wait for all of a busy one's backlog.
+                step = take_step(self._waiting)
+                backlog = any(self._waiting.values())
+                await self._apply(step)
             if self._sink.pause_s:
                 await asyncio.sleep(self._sink.pause_s)
 
@@ -247,24 +250,18 @@ class FaustWorker:
             await self._read_from(tp, overdue)
 
 
-def _steps(waiting: Mapping[TP, Sequence[Any]]) -> Iterator[dict[TP, list[Any]]]:
-    """What waits, in steps of about `STEP_BYTES` of each partition."""
-    pieces_of = {tp: _pieces(events) for tp, events in waiting.items()}
-    while step := {tp: found for tp, pieces in pieces_of.items() if (found := next(pieces, []))}:
-        yield step
+def take_step(waiting: Mapping[TP, deque[Any]]) -> dict[TP, list[Any]]:
+    """Take about `STEP_BYTES` of what waits in each partition, the oldest first."""
+    return {tp: _piece(events) for tp, events in waiting.items() if events}
 
 
-def _pieces(events: Sequence[Any]) -> Iterator[list[Any]]:
+def _piece(events: deque[Any]) -> list[Any]:
     piece: list[Any] = []
     size = 0
-    for event in events:
-        piece.append(event)
-        size += _size(event)
-        if size >= STEP_BYTES:
-            yield piece
-            piece, size = [], 0
-    if piece:
-        yield piece
+    while events and size < STEP_BYTES:
+        piece.append(events.popleft())
+        size += _size(piece[-1])
+    return piece
 
 
 def _size(event: Any) -> int:

@@ -1,13 +1,14 @@
 """The watchdog's judgment: what counts as hung, and what only has to wait."""
 
 import time
+from collections import deque
 
 import pytest
 from faust.types import TP
 
 from infra.processor import effort_s
 from projections import faust_worker
-from projections.faust_worker import _Health, _steps
+from projections.faust_worker import _Health, take_step
 
 QUIET, BUSY = TP("matching.ev", 1), TP("ledger.ev", 0)
 
@@ -109,13 +110,15 @@ class Waiting:
 
 def test_steps_are_bounded_by_bytes_and_keep_the_order(monkeypatch):
     monkeypatch.setattr(faust_worker, "STEP_BYTES", 100)
-    many, few = [Waiting(size) for size in (60, 60, 10, 100, 300, 0)], [Waiting(5), Waiting(5)]
-    steps = list(_steps({BUSY: many, QUIET: few}))
-    assert [[each.value and len(each.value) for each in step[BUSY]] for step in steps] == [
-        [60, 60],
-        [10, 100],
-        [300],
-        [None],
-    ]
-    assert [step.get(QUIET) for step in steps] == [few, None, None, None]
-    assert [event for step in steps for event in step[BUSY]] == many
+    many = deque(Waiting(size) for size in (60, 60, 10, 100, 300, 0))
+    few = deque([Waiting(5), Waiting(5)])
+    waiting = {BUSY: many, QUIET: few}
+    late = Waiting(7)
+    steps = [take_step(waiting)]
+    few.append(late)
+    while any(waiting.values()):
+        steps.append(take_step(waiting))
+    sizes = [[each.value and len(each.value) for each in step[BUSY]] for step in steps]
+    assert sizes == [[60, 60], [10, 100], [300], [None]]
+    assert [len(step.get(QUIET, ())) for step in steps] == [2, 1, 0, 0]
+    assert steps[1][QUIET] == [late], "what came meanwhile does not wait for the backlog"
