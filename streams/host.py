@@ -92,11 +92,12 @@ class Host:
         """
         mark = self._log.committed(self.topic, self.partition)
         self._committed = Done.of_mark(mark) if mark else Done(0, 0, bytes(16))
-        _, self._caught_up_at = self._log.ends(self.topic, self.partition)
         self._restore()
         self._emit_from = max(self._committed.offset, self.position)
         self._tracker = OutputTracker(self._reached())
         self._attestation = None if compared else self._attested()
+        # Asked last: where another leader goes on, the outbox tells of inputs beyond an older end.
+        _, self._caught_up_at = self._log.ends(self.topic, self.partition)
 
     def take(self, record: LogRecord) -> None:
         """Apply one input record. Raises `ShardHalted` where the protocol says so."""
@@ -179,14 +180,14 @@ class Host:
         self._attestation = None
 
     def _restore(self) -> None:
-        low, end = self._log.ends(self.topic, self.partition)
+        low, _ = self._log.ends(self.topic, self.partition)
         self.shard = Shard(self.id, self._decider)
         self.position = 0
         for snapshot in self._snapshots.newest_first():
-            self._expect_log(snapshot.offset, end, "the newest snapshot")
+            self._expect_log(snapshot.offset, "the newest snapshot")
             if self._load(snapshot):
                 break
-        self._expect_log(self._committed.offset, end, "the committed mark")
+        self._expect_log(self._committed.offset, "the committed mark")
         if low > self.position:
             self._halt_for_good(
                 Halt(HaltReason.ACKED_LOSS, f"offset {self.position} wanted, log starts at {low}")
@@ -222,7 +223,9 @@ class Host:
                 words = f"the snapshot at {snapshot.offset} has seen another record at {before}"
                 self._halt_for_good(Halt(HaltReason.ACKED_LOSS, words))
 
-    def _expect_log(self, offset: int, end: int, what: str) -> None:
+    def _expect_log(self, offset: int, what: str) -> None:
+        """The end is asked for after `offset` was read: another leader may go on in between."""
+        _, end = self._log.ends(self.topic, self.partition)
         if offset > end:
             self._halt_for_good(
                 Halt(HaltReason.ACKED_LOSS, f"{what} is at {offset}, the log ends at {end}")

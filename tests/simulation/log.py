@@ -35,6 +35,8 @@ class LogWorld:
         self.ghosts: list[tuple[Partition, Pipe]] = []
         self.forged: dict[tuple[Partition, int], HaltAction] = {}
         self.begins: dict[Partition, Beginning] = {}
+        self.between: Callable[[], None] = _nothing
+        """Called when an end is asked for, so that others may move between two looks at the log."""
 
     def append(self, partition: Partition, value: bytes) -> None:
         """Replicate a record."""
@@ -127,6 +129,7 @@ class SimLog:
         world.clients.append(self)
 
     def ends(self, topic: str, partition: int) -> tuple[int, int]:
+        self.world.between()
         self.world.expect_leader((topic, partition))
         return 0, self.world.end((topic, partition))
 
@@ -228,4 +231,4 @@ class SimLog:
 
 
 def _nothing() -> None:
-    """The ack nobody waits for."""
+    """The ack nobody waits for, and the moment in which nobody moves."""

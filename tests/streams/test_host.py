@@ -4,6 +4,7 @@ import gc
 import json
 import random
 import weakref
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -181,6 +182,58 @@ class TestRecovery:
             stage.run(host)
         assert halted.value.reason is HaltReason.FAULT
         assert stage.files.names() == []
+
+
+class TestAnotherLeader:
+    """Two lead the same shard for a while, each on its own log handle."""
+
+    def other(self, stage: Stage) -> Callable[[], None]:
+        """A leader that is started now; one more input comes and is handled at each call."""
+        host, log = stage.start(snapshot_records=1), stage.log
+
+        def move() -> None:
+            stage.world.between = nobody_moves
+            stage.append(from_outside(deposit(100 + stage.world.end(INBOX))))
+            stage.log, mine = log, stage.log
+            stage.run(host, turns=3)
+            stage.log = mine
+            stage.world.between = move
+
+        return move
+
+    def test_what_it_handles_between_two_looks_at_the_log_is_no_loss(self, stage):
+        stage.world.between = self.other(stage)
+        second = stage.start()
+        stage.world.between = nobody_moves
+        end = stage.world.end(INBOX)
+        assert end > 3
+        for _ in range(end):
+            for record in stage.log.read(1, 0.0):
+                second.take(record)
+            second.tend()
+        assert second.caught_up()
+        assert second.position >= end
+
+    def test_its_snapshot_of_what_came_since_an_end_was_asked_for_is_no_loss(self, stage):
+        move, names = self.other(stage), stage.files.names
+        begun = []
+
+        def names_after_a_move() -> list[str]:
+            if not begun:
+                begun.append(True)
+                move()
+                stage.world.between = nobody_moves
+            return names()
+
+        stage.files.names = names_after_a_move
+        second = stage.start()
+        assert begun
+        assert second.position > 1
+        assert stage.run(second).position == stage.world.end(INBOX)
+
+
+def nobody_moves() -> None:
+    """What happens between two looks at the log where nobody else leads."""
 
 
 class TestMarks:
