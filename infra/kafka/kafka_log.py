@@ -125,6 +125,7 @@ class KafkaLog:
         while error := self._commit_error(place):
             if not _passing(error) or monotonic() > give_up_s:
                 raise LogFailure(f"{topic}.{partition} must store a mark, said: {error}")
+            sleep(RETRY_S)
         MARK.labels(topic, partition).set(mark.offset)
 
     def seek(self, topic: str, partition: int, offset: int) -> None:

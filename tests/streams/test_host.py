@@ -216,7 +216,7 @@ class TestAnotherLeader:
 
     def test_its_snapshot_of_what_came_since_an_end_was_asked_for_is_no_loss(self, stage):
         move, names = self.other(stage), stage.files.names
-        begun = []
+        begun: list[bool] = []
 
         def names_after_a_move() -> list[str]:
             if not begun:

@@ -1,0 +1,53 @@
+"""How a mark is stored while its coordinator is away, without a broker."""
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from infra.kafka import KafkaLog, kafka_log
+from infra.log import LogFailure, Mark
+from infra.settings import Settings
+
+
+class Coordinator:
+    """Gives each of its answers once, then stores the mark."""
+
+    def __init__(self, *answers: int) -> None:
+        self.answers = list(answers)
+        self.happened: list[str] = []
+
+    def commit(self, *, offsets: object, asynchronous: bool) -> None:
+        self.happened.append("asked")
+        if self.answers:
+            raise KafkaException(KafkaError(self.answers.pop(0)))
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def log(tmp_path):
+    handle = KafkaLog(Settings(data_dir=tmp_path, kafka_bootstrap="127.0.0.1:1"))
+    yield handle
+    handle.close()
+
+
+def with_answers(log: KafkaLog, monkeypatch: pytest.MonkeyPatch, *answers: int) -> Coordinator:
+    coordinator = Coordinator(*answers)
+    log._consumer.close()
+    monkeypatch.setattr(log, "_consumer", coordinator)
+    monkeypatch.setattr(kafka_log, "sleep", lambda _: coordinator.happened.append("paused"))
+    return coordinator
+
+
+def test_a_coordinator_that_is_not_there_yet_is_asked_again_after_a_pause(log, monkeypatch):
+    gone = KafkaError.COORDINATOR_NOT_AVAILABLE
+    coordinator = with_answers(log, monkeypatch, gone, gone)
+    log.commit("t", 0, Mark(7, "n"))
+    assert coordinator.happened == ["asked", "paused", "asked", "paused", "asked"]
+
+
+def test_what_is_refused_for_good_is_not_asked_again(log, monkeypatch):
+    coordinator = with_answers(log, monkeypatch, KafkaError.GROUP_AUTHORIZATION_FAILED)
+    with pytest.raises(LogFailure, match=r"t.0 must store a mark"):
+        log.commit("t", 0, Mark(7, "n"))
+    assert coordinator.happened == ["asked"]
