@@ -209,8 +209,6 @@ def test_a_topic_that_does_not_exist_is_a_failure(log, monkeypatch):
     [
         KafkaError._DESTROY_BROKER,
         KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.REPLICA_NOT_AVAILABLE,
         # A broker that has just begun knows no topic yet.
         KafkaError._UNKNOWN_PARTITION,
     ],
