@@ -28,6 +28,7 @@ __all__ = [
     "Record",
     "UndecodableRecord",
     "chain_hash",
+    "content_hash",
     "decode_envelope",
     "decode_record",
     "encode_message",
@@ -164,6 +165,16 @@ def input_part(value: bytes) -> bytes:
 def record_hash(value: bytes) -> bytes:
     """blake2b-16 of all bytes: how an operator names a record."""
     return blake2b(value, digest_size=HASH_BYTES).digest()
+
+
+def content_hash(value: bytes) -> bytes:
+    """blake2b-16 of what stands behind the header: by this, records are compared.
+
+    A shard that runs again writes its old records in the present schema; what it said is the same.
+    Of all bytes if this schema, or a former one with the same bytes, did not write the record.
+    """
+    known = value.startswith(HEADER) or upcast.has_same_bytes(value)
+    return blake2b(value[len(HEADER) :] if known else value, digest_size=HASH_BYTES).digest()
 
 
 def to_dict(record: Record) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import cache
 from io import BytesIO
+from itertools import takewhile
 from typing import Any
 
 import fastavro
@@ -36,6 +37,11 @@ STEPS: list[tuple[str, Step]] = [
 ]
 """Fingerprint of each former schema, oldest first, and the step to its successor."""
 
+SAME_BYTES: frozenset[str] = frozenset(
+    former for former, _ in takewhile(lambda each: each[1] is messages_added, reversed(STEPS))
+)
+"""The former schemas whose every message has the same bytes in the present one."""
+
 
 def older_messages(value: bytes) -> list[Message]:
     """The messages of a record that an archived schema wrote, in the present classes.
@@ -52,6 +58,17 @@ def older_messages(value: bytes) -> list[Message]:
             name, found = step(name, found)
         messages.append(_message(name, found))
     return messages
+
+
+def has_same_bytes(value: bytes) -> bool:
+    """Whether a former schema wrote the record, and all behind the header is as it is today."""
+    if value[2:10].hex() not in SAME_BYTES:
+        return False
+    try:
+        older_messages(value)
+    except UndecodableRecord:
+        return False
+    return True
 
 
 def _read(value: bytes, fingerprint: str) -> list[tuple[str, Fields]]:

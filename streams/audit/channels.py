@@ -5,24 +5,24 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 
 from schemas.primitives import UndecodableRecord
-from schemas.record import HASH_BYTES, record_hash
+from schemas.record import HASH_BYTES, content_hash, record_hash
 from streams.audit.archive import Archive, Place
 from streams.audit.envelope import head_of
 
 
 class Produced:
-    """The records of one channel by re-execution: hash and cause of each, gapless from `first`."""
+    """The records of one channel as re-executed: content and cause of each, from `first` on."""
 
-    __slots__ = ("_causes", "_hashes", "first")
+    __slots__ = ("_causes", "_contents", "first")
 
     def __init__(self, first: int) -> None:
         self.first = first
-        self._hashes = bytearray()
+        self._contents = bytearray()
         self._causes = array("q")
 
     def add(self, value: bytes, cause: int) -> int:
         """Note the next record and return its cseq."""
-        self._hashes += record_hash(value)
+        self._contents += content_hash(value)
         self._causes.append(cause)
         return self.last
 
@@ -31,10 +31,10 @@ class Produced:
         """The cseq of the last record; `first` - 1 if there is none."""
         return self.first + len(self._causes) - 1
 
-    def hash_of(self, cseq: int) -> bytes:
-        """The hash of the record's bytes; the cseq must lie in first..last."""
+    def content_of(self, cseq: int) -> bytes:
+        """The record's `content_hash`; the cseq must lie in first..last."""
         at = (cseq - self.first) * HASH_BYTES
-        return bytes(self._hashes[at : at + HASH_BYTES])
+        return bytes(self._contents[at : at + HASH_BYTES])
 
     def cause_of(self, cseq: int) -> int:
         """The ordinal of the input that caused the record."""
@@ -48,16 +48,21 @@ class Produced:
 class FoundChannel:
     """The records of one source in a partition, in the order of their offsets."""
 
-    __slots__ = ("cseqs", "hashes", "offsets")
+    __slots__ = ("contents", "cseqs", "names", "offsets")
 
     def __init__(self) -> None:
         self.cseqs = array("q")
         self.offsets = array("q")
-        self.hashes = bytearray()
+        self.contents = bytearray()
+        self.names = bytearray()
 
-    def hash_at(self, index: int) -> bytes:
-        """The hash of the bytes of the record at this index."""
-        return bytes(self.hashes[index * HASH_BYTES : (index + 1) * HASH_BYTES])
+    def content_at(self, index: int) -> bytes:
+        """The `content_hash` of the record at this index, to compare it."""
+        return bytes(self.contents[index * HASH_BYTES : (index + 1) * HASH_BYTES])
+
+    def name_at(self, index: int) -> bytes:
+        """The `record_hash` of the record at this index, by which an operator speaks of it."""
+        return bytes(self.names[index * HASH_BYTES : (index + 1) * HASH_BYTES])
 
 
 @dataclass(slots=True)
@@ -96,7 +101,8 @@ class Found:
             channel = self.channels[src] = FoundChannel()
         channel.cseqs.append(cseq)
         channel.offsets.append(offset)
-        channel.hashes += record_hash(value)
+        channel.contents += content_hash(value)
+        channel.names += record_hash(value)
         return messages
 
 

@@ -146,13 +146,13 @@ class _Comparison:
         produced, channel = self._produced, self._channel
         high = produced.first - 1
         for index, (cseq, offset) in enumerate(zip(channel.cseqs, channel.offsets, strict=True)):
-            if channel.hash_at(index) in self._resolved:
+            if channel.name_at(index) in self._resolved:
                 continue
             self._findings.compared += 1
             if not produced.first <= cseq <= produced.last:
                 self._judge_unexpected(cseq, offset)
                 continue
-            if channel.hash_at(index) != produced.hash_of(cseq):
+            if channel.content_at(index) != produced.content_of(cseq):
                 self._add(Kind.CHANGED, offset, cseq, "it is not what its source produces")
             if cseq > high + 1:
                 self._add(Kind.OUT_OF_ORDER, offset, cseq, f"#{high + 1} was next")

@@ -47,10 +47,13 @@ def _first_unfounded(
         for index, cseq in enumerate(channel.cseqs):
             if channel.offsets[index] >= first:
                 break
-            known = produced is not None and produced.first <= cseq <= last
-            if known and produced is not None and channel.hash_at(index) == produced.hash_of(cseq):
+            if (
+                produced is not None
+                and produced.first <= cseq <= last
+                and channel.content_at(index) == produced.content_of(cseq)
+            ):
                 continue
-            if channel.hash_at(index) not in resolved:
+            if channel.name_at(index) not in resolved:
                 first = channel.offsets[index]
                 break
     return first

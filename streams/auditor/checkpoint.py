@@ -22,7 +22,7 @@ from streams.auditor.log_auditor import LogAuditor
 from streams.marks import Done
 from streams.shard import Shard
 
-FORMAT = 1
+FORMAT = 2
 
 
 def dump(auditor: LogAuditor) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def load(auditor: LogAuditor, data: dict[str, Any]) -> None:
     for src, topic, partition, computed, matched, due in data["crossings"]:
         crossing = auditor.crossing(src, (topic, partition))
         crossing.computed_last, crossing.matched_last = computed, matched
-        crossing.due = {cseq: (bytes.fromhex(name), cause) for cseq, name, cause in due}
+        crossing.due = {cseq: (bytes.fromhex(text), cause) for cseq, text, cause in due}
     legs = auditor.legs
     legs.open = {(leg[0], leg[1], leg[2]): _traded(values) for leg, values in data["legs"]}
     legs.in_flight = Counter(dict(data["in_flight"]))
@@ -80,7 +80,7 @@ def _read_again(auditor: LogAuditor) -> dict[Place, int]:
 
 
 def _dump_due(due: dict[int, tuple[bytes, int]]) -> list[list[Any]]:
-    return [[cseq, name.hex(), cause] for cseq, (name, cause) in sorted(due.items())]
+    return [[cseq, content.hex(), cause] for cseq, (content, cause) in sorted(due.items())]
 
 
 def _load_sent(legs: Legs, data: list[Any]) -> None:

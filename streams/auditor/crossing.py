@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from schemas.record import content_hash, record_hash
 from streams.audit.archive import Place
 from streams.audit.findings import Finding, Kind, of_channel
 
@@ -18,6 +19,7 @@ class Suspect:
     """
 
     offset: int
+    content: bytes
     record_hash: bytes
     due: int | None = None
 
@@ -36,28 +38,29 @@ class Crossing:
         self.duplicates = 0
         self.compared = 0
         self.due: dict[int, tuple[bytes, int]] = {}
-        """By cseq what was computed and is not there yet: its hash, and where its cause stands."""
+        """By cseq what was computed and is not there yet: content, and where its cause stands."""
         self.suspects: dict[int, list[Suspect]] = {}
         self._matched: dict[int, bytes] = {}
         self._report = report
 
-    def computed(self, record_hash: bytes, cause_offset: int) -> int:
-        """Take the next record that the source computes; returns its cseq."""
+    def computed(self, content: bytes, cause_offset: int) -> int:
+        """Take the `content_hash` of the next record of the source; returns its cseq."""
         self.computed_last += 1
         cseq = self.computed_last
-        self.due[cseq] = (record_hash, cause_offset)
+        self.due[cseq] = (content, cause_offset)
         for suspect in self.suspects.pop(cseq, ()):
-            self._compare(cseq, suspect.offset, suspect.record_hash)
+            self._compare(cseq, suspect.offset, suspect.content)
         return cseq
 
-    def found(self, offset: int, cseq: int, record_hash: bytes) -> None:
+    def found(self, offset: int, cseq: int, value: bytes) -> None:
         """Take a record of the partition."""
+        content = content_hash(value)
         if cseq in self._matched or cseq in self.due:
-            self._compare(cseq, offset, record_hash)
+            self._compare(cseq, offset, content)
         elif 0 < cseq <= self.computed_last:
             self.duplicates += 1
         else:
-            self.suspects.setdefault(cseq, []).append(Suspect(offset, record_hash))
+            self.suspects.setdefault(cseq, []).append(Suspect(offset, content, record_hash(value)))
 
     def condemn(self, reached: int, is_resolved: Callable[[Suspect], bool]) -> list[int]:
         """Report suspects that are due before `reached`, where their source stands now.
@@ -84,14 +87,14 @@ class Crossing:
                 words = "it is not there, and its source has committed past its cause"
                 self._add(Kind.MISSING, end, cseq, words)
 
-    def _compare(self, cseq: int, offset: int, record_hash: bytes) -> None:
+    def _compare(self, cseq: int, offset: int, content: bytes) -> None:
         self.compared += 1
         known = self._matched.get(cseq)
         if known is not None:
             self.duplicates += 1
         elif cseq in self.due:
             known = self.due[cseq][0]
-        if record_hash != known:
+        if content != known:
             self._add(Kind.CHANGED, offset, cseq, "it is not what its source computes")
             return
         if cseq in self.due:

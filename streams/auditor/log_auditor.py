@@ -15,7 +15,7 @@ from domain.orders.messages import Side
 from domain.orders.state import LedgerState
 from domain.protocol import HaltAction
 from infra.log import LogRecord, PausableLog
-from schemas.record import UndecodableRecord, decode_record, record_hash
+from schemas.record import UndecodableRecord, content_hash, decode_record, record_hash
 from schemas.topics import QUARANTINE_TOPIC, catalogue, inbox, outbox, shard_of, shards
 from streams.audit.archive import Place, position_name
 from streams.audit.books import check_ledger
@@ -228,7 +228,7 @@ class LogAuditor:
             self.find(Finding(Kind.FORGED, place, record.offset, words, src, cseq))
         elif src in self.followed and cseq:
             assert record.value is not None
-            self.crossing(src, place).found(record.offset, cseq, record_hash(record.value))
+            self.crossing(src, place).found(record.offset, cseq, record.value)
         return src, cseq
 
     def _may_apply(self, followed: Followed) -> bool:
@@ -261,7 +261,7 @@ class LogAuditor:
         sent: dict[Place, int] = {}
         for output in step.outputs:
             place = (output.topic, output.partition)
-            written = record_hash(output.value)
+            written = content_hash(output.value)
             sent[place] = self.crossing(followed.id, place).computed(written, record.offset)
         if followed.matching is not None:
             self._take_trades(followed, sent)

@@ -146,7 +146,7 @@ def _is_produced(verdict: Verdict, shard: str, offset: int) -> bool:
             verdict.runs[source].produced.get(inbox(shard)) if source in verdict.runs else None
         )
         if produced is not None and produced.first <= cseq <= produced.last:
-            return channel.hash_at(index) == produced.hash_of(cseq)
+            return channel.content_at(index) == produced.content_of(cseq)
     return False
 
 
@@ -167,7 +167,7 @@ def _kept_outbox(run: Run, found: Found, cut: int) -> int:
     last, high = produced.last_caused_by(run.last_cause_below(cut)), 0
     for index, cseq in enumerate(channel.cseqs):
         genuine = produced.first <= cseq <= min(last, high + 1)
-        if not genuine or channel.hash_at(index) != produced.hash_of(cseq):
+        if not genuine or channel.content_at(index) != produced.content_of(cseq):
             return min(first, channel.offsets[index])
         high = max(high, cseq)
     return first
