@@ -70,9 +70,9 @@ def simulation_part(told: Part) -> str:
     lines = [
         "## Simulation",
         "",
-        f"**{schedules:,} schedules** of the whole exchange on a log in memory, with "
-        f"{crashes:,} crashes: {failed} of them violated an invariant. "
-        f"Wanted are {SCHEDULES_WANTED:,}.",
+        f"**{schedules:,} schedules** of all shards on a log in memory, with {crashes:,} crashes: "
+        f"{failed} of them violated an invariant. Wanted are {SCHEDULES_WANTED:,}. One in sixteen "
+        "has gateways with their clients, too, and half of these the views of one store.",
         "",
         "| seeds | commit | build | crashes | failed | schedules/s of a process |",
         "|---|---|---|---:|---:|---:|",
@@ -121,8 +121,9 @@ def _mutants(told: Part) -> list[str]:
         "### Would it be noticed? Rules broken on purpose",
         "",
         f"{caught} of {len(rows)} mutants are caught within {told['limit']:,} schedules "
-        f"(commit {told['commit']}); `logbourse simulate --mutants` shows it again. Where an "
-        "assertion of the product would notice, it is off, too: the checks have to.",
+        f"(commit {told['commit']}); `logbourse simulate --mutants` shows it again. Assertions of "
+        "what a mutant breaks are off with it. Where a violation names an AssertionError, another "
+        "assertion, of the product or the simulation, was there before the checks.",
         "",
         "| rule broken | schedules until caught | first violation |",
         "|---|---:|---|",
