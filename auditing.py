@@ -192,6 +192,9 @@ class Auditor:
         return SnapshotStore(Directory(self._settings.snapshots_dir / shard), Fork())
 
     def _keep(self) -> None:
+        if self._alarms.pending:
+            # Whoever begins from there would not know that something is still to be stopped.
+            return
         if self._keeping.begin(self._auditor, lambda: as_plain(self._views)):
             self._keep_soon = False
 

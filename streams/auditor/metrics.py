@@ -15,6 +15,7 @@ LAG = Gauge("logbourse_auditor_lag_records", "Records in the log, not read", ("t
 CHECKS = Gauge("logbourse_auditor_checks_total", "Checks since the start", ("invariant",))
 VIOLATIONS = Counter("logbourse_auditor_violations", "Violations found", ("invariant",))
 ORDERS = Counter("logbourse_auditor_halts_written", "Commands written to stop something", ("kind",))
+PENDING = Gauge("logbourse_auditor_halts_pending", "To be stopped, and not yet stopped in the log")
 CUT_AGE = Gauge("logbourse_auditor_cut_age_seconds", "Since all assets were checked at a cut")
 CHECKPOINT_AGE = Gauge("logbourse_auditor_checkpoint_age_seconds", "Since the last checkpoint")
 DUE = Gauge("logbourse_auditor_due_records", "Computed here, and not found in the log yet")

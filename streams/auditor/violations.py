@@ -11,6 +11,7 @@ from streams.audit.checks import TITLES
 from streams.audit.findings import Finding, Kind
 
 DEADLINE_US = 60_000_000
+LATEST_US = (1 << 63) - 1
 
 WATCHED = TITLES | {
     "S1": "channels are gapless and chained",
@@ -61,10 +62,32 @@ def of_finding(finding: Finding, shard: str) -> Violation:
 
 @dataclass(slots=True, frozen=True)
 class Order:
-    """A command that stops something, and the shard that it goes to."""
+    """An asset whose withdrawals, or a market, that must be stopped; the shard that does it."""
 
     shard: str
-    command: HaltWithdrawals | HaltMarket
+    violation: Violation
+    asset: int = 0
+    market: int = 0
+
+    def command(self, log_time_us: int, repetition: int = 0) -> HaltWithdrawals | HaltMarket:
+        """What stops it, in time if it is written while the shard's log time is this.
+
+        The same violation leads to the same command id, so that it has one effect; a repetition
+        has an id of its own, since the command before it may have come too late.
+        """
+        command_id = self._id(repetition)
+        deadline_us = min(log_time_us + DEADLINE_US, LATEST_US)
+        if self.market:
+            return HaltMarket(command_id, deadline_us, self.market)
+        reason = _printable(self.violation.sentence())
+        return HaltWithdrawals(command_id, deadline_us, self.asset, reason)
+
+    def _id(self, repetition: int) -> bytes:
+        what = f"market {self.market}" if self.market else f"asset {self.asset}"
+        text = f"{self.violation.invariant} {self.violation.position} {what}"
+        if repetition:
+            text += f" again {repetition}"
+        return blake2b(text.encode(), digest_size=16, person=b"auditor").digest()
 
 
 def orders_for(
@@ -72,45 +95,24 @@ def orders_for(
     assets: Iterable[int],
     markets: Iterable[int],
     matching_partitions: int,
-    now_us: int,
 ) -> list[Order]:
-    """What stops what the violation is about. `assets` and `markets`: those not yet stopped.
+    """What must be stopped for the violation. `assets` and `markets`: those not yet stopped.
 
     Of an accounts or ledger shard withdrawals of every asset, since what it has told others cannot
-    be told apart; of a matching shard all its markets. The same violation leads to the same
-    command ids, so that its commands have one effect.
+    be told apart; of a matching shard all its markets.
     """
     if violation.markets or violation.shard[:1] == "M":
         wanted = [m for m in markets if _is_about(violation, m, matching_partitions)]
-        return [
-            Order(
-                f"M{market % matching_partitions}",
-                HaltMarket(_id(violation, "market", market), now_us + DEADLINE_US, market),
-            )
-            for market in wanted
-        ]
+        return [Order(f"M{m % matching_partitions}", violation, market=m) for m in wanted]
     if not (violation.asset or violation.shard):
         return []
-    reason = _printable(violation.sentence())
-    return [
-        Order(
-            "A0",
-            HaltWithdrawals(_id(violation, "asset", asset), now_us + DEADLINE_US, asset, reason),
-        )
-        for asset in assets
-        if violation.asset in (0, asset)
-    ]
+    return [Order("A0", violation, asset=a) for a in assets if violation.asset in (0, a)]
 
 
 def _is_about(violation: Violation, market: int, matching_partitions: int) -> bool:
     if violation.markets:
         return market in violation.markets
     return violation.shard == f"M{market % matching_partitions}"
-
-
-def _id(violation: Violation, kind: str, number: int) -> bytes:
-    text = f"{violation.invariant} {violation.position} {kind} {number}"
-    return blake2b(text.encode(), digest_size=16, person=b"auditor").digest()
 
 
 def _printable(text: str) -> str:

@@ -266,8 +266,9 @@ def test_what_is_stopped_for_what():
     assert len(assets) > 1 and len(markets) > 1
 
     def commands(violation: Violation) -> list[tuple[str, str, int]]:
-        orders = orders_for(violation, assets, markets, MATCHERS, 7)
-        return [(o.shard, type(o.command).__name__, _number(o.command)) for o in orders]
+        orders = orders_for(violation, assets, markets, MATCHERS)
+        commands = [(o.shard, o.command(7)) for o in orders]
+        return [(shard, type(c).__name__, _number(c)) for shard, c in commands]
 
     of_ledger = commands(Violation("S1", "ledger.ev.0@7", "forged", shard="L0"))
     assert of_ledger == [("A0", "HaltWithdrawals", asset) for asset in assets]
@@ -278,9 +279,10 @@ def test_what_is_stopped_for_what():
     of_shard = commands(Violation("S1", "matching.ev.1@7", "forged", shard="M1"))
     assert of_shard == [("M1", "HaltMarket", m) for m in markets if m % MATCHERS == 1]
     assert commands(Violation("P1", "redis", "view")) == []
-    first, again = (orders_for(one, assets, markets, MATCHERS, now)[0].command for now in (1, 2))
+    (order,) = orders_for(one, assets, markets, MATCHERS)
+    first, again = order.command(1), order.command(2)
     assert isinstance(first, HaltWithdrawals) and isinstance(again, HaltWithdrawals)
-    assert first.command_id == again.command_id
+    assert first.command_id == again.command_id != order.command(1, 1).command_id
     assert first.reason == "L2 before ledger.in.0@7: sum"
 
 

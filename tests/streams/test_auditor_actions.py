@@ -13,9 +13,9 @@ from domain.ledger.balances import Balances
 from domain.markets import HaltMarket
 from infra.files import Directory
 from infra.log import LogFailure
-from schemas.record import Record, decode_record
+from schemas.record import Record, decode_record, encode_message, outside_record
 from streams.audit.archive import Place
-from streams.auditor.alarms import Alarms
+from streams.auditor.alarms import REPEATED_EVERY_S, Alarms
 from streams.auditor.keeping import AnotherLog, Keeping
 from streams.auditor.log_auditor import LogAuditor
 from streams.auditor.snapshot_watch import SnapshotWatch
@@ -23,7 +23,6 @@ from streams.auditor.violations import Violation
 from streams.snapshots import Inline, SnapshotStore
 from tests.streams.test_auditor import GrowingLog, auditor_on, follow, forged, log_of, world
 
-NOW_US = 1_790_000_000_000_000
 AT = "ledger.ev.0@7"
 
 
@@ -33,20 +32,32 @@ class Written(GrowingLog):
 
     produced: dict[Place, list[Record]] = field(default_factory=lambda: defaultdict(list))
     takes: bool = True
+    lets_in: bool = True
+    """Whether what is written gets into the log."""
+    stamps: list[int | None] = field(default_factory=list)
 
     def produce(self, topic, partition, value, *, time_us=None, acked=None):
         self.produced[topic, partition].append(decode_record(value))
+        self.stamps.append(time_us)
+        if self.lets_in:
+            self.whole[topic, partition].append(value)
+            self.shown[topic, partition] += 1
 
     def flush(self, timeout_s: float) -> bool:
         return self.takes
 
 
-class FixedClock:
+class WrongClock:
+    """A machine's clock that is years off; its seconds pass as the test says."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
     def now_us(self) -> int:
-        return NOW_US
+        return 7
 
     def monotonic_s(self) -> float:
-        return 0.0
+        return self.seconds
 
 
 def followed() -> tuple[Any, LogAuditor]:
@@ -59,27 +70,87 @@ def followed() -> tuple[Any, LogAuditor]:
     return written, auditor
 
 
+def read_on(auditor: LogAuditor, log: Any) -> None:
+    """Read and apply what was written to accounts since."""
+    place = ("accounts.in", 0)
+    for record in log.scan(*place, auditor.next_offsets[place], log.ends(*place)[1]):
+        auditor.take(record)
+    auditor.work()
+
+
 def test_a_violation_stops_each_asset_once_and_says_where_it_shows():
     log, auditor = followed()
-    alarms = Alarms(log, FixedClock(), halts=True)
+    alarms = Alarms(log, WrongClock(), halts=True)
     alarms.take(Violation("S1", AT, "FORGED L0 → ledger.ev.0 #9", shard="L0"))
     alarms.take(Violation("S3", AT, "CHANGED L0 → ledger.ev.0 #9", shard="L0"))
     alarms.take(Violation("L2", "before …", "asset 1", asset=1))
     assert alarms.act(auditor)
     ((place, (record,)),) = log.produced.items()
     assert place == ("accounts.in", 0)
-    assert (record.src, record.cseq, record.time_us) == ("auditor", 0, NOW_US)
+    log_time_us = auditor.followed["A0"].shard.state.time_us
+    assert (record.src, record.cseq, record.time_us) == ("auditor", 0, log_time_us)
+    assert log.stamps == [log_time_us], "the log has taken this time already"
     halts = [message for message in record.messages if isinstance(message, HaltWithdrawals)]
     assert [halt.asset_id for halt in halts] == auditor.assets()
     assert {halt.reason for halt in halts} == {f"S1 {AT}: FORGED L0 -> ledger.ev.0 #9"}
-    assert all(halt.deadline_us > NOW_US for halt in halts)
+    assert all(halt.deadline_us > log_time_us for halt in halts)
     assert not alarms.act(auditor)
+    read_on(auditor, log)
+    assert alarms.pending and not alarms.act(auditor)
+    assert not alarms.pending and not auditor.assets()
+    assert len(log.stamps) == 1
+
+
+def test_an_auditor_that_is_far_behind_gives_time_enough_at_the_end_of_the_log():
+    log, auditor = followed()
+    late_us = auditor.followed["A0"].shard.state.time_us + 3_600_000_000
+    for value in (outside_record("clock", late_us, []), b"junk"):
+        log.whole["accounts.in", 0].append(value)
+        log.shown["accounts.in", 0] += 1
+    alarms = Alarms(log, WrongClock(), halts=True)
+    alarms.take(Violation("S1", AT, "FORGED", shard="L0"))
+    alarms.act(auditor)
+    read_on(auditor, log)
+    assert not auditor.assets()
+
+
+def test_a_halt_that_came_too_late_is_written_again_until_it_holds():
+    log, auditor = followed()
+    asset = auditor.assets()[0]
+    clock = WrongClock()
+    alarms = Alarms(log, clock, halts=True)
+    log.lets_in = False
+    alarms.take(Violation("L2", "before …", "sum", asset=asset))
+    alarms.act(auditor)
+    written = log.produced["accounts.in", 0]
+    late_us = written[0].messages[0].deadline_us + 1
+    for record in (
+        outside_record("clock", late_us, []),
+        outside_record("auditor", 0, [encode_message(written[0].messages[0])]),
+    ):
+        log.whole["accounts.in", 0].append(record)
+        log.shown["accounts.in", 0] += 1
+    read_on(auditor, log)
+    alarms.act(auditor)
+    assert len(written) == 1, "not at once"
+    clock.seconds += REPEATED_EVERY_S
+    log.lets_in = True
+    alarms.act(auditor)
+    assert [len(record.messages) for record in written] == [1, 1]
+    first, second = (record.messages[0] for record in written)
+    assert first.command_id != second.command_id
+    read_on(auditor, log)
+    alarms.act(auditor)
+    assert asset not in auditor.assets()
+    clock.seconds += REPEATED_EVERY_S
+    alarms.act(auditor)
+    assert len(written) == 2 and not alarms.pending
 
 
 def test_a_violation_of_a_book_stops_its_market_alone():
     log, auditor = followed()
     market = auditor.markets()[0]
-    alarms = Alarms(log, FixedClock(), halts=True)
+    alarms = Alarms(log, WrongClock(), halts=True)
     alarms.take(Violation("E2", "matching.in.0@7", "priority", markets=(market,), shard="M0"))
     alarms.act(auditor)
     ((_, (record,)),) = log.produced.items()
@@ -89,10 +160,10 @@ def test_a_violation_of_a_book_stops_its_market_alone():
 
 def test_a_wrong_view_and_an_auditor_that_only_looks_stop_nothing():
     log, auditor = followed()
-    alarms = Alarms(log, FixedClock(), halts=True)
+    alarms = Alarms(log, WrongClock(), halts=True)
     alarms.take(Violation("P1", "redis balances:7", "wrong"))
     assert alarms.act(auditor)
-    looking = Alarms(log, FixedClock(), halts=False)
+    looking = Alarms(log, WrongClock(), halts=False)
     looking.take(Violation("S1", AT, "FORGED", shard="L0"))
     assert looking.act(auditor)
     assert not log.produced
@@ -101,7 +172,7 @@ def test_a_wrong_view_and_an_auditor_that_only_looks_stop_nothing():
 def test_a_halt_that_was_not_written_ends_the_auditor():
     log, auditor = followed()
     log.takes = False
-    alarms = Alarms(log, FixedClock(), halts=True)
+    alarms = Alarms(log, WrongClock(), halts=True)
     alarms.take(Violation("S1", AT, "FORGED", shard="L0"))
     with pytest.raises(LogFailure, match="were not written"):
         alarms.act(auditor)
