@@ -111,9 +111,14 @@ class ViewAuditor:
         again = False
         for place, (position, found) in list(self._unread.items()):
             fold = self.folds[place]
-            if position.cseq > fold.seen:
+            if position.cseq > fold.seen and fold.read_to < position.offset:
                 continue
             del self._unread[place]
+            if position.cseq > fold.seen:
+                self.touch(found)
+                self._complain_of_position(place, position)
+                again = True
+                continue
             if position.cseq < fold.position.cseq:
                 # The view is being built anew.
                 self.touch(found)
@@ -152,6 +157,12 @@ class ViewAuditor:
         if position.offset >= end:
             words = f"stands at offset {position.offset}, the log ends at {end}"
             self._complain("P2", "redis", place, position.cseq, words)
+
+    def _complain_of_position(self, place: Place, position: Position) -> None:
+        """It can be compared with no fold of the log: nothing of the view would be looked at."""
+        seen = self.folds[place].seen
+        words = f"stands at offset {position.offset}, where the log has come to #{seen}"
+        self._complain("P2", "redis", place, position.cseq, words)
 
     def _mend(self, live: LiveCells, fold: ViewFold, name: str, found: Mapping[str, str]) -> bool:
         """Say what is wrong with a key, and let it be what it must be, unless it changed meanwhile.

@@ -44,6 +44,8 @@ class ViewFold:
         self.sums = {table: TableSums() for table in SUMMED[topic]}
         self.candles = CandleSums()
         self.marks: deque[SumMark] = deque(maxlen=MARKS_KEPT)
+        self.read_to = -1
+        """The offset up to which records have led to `seen`: the last that was kept, or a copy."""
         self._projector = projector_for(topic, partition)
         self._waiting: deque[PlacedRecord] = deque()
 
@@ -68,6 +70,9 @@ class ViewFold:
             record = decode_record(stored.value)
         except UndecodableRecord:
             return
+        if record.cseq > self.seen + 1:
+            return
+        self.read_to = max(stored.offset, self.read_to)
         if record.cseq == self.seen + 1:
             self._waiting.append(PlacedRecord(stored.offset, record))
 
@@ -118,6 +123,7 @@ class ViewFold:
         """Stand where the dump was; to be called once, on a new fold."""
         self.cells = data["cells"]
         self._projector.load(Position(*data["position"]), self.cells)
+        self.read_to = self.position.offset
         for table, blocks in data["sums"].items():
             self.sums[table].blocks = {block: tuple(each) for block, each in blocks}
         self.candles.ended = {(m, i): tuple(each) for m, i, each in data["ended"]}

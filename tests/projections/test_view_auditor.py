@@ -214,6 +214,27 @@ def test_a_view_beyond_the_end_of_the_log_is_of_another_log():
     assert [c.invariant for c in stage.told] == ["P2"]
 
 
+def test_a_view_that_says_it_is_further_than_the_log_at_its_offset_is_built_anew():
+    stage = Stage(busy_exchange(5, 80))
+    end = len(stage.values[LEDGER_EVENTS])
+    stage.feed(LEDGER_EVENTS, end - 20)
+    stage.show(LEDGER_EVENTS, end - 21)
+    key = stage.key("position:ledger.ev:0")
+    stage.client.hset(key, mapping={"cseq": 9**9})
+    assert not stage.look(2), "the fold has not read so far"
+    stage.show(LEDGER_EVENTS, end - 20)
+    assert stage.look(1)
+    assert {(c.invariant, c.where) for c in stage.told} == {
+        ("P2", f"redis at ledger.ev.0#{9**9}"),
+    }
+    stage.show(LEDGER_EVENTS, end)
+    assert stage.look(1), "however far the log goes on"
+    stage.client.hset(key, mapping={"cseq": end - 20})
+    stage.views.compare(stage.live)
+    stage.told.clear()
+    assert not stage.look(2) and not stage.told
+
+
 def test_a_fold_goes_on_from_a_checkpoint():
     exchange = busy_exchange(7, 120)
     stage = Stage(exchange)
