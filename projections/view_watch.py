@@ -1,25 +1,21 @@
 """Looks at Redis and history again and again, mends keys, has a view built anew if it must."""
 
-import threading
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from infra.clickhouse import ClickHouseError
-from infra.log import LogFailure
 from infra.logging import get_logger
 from infra.redis import RedisError, redis_client
-from infra.refusal import Refusal
 from infra.settings import Settings
 from projections.history_auditor import HistoryAuditor
 from projections.history_client import HistoryClient
 from projections.live_cells import LiveCells, Touched
+from projections.owed_rebuilds import OwedRebuilds
 from projections.rebuild_command import rebuild
 from projections.view_auditor import Complaint, ViewAuditor
 
 LIVE_S = 0.4
 TRACKING_S = 5.0
-REBUILT_AT_MOST_EVERY_S = 600.0
 
 _logger = get_logger("auditor")
 
@@ -40,15 +36,13 @@ class ViewWatch:
         self._settings = settings
         self._views = views
         self._report = report
-        self._rebuilt = rebuilt
-        self._repairs = repairs
+        self._rebuilds = OwedRebuilds(self._build, rebuilt, repairs=repairs)
         self._history = HistoryAuditor(history, views)
         self._client: Any = redis_client(settings.redis_url)
         self._live: LiveCells | None = None
         self._touched: Touched | None = None
         self._next_live_s = 0.0
         self._next_tracking_s = 0.0
-        self._rebuilt_s: dict[str, float] = {}
         self._silent: set[str] = set()
 
     @property
@@ -58,13 +52,14 @@ class ViewWatch:
 
     def tend(self, end_of: Callable[[str, int], int]) -> None:
         """Look at what is due. A store that does not answer is said once, and asked again."""
+        self._rebuilds.tend()
         try:
             if monotonic() >= self._next_live_s:
                 self._next_live_s = monotonic() + LIVE_S
                 self._look_at_redis(end_of)
                 self._silent.discard("redis")
             elif self._live is not None and self._views.compare(self._live):
-                self._rebuild("redis")
+                self._rebuilds.ask("redis")
         except RedisError as error:
             self._forget_redis()
             self._say_silent("redis", error)
@@ -93,7 +88,7 @@ class ViewWatch:
         if self._touched is not None:
             self._views.touch(self._touched.take())
         if self._views.check_live(self._live, end_of):
-            self._rebuild("redis")
+            self._rebuilds.ask("redis")
 
     def _track(self, build: str) -> None:
         if self._touched is not None:
@@ -108,27 +103,10 @@ class ViewWatch:
 
     def _complain_of_history(self, complaint: Complaint) -> None:
         self._report(complaint)
-        self._rebuild("clickhouse")
+        self._rebuilds.ask("clickhouse")
 
-    def _rebuild(self, sink: str) -> None:
-        """Build a view anew in a thread, not more often than every ten minutes."""
-        last_s = self._rebuilt_s.get(sink)
-        recently = last_s is not None and monotonic() < last_s + REBUILT_AT_MOST_EVERY_S
-        if not self._repairs or recently:
-            _logger.error("not built anew", view=sink, type_this=f"logbourse rebuild {sink}")
-            return
-        self._rebuilt_s[sink] = monotonic()
-        _logger.warning("building anew", view=sink)
-        threading.Thread(target=self._run_rebuild, args=(sink,), daemon=True).start()
-
-    def _run_rebuild(self, sink: str) -> None:
-        try:
-            build = rebuild(self._settings, sink, lambda _done, _total: None)
-        except (Refusal, LogFailure, RedisError, ClickHouseError, OSError) as error:
-            _logger.error("not built anew", view=sink, why=str(error))
-        else:
-            _logger.warning("built anew", view=sink, build=build)
-            self._rebuilt(sink)
+    def _build(self, store: str) -> str:
+        return rebuild(self._settings, store, lambda _done, _total: None)
 
     def _say_silent(self, store: str, error: Exception) -> None:
         if store not in self._silent:
