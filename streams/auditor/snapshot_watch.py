@@ -4,16 +4,20 @@ from collections.abc import Callable
 from itertools import cycle
 
 from infra.log import Log, LogRecord
+from infra.logging import get_logger
 from streams.audit.archive import position_name
 from streams.auditor.followed import Followed
 from streams.auditor.log_auditor import LogAuditor
 from streams.auditor.violations import Violation
 from streams.families import decider_of
+from streams.halts import Halt
 from streams.shard import Shard
 from streams.snapshots import Background, Job, Snapshot, SnapshotStore, UnsoundState
 
 RECORDS_AT_MOST = 5_000
 """A snapshot that is further behind is left until there is a newer one."""
+
+_logger = get_logger("auditor")
 
 
 class SnapshotWatch:
@@ -33,7 +37,7 @@ class SnapshotWatch:
         self._background = background
         self._in_turn = cycle(auditor.followed)
         self._checked: dict[str, int] = {}
-        self._running: tuple[str, Job] | None = None
+        self._running: tuple[str, str, Job] | None = None
 
     def look(self) -> Violation | None:
         """Begin a check if there is something to check; what the last one has found."""
@@ -59,32 +63,49 @@ class SnapshotWatch:
             return
 
         def compare() -> None:
+            wanted = followed.shard.dump()
             shard.resolutions = followed.shard.resolutions
-            for record in records:
-                shard.step(record.offset, record.value)
-            if shard.dump() != followed.shard.dump():
+            try:
+                for record in records:
+                    shard.step(record.offset, record.value)
+                found = shard.dump()
+            except (Halt, AssertionError) as error:
+                # The auditor's own state passed these records, and its books are sound.
+                raise UnsoundState(str(error)) from error
+            if found != wanted:
                 raise UnsoundState("another state")
 
         where = f"{followed.id}'s snapshot {position_name(followed.place, snapshot.offset)}"
         try:
-            self._running = (where, self._background.start(compare))
+            self._running = (followed.id, where, self._background.start(compare))
         except UnsoundState:
-            self._running = (where, _Failed())
+            self._running = (followed.id, where, _Differed())
+        except OSError as error:
+            self._try_again(followed.id, where, error)
 
-    def _result(self, where: str, job: Job) -> Violation | None:
+    def _result(self, shard: str, where: str, job: Job) -> Violation | None:
         try:
             if not job.done():
                 return None
-        except (UnsoundState, OSError):
+        except UnsoundState:
             self._running = None
             self.checked += 1
             words = "with the log behind it does not lead to the state of the log alone"
             return Violation("S4", where, f"{words}: remove that file")
+        except OSError as error:
+            self._try_again(shard, where, error)
+            return None
         self._running = None
         self.checked += 1
         return None
 
+    def _try_again(self, shard: str, where: str, error: OSError) -> None:
+        """A check that did not end says nothing of the snapshot: it has its turn again."""
+        self._running = None
+        self._checked.pop(shard, None)
+        _logger.warning("snapshot not checked", which=where, why=str(error))
 
-class _Failed:
+
+class _Differed:
     def done(self) -> bool:
         raise UnsoundState("another state")

@@ -2,6 +2,7 @@
 
 import random
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -253,23 +254,60 @@ def test_what_is_read_again_for_a_view_is_not_compared_again():
     assert auditor.next_offsets[place] == len(log.whole[place])
 
 
-def snapshot_of(auditor: LogAuditor, shard: str) -> bytes:
-    return auditor.followed[shard].shard.dump()
+class Breaking(Inline):
+    """A background whose work cannot begin, or does not end, so many times; then it does."""
+
+    def __init__(self, begins: int, ends: int) -> None:
+        self.begins, self.ends = begins, ends
+
+    def start(self, work: Callable[[], None]) -> Any:
+        if self.begins:
+            self.begins -= 1
+            raise OSError("no memory for a process")
+        if self.ends:
+            self.ends -= 1
+            return Broken()
+        return super().start(work)
+
+
+class Broken:
+    def done(self) -> bool:
+        raise OSError("killed")
+
+
+def stores_with(tmp_path: Path, auditor: LogAuditor, payload: bytes) -> Any:
+    """Every shard's snapshots; L0 has one of its first six records."""
+    stores = {
+        shard: SnapshotStore(Directory(tmp_path / shard), Inline()) for shard in auditor.followed
+    }
+    stores["L0"].publish(stores["L0"].start(6, lambda: payload))
+    return stores
+
+
+def test_a_check_of_a_snapshot_that_failed_is_made_again_and_is_no_violation(tmp_path):
+    log, auditor = followed()
+    stores = stores_with(tmp_path, auditor, early_snapshot(log))
+    watch = SnapshotWatch(log, auditor, stores.__getitem__, Breaking(1, 1))
+    assert [watch.look() for _ in range(2 * len(stores))] == [None] * 2 * len(stores)
+    assert watch.checked == 0, "it could not begin, then it did not end"
+    assert [watch.look() for _ in range(2 * len(stores))] == [None] * 2 * len(stores)
+    assert watch.checked == 1
+
+
+def early_snapshot(log: Any) -> bytes:
+    early = auditor_on(log, [])
+    for record in log.scan("ledger.in", 0, 0, 6):
+        early.followed["L0"].shard.step(record.offset, record.value)
+    return early.followed["L0"].shard.dump()
 
 
 @pytest.mark.parametrize("spoilt", [False, True])
 def test_a_snapshot_that_leads_elsewhere_than_the_log_is_named(tmp_path, spoilt):
     log, auditor = followed()
-    early = auditor_on(log, [])
-    for record in log.scan("ledger.in", 0, 0, 6):
-        early.followed["L0"].shard.step(record.offset, record.value)
-    payload = snapshot_of(early, "L0")
+    payload = early_snapshot(log)
     if spoilt:
         payload = payload.replace(b'"ordinal":6', b'"ordinal":7')
-    stores = {
-        shard: SnapshotStore(Directory(tmp_path / shard), Inline()) for shard in auditor.followed
-    }
-    stores["L0"].publish(stores["L0"].start(6, lambda: payload))
+    stores = stores_with(tmp_path, auditor, payload)
     watch = SnapshotWatch(log, auditor, stores.__getitem__, Inline())
     told = [watch.look() for _ in range(2 * len(stores))]
     found = [violation for violation in told if violation is not None]
