@@ -1,6 +1,7 @@
 """Mutants of the rules of trading. Where the product's assertions would notice, they are off."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import domain.matching.decider
@@ -16,7 +17,7 @@ from domain.matching import reference_prices
 from domain.matching.book import Book
 from domain.matching.decider import MatchingDecider
 from domain.matching.messages import CancelRefused, OrderRested, TradeExecuted
-from domain.matching.planning import Meeting
+from domain.matching.planning import Meeting, Plan
 from domain.matching.state import MatchingState
 from domain.orders.decider import LedgerDecider
 from domain.orders.learning import learn
@@ -109,6 +110,12 @@ def _leave_unanswered(self: MatchingDecider, state: Any, command: Message) -> Se
     return [event for event in events if not isinstance(event, CancelRefused)]
 
 
+def _let_ioc_wait(market: Any, order: OrderAccepted, planned: Plan) -> list[Message]:
+    if order.time_in_force is TimeInForce.IOC:
+        order = replace(order, time_in_force=TimeInForce.GTC)
+    return _take(market, order, planned)
+
+
 def _rest_unchecked(state: LedgerState, event: OrderRested) -> None:
     state.orders[event.order_id].rested = True
 
@@ -117,6 +124,7 @@ def _never(self: Book, *_: object) -> bool:
     return False
 
 
+_take = domain.matching.placing._take
 _trades = domain.matching.placing._trades
 _change_market = domain.matching.evolution._change_market
 _destinations = MatchingDecider.destinations
@@ -146,7 +154,7 @@ TRADING: dict[str, list[Patch]] = {
     "FOK filled in part": [(domain.matching.placing, "_FOK", _NEVER)],
     "GTC does not wait": [(domain.matching.placing, "_GTC", _NEVER)],
     "IOC waits on the book": [
-        (domain.matching.placing, "_GTC", TimeInForce.IOC),
+        (domain.matching.placing, "_take", _let_ioc_wait),
         (domain.orders.evolution, "_rest", _rest_unchecked),
     ],
     "trade told to the taker alone": [(MatchingDecider, "destinations", _to_the_taker_alone)],
