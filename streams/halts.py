@@ -11,7 +11,7 @@ EXIT_STATUS_HALTED = 3
 
 
 class HaltReason(StrEnum):
-    """Why a shard halted; the names stand in logs, metrics and docs/operating.md."""
+    """Why a shard halted; the names stand in logs, metrics and docs/runbook.md."""
 
     NO_GENESIS = "NO_GENESIS"
     GAP = "GAP"
@@ -42,7 +42,7 @@ class ShardHalted(Exception):
             f"resolve with: logbourse admin resolve-halt --shard {shard} "
             f"--record-hash {record_hash.hex()} --action skip"
             if resolvable
-            else "see docs/operating.md"
+            else "see docs/runbook.md#halts"
         )
         super().__init__(f"shard {shard} halted at offset {offset}: {halt}; {way_out}")
         self.shard = shard

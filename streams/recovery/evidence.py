@@ -67,7 +67,7 @@ def _deeds(plan: Plan) -> list[str]:
             deeds.append(f"{len(offsets)} snapshots of {shard} are set aside")
     return [
         *deeds,
-        "Redis' and ClickHouse's data is set aside: the views are built again",
+        "data of Redis, ClickHouse and the auditor is set aside: all three begin anew from the log",
         "an operator's word in each inbox reopens the exchange with all markets halted",
     ]
 

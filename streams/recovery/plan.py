@@ -132,7 +132,7 @@ def _expect_only_losses(verdict: Verdict, cut: Mapping[str, int]) -> None:
             position = position_name(inbox(shard), halted.offset)
             raise Refusal(
                 f"{shard} must read its inbox to the end, halts at {position} ({halted.words}): "
-                "that is no loss, see the table of halts in docs/operating.md"
+                "that is no loss, see docs/runbook.md#halts"
             )
 
 
