@@ -25,6 +25,7 @@ SHOWS_IN: dict[str, Sequence[Kind]] = {
     **dict.fromkeys(GATEWAY, (Kind.WHOLE,)),
     **dict.fromkeys(OF_SHADOWS, STANDING_BY),
     **dict.fromkeys(OF_LOSSES, (Kind.LOST_TAIL,)),
+    "end asked before the outbox": (Kind.RACE,),
 }
 """The kinds of schedules that come to the broken line. The others pass as they do unbroken, so
 that they are counted and not run."""

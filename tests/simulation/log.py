@@ -35,8 +35,6 @@ class LogWorld:
         self.ghosts: list[tuple[Partition, Pipe]] = []
         self.forged: dict[tuple[Partition, int], HaltAction] = {}
         self.begins: dict[Partition, Beginning] = {}
-        self.between: Callable[[], None] = _nothing
-        """Called when an end is asked for, so that others may move between two looks at the log."""
 
     def append(self, partition: Partition, value: bytes) -> None:
         """Replicate a record."""
@@ -126,10 +124,12 @@ class SimLog:
         self.acks: deque[Callable[[], None]] = deque()
         self._positions: dict[Partition, int] = {}
         self._refused = False
+        self.between: Callable[[], None] = nobody_moves
+        """Called before an end is told, so that others may move between two looks at the log."""
         world.clients.append(self)
 
     def ends(self, topic: str, partition: int) -> tuple[int, int]:
-        self.world.between()
+        self.between()
         self.world.expect_leader((topic, partition))
         return 0, self.world.end((topic, partition))
 
@@ -231,4 +231,8 @@ class SimLog:
 
 
 def _nothing() -> None:
-    """The ack nobody waits for, and the moment in which nobody moves."""
+    """The ack nobody waits for."""
+
+
+def nobody_moves() -> None:
+    """What others do between two looks at the log, most of the time."""

@@ -101,6 +101,12 @@ def _check_nothing(self: Host | Attestation, *_: object) -> None:
     """What should halt the shard goes unseen."""
 
 
+def _ask_for_the_end_first(self: Host, *, compared: bool = False) -> None:
+    _, end = self._log.ends(self.topic, self.partition)
+    _start(self, compared=compared)
+    self._caught_up_at = end
+
+
 def _count_any_acknowledgement(self: PendingInput) -> None:
     self.waiting = 0
 
@@ -139,6 +145,7 @@ _accept = Shard._accept
 _emit = Shard._emit
 _move_mark = HeldLog.move_mark
 _commit = Host._commit
+_start = Host.start
 _start_snapshot = SnapshotStore.start
 _publish_snapshot = SnapshotStore.publish
 
@@ -165,6 +172,7 @@ PROTOCOL: dict[str, list[Patch]] = {
     "commands left out of snapshots": [(CommandWindow, "dump", _forget_in_snapshots)],
     "log time goes back": [(Shard, "_accept", _go_by_the_last_clock)],
     "mark one too far": [(Host, "_commit", _commit_one_too_far)],
+    "end asked before the outbox": [(Host, "start", _ask_for_the_end_first)],
     "outbox not asked after a loss": _OUTBOX_UNASKED,
     "mark not compared at restart": [*_OUTBOX_UNASKED, (Host, "_check_mark", _check_nothing)],
     "snapshot of another log taken": [

@@ -22,7 +22,7 @@ from tests.simulation.clocks import OwnClock
 from tests.simulation.faults import Crash, Faults
 from tests.simulation.files import SimFiles
 from tests.simulation.leases import RENEW_S, TTL_S, SimKeeper, SimLeases
-from tests.simulation.log import LogWorld, SimLog
+from tests.simulation.log import LogWorld, SimLog, nobody_moves
 from tests.simulation.processes import Member, Process, Promotion, SimClock
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ LEDGERS = 2
 MATCHERS = 2
 POLICY = HostPolicy(commit_interval_s=0.05, snapshot_interval_s=1e9, snapshot_records=7)
 MAX_TURNS = 100_000
+MOVES_BETWEEN = 4
+"""So many turns others have between two looks at the log of one that starts."""
+
 THROTTLE_US = 1_100_000
 MEMBER_PACE_US = (10_000, 2_000)
 """At most so long is the turn of a member; the second where shards have two processes."""
@@ -69,6 +72,8 @@ class World:
         self.crashes = 0
         self.stopped_at: dict[str, int] = {}
         self.cut_at: dict[str, int] = {}
+        self._doubled: set[str] = set()
+        """The shards that have two leaders."""
         self.opening: Opening | None = None
         """What it began from, if not from nothing."""
 
@@ -217,8 +222,24 @@ class World:
             self._give_leases(process, f"h{self._holders}")
         process.readers = {(host.topic, host.partition): host for host in process.hosts}
         process.readers |= {h.outbox: h for h in process.hosts if isinstance(h, Shadow)}
+        if self._doubled.intersection(process.shard_ids):
+            log.between = lambda: self._let_other_leaders_move(process)
         for host in process.hosts:
             host.start()
+        log.between = nobody_moves
+
+    def _let_other_leaders_move(self, starting: Process) -> None:
+        """Who leads the same shards goes on while one that starts looks at the log."""
+        if self.faults.calm or not self.faults.chance(0.2):
+            return
+        others = [each for each in self.processes if each is not starting and each.log is not None]
+        for _ in range(MOVES_BETWEEN):
+            for each in others:
+                if each.log is not None and self._doubled.intersection(each.shard_ids):
+                    self.faults.happened["moved while another started"] += 1
+                    self._turn_process(each)
+        if starting.log is None:
+            raise Crash("another process of the shard has halted")
 
     def _host(self, process: Process, log: SimLog, shard: str) -> Host | Shadow:
         assert process.clock is not None
@@ -322,6 +343,7 @@ class World:
         shard_ids = self.faults.rng.choice(self.processes).shard_ids
         files = {shard: SimFiles(self.faults) for shard in shard_ids}
         self.processes.append(Process(shard_ids, files))
+        self._doubled.update(shard_ids)
         self.faults.happened["second leader"] += 1
 
     def kill_host_of(self, shard: str) -> None:

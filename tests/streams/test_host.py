@@ -45,8 +45,11 @@ class Stage:
         for value in values:
             self.world.append(INBOX, value)
 
-    def start(self, snapshot_records: int = 10**9) -> Host:
+    def start(
+        self, snapshot_records: int = 10**9, between: Callable[[], None] = lambda: None
+    ) -> Host:
         self.log = SimLog(self.world)
+        self.log.between = between
         policy = HostPolicy(0.0, 1e9, snapshot_records)
         store = SnapshotStore(self.files, Inline())
         report = lambda event, detail: self.reports.append(event)  # noqa: E731
@@ -192,19 +195,15 @@ class TestAnotherLeader:
         host, log = stage.start(snapshot_records=1), stage.log
 
         def move() -> None:
-            stage.world.between = nobody_moves
             stage.append(from_outside(deposit(100 + stage.world.end(INBOX))))
-            stage.log, mine = log, stage.log
+            mine, stage.log = stage.log, log
             stage.run(host, turns=3)
             stage.log = mine
-            stage.world.between = move
 
         return move
 
     def test_what_it_handles_between_two_looks_at_the_log_is_no_loss(self, stage):
-        stage.world.between = self.other(stage)
-        second = stage.start()
-        stage.world.between = nobody_moves
+        second = stage.start(between=self.other(stage))
         end = stage.world.end(INBOX)
         assert end > 3
         for _ in range(end):
@@ -222,7 +221,6 @@ class TestAnotherLeader:
             if not begun:
                 begun.append(True)
                 move()
-                stage.world.between = nobody_moves
             return names()
 
         stage.files.names = names_after_a_move
@@ -230,10 +228,6 @@ class TestAnotherLeader:
         assert begun
         assert second.position > 1
         assert stage.run(second).position == stage.world.end(INBOX)
-
-
-def nobody_moves() -> None:
-    """What happens between two looks at the log where nobody else leads."""
 
 
 class TestMarks:
