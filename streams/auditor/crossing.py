@@ -40,6 +40,12 @@ class Crossing:
         self.due: dict[int, tuple[bytes, int]] = {}
         """By cseq what was computed and is not there yet: content, and where its cause stands."""
         self.suspects: dict[int, list[Suspect]] = {}
+        self.suspected = 0
+        """How many suspects there are."""
+        self._new: list[Suspect] = []
+        """Suspects that are not due yet at any time."""
+        self._first_due: int | None = None
+        """No suspect is due before this."""
         self._matched: dict[int, bytes] = {}
         self._report = report
 
@@ -49,6 +55,7 @@ class Crossing:
         cseq = self.computed_last
         self.due[cseq] = (content, cause_offset)
         for suspect in self.suspects.pop(cseq, ()):
+            self.suspected -= 1
             self._compare(cseq, suspect.offset, suspect.content)
         return cseq
 
@@ -60,23 +67,41 @@ class Crossing:
         elif 0 < cseq <= self.computed_last:
             self.duplicates += 1
         else:
-            self.suspects.setdefault(cseq, []).append(Suspect(offset, content, record_hash(value)))
+            suspect = Suspect(offset, content, record_hash(value))
+            self.suspects.setdefault(cseq, []).append(suspect)
+            self._new.append(suspect)
+            self.suspected += 1
+
+    def let_be_due(self, end_of_source: Callable[[], int]) -> None:
+        """Ask for the end of the source's inbox, by which what was found since is due."""
+        if not self._new:
+            return
+        end = end_of_source()
+        for suspect in self._new:
+            suspect.due = end
+        self._new.clear()
+        self._first_due = end if self._first_due is None else min(end, self._first_due)
 
     def condemn(self, reached: int, is_resolved: Callable[[Suspect], bool]) -> list[int]:
         """Report suspects that are due before `reached`, where their source stands now.
 
         Returns the offsets of those that are forged, told or resolved by an operator already.
         """
-        forged = []
+        forged: list[int] = []
+        if self._first_due is None or reached < self._first_due:
+            return forged
         for cseq, suspects in list(self.suspects.items()):
             for suspect in [s for s in suspects if s.due is not None and s.due <= reached]:
                 suspects.remove(suspect)
+                self.suspected -= 1
                 forged.append(suspect.offset)
                 if not is_resolved(suspect):
                     words = "its source computes no such record"
                     self._add(Kind.FORGED, suspect.offset, cseq, words)
             if not suspects:
                 del self.suspects[cseq]
+        left = (s.due for each in self.suspects.values() for s in each if s.due is not None)
+        self._first_due = min(left, default=None)
         return forged
 
     def miss(self, mark_offset: int, end: int) -> None:

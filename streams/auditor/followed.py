@@ -29,10 +29,14 @@ class Queued(NamedTuple):
 
 @dataclass(slots=True)
 class Stopped:
-    """Where the shard halted, and the hash of that record."""
+    """Where the shard halted, and the hash of that record.
+
+    Before `looked_to` no operator has said what to do.
+    """
 
     offset: int
     record_hash: bytes
+    looked_to: int
 
 
 class Followed:

@@ -16,7 +16,7 @@ from domain.orders.state import LedgerState
 from domain.protocol import HaltAction
 from infra.log import LogRecord, PausableLog
 from schemas.record import UndecodableRecord, content_hash, decode_record, record_hash
-from schemas.topics import QUARANTINE_TOPIC, catalogue, inbox, outbox, shard_of, shards
+from schemas.topics import QUARANTINE_TOPIC, catalogue, inbox, shard_of, shards
 from streams.audit.archive import Place, position_name
 from streams.audit.books import check_ledger
 from streams.audit.checks import Checks
@@ -26,14 +26,11 @@ from streams.auditor.crossing import Crossing, Suspect
 from streams.auditor.followed import Followed, Queued, Stopped
 from streams.auditor.legs import Legs
 from streams.auditor.marks import MarkWatch
+from streams.auditor.pace import Pace
 from streams.auditor.violations import Violation, of_finding
 from streams.halts import Halt, HaltReason, resolution_in
 from streams.marks import Done
 from streams.shard import Step
-
-QUEUED_BYTES = 64 * 1024 * 1024
-DUE_RECORDS = 200_000
-"""Beyond these a partition is read no further until there is less."""
 
 Resolutions = dict[str, dict[int, HaltAction]]
 """By shard and offset, what an operator has said about a record at which it halted."""
@@ -68,8 +65,10 @@ class LogAuditor:
         self._marks = MarkWatch(log, self)
         self._resolutions = resolutions
         self._report = report
-        self._paused: set[Place] = set()
+        self._pace = Pace(log, self)
         self._compared_to: dict[Place, int] = {}
+        self._unbalanced: set[tuple[str, int]] = set()
+        """By side and asset, what has not held since it was reported."""
         for shard, known in resolutions.items():
             self.followed[shard].shard.resolutions = known
 
@@ -91,7 +90,7 @@ class LogAuditor:
         """Take the next record of any partition."""
         place = (record.topic, record.partition)
         wanted = self.next_offsets[place]
-        if record.offset < wanted or place in self._paused:
+        if record.offset < wanted or place in self._pace.left:
             return
         self.records += 1
         self.next_offsets[place] = record.offset + 1
@@ -118,11 +117,15 @@ class LogAuditor:
                     self._apply(followed, followed.next())
                     moved = True
         self._judge_suspects()
-        self._pace()
+        self._pace.keep()
 
     def look_at_marks(self) -> None:
         """Compare one shard's committed mark, and miss what should stand before it."""
         self._marks.look()
+        for followed in self.followed.values():
+            if followed.stopped is not None and followed.place in self._pace.left:
+                # The operator's word is not read there.
+                self._look_for_resolution(followed, followed.stopped)
 
     def check_cut(self) -> bool:
         """Check all assets at the cut that this moment is (L2); False while a shard has halted."""
@@ -141,9 +144,9 @@ class LogAuditor:
             clearing, external = sums["clearing"][asset], sums["external"][asset]
             in_flight = self.legs.in_flight[asset]
             words = f"asset {asset}: clearing is {clearing}, unsettled legs are {in_flight}"
-            self._check_asset("L2", asset, clearing == in_flight, words)
+            self._check_asset("clearing", asset, clearing == in_flight, words)
             words = f"asset {asset}: external is {external}, {funded[asset]} was funded"
-            self._check_asset("L2", asset, external == -funded[asset], words)
+            self._check_asset("external", asset, external == -funded[asset], words)
         return True
 
     def check_books(self) -> None:
@@ -307,17 +310,21 @@ class LogAuditor:
         found = {getattr(message, "market_id", 0) for message in messages}
         return tuple(sorted(found - {0}))
 
-    def _check_asset(self, invariant: str, asset: int, holds: bool, words: str) -> None:
-        self.checks.check(invariant, holds, words)
-        if not holds:
+    def _check_asset(self, side: str, asset: int, holds: bool, words: str) -> None:
+        """Report what does not hold, once until it has held again."""
+        self.checks.check("L2", holds, words)
+        if holds:
+            self._unbalanced.discard((side, asset))
+        elif (side, asset) not in self._unbalanced:
+            self._unbalanced.add((side, asset))
             cut = " ".join(
                 position_name(f.place, f.position) for f in self.followed.values() if f.id[0] != "A"
             )
-            self._report(Violation(invariant, f"before {cut}", words, asset=asset))
+            self._report(Violation("L2", f"before {cut}", words, asset=asset))
 
     def _stop(self, followed: Followed, record: LogRecord, halt: Halt) -> None:
         """The shard halts here, as the real one must; an operator may have said what to do."""
-        stopped = Stopped(record.offset, record_hash(record.value or b""))
+        stopped = Stopped(record.offset, record_hash(record.value or b""), record.offset + 1)
         followed.stopped = stopped
         followed.queue.clear()
         followed.queued_bytes = 0
@@ -331,8 +338,9 @@ class LogAuditor:
         if stopped.offset in self._resolutions.get(followed.id, {}):
             return False
         _, end = self._log.ends(*followed.place)
-        later = self._log.scan(*followed.place, stopped.offset + 1, end)
+        later = self._log.scan(*followed.place, stopped.looked_to, end)
         action = resolution_in(later, stopped.record_hash)
+        stopped.looked_to = max(end, stopped.looked_to)
         if action is None:
             return False
         self._resolutions.setdefault(followed.id, {})[stopped.offset] = action
@@ -341,19 +349,17 @@ class LogAuditor:
 
     def _judge_suspects(self) -> None:
         """What was found must have been caused by an input that was in the log by then."""
-        ends: dict[str, int] = {}
         for (src, place), crossing in self.crossings.items():
             if not crossing.suspects or self.followed[src].stopped is not None:
                 continue
-            for suspect in (s for each in crossing.suspects.values() for s in each):
-                if suspect.due is None:
-                    if src not in ends:
-                        ends[src] = self._log.ends(*inbox(src))[1]
-                    suspect.due = ends[src]
+            crossing.let_be_due(partial(self._end_of_inbox, src))
             look = partial(self._is_resolved, place)
             forged = crossing.condemn(self.followed[src].position, look)
             if forged and place[0].endswith(".in"):
                 self.followed[shard_of(*place)].condemned.update(forged)
+
+    def _end_of_inbox(self, shard: str) -> int:
+        return self._log.ends(*inbox(shard))[1]
 
     def _is_resolved(self, place: Place, suspect: Suspect) -> bool:
         """Whether an operator has said what to do about a record that is in no channel."""
@@ -362,18 +368,3 @@ class LogAuditor:
         _, end = self._log.ends(*place)
         later = self._log.scan(*place, suspect.offset + 1, end)
         return resolution_in(later, suspect.record_hash) is not None
-
-    def _pace(self) -> None:
-        """Read no further what is too far ahead of the rest."""
-        for shard, followed in self.followed.items():
-            due = len(self.crossing(shard, outbox(shard)).due)
-            full = 0.5 if followed.place in self._paused else 1.0
-            ahead = followed.queued_bytes > QUEUED_BYTES * full or due > DUE_RECORDS * full
-            if ahead == (followed.place in self._paused):
-                continue
-            if ahead:
-                self._paused.add(followed.place)
-                self._log.leave(*followed.place)
-            else:
-                self._paused.discard(followed.place)
-                self._log.seek(*followed.place, self.next_offsets[followed.place])

@@ -257,6 +257,24 @@ def test_a_halt_that_an_operator_has_resolved_is_passed_as_the_shard_passes_it()
     assert all("HALTED" not in v.words for v in told)
 
 
+def test_an_asset_that_does_not_add_up_is_reported_once_until_it_has():
+    log, told = log_of(world()), list[Violation]()
+    auditor = auditor_on(log, told)
+    auditor.start()
+    follow(auditor, log, random.Random(1))
+    asset = auditor.assets()[0]
+    record = auditor.followed["L0"].ledger
+    assert record is not None
+    for times in (1, 2):
+        record.deposited[asset] += 7
+        for offset in range(3):
+            auditor.followed["L0"].position += offset
+            auditor.check_cut()
+        assert [(v.invariant, v.asset) for v in told] == [("L2", asset)] * times
+        record.deposited[asset] -= 7
+        auditor.check_cut()
+
+
 def test_what_is_stopped_for_what():
     log = log_of(world())
     auditor = auditor_on(log, [])
