@@ -7,8 +7,10 @@ one function here, named in `PARTS`. `python -m tests.reliability` draws the pag
 import fcntl
 import json
 import os
+import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,7 @@ from tests.faults.report import faults_part
 
 FACTS = ROOT / "docs" / "reliability.json"
 SCHEDULES_WANTED = 2_000_000
+CELL_WIDTH = 160
 Part = dict[str, Any]
 
 HEAD = """# What was done to it, and what came of it
@@ -132,7 +135,9 @@ def _mutants(told: Part) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")[:160]
+    """A violation short enough for a table: long words, such as signed queries, are cut, too."""
+    words = re.sub(r"(\S{40})\S{20,}", r"\1…", text)
+    return textwrap.shorten(words, CELL_WIDTH, placeholder=" …").replace("|", "\\|")
 
 
 PARTS: dict[str, Callable[[Part], str]] = {"simulation": simulation_part, "faults": faults_part}

@@ -17,6 +17,7 @@ MUTANTS = {
     "rows": [
         {"name": "dedupe off", "schedules": 3, "violation": "S6: a | b"},
         {"name": "harmless", "schedules": 20_000, "violation": ""},
+        {"name": "talk", "schedules": 1, "violation": f"S6: a={'b' * 90}: " + "refused " * 30},
     ],
 }
 
@@ -40,4 +41,6 @@ def test_failed_seeds_and_unnoticed_mutants_show():
     assert "| 1,000 to 1,499 | abc1234 | compiled | 3,210 | 1007 | 50 |" in drawn
     assert "| dedupe off | 3 | S6: a \\| b |" in drawn
     assert "| harmless | unnoticed |  |" in drawn
-    assert "1 of 2 mutants are caught within 20,000 schedules" in drawn
+    assert f"| talk | 1 | S6: a={'b' * 38}… " in drawn
+    assert "refused … |" in drawn
+    assert "2 of 3 mutants are caught within 20,000 schedules" in drawn

@@ -69,9 +69,14 @@ class Run:
 class Row:
     """A row of the matrix: what is done, and what it may cost.
 
-    `target_s` is the longest allowed time without an acknowledgement (None: the row itself
-    demands). The words of `stack` are those of `logbourse run`. In a `planted` stack clocks can be
-    moved, and a bug can be planted.
+    `target_s` is the longest time without an acknowledgement that is wanted (None: the row itself
+    demands); a longer one is shown in the report. The words of `stack` are those of `logbourse
+    run`. In a `proxied` stack connections can be cut and delayed, in a `planted` one clocks can be
+    moved, and a bug can be planted. `leases` is where they are kept, `file` or `redis`. With
+    `own_stack` each run has a fresh stack, thrown away after it: for rows that destroy data.
+    `kinds` names the mix of orders, one of `load.KINDS`. Without `judged_by_log` what clients
+    wrote down is not compared with log and API, because Kafka may lose what it acknowledged; audit
+    and views are judged always.
     """
 
     id: str

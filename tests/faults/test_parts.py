@@ -146,6 +146,7 @@ def test_the_table_tells_medians_worst_cases_and_what_was_violated():
     (told,) = summary(lines, rows)
     assert (told["gap_p50_s"], told["gap_max_s"], told["within"]) == (2.0, 4.0, 2)
     text = faults_part({"rows": [told]})
+    assert "1 run violated something" in text
     assert "| F1 | killed | 3 | 1 | 0.50 | 2.00 | 4.00 | 3 | 2 of 3 | x 1.0 |" in text
     assert plot([told]).count("<circle") == 3
 

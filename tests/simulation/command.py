@@ -47,7 +47,10 @@ def run(arguments: argparse.Namespace) -> int:
     """
     only = _faults(arguments.faults)
     if arguments.jobs < 1 or arguments.seeds < 0:
-        raise Misunderstood("--jobs and --seeds are wanted from 1 on")
+        jobs, seeds = arguments.jobs, arguments.seeds
+        raise Misunderstood(
+            f"--jobs is wanted from 1 on, was {jobs}; --seeds from 0 (its default), was {seeds}"
+        )
     if arguments.seed is not None:
         return _repeat(arguments.seed, only, trace=arguments.trace)
     if arguments.mutants:
