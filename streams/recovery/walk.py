@@ -24,6 +24,7 @@ from streams.recovery.report import REPORT, name_of, read_plan, write_report
 from streams.recovery.rewriting import commit_marks, write_log, write_words
 from streams.recovery.snapshots import files_at
 
+KAFKA = "kafka"
 VIEWS = ("redis", "clickhouse", "auditor")
 """What knows more than the log will, and is made anew from it."""
 
@@ -97,9 +98,12 @@ class Walk:
         """Who goes on after a pause must not drop what was written meanwhile."""
         plan = read_plan(self._journal.folder)
         step = "log set aside" if plan.must_rewrite() else "words written"
-        if self._journal.has(step):
+        if self._journal.has(step) or (self._journal.folder / KAFKA).exists():
             return
         with running_brokers(self._settings, nodes) as reachable, _log_of(reachable) as log:
+            if not existing_topics(reachable):
+                # Whoever runs it has set its data aside, as they were told.
+                return
             for place, end in plan.ends.items():
                 found = log.ends(*place)[1]
                 if found > end and not self._journal.has("marks set"):
@@ -121,7 +125,7 @@ class Walk:
 
     def _set_log_aside(self, nodes: int) -> None:
         if nodes:
-            self._journal.set_aside(self._settings.data_dir / "kafka")
+            self._journal.set_aside(self._settings.data_dir / KAFKA)
             return
         with running_brokers(self._settings, nodes) as reachable:
             if existing_topics(reachable):

@@ -1,5 +1,6 @@
 """Logs that lost acknowledged records are cut, written anew and reopened, whatever was lost."""
 
+import json
 import random
 
 import pytest
@@ -159,6 +160,24 @@ def test_what_was_told_and_is_gone_is_listed():
     said = "\n".join(sentences(losses))
     assert "records are gone without a trace" in said
     assert "these ids are given again" in said
+
+
+def test_a_snapshot_of_another_layout_is_passed_over_with_a_word():
+    world = traded(2)
+    for process in world.processes:
+        world.kill(process)
+    del world.log.partitions[("ledger.in", 0)][6:]
+    archive, snapshots = archived(world), snapshots_of(world)
+    plan = make_plan(archive, snapshots, Nobody(), processes=1)
+    newest = max(snapshots["L0"], key=lambda snapshot: snapshot.offset)
+    older = json.loads(newest.payload)
+    older["state"].pop()
+    newest.payload = json.dumps(older).encode()
+    losses = find_losses(archive, plan, snapshots)
+    assert any(
+        f"L0: another build wrote the snapshot at {newest.offset}" in sentence
+        for sentence in losses.numbers
+    )
 
 
 def test_a_copy_gives_lost_records_back():

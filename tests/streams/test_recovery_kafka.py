@@ -3,6 +3,7 @@
 import argparse
 import io
 import os
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -15,16 +16,17 @@ from infra.settings import Settings, load_settings, to_environment
 from schemas.topics import catalogue
 from streams.recovery import command, walk
 from streams.recovery.brokers import running_brokers
+from streams.recovery.journal import Journal
 from tests.simulation.world import LEDGERS, MATCHERS
 from tests.streams.audited_log import traded
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
-@pytest.fixture(scope="module")
-def damaged(tmp_path_factory) -> Settings:
+@pytest.fixture
+def damaged(tmp_path) -> Settings:
     """A stopped exchange; of one inbox the last third of the file is gone."""
-    data_dir = tmp_path_factory.mktemp("recovered") / "data"
+    data_dir = tmp_path / "data"
     settings = replace(load_settings({"LOGBOURSE_DATA_DIR": str(data_dir)}), replication_factor=1)
     world = traded(6)
     with running_brokers(settings, 1) as reachable:
@@ -71,6 +73,17 @@ def interrupted(*_: object) -> None:
     raise LogFailure("Kafka is away")
 
 
+def killed_before(step: str, note: Callable[[Journal, str], None]) -> Callable[..., None]:
+    """A journal that gets no further than this note."""
+
+    def noted(journal: Journal, noted_step: str) -> None:
+        if noted_step == step:
+            interrupted()
+        note(journal, noted_step)
+
+    return noted
+
+
 def test_an_operator_is_led_back(damaged, capsys, monkeypatch):
     with owned_data(damaged), pytest.raises(Refusal, match="must be used by one stack"):
         recovered("--yes")
@@ -83,6 +96,14 @@ def test_an_operator_is_led_back(damaged, capsys, monkeypatch):
     assert not list((damaged.data_dir / "recovery").glob("*")), "nothing is left of a no"
 
     with monkeypatch.context() as patched:
+        patched.setattr(Journal, "note", killed_before("log set aside", Journal.note))
+        with pytest.raises(LogFailure):
+            recovered("--yes")
+    aside = damaged.data_dir / "recovery" / "1"
+    assert (aside / "kafka").exists()
+    assert "done: log set aside" not in capsys.readouterr().out
+
+    with monkeypatch.context() as patched:
         patched.setattr(walk, "commit_marks", interrupted)
         with pytest.raises(LogFailure):
             recovered("--yes")
@@ -93,6 +114,22 @@ def test_an_operator_is_led_back(damaged, capsys, monkeypatch):
     assert "done: log written" not in said, "it goes on where it was"
     assert "done: marks set" in said
     assert "replay: EQUAL\naudit: SOUND" in said
-    aside = damaged.data_dir / "recovery" / "1"
     assert {"kafka", "log", "redis", "snapshots", "report.json"} <= set(os.listdir(aside))
     assert not (damaged.data_dir / "redis").exists()
+
+
+def test_a_kafka_that_runs_elsewhere_is_replaced_by_its_operator(damaged, monkeypatch, capsys):
+    elsewhere = replace(damaged, data_dir=damaged.data_dir / "elsewhere")
+    (elsewhere.data_dir).mkdir()
+    (damaged.data_dir / "kafka").rename(elsewhere.data_dir / "kafka")
+    with running_brokers(elsewhere, 1) as reachable:
+        monkeypatch.setenv("LOGBOURSE_KAFKA_BOOTSTRAP", reachable.kafka_bootstrap)
+        with pytest.raises(Refusal, match="must be empty now"):
+            recovered("--yes")
+        with pytest.raises(Refusal, match="must be empty now"):
+            recovered("--yes")
+    (elsewhere.data_dir / "kafka").rename(elsewhere.data_dir / "kafka-before")
+    with running_brokers(elsewhere, 1) as reachable:
+        monkeypatch.setenv("LOGBOURSE_KAFKA_BOOTSTRAP", reachable.kafka_bootstrap)
+        assert recovered("--yes") == 0
+    assert "replay: EQUAL\naudit: SOUND" in capsys.readouterr().out
