@@ -12,6 +12,11 @@ AUDITOR: Final = "auditor"
 """The outside source that may stop things, and nothing else."""
 
 
+def is_alarm(source: str, message: Message, stop: type[Message]) -> bool:
+    """Whether an auditor says `stop`, which it may. Letting go on is the operator's word."""
+    return source == AUDITOR and isinstance(message, stop)
+
+
 @dataclass(slots=True)
 class Genesis(Message):
     """Record 0 of every input partition: what the exchange is before anything happened."""

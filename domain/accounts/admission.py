@@ -20,7 +20,7 @@ from domain.accounts.messages import (
 from domain.accounts.state import AccountsState
 from domain.decider import Message, comes_from
 from domain.markets import MarketHalted, MarketListed, MarketResumed, MarketRulesChanged
-from domain.protocol import AUDITOR, Genesis, ResolveHalt, RulesActivated, Tick
+from domain.protocol import Genesis, ResolveHalt, RulesActivated, Tick, is_alarm
 from domain.reference import REFERENCE_PARTITION, login_partition
 
 LOGIN_DIGEST_LENGTH = 32
@@ -57,18 +57,13 @@ def refuse(state: AccountsState, source: str, message: Message) -> str:
     wanted = _SOURCES.get(type(message))
     if wanted is None:
         return f"{name} is no message for accounts"
-    if not comes_from(source, wanted) and not _is_alarm(source, message):
+    if not comes_from(source, wanted) and not is_alarm(source, message, HaltWithdrawals):
         return f"{name} is wanted from {wanted}, came from {source}"
     if isinstance(message, Genesis):
         return _refuse_genesis(state, message)
     if state.ledger_partitions == 0:
         return f"Genesis is wanted first, was {name}"
     return _refuse_partition(state, message)
-
-
-def _is_alarm(source: str, message: Message) -> bool:
-    """Whether this is what an auditor may say: stop. Letting go on is the operator's word."""
-    return source == AUDITOR and isinstance(message, HaltWithdrawals)
 
 
 def _refuse_genesis(state: AccountsState, genesis: Genesis) -> str:

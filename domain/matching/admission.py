@@ -7,7 +7,7 @@ from domain.decider import Message, comes_from
 from domain.markets import ChangeMarketRules, HaltMarket, ListMarket, ResumeMarket
 from domain.matching.state import MatchingState
 from domain.orders.messages import CancelAllRequested, CancelRequested, OrderAccepted
-from domain.protocol import AUDITOR, Genesis, ResolveHalt, RulesActivated, Tick
+from domain.protocol import Genesis, ResolveHalt, RulesActivated, Tick, is_alarm
 from domain.reference import symbol_partition
 
 _SOURCES: Final[dict[type[Message], str]] = {
@@ -31,7 +31,7 @@ def refuse(state: MatchingState, source: str, message: Message) -> str:
     wanted = _SOURCES.get(type(message))
     if wanted is None:
         return f"{type(message).__name__} is no message for matching"
-    if not comes_from(source, wanted) and not _is_alarm(source, message):
+    if not comes_from(source, wanted) and not is_alarm(source, message, HaltMarket):
         return f"{type(message).__name__} is wanted from {wanted}, came from {source}"
     if isinstance(message, Genesis):
         return _refuse_genesis(state, message)
@@ -42,11 +42,6 @@ def refuse(state: MatchingState, source: str, message: Message) -> str:
         kind = type(message).__name__
         return f"{kind} is for a market of partition {home}, not {state.partition}"
     return ""
-
-
-def _is_alarm(source: str, message: Message) -> bool:
-    """Whether this is what an auditor may say: stop. Letting go on is the operator's word."""
-    return source == AUDITOR and isinstance(message, HaltMarket)
 
 
 def _home(state: MatchingState, message: Message) -> int:
