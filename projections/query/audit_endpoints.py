@@ -5,13 +5,12 @@ from typing import Any
 
 from infra.http import errors
 from infra.http.app import Call, Endpoint
-from infra.keys import same_secret
 from projections.history_sums import BLOCK
 from projections.layout import CURRENT_BUILD_SQL, Candle, database
 from projections.query.history import History
+from projections.query.requests import is_operators
 from projections.view_fold import SUMMED
 
-BEARER = "Bearer "
 UPTO = "[0-9]{1,9}:[0-9]{1,16}(,[0-9]{1,9}:[0-9]{1,16}){0,1023}"
 
 _COLUMNS_SQL = """
@@ -96,8 +95,7 @@ class AuditEndpoints:
         return self._sums[table]
 
     def _expect_operator(self, call: Call) -> None:
-        sent = call.request.headers.get("Authorization", "")
-        if not self._operator_token or not same_secret(sent, BEARER + self._operator_token):
+        if not is_operators(call, self._operator_token):
             raise errors.api_key_refused()
 
 

@@ -1,4 +1,4 @@
-"""What public requests ask for: symbols, limits, times and intervals, or a numbered error."""
+"""What requests ask for: symbols, limits, times, intervals; and whether it is the operator's."""
 
 import re
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from domain.reference import Market, ReferenceData
 from infra.http import errors
 from infra.http.app import Call
 from infra.http.parameters import FIRST_MICROSECONDS, SYMBOL, Parameters
+from infra.keys import same_secret
 from projections.intervals import HOUR_US
 
 SYMBOLS = '^\\[("[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}){0,1}\\]$'
@@ -45,6 +46,12 @@ class Span:
             "start": self.start_us or 0,
             "end": LAST_TIME_US if self.end_us is None else self.end_us,
         }
+
+
+def is_operators(call: Call, token: str) -> bool:
+    """Whether the request bears the operator's token; without one there is no operator."""
+    sent = call.request.headers.get("Authorization", "")
+    return bool(token) and same_secret(sent, "Bearer " + token)
 
 
 def one_market(call: Call, reference: ReferenceData) -> Market:

@@ -10,7 +10,6 @@ from infra.http import errors
 from infra.http.app import Call, Endpoint
 from infra.http.parameters import SYMBOL
 from infra.http.principal import Authenticator
-from infra.keys import same_secret
 from projections.layout import (
     MarketRisk,
     Position,
@@ -22,12 +21,12 @@ from projections.layout import (
 )
 from projections.query import market_responses as responses
 from projections.query.freshness import Partition, Target, format_positions
+from projections.query.requests import is_operators
 from projections.query.sources import Sources, give_up_s
 from projections.query.valuation import Valuation
 
 USUAL_REPORTING_ASSET = "USDT"
 WEIGHT = 5
-BEARER = "Bearer "
 
 
 class RiskEndpoints:
@@ -94,7 +93,7 @@ class RiskEndpoints:
         if not (text.isascii() and text.isdigit() and len(text) <= 16):
             raise errors.illegal_characters("id", "^[0-9]{1,16}$")
         user_id = int(text)
-        if self._is_operator(call):
+        if is_operators(call, self._operator_token):
             return user_id
         principal = self._authenticator.authenticate(
             call.request.headers.get("X-MBX-APIKEY", ""),
@@ -105,10 +104,6 @@ class RiskEndpoints:
         if Scope.READ not in principal.scopes or principal.user_id != user_id:
             raise errors.api_key_refused()
         return user_id
-
-    def _is_operator(self, call: Call) -> bool:
-        sent = call.request.headers.get("Authorization", "")
-        return bool(self._operator_token) and same_secret(sent, BEARER + self._operator_token)
 
     def _reporting_asset(self, call: Call) -> Asset:
         """The parameter `asset`; without one USDT, or the first quote asset if that is missing."""
