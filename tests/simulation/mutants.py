@@ -174,18 +174,8 @@ PROTOCOL: dict[str, list[Patch]] = {
     "mark one too far": [(Host, "_commit", _commit_one_too_far)],
     "end asked before the outbox": [(Host, "start", _ask_for_the_end_first)],
     "outbox not asked after a loss": _OUTBOX_UNASKED,
-    "mark not compared at restart": [*_OUTBOX_UNASKED, (Host, "_check_mark", _check_nothing)],
-    "snapshot of another log taken": [
-        *_OUTBOX_UNASKED,
-        (Host, "_check_mark", _check_nothing),
-        (Host, "_expect_last", _check_nothing),
-    ],
-    "acknowledged loss unchecked": [
-        *_OUTBOX_UNASKED,
-        (Host, "_check_mark", _check_nothing),
-        (Host, "_expect_last", _check_nothing),
-        (Host, "_expect_log", _check_nothing),
-    ],
+    "snapshot of another log taken": [(Host, "_expect_last", _check_nothing)],
+    "acknowledged loss unchecked": [(Host, "_expect_log", _check_nothing)],
     "snapshot checksum ignored": [(streams.snapshots, "decode_snapshot", _believe_any_snapshot)],
     "one acknowledgement counts for all": [(PendingInput, "acked", _count_any_acknowledgement)],
     "halts skipped unasked": [(Host, "_find_resolution", _skip_whatever_halts)],
@@ -202,7 +192,6 @@ OF_SHADOWS = (
 )
 OF_LOSSES = (
     "outbox not asked after a loss",
-    "mark not compared at restart",
     "snapshot of another log taken",
     "acknowledged loss unchecked",
 )
