@@ -134,6 +134,16 @@ def test_every_folder_has_its_readme():
     assert_none(missing)
 
 
+def test_every_module_is_named_in_its_folders_readme():
+    unnamed = [
+        relative(path)
+        for path in sources(*PRODUCT)
+        if path.name != "__init__.py"
+        and f"`{path.name}`" not in (path.parent / "README.md").read_text(encoding="utf-8")
+    ]
+    assert_none(unnamed)
+
+
 def readme_tree() -> set[str]:
     """Paths in the README's drawn tree: a fenced block of lines `name/  what`, indented by two."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
