@@ -51,6 +51,10 @@ class Manifest:
         """The ids of all shards."""
         return shards(self.ledger_partitions, self.matching_partitions)
 
+    def records(self) -> int:
+        """How many records the log has given offsets to, all partitions together."""
+        return sum(bounds.end for bounds in self.bounds.values())
+
 
 class Source(Protocol):
     """Where records are read from. It can be pickled, so that another process reads them too."""
@@ -113,6 +117,14 @@ def place_name(place: Place) -> str:
     return f"{place[0]}.{place[1]}"
 
 
+def parse_place(name: str) -> Place:
+    """The partition that "ledger.in.0" names; `ValueError` for any other text."""
+    topic, _, partition = name.rpartition(".")
+    if not (topic and _is_number(partition)):
+        raise ValueError(f"a partition such as ledger.in.0 was wanted, was {name!r}")
+    return topic, int(partition)
+
+
 def position_name(place: Place, offset: int) -> str:
     """How a position is named to people, such as "ledger.in.0@17"."""
     return f"{place_name(place)}@{offset}"
@@ -120,11 +132,14 @@ def position_name(place: Place, offset: int) -> str:
 
 def parse_position(text: str) -> tuple[Place, int]:
     """The partition and offset that "ledger.in.0@17" names; `BadArchive` for any other text."""
-    place, at, offset = text.partition("@")
-    topic, _, partition = place.rpartition(".")
-    if not (at and topic and _is_number(partition) and _is_number(offset)):
-        raise BadArchive(f"a position such as ledger.in.0@17 was wanted, was {text!r}")
-    return (topic, int(partition)), int(offset)
+    name, _, offset = text.partition("@")
+    try:
+        if not _is_number(offset):
+            raise ValueError(offset)
+        return parse_place(name), int(offset)
+    except ValueError as error:
+        words = f"a position such as ledger.in.0@17 was wanted, was {text!r}"
+        raise BadArchive(words) from error
 
 
 def _is_number(text: str) -> bool:

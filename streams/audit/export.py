@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Export or go on exporting; 0, or 2 with one sentence."""
     try:
         archive = open_live(arguments.bootstrap)
-        bar = Bar("export", sum(bounds.end for bounds in archive.manifest.bounds.values()))
+        bar = Bar("export", archive.manifest.records())
         written = export(archive, arguments.directory, bar)
         bar.end()
     except (BadArchive, OSError) as error:

@@ -11,7 +11,15 @@ from typing import Any
 import fastavro
 
 from infra.log import LogRecord, Mark
-from streams.audit.archive import Archive, BadArchive, Bounds, Manifest, Place, place_name
+from streams.audit.archive import (
+    Archive,
+    BadArchive,
+    Bounds,
+    Manifest,
+    Place,
+    parse_place,
+    place_name,
+)
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -114,16 +122,11 @@ def read_manifest(directory: Path) -> Manifest:
         return Manifest(
             ledger_partitions=int(said["ledger_partitions"]),
             matching_partitions=int(said["matching_partitions"]),
-            bounds={_place(n): Bounds(**bounds) for n, bounds in said["partitions"].items()},
-            marks={_place(name): Mark(**mark) for name, mark in said["marks"].items()},
+            bounds={parse_place(n): Bounds(**bounds) for n, bounds in said["partitions"].items()},
+            marks={parse_place(name): Mark(**mark) for name, mark in said["marks"].items()},
         )
     except OSError as error:
         sentence = f"{path} must be readable, was not ({error.strerror}): was the export finished?"
         raise BadArchive(sentence) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadArchive(f"{path} must be an export's manifest, was not: {error!r}") from error
-
-
-def _place(name: str) -> Place:
-    topic, _, partition = name.rpartition(".")
-    return topic, int(partition)

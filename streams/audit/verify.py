@@ -54,7 +54,7 @@ def verify(
 
 
 def _processes(archive: Archive) -> int:
-    records = sum(bounds.end for bounds in archive.manifest.bounds.values())
+    records = archive.manifest.records()
     return (os.cpu_count() or 1) if records >= WORTH_PROCESSES else 1
 
 

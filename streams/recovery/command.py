@@ -69,7 +69,7 @@ def _show_plan(settings: Settings, evidence: Evidence) -> int:
 
 def _look(settings: Settings, evidence: Evidence) -> int:
     whole = evidence.archive(settings)
-    bar = Bar("replay", sum(bounds.end for bounds in whole.archive.manifest.bounds.values()))
+    bar = Bar("replay", whole.archive.manifest.records())
     _say("\n".join(shown(whole, *evidence.look(whole.archive, bar))))
     return 0
 

@@ -9,7 +9,7 @@ from typing import Any
 from domain.protocol import HaltAction
 from infra.refusal import Refusal
 from schemas.record import HASH_BYTES
-from streams.audit.archive import place_name
+from streams.audit.archive import parse_place, place_name
 from streams.marks import Done
 from streams.recovery.losses import Losses
 from streams.recovery.plan import Plan
@@ -61,8 +61,8 @@ def _plan_as_json(plan: Plan) -> dict[str, Any]:
 
 def _plan_of_json(said: Mapping[str, Any]) -> Plan:
     return Plan(
-        kept=_by_place(said["kept"]),
-        ends=_by_place(said["ends"]),
+        kept={parse_place(name): offset for name, offset in said["kept"].items()},
+        ends={parse_place(name): offset for name, offset in said["ends"].items()},
         marks={
             shard: Done(offset, ordinal, bytes.fromhex(input_hash))
             for shard, (offset, ordinal, input_hash) in said["marks"].items()
@@ -75,14 +75,6 @@ def _plan_of_json(said: Mapping[str, Any]) -> Plan:
         },
         damage=said["damage"],
     )
-
-
-def _by_place(said: Mapping[str, int]) -> dict[tuple[str, int], int]:
-    places = {}
-    for name, offset in said.items():
-        topic, _, partition = name.rpartition(".")
-        places[(topic, int(partition))] = offset
-    return places
 
 
 def _losses_as_json(losses: Losses) -> dict[str, Any]:
