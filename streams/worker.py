@@ -123,8 +123,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="compute along with whoever leads, and take over when nobody does",
     )
     policy = HostPolicy()
-    parser.add_argument("--snapshot-seconds", type=float, default=policy.snapshot_interval_s)
-    parser.add_argument("--snapshot-records", type=int, default=policy.snapshot_records)
+    parser.add_argument(
+        "--snapshot-seconds",
+        type=float,
+        metavar="S",
+        default=policy.snapshot_interval_s,
+        help=f"so long after a snapshot take the next ({policy.snapshot_interval_s:.0f})",
+    )
+    parser.add_argument(
+        "--snapshot-records",
+        type=int,
+        metavar="N",
+        default=policy.snapshot_records,
+        help=f"sooner, after so many records ({policy.snapshot_records:,})",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
