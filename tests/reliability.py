@@ -4,6 +4,7 @@ Each part belongs to one command, which adds to it by `update`; the page is neve
 one function here, named in `PARTS`. `python -m tests.reliability` draws the page anew.
 """
 
+import ast
 import fcntl
 import json
 import os
@@ -22,6 +23,9 @@ from tests.faults.report import faults_part
 FACTS = ROOT / "docs" / "reliability.json"
 SCHEDULES_WANTED = 2_000_000
 CELL_WIDTH = 160
+BYTES = re.compile(r"""(?<!\w)b(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
+"""How Python shows the bytes of a command's id."""
+
 Part = dict[str, Any]
 
 HEAD = """# What was done to it, and what came of it
@@ -135,8 +139,9 @@ def _mutants(told: Part) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    """A violation short enough for a table: long words, such as signed queries, are cut, too."""
-    words = re.sub(r"(\S{40})\S{20,}", r"\1…", text)
+    """A violation short enough for a table: ids in hex, long words such as signed queries cut."""
+    readable = BYTES.sub(lambda found: ast.literal_eval(found[0]).hex(), text)
+    words = re.sub(r"(\S{40})\S{20,}", r"\1…", readable)
     return textwrap.shorten(words, CELL_WIDTH, placeholder=" …").replace("|", "\\|")
 
 

@@ -17,6 +17,11 @@ MUTANTS = {
     "rows": [
         {"name": "dedupe off", "schedules": 3, "violation": "S6: a | b"},
         {"name": "harmless", "schedules": 20_000, "violation": ""},
+        {
+            "name": "ids",
+            "schedules": 1,
+            "violation": "S6: asked {(b'\\xf1\\'|', 24): 1, b\"'\": 2}",
+        },
         {"name": "talk", "schedules": 1, "violation": f"S6: a={'b' * 90}: " + "refused " * 30},
     ],
 }
@@ -43,4 +48,5 @@ def test_failed_seeds_and_unnoticed_mutants_show():
     assert "| harmless | unnoticed |  |" in drawn
     assert f"| talk | 1 | S6: a={'b' * 38}… " in drawn
     assert "refused … |" in drawn
-    assert "2 of 3 mutants are caught within 20,000 schedules" in drawn
+    assert "| ids | 1 | S6: asked {(f1277c, 24): 1, 27: 2} |" in drawn
+    assert "3 of 4 mutants are caught within 20,000 schedules" in drawn
