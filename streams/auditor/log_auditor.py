@@ -21,7 +21,8 @@ from streams.audit.archive import Place, position_name
 from streams.audit.books import check_ledger
 from streams.audit.checks import Checks
 from streams.audit.envelope import head_of
-from streams.audit.findings import Finding, Kind
+from streams.audit.findings import Finding, Kind, of_channel
+from streams.auditor.circles import find_circle
 from streams.auditor.crossing import Crossing, Suspect
 from streams.auditor.followed import Followed, Queued, Stopped
 from streams.auditor.legs import Legs
@@ -116,6 +117,7 @@ class LogAuditor:
                 while self._may_apply(followed):
                     self._apply(followed, followed.next())
                     moved = True
+            moved = moved or self._break_circle()
         self._judge_suspects()
         self._pace.keep()
 
@@ -360,6 +362,26 @@ class LogAuditor:
 
     def _end_of_inbox(self, shard: str) -> int:
         return self._log.ends(*inbox(shard))[1]
+
+    def _break_circle(self) -> bool:
+        """Report the first record of those that wait for each other, and let it be applied.
+
+        Returns whether there was a circle. The record stays a suspect: should it be computed after
+        all, another one of the circle was forged, and is still to come.
+        """
+        circle = find_circle(self.followed)
+        if not circle:
+            return False
+        first = min(circle, key=lambda each: each.queue[0].record.timestamp_ms)
+        record, src, cseq = first.queue[0]
+        first.condemned.add(record.offset)
+        value = record.value or b""
+        if not self._is_resolved(
+            first.place, Suspect(record.offset, content_hash(value), record_hash(value))
+        ):
+            words = f"{of_channel(src, first.place, cseq)}: it comes before what would cause it"
+            self.find(Finding(Kind.FORGED, first.place, record.offset, words, src, cseq))
+        return True
 
     def _is_resolved(self, place: Place, suspect: Suspect) -> bool:
         """Whether an operator has said what to do about a record that is in no channel."""
