@@ -19,7 +19,10 @@ from streams.auditor.violations import Order, Violation, orders_for
 WRITTEN_WITHIN_S = 5.0
 REPEATED_EVERY_S = 2.0
 NEWEST_RECORDS = 16
-"""So many at the end of an inbox are asked for the time: the last may be none of a shard's."""
+"""So many at the end of an inbox are asked for the time: the last may be none of a shard's.
+
+Who is not further behind than this knows the time well enough, and need not wait for an answer.
+"""
 
 _logger = get_logger("auditor")
 
@@ -30,6 +33,7 @@ class _Pending:
 
     order: Order
     written: int = 0
+    last_id: bytes = b""
     end: int = 0
     again_s: float = 0.0
 
@@ -69,9 +73,9 @@ class Alarms:
         if not self._halts:
             return bool(violations)
         assets, markets = auditor.assets(), auditor.markets()
-        for asset, market in list(self._pending):
-            if asset not in assets and market not in markets:
-                del self._pending[asset, market]
+        for what, pending in list(self._pending.items()):
+            if _has_happened(pending, auditor) or not _goes_on(pending.order, assets, markets):
+                del self._pending[what]
         for violation in violations:
             for order in orders_for(violation, assets, markets, auditor.matching_partitions):
                 self._pending.setdefault((order.asset, order.market), _Pending(order))
@@ -96,6 +100,7 @@ class Alarms:
             record = outside_record(AUDITOR, time_us, [encode_message(c) for c in commands])
             self._log.produce(*inbox(shard), record, time_us=time_us)
             for each, command in zip(due, commands, strict=True):
+                each.last_id = command.command_id
                 self._say(command, each.written, auditor)
         if not self._log.flush(WRITTEN_WITHIN_S):
             raise LogFailure(f"halts were not written within {WRITTEN_WITHIN_S:.0f} s")
@@ -114,6 +119,8 @@ class Alarms:
         followed = auditor.followed[shard]
         start, end = self._log.ends(*followed.place)
         time_us = newest_us = followed.shard.state.time_us
+        if end - followed.position <= NEWEST_RECORDS:
+            return time_us, newest_us
         for record in self._log.scan(*followed.place, max(start, end - NEWEST_RECORDS), end):
             try:
                 newest_us = max(newest_us, decode_envelope(record.value).time_us)
@@ -134,6 +141,17 @@ class Alarms:
         metrics.ORDERS.labels(kind).inc()
         said = {"what": kind, "name": name, "once_understood": way_back}
         _logger.error("halting", **said, repetition=repetition)
+
+
+def _goes_on(order: Order, assets: Sequence[int], markets: Sequence[int]) -> bool:
+    """Whether what must be stopped is not, as far as the log was read."""
+    return order.asset in assets or order.market in markets
+
+
+def _has_happened(pending: _Pending, auditor: LogAuditor) -> bool:
+    """Whether the shard ran the command, and an operator may have let it go on since."""
+    shard = auditor.followed[pending.order.shard].shard
+    return shard.window.cause_of(pending.last_id) != 0
 
 
 def _kind(violation: Violation) -> str:

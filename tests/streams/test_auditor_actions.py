@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from domain.accounts.messages import HaltWithdrawals
+from domain.accounts.messages import HaltWithdrawals, ResumeWithdrawals
 from domain.ledger.balances import Balances
 from domain.markets import HaltMarket
 from infra.files import Directory
 from infra.log import LogFailure
 from schemas.record import Record, decode_record, encode_message, outside_record
 from streams.audit.archive import Place
-from streams.auditor.alarms import REPEATED_EVERY_S, Alarms
+from streams.auditor.alarms import NEWEST_RECORDS, REPEATED_EVERY_S, Alarms
 from streams.auditor.keeping import AnotherLog, Keeping
 from streams.auditor.log_auditor import LogAuditor
 from streams.auditor.snapshot_watch import SnapshotWatch
@@ -105,7 +105,7 @@ def test_a_violation_stops_each_asset_once_and_says_where_it_shows():
 def test_an_auditor_that_is_far_behind_gives_time_enough_at_the_end_of_the_log():
     log, auditor = followed()
     late_us = auditor.followed["A0"].shard.state.time_us + 3_600_000_000
-    for value in (outside_record("clock", late_us, []), b"junk"):
+    for value in (*[outside_record("clock", late_us, [])] * NEWEST_RECORDS, b"junk"):
         log.whole["accounts.in", 0].append(value)
         log.shown["accounts.in", 0] += 1
     alarms = Alarms(log, WrongClock(), halts=True)
@@ -113,6 +113,31 @@ def test_an_auditor_that_is_far_behind_gives_time_enough_at_the_end_of_the_log()
     alarms.act(auditor)
     read_on(auditor, log)
     assert not auditor.assets()
+
+
+def test_what_an_operator_let_go_on_is_not_stopped_once_more():
+    log, auditor = followed()
+    asset = auditor.assets()[0]
+    clock = WrongClock()
+    found = Violation("L2", "before …", "sum", asset=asset)
+    alarms = Alarms(log, clock, halts=True)
+    alarms.take(found)
+    alarms.act(auditor)
+    resume = ResumeWithdrawals(b"r" * 16, 1 << 60, asset, "understood")
+    log.produce("accounts.in", 0, outside_record("operator", 0, [encode_message(resume)]))
+    read_on(auditor, log)
+    assert asset in auditor.assets(), "both in one turn"
+    for seconds in range(2):
+        clock.seconds += seconds * REPEATED_EVERY_S
+        alarms.act(auditor)
+        assert not alarms.pending
+    again = Alarms(log, clock, halts=True)
+    again.take(found)
+    again.act(auditor)
+    read_on(auditor, log)
+    clock.seconds += REPEATED_EVERY_S
+    again.act(auditor)
+    assert asset in auditor.assets() and not again.pending, "whoever finds it a second time"
 
 
 def test_a_halt_that_came_too_late_is_written_again_until_it_holds():
