@@ -14,7 +14,7 @@ from tests.benchmarks.path_orders import FLOW as PATH_FLOW
 from tests.benchmarks.percentiles import percentiles_ms
 from tests.benchmarks.process_cost import processor_s, resident_mb
 from tests.benchmarks.report import Effort, Figure, median_of, void
-from tests.integration.running_stack import PROCESSES, RunningStack
+from tests.integration.running_stack import RunningStack
 
 REST_RATE, PATH_RATE = 500, 10_000
 STAGE_S, WARM_UP_S = 15.0, 25.0
@@ -22,6 +22,8 @@ FLOOR_MS = 250.0
 UNSEEN_MOST = 0.005
 PERCENTS = (50.0, 99.0)
 VIEWS = ("Redis", "ClickHouse")
+MEASURED = ("kafka", "redis", "shards", "project-redis", "query", "gateway")
+"""All processes of the stack, which runs without an auditor."""
 
 
 def measure(effort: Effort) -> list[Figure]:
@@ -109,7 +111,7 @@ def _figures(watch: FreshnessWatch, name: str, method: str, floor_ms: float | No
 
 
 def _processor_s(stack: RunningStack) -> dict[str, float]:
-    return {name: processor_s(stack.pid(name)) for name in PROCESSES}
+    return {name: processor_s(stack.pid(name)) for name in MEASURED}
 
 
 def _processor(before_s: dict[str, float], after_s: dict[str, float], orders: int) -> list[Figure]:
@@ -117,7 +119,7 @@ def _processor(before_s: dict[str, float], after_s: dict[str, float], orders: in
         f"fresh: seconds of processor per order at {REST_RATE}/s over REST, {SETTLE_S:.0f} idle "
         "seconds after it and the watching itself included"
     )
-    spent = {name: 1e3 * (after_s[name] - before_s[name]) / orders for name in PROCESSES}
+    spent = {name: 1e3 * (after_s[name] - before_s[name]) / orders for name in MEASURED}
     spent["all six"] = sum(spent.values())
     return [
         median_of(f"processor of {name} per order", "ms", [used], method, least_is_best=True)
@@ -128,7 +130,7 @@ def _processor(before_s: dict[str, float], after_s: dict[str, float], orders: in
 def _memory(stack: RunningStack) -> list[Figure]:
     method = "fresh: resident size of each process after that, embedded parts included"
     figures = []
-    for name in PROCESSES:
+    for name in MEASURED:
         size_mb = resident_mb(stack.pid(name))
         figures.append(median_of(f"memory of {name}", "MB", [size_mb], method, least_is_best=True))
     return figures
