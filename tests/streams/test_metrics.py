@@ -8,7 +8,7 @@ from infra.metrics import Registry
 from streams.metrics import WorkerMetrics
 from streams.worker import Worker
 from tests.streams.records import channel, deposit
-from tests.streams.test_shadow import Pair, deposits
+from tests.streams.standby_pair import Pair, deposits
 
 
 class Told:

@@ -1,7 +1,6 @@
 """Shadows: what they hold, compare, drop and write when they take over, on a log in memory."""
 
 import json
-import random
 
 import pytest
 
@@ -9,95 +8,17 @@ from domain.protocol import RulesActivated
 from infra.log import LogFailure, Mark
 from schemas.record import decode_record, encode_record
 from streams.halts import HaltReason, ShardHalted
-from streams.host import Host, HostPolicy
-from streams.shadow import Shadow
-from streams.snapshots import Inline, Snapshot, SnapshotStore, encode_snapshot
-from tests.simulation.faults import Faults
-from tests.simulation.files import SimFiles
-from tests.simulation.log import LogWorld, SimLog
-from tests.simulation.processes import SimClock
-from tests.streams.echo import Echo
-from tests.streams.records import GENESIS, deposit, from_outside
+from streams.snapshots import Snapshot, encode_snapshot
+from tests.streams.records import from_outside
+from tests.streams.standby_pair import INBOX, Pair, deposits
 
-INBOX = ("ledger.in", 0)
 OUTBOX = ("ledger.ev", 0)
 OTHER = ("ledger.in", 1)
-
-
-class Pair:
-    """One shard, its log and clock, a leader and a shadow; who does not work stands still."""
-
-    def __init__(self) -> None:
-        faults = Faults(random.Random(1), crashes_left=0, duplicate_rate=0.0)
-        self.world = LogWorld(faults)
-        self.files = SimFiles(faults)
-        self.clock = SimClock()
-        self.reports: list[str] = []
-        self.append(GENESIS)
-
-    def append(self, *values: bytes) -> None:
-        for value in values:
-            self.world.append(INBOX, value)
-
-    def leader(self) -> Host:
-        self.leader_log = SimLog(self.world)
-        host = Host("L0", Echo(), self.leader_log, self.clock, self._store(""), *self._rest())
-        host.start()
-        return host
-
-    def shadow(self, held_bytes: int = 10**6, snapshot_records: int = 10**9) -> Shadow:
-        self.shadow_log = SimLog(self.world)
-        shadow = Shadow(
-            "L0",
-            Echo(),
-            self.shadow_log,
-            self.clock,
-            self._store("-shadow"),
-            *self._rest(snapshot_records),
-            held_bytes=held_bytes,
-        )
-        shadow.start()
-        return shadow
-
-    def lead(self, host: Host, turns: int = 30) -> None:
-        for _ in range(turns):
-            for record in self.leader_log.read(1, 0.0):
-                host.take(record)
-            self.leader_log.flush(0.0)
-            host.tend()
-
-    def follow(self, shadow: Shadow, turns: int = 60) -> None:
-        for _ in range(turns):
-            self.clock.elapsed_us += 100_000
-            for record in self.shadow_log.read(1, 0.0):
-                shadow.take(record)
-            self.shadow_log.flush(0.0)
-            shadow.tend()
-
-    def cseqs(self, place: tuple[str, int]) -> list[int]:
-        values = self.world.partitions.get(place, [])
-        return [record.cseq for record in map(decode_record, values) if record.src == "L0"]
-
-    def commit(self, offset: int, host: Host) -> None:
-        shard = host.shard
-        metadata = f"{shard.ordinal} {shard.input_hash.hex()}"
-        self.world.marks[INBOX] = Mark(offset, metadata)
-
-    def _store(self, writer: str) -> SnapshotStore:
-        return SnapshotStore(self.files, Inline(), writer)
-
-    def _rest(self, snapshot_records: int = 10**9):
-        report = lambda event, detail: self.reports.append(f"{event}: {detail}")  # noqa: E731
-        return HostPolicy(0.0, 1e9, snapshot_records), report
 
 
 @pytest.fixture
 def pair() -> Pair:
     return Pair()
-
-
-def deposits(first: int, count: int) -> list[bytes]:
-    return [from_outside(deposit(first + n)) for n in range(count)]
 
 
 class TestStandingBy:

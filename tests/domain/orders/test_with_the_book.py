@@ -9,8 +9,7 @@ from domain.accounts.messages import AssetListed
 from domain.decider import Message
 from domain.markets import ListMarket, MarketListed
 from domain.matching.decider import MatchingDecider
-from tests.domain.orders.tables import ETH_RULES, NOON_US, RULES, genesis
-from tests.domain.orders.test_against_oracle import (
+from tests.domain.orders.random_steps import (
     Step,
     by_quote,
     cancel_alls,
@@ -21,6 +20,7 @@ from tests.domain.orders.test_against_oracle import (
     play,
     post_only,
 )
+from tests.domain.orders.tables import ETH_RULES, NOON_US, RULES, genesis
 from tests.domain.orders.toy_exchange import ASSETS
 from tests.domain.orders.toy_matching import Facts, ToyMatching
 

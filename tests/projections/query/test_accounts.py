@@ -18,6 +18,7 @@ from tests.projections.query.world import (
     T0_US,
     TOKEN,
     USDT,
+    entry,
     signed,
     trade,
 )
@@ -72,12 +73,6 @@ async def test_fees(api):
     assert await get(api, "/sapi/v1/asset/tradeFee", symbol="BTCUSDT") == (200, [row])
     _, rows = await get(api, "/sapi/v1/asset/tradeFee")
     assert rows == [row, row | {"symbol": "ETHBTC"}]
-
-
-def entry(cseq, event, asset, amount, reference):
-    """A row of the table of ledger entries; which accounts it moved between is told elsewhere."""
-    place = (0, cseq, 0, 0, T0_US + cseq * 1_000_000)
-    return (*place, ALICE, asset, 2, ALICE << 3, amount, event, reference, 0, 0)
 
 
 async def test_deposits_and_withdrawals(world, api):

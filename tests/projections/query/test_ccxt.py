@@ -8,8 +8,6 @@ import pytest
 from projections import layout
 from projections.intervals import HOUR_US, MINUTE_US
 from projections.layout import Balance, Position
-from tests.projections.query.test_accounts import entry
-from tests.projections.query.test_orders import fill
 from tests.projections.query.world import (
     ALICE,
     BTC,
@@ -18,6 +16,8 @@ from tests.projections.query.world import (
     T0_US,
     USDT,
     closed,
+    entry,
+    fill,
     order,
     trade,
 )

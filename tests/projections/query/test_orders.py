@@ -12,13 +12,12 @@ from projections.query.account_responses import order_status
 from tests.projections.query.world import (
     ALICE,
     BOB,
-    BTC,
-    BTCUSDT,
     E8,
     ETHBTC,
     T0_US,
     USDT,
     closed,
+    fill,
     order,
     signed,
 )
@@ -31,29 +30,6 @@ async def get(api, path, user=ALICE, headers=None, **parameters):
     headers = signed(user) | (headers or {})
     response = await api.get(path, params={"symbol": "BTCUSDT"} | parameters, headers=headers)
     return response.status, await response.json()
-
-
-def fill(trade_id: int, order_id: int, **changes):
-    """A row of the table of fills: Alice buys 0.1 BTC for 6,000 USDT as taker, fee in BTC."""
-    row = {
-        "partition": 0,
-        "cseq": trade_id,
-        "idx": 0,
-        "time_us": T0_US + trade_id * 1_000_000,
-        "user_id": ALICE,
-        "market_id": BTCUSDT,
-        "trade_id": trade_id,
-        "order_id": order_id,
-        "client_order_id": "c",
-        "side": 0,
-        "role": 1,
-        "price": 60_000 * E8,
-        "quantity": E8 // 10,
-        "quote": 6_000 * E8,
-        "fee_asset": BTC,
-        "fee": 10_000,
-    }
-    return tuple((row | changes).values())
 
 
 async def test_a_market_order_reads_as_it_was_answered(world, api):

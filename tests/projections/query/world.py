@@ -348,6 +348,35 @@ def trade(trade_id: int, time_us: int, **changes: Any) -> StoredTrade:
     return usual._replace(**changes)
 
 
+def fill(trade_id: int, order_id: int, **changes: Any) -> tuple[Any, ...]:
+    """A row of the table of fills: Alice buys 0.1 BTC for 6,000 USDT as taker, fee in BTC."""
+    row = {
+        "partition": 0,
+        "cseq": trade_id,
+        "idx": 0,
+        "time_us": T0_US + trade_id * 1_000_000,
+        "user_id": ALICE,
+        "market_id": BTCUSDT,
+        "trade_id": trade_id,
+        "order_id": order_id,
+        "client_order_id": "c",
+        "side": 0,
+        "role": 1,
+        "price": 60_000 * E8,
+        "quantity": E8 // 10,
+        "quote": 6_000 * E8,
+        "fee_asset": BTC,
+        "fee": 10_000,
+    }
+    return tuple((row | changes).values())
+
+
+def entry(cseq: int, event: str, asset: int, amount: int, reference: str) -> tuple[Any, ...]:
+    """A row of the table of ledger entries; which accounts it moved between is told elsewhere."""
+    place = (0, cseq, 0, 0, T0_US + cseq * 1_000_000)
+    return (*place, ALICE, asset, 2, ALICE << 3, amount, event, reference, 0, 0)
+
+
 def signed(user: int) -> dict[str, str]:
     """Headers of that user."""
     return {"X-MBX-APIKEY": f"key-{user}"}
