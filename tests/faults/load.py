@@ -93,7 +93,6 @@ class Client:
         self.number = number
         self.account = account
         self.record: list[Sent] = []
-        self.connected = 0
         self.retried = 0
         self._url = url.replace("http", "ws", 1) + "/ws-api/v3?returnRateLimits=false"
         self._rng = random.Random(f"{seed}/{number}")
@@ -110,7 +109,6 @@ class Client:
             with suppress(aiohttp.ClientError, OSError, TimeoutError):
                 async with asyncio.timeout(5.0):
                     socket = await session.ws_connect(self._url, max_msg_size=0)
-                self.connected += 1
                 self._socket = socket
                 for sent in list(self._pending.values()):
                     await self._send(sent)

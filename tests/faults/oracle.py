@@ -139,22 +139,18 @@ def _against_record(log: _Log, load: Load) -> Iterable[str]:
 
 def _read(stack: FaultStack) -> _Log:
     found = _Log()
-    handle = stack.log()
-    try:
-        for partition in range(stack.settings.ledger_partitions):
-            last = 0
-            for raw in handle.scan("ledger.ev", partition, *handle.ends("ledger.ev", partition)):
-                record = decode_record(raw.value)
-                if record.cseq <= last:
-                    found.duplicates += 1
-                    continue
-                last = record.cseq
-                found.events += [(record.time_us, event) for event in record.messages]
-            found.ends[partition] = last
-            for raw in handle.scan("ledger.in", partition, *handle.ends("ledger.in", partition)):
-                found.commands |= _commands(raw.value)
-    finally:
-        handle.close()
+    for partition in range(stack.settings.ledger_partitions):
+        last = 0
+        for raw in stack.records("ledger.ev", partition):
+            record = decode_record(raw.value)
+            if record.cseq <= last:
+                found.duplicates += 1
+                continue
+            last = record.cseq
+            found.events += [(record.time_us, event) for event in record.messages]
+        found.ends[partition] = last
+        for raw in stack.records("ledger.in", partition):
+            found.commands |= _commands(raw.value)
     return found
 
 

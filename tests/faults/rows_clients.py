@@ -1,13 +1,10 @@
 """Rows of clients: the gateway is killed, requests come twice, changed or late, books refuse."""
 
-import os
 import random
-import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 from domain.orders.messages import CloseReason, OrderClosed
-from schemas.record import decode_record
 from tests.faults.rows import Run, row
 from tests.integration.trader import Answer, Request, Trader
 
@@ -23,7 +20,7 @@ def gateway_killed(run: Run) -> None:
         before = run.stack.pid("gateway")
         run.fault("SIGKILL gateway")
         moment_s = time.monotonic()
-        os.kill(before, signal.SIGKILL)
+        run.stack.sigkill("gateway")
         run.stack.until_restarted("gateway", before)
         run.recovered(moment_s)
     again = sum(sent.attempts > 1 for client in run.load.clients for sent in client.record)
@@ -103,12 +100,5 @@ def holds_released(run: Run) -> None:
 
 
 def _closed(run: Run) -> list[OrderClosed]:
-    log = run.stack.log()
-    try:
-        records = [
-            raw for p in (0, 1) for raw in log.scan("ledger.ev", p, *log.ends("ledger.ev", p))
-        ]
-    finally:
-        log.close()
-    events = [event for raw in records for event in decode_record(raw.value).messages]
+    events = [event for p in (0, 1) for event in run.stack.messages("ledger.ev", p)]
     return [event for event in events if isinstance(event, OrderClosed)]

@@ -168,13 +168,9 @@ def _trades(run: Run, since_s: float) -> bool:
 def _lost(stack: FaultStack, load: Load) -> set[bytes]:
     """The ids of acknowledged orders that no ledger's inbox has."""
     known: set[bytes] = set()
-    log = stack.log()
-    try:
-        for partition in range(stack.settings.ledger_partitions):
-            for found in log.scan("ledger.in", partition, *log.ends("ledger.in", partition)):
-                known |= _command_ids(found.value)
-    finally:
-        log.close()
+    for partition in range(stack.settings.ledger_partitions):
+        for found in stack.records("ledger.in", partition):
+            known |= _command_ids(found.value)
     return {sent.command_id for sent in load.acknowledged()} - known
 
 

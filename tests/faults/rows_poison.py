@@ -189,13 +189,9 @@ def _of_channel(cseq: int, source: str = "M0") -> bytes:
 
 def _a_record_of_a_channel(stack: FaultStack) -> bytes:
     """A genuine record that is in the inbox already."""
-    log = stack.log()
-    try:
-        for found in log.scan(*INBOX, *log.ends(*INBOX)):
-            if found.value and found.value[:2] == b"\xc3\x01" and decode_record(found.value).cseq:
-                return found.value
-    finally:
-        log.close()
+    for found in stack.records(*INBOX):
+        if found.value and found.value[:2] == b"\xc3\x01" and decode_record(found.value).cseq:
+            return found.value
     raise AssertionError("the inbox must have a record of a channel")
 
 
@@ -208,25 +204,12 @@ def _append(stack: FaultStack, value: bytes | None) -> None:
 
 def _notices(stack: FaultStack) -> int:
     """How many records of the inbox were set aside, each counted once."""
-    log = stack.log()
-    try:
-        values = [r.value for r in log.scan(QUARANTINE_TOPIC, 0, *log.ends(QUARANTINE_TOPIC, 0))]
-    finally:
-        log.close()
-    notices = [json.loads(value or b"{}") for value in values]
+    notices = [json.loads(found.value or b"{}") for found in stack.records(QUARANTINE_TOPIC, 0)]
     return len({(each["offset"], each["message_index"]) for each in notices})
 
 
 def _faults(stack: FaultStack) -> int:
-    log = stack.log()
-    try:
-        return sum(
-            isinstance(event, CommandFaulted)
-            for found in log.scan("matching.ev", 0, *log.ends("matching.ev", 0))
-            for event in decode_record(found.value).messages
-        )
-    finally:
-        log.close()
+    return sum(isinstance(event, CommandFaulted) for event in stack.messages("matching.ev", 0))
 
 
 def _write(path: Path, text: str) -> None:

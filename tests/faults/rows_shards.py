@@ -1,11 +1,10 @@
 """Rows of shards: leaders and shadows killed, frozen, and their snapshots damaged."""
 
 import os
-import signal
 import time
 
 from tests.faults.rows import Run, row
-from tests.faults.stack import flip_a_byte, until
+from tests.faults.stack import SHARDS, flip_a_byte, until
 
 ZOMBIE_S = 60.0
 
@@ -69,12 +68,13 @@ def snapshots_damaged(run: Run) -> None:
     stack = run.stack
     folder = stack.settings.snapshots_dir
     stack.until(
-        lambda: len(list(folder.glob("*/*.snapshot"))) >= 6, 60.0, "snapshots must be taken"
+        lambda: all(any((folder / shard).glob("*.snapshot")) for shard in SHARDS),
+        60.0,
+        "every shard must have a snapshot",
     )
     with stack.no_restarts():
         run.fault("SIGKILL both hosts, with the newest snapshot of each shard damaged")
-        for name in stack.hosts():
-            os.kill(stack.pid(name), signal.SIGKILL)
+        stack.sigkill(*stack.hosts())
         for shard in sorted(folder.iterdir()):
             newest = max(shard.glob("*.snapshot"))
             harm = run.rng.choice(("flip", "remove", "tear"))

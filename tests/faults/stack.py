@@ -7,12 +7,13 @@ import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from infra.kafka import admin_client
 from infra.lease import Phase, standby_name
 from infra.lease_stores import open_lease_store
+from tests.benchmarks.process_cost import resident_mb
 from tests.faults.network import STEP, Network
 from tests.integration.running_stack import RunningStack
 
@@ -70,10 +71,6 @@ class FaultStack(RunningStack):
             self.kill_all()
         if self._network is not None:
             self._network.close()
-
-    def names(self) -> list[str]:
-        """The processes that the supervisor has started, by name."""
-        return sorted(path.stem for path in (self.data_dir / "run").glob("*.pid"))
 
     def hosts(self) -> list[str]:
         """The processes of shards."""
@@ -180,8 +177,12 @@ class FaultStack(RunningStack):
         return self.data_dir / "kafka" / f"node-{node}" / "data" / f"{topic}-{partition}"
 
     def resident_mb(self) -> dict[str, float]:
-        """Resident memory by process, in MB."""
-        return {name: _resident_mb(pid) for name in self.names() if (pid := self.pid(name))}
+        """Resident memory in MB of 2^20 bytes, of each process that runs."""
+        found = {}
+        for name in self.names():
+            with suppress(FileNotFoundError, ProcessLookupError, StopIteration):
+                found[name] = resident_mb(self.pid(name))
+        return found
 
     def cut_tail(self, broker: str, topic: str, partition: int, size: int) -> int:
         """Remove up to `size` bytes at the end of a stopped broker's copy; how many it lost."""
@@ -259,11 +260,3 @@ def _java_hash(text: str) -> int:
     for letter in text:
         value = (31 * value + ord(letter)) % (1 << 32)
     return value - (1 << 32) if value >= HIGHEST_INT else value
-
-
-def _resident_mb(pid: int) -> float:
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, IndexError):
-        return 0.0
-    return pages * resource.getpagesize() / 1e6

@@ -4,10 +4,20 @@ import os
 import socket
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from domain.orders.messages import CancelRejected, CancelRequested, OrderReason, OrderRejected
+from domain.orders.messages import (
+    CancelRejected,
+    CancelRequested,
+    OrderAccepted,
+    OrderReason,
+    OrderRejected,
+    OrderType,
+    Side,
+    TimeInForce,
+)
 from infra.ports import any_port
 from tests.faults.load import LATE, Sent
 from tests.faults.network import STEP, Network, cut
@@ -79,14 +89,12 @@ def test_who_hangs_up_is_not_heard_while_the_way_is_cut(link):
     assert far.recv(1) == b""
 
 
-def accepted(order_id: int = 7, **changed: object) -> object:
-    from domain.orders.messages import OrderAccepted, OrderType, Side, TimeInForce
-
+def accepted(order_id: int = 7, **changed: Any) -> OrderAccepted:
     event = OrderAccepted(
         b"id", order_id, 4, 2, 1, "mine", Side.BUY, OrderType.LIMIT, TimeInForce.GTC,
         *(1, 1, 0, 1, 1, 1, 1),
     )  # fmt: skip
-    return replace(event, **changed)  # type: ignore[arg-type]
+    return replace(event, **changed)
 
 
 @pytest.mark.parametrize(

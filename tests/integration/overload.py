@@ -19,7 +19,6 @@ from multiprocessing import get_context
 from typing import overload
 
 from domain.orders.messages import OrderAccepted
-from schemas.record import decode_record
 from tests.benchmarks.open_loop import Hit, Shot, fire
 from tests.benchmarks.percentiles import percentile
 from tests.benchmarks.process_cost import processor_s, resident_mb
@@ -190,13 +189,10 @@ class Flow(Sequence[Shot]):
 
 def accepted_in_log(stack: RunningStack) -> Counter[str]:
     """How often each client order id was accepted, by the ledgers' own words."""
-    log, found = stack.log(), Counter[str]()
+    found = Counter[str]()
     for partition in range(stack.settings.ledger_partitions):
-        place = ("ledger.ev", partition)
-        for stored in log.scan(*place, *log.ends(*place)):
-            messages = decode_record(stored.value).messages
-            found.update(m.client_order_id for m in messages if isinstance(m, OrderAccepted))
-    log.close()
+        messages = stack.messages("ledger.ev", partition)
+        found.update(m.client_order_id for m in messages if isinstance(m, OrderAccepted))
     return found
 
 
@@ -262,8 +258,7 @@ def _lag_ms(stack: RunningStack) -> int:
 
 def _pids(stack: RunningStack) -> dict[str, int]:
     """Every process that the supervisor keeps alive now."""
-    found = {path.stem: stack.pid(path.stem) for path in (stack.data_dir / "run").glob("*.pid")}
-    return {name: pid for name, pid in sorted(found.items()) if pid}
+    return {name: pid for name in stack.names() if (pid := stack.pid(name))}
 
 
 def _processor_s(stack: RunningStack) -> dict[str, float]:

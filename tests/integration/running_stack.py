@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from commands.admin.cli import call
+from domain.decider import Message
 from domain.markets import MarketListed
 from infra.children import spawn, stop
 from infra.kafka import KafkaLog
 from infra.kafka.clients import Producer, outside_producer
+from infra.log import LogRecord
 from infra.ports import free_port
 from infra.settings import Settings, load_settings
 from schemas.record import decode_record
@@ -114,18 +116,16 @@ class RunningStack:
 
     def market_id(self, symbol: str) -> int:
         """The id of a market, as the log tells it."""
-        log = self.log()
-        try:
-            records = list(log.scan("accounts.ev", 0, *log.ends("accounts.ev", 0)))
-        finally:
-            log.close()
-        events = [event for each in records for event in decode_record(each.value).messages]
         (found,) = {
             event.market_id
-            for event in events
+            for event in self.messages("accounts.ev", 0)
             if isinstance(event, MarketListed) and event.symbol == symbol
         }
         return found
+
+    def names(self) -> list[str]:
+        """The processes that the supervisor has started, by name."""
+        return sorted(path.stem for path in (self.data_dir / "run").glob("*.pid"))
 
     def pid(self, name: str) -> int:
         """The process id of one of `PROCESSES`, 0 while it is down."""
@@ -173,6 +173,19 @@ class RunningStack:
     def log(self) -> KafkaLog:
         """A handle that only looks."""
         return KafkaLog(self.settings, outside=True)
+
+    def records(self, topic: str, partition: int) -> list[LogRecord]:
+        """All that the partition has now."""
+        log = self.log()
+        try:
+            return list(log.scan(topic, partition, *log.ends(topic, partition)))
+        finally:
+            log.close()
+
+    def messages(self, topic: str, partition: int) -> list[Message]:
+        """The messages of all its records, which must be readable."""
+        found = self.records(topic, partition)
+        return [message for raw in found for message in decode_record(raw.value).messages]
 
     def producer(self) -> Producer:
         """A producer with which a test writes what no part of the stack would."""

@@ -5,6 +5,7 @@ import os
 import signal
 import urllib.request
 from collections import Counter
+from datetime import datetime
 
 import pytest
 
@@ -15,11 +16,10 @@ from projections.layout import balances_key, redis_key
 from projections.redis_sink import current_build
 from schemas.record import Record, decode_record, encode_message, encode_record
 from tests.integration.running_stack import Account, RunningStack
-from tests.integration.witness import Witness
+from tests.integration.witness import FUNDS, Witness
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-FUNDS = {"USDT": "1000000", "BTC": "10", "ETH": "100"}
 ASSETS = ("USDT", "BTC", "ETH")
 FOUND_WITHIN_S = 90.0
 
@@ -148,7 +148,17 @@ def test_a_forged_record_of_a_ledger_stops_withdrawals(audited, idle, clients, t
     audited.admin("withdraw", **fields)
 
 
+def kept_since_it_halted(stack: RunningStack) -> bool:
+    """Whether there is a checkpoint that knows of all halts: it waits until they hold."""
+    lines = (stack.data_dir / "logs" / "auditor.log").read_text().splitlines()
+    events = (json.loads(line) for line in lines if line.startswith("{"))
+    halts = [event["timestamp"] for event in events if event["event"] == "halting"]
+    kept = [path.stat().st_mtime for path in (stack.data_dir / "auditor").glob("*.snapshot")]
+    return max(kept, default=0.0) > datetime.fromisoformat(max(halts)).timestamp()
+
+
 def test_an_auditor_that_was_killed_goes_on_from_its_checkpoint(audited, clients):
+    audited.until(lambda: kept_since_it_halted(audited), FOUND_WITHIN_S, "halts must be kept")
     before = audited.pid("auditor")
     os.kill(before, signal.SIGKILL)
     audited.until(lambda: audited.pid("auditor") not in (0, before), 30.0, "it must be restarted")

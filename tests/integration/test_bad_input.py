@@ -22,18 +22,10 @@ from infra.children import spawn, stop
 from infra.kafka.clients import KafkaError
 from infra.ports import free_port
 from schemas.record import encode_message, outside_record, record_hash
-from tests.integration.trader import Request, Trader
+from tests.integration.trader import ORDER, Request, Trader
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-ORDER = {
-    "symbol": "BTCUSDT",
-    "side": "BUY",
-    "type": "LIMIT",
-    "timeInForce": "GTC",
-    "quantity": "0.001",
-    "price": "50000",
-}
 HOUR_US = 3_600_000_000
 
 

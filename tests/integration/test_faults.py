@@ -5,12 +5,11 @@ import time
 import pytest
 
 from tests.integration.running_stack import PROCESSES
-from tests.integration.witness import Findings, Witness
+from tests.integration.witness import FUNDS, Findings, Witness
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 CLIENTS = 4
-FUNDS = {"USDT": "1000000", "BTC": "10", "ETH": "100"}
 LOAD_S = 1.0
 
 

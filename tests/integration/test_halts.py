@@ -12,21 +12,13 @@ from schemas.record import (
     encode_record,
     record_hash,
 )
-from tests.integration.trader import Trader
+from tests.integration.trader import ORDER, Trader
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 INBOX = ("ledger.in", 0)
 SOURCE = "M0"
 FAR_AHEAD = 1_000_000
-ORDER = {
-    "symbol": "BTCUSDT",
-    "side": "BUY",
-    "type": "LIMIT",
-    "timeInForce": "GTC",
-    "quantity": "0.001",
-    "price": "50000",
-}
 
 
 @pytest.fixture
@@ -45,11 +37,7 @@ def halted_trader(stack):
 
 def next_of_channel(stack) -> int:
     """The number that the next genuine record of the channel will have."""
-    log = stack.log()
-    try:
-        values = [record.value for record in log.scan(*INBOX, *log.ends(*INBOX))]
-    finally:
-        log.close()
+    values = [record.value for record in stack.records(*INBOX)]
     newest = 0
     for value in values:
         try:

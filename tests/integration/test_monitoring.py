@@ -13,6 +13,7 @@ from infra.children import spawn, stop, wait_until
 from infra.ports import any_port
 from infra.prometheus import PrometheusMissing, prometheus_process, write_config
 from tests.infra.metric_catalogue import OF_THE_SCRAPE, Catalogue, labels_of, made
+from tests.integration.trader import ORDER
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -27,14 +28,6 @@ ON_OCCASION = {
 }
 """Told once there was an error, a halt or a duplicate, or by who stands by."""
 
-ORDER = {
-    "symbol": "BTCUSDT",
-    "side": "BUY",
-    "type": "LIMIT",
-    "timeInForce": "GTC",
-    "quantity": "0.001",
-    "price": "50000",
-}
 
 Ask = Callable[..., Any]
 

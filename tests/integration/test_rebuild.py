@@ -5,8 +5,7 @@ import time
 import pytest
 
 from infra.redis import redis_client
-from tests.integration.test_faults import FUNDS
-from tests.integration.witness import Findings, Witness
+from tests.integration.witness import FUNDS, Findings, Witness
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from tests.integration.running_stack import ROOT
-from tests.integration.trader import Trader
+from tests.integration.trader import ORDER, Trader
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -43,16 +43,6 @@ def test_a_second_start_resumes_from_the_log(stack, trader, how):
     assert trader.order("BUY", "0.1", "61000").body["status"] == "FILLED"
     maker.good("DELETE", "/api/v3/openOrders", symbol="BTCUSDT")
     maker.close()
-
-
-ORDER = {
-    "symbol": "BTCUSDT",
-    "side": "BUY",
-    "type": "LIMIT",
-    "timeInForce": "GTC",
-    "quantity": "0.001",
-    "price": "50000",
-}
 
 
 def test_two_stacks_do_not_share_their_data(stack):

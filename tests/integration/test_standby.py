@@ -11,12 +11,11 @@ from infra.lease import Phase, standby_name
 from infra.lease_stores import open_lease_store
 from schemas.record import decode_record
 from tests.integration.running_stack import RunningStack
-from tests.integration.witness import Findings, Witness
+from tests.integration.witness import FUNDS, Findings, Witness
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 CLIENTS = 3
-FUNDS = {"USDT": "1000000", "BTC": "10", "ETH": "100"}
 SHARDS = ("A0", "A1", "L0", "L1", "M0", "M1")
 PAIR = ("shards", "shards-standby")
 LOAD_S = 2.0
@@ -79,18 +78,13 @@ def taken_over(pair: RunningStack, before: int) -> None:
 
 def first_trade_after(pair: RunningStack, moment_s: float) -> float:
     """Seconds from the moment to the first trade that the log has after it."""
-    log = pair.log()
     found: list[int] = []
-    try:
-        for partition in (0, 1):
-            place = ("matching.ev", partition)
-            for record in log.scan(*place, *log.ends(*place)):
-                late = record.timestamp_ms >= moment_s * 1_000
-                messages = decode_record(record.value).messages if late else []
-                if any(isinstance(message, TradeExecuted) for message in messages):
-                    found.append(record.timestamp_ms)
-    finally:
-        log.close()
+    for partition in (0, 1):
+        for record in pair.records("matching.ev", partition):
+            late = record.timestamp_ms >= moment_s * 1_000
+            messages = decode_record(record.value).messages if late else []
+            if any(isinstance(message, TradeExecuted) for message in messages):
+                found.append(record.timestamp_ms)
     return min(found) / 1_000 - moment_s
 
 

@@ -13,6 +13,15 @@ from tests.integration.running_stack import Account
 
 TIMEOUT_S = 15.0
 PATIENCE_S = 15.0
+ORDER = {
+    "symbol": "BTCUSDT",
+    "side": "BUY",
+    "type": "LIMIT",
+    "timeInForce": "GTC",
+    "quantity": "0.001",
+    "price": "50000",
+}
+"""One that rests."""
 
 
 @dataclass(slots=True, frozen=True)

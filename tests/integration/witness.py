@@ -10,6 +10,7 @@ from tests.integration.running_stack import Account
 from tests.integration.trader import Answer, Request, Trader, units
 
 SYMBOLS = {"BTCUSDT": ("BTC", "USDT"), "ETHUSDT": ("ETH", "USDT")}
+FUNDS = {"USDT": "1000000", "BTC": "10", "ETH": "100"}
 MIDDLES = {"BTCUSDT": 60_000, "ETHUSDT": 3_000}
 UNKNOWN = (0, 502, 503, 504)
 RETRY_PAUSE_S = 0.25
