@@ -35,7 +35,6 @@ class Crossing:
         self.place = place
         self.computed_last = 0
         self.matched_last = 0
-        self.duplicates = 0
         self.compared = 0
         self.due: dict[int, tuple[bytes, int]] = {}
         """By cseq what was computed and is not there yet: content, and where its cause stands."""
@@ -64,9 +63,7 @@ class Crossing:
         content = content_hash(value)
         if cseq in self._matched or cseq in self.due:
             self._compare(cseq, offset, content)
-        elif 0 < cseq <= self.computed_last:
-            self.duplicates += 1
-        else:
+        elif not 0 < cseq <= self.computed_last:
             suspect = Suspect(offset, content, record_hash(value))
             self.suspects.setdefault(cseq, []).append(suspect)
             self._new.append(suspect)
@@ -114,11 +111,7 @@ class Crossing:
 
     def _compare(self, cseq: int, offset: int, content: bytes) -> None:
         self.compared += 1
-        known = self._matched.get(cseq)
-        if known is not None:
-            self.duplicates += 1
-        elif cseq in self.due:
-            known = self.due[cseq][0]
+        known = self._matched[cseq] if cseq in self._matched else self.due[cseq][0]
         if content != known:
             self._add(Kind.CHANGED, offset, cseq, "it is not what its source computes")
             return

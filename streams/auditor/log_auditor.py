@@ -57,7 +57,6 @@ class LogAuditor:
             for topic in catalogue(ledger_partitions, matching_partitions)
             for partition in range(topic.partitions)
         }
-        self.records = 0
         self.outdated = False
         """An operator has resolved a halt: begin anew from the checkpoint, which knows more now."""
         self.ledger_partitions = ledger_partitions
@@ -93,7 +92,6 @@ class LogAuditor:
         wanted = self.next_offsets[place]
         if record.offset < wanted or place in self._pace.left:
             return
-        self.records += 1
         self.next_offsets[place] = record.offset + 1
         if record.offset > wanted:
             words = f"offset {wanted} was next, found {record.offset}"

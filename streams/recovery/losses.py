@@ -53,7 +53,7 @@ def find_losses(
     for shard in plan.marks:
         _read_outbox(archive, plan, shard, losses)
         _read_inbox(archive, plan, shard, losses)
-        _count_inputs(archive, plan, shard, losses)
+        _count_inputs(archive, shard, losses)
         newest = max(snapshots.get(shard, ()), key=lambda each: each.offset, default=None)
         if newest is not None and newest.offset in plan.spoiled[shard]:
             _compare_states(archive, plan, shard, newest, losses)
@@ -110,7 +110,7 @@ def _read_inbox(archive: Archive, plan: Plan, shard: str, losses: Losses) -> Non
                 losses.commands[type(message).__name__] += 1
 
 
-def _count_inputs(archive: Archive, plan: Plan, shard: str, losses: Losses) -> None:
+def _count_inputs(archive: Archive, shard: str, losses: Losses) -> None:
     place = inbox(shard)
     mark = archive.mark(shard)
     if mark is not None and mark.offset > archive.end(place):

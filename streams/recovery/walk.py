@@ -187,4 +187,4 @@ def _log_of(settings: Settings) -> Iterator[KafkaLog]:
 
 
 def _bar(label: str, archive: Archive) -> Bar:
-    return Bar(label, sum(bounds.end for bounds in archive.manifest.bounds.values()))
+    return Bar(label, archive.manifest.records())
