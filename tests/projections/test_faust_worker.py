@@ -165,6 +165,8 @@ class HangingSink(DictSink):
 
 async def test_a_hung_apply_is_named_by_the_watchdog(broker, life, monkeypatch):
     monkeypatch.setattr(faust_worker, "HUNG_AFTER_S", 1.0)
+    # This process computes, too, and may pass for one that is slow.
+    monkeypatch.setattr(faust_worker, "STARVED_AFTER_S", 2.0)
     release = threading.Event()
     failures: list[str] = []
     worker = FaustWorker(broker, "hanging", lambda: HangingSink(release), failures.append)
