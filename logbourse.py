@@ -4,7 +4,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from infra.log import LogFailure
 from infra.refusal import Misunderstood, Refusal
@@ -45,8 +45,10 @@ SUBCOMMANDS: dict[str, Subcommand] = {
         "streams.recovery.command", "reopen after Kafka has lost acknowledged records"
     ),
     "topics": Subcommand("streams.topics", "create the topics, or check their settings"),
-    "simulate": Subcommand("simulating", "crash the whole exchange in memory, by seeds"),
-    "bench": Subcommand("benchmarking", "measure how fast the parts and the whole are"),
+    "simulate": Subcommand(
+        "tests.simulation.command", "crash the whole exchange in memory, by seeds"
+    ),
+    "bench": Subcommand("tests.benchmarks.command", "measure how fast the parts and the whole are"),
 }
 
 
@@ -65,10 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, rest: list[str]) -> int:
-    subcommand = SUBCOMMANDS[name]
-    module = importlib.import_module(subcommand.module)
-    parser = _OneSentenceParser(prog=f"logbourse {name}", description=subcommand.help)
+    parser = _OneSentenceParser(prog=f"logbourse {name}", description=SUBCOMMANDS[name].help)
     try:
+        module = _module_of(name)
         module.add_arguments(parser)
         status: int = module.run(parser.parse_args(rest))
     except (Refusal, LogFailure, OSError) as refusal:
@@ -78,6 +79,18 @@ def _run(name: str, rest: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def _module_of(name: str) -> Any:
+    """Raises `Refusal` for what stands among the tests of a checkout, where these are not."""
+    module = SUBCOMMANDS[name].module
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as missing:
+        if not module.startswith("tests."):
+            raise
+        wanted = "a checkout with the packages of requirements-dev.txt"
+        raise Refusal(f"this needs {wanted}, {missing.name} is missing") from missing
 
 
 class _OneSentenceParser(argparse.ArgumentParser):

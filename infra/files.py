@@ -1,4 +1,4 @@
-"""The few file operations that snapshots need, as one injected object."""
+"""The few file operations that snapshots need, as one injected object; a text replaced at once."""
 
 import os
 from pathlib import Path
@@ -22,6 +22,16 @@ class Files(Protocol):
 
     def remove(self, name: str) -> None:
         """Delete a file, if it is still there. Raises `OSError`."""
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Give a file a new text at once: whoever reads meanwhile finds the old one. Raises `OSError`.
+
+    A loss of power may leave either; `Directory` keeps what must survive one.
+    """
+    draft = path.with_name(f"{path.name}.tmp")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
 
 
 class Directory:

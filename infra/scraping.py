@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from infra.files import replace_text
 from infra.settings import Settings
 
 
@@ -20,6 +21,4 @@ def save_targets(settings: Settings, ports: Mapping[str, int]) -> None:
     ]
     file = targets_file(settings)
     file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_suffix(".tmp")
-    draft.write_text(json.dumps(targets, indent=2) + "\n")
-    draft.replace(file)
+    replace_text(file, json.dumps(targets, indent=2) + "\n")

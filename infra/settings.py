@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from infra.files import replace_text
 from infra.ports import HIGHEST_PORT
 from infra.refusal import Refusal
 
@@ -73,10 +74,8 @@ def save_settings(settings: Settings) -> Path:
     """Write them where `load_settings` finds them; returns the file."""
     target = settings_file(settings.data_dir)
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_suffix(".tmp")
     values = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(settings).items()}
-    draft.write_text(json.dumps(values, indent=2) + "\n")
-    draft.replace(target)
+    replace_text(target, json.dumps(values, indent=2) + "\n")
     return target
 
 

@@ -11,6 +11,7 @@ from time import monotonic, sleep
 from typing import NamedTuple
 
 from infra.clickhouse import clickhouse_client
+from infra.files import replace_text
 from infra.kafka import KafkaLog
 from infra.logging import get_logger
 from infra.refusal import Refusal
@@ -138,7 +139,4 @@ def _read(settings: Settings) -> Told:
 
 
 def _write(settings: Settings, told: Told) -> None:
-    path = _progress_file(settings)
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(told))
-    draft.replace(path)
+    replace_text(_progress_file(settings), json.dumps(told))

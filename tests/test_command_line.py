@@ -7,10 +7,18 @@ import sys
 from pathlib import Path
 
 import pytest
+import structlog
 
 import logbourse
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before():
+    """A subcommand logs to the stream of its test, which is closed when the next one logs."""
+    yield
+    structlog.reset_defaults()
 
 
 def test_without_words_it_lists_every_subcommand(capsys):
@@ -91,6 +99,15 @@ def test_every_subcommand_is_there(name):
     module = importlib.import_module(logbourse.SUBCOMMANDS[name].module)
     assert callable(module.add_arguments)
     assert callable(module.run)
+
+
+def test_what_stands_among_the_tests_needs_a_checkout(capsys, monkeypatch):
+    beyond = logbourse.Subcommand("tests.nowhere.command", "not in a wheel")
+    monkeypatch.setitem(logbourse.SUBCOMMANDS, "bench", beyond)
+    assert logbourse.main(["bench"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("logbourse bench: this needs a checkout")
+    assert said.endswith("tests.nowhere is missing\n")
 
 
 def test_it_does_not_start_without_assertions():

@@ -70,18 +70,23 @@ async def list_asset(operator: Operator, fields: Fields) -> dict[str, Any]:
 
 async def halt_withdrawals(operator: Operator, fields: Fields) -> dict[str, Any]:
     """Nothing of the asset leaves, once every ledger refuses it."""
-    asset = operator.asset(fields.text("asset"))
-    command = HaltWithdrawals(*operator.identity(), asset.asset_id, fields.text("reason"))
-    shown = shown_by(["A0", *operator.ledger_shards()], WithdrawalsHalted)
-    answer = await operator.run("A0", command, shown)
-    return {"position": answer.position()}
+    return await _switch_withdrawals(operator, fields, HaltWithdrawals, WithdrawalsHalted)
 
 
 async def resume_withdrawals(operator: Operator, fields: Fields) -> dict[str, Any]:
     """The asset leaves again, once every ledger lets it."""
+    return await _switch_withdrawals(operator, fields, ResumeWithdrawals, WithdrawalsResumed)
+
+
+async def _switch_withdrawals(
+    operator: Operator,
+    fields: Fields,
+    command_type: type[HaltWithdrawals | ResumeWithdrawals],
+    event_type: type[WithdrawalsHalted | WithdrawalsResumed],
+) -> dict[str, Any]:
     asset = operator.asset(fields.text("asset"))
-    command = ResumeWithdrawals(*operator.identity(), asset.asset_id, fields.text("reason"))
-    shown = shown_by(["A0", *operator.ledger_shards()], WithdrawalsResumed)
+    command = command_type(*operator.identity(), asset.asset_id, fields.text("reason"))
+    shown = shown_by(["A0", *operator.ledger_shards()], event_type)
     answer = await operator.run("A0", command, shown)
     return {"position": answer.position()}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import fastavro
 
+from infra.files import replace_text
 from infra.log import LogRecord, Mark
 from streams.audit.archive import (
     Archive,
@@ -107,9 +108,7 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
         "partitions": {place_name(p): asdict(bounds) for p, bounds in manifest.bounds.items()},
         "marks": {place_name(place): asdict(mark) for place, mark in manifest.marks.items()},
     }
-    draft = directory / (MANIFEST + ".tmp")
-    draft.write_text(json.dumps(said, indent=2) + "\n")
-    draft.replace(directory / MANIFEST)
+    replace_text(directory / MANIFEST, json.dumps(said, indent=2) + "\n")
 
 
 def read_manifest(directory: Path) -> Manifest:

@@ -4,6 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
+from infra.files import replace_text
+
 AGREED, PROVED = "agreed", "proved"
 
 
@@ -22,9 +24,7 @@ class Journal:
     def note(self, step: str) -> None:
         """The step is done now."""
         self._done.append(step)
-        draft = self._file.with_suffix(".tmp")
-        draft.write_text(json.dumps(self._done) + "\n")
-        draft.replace(self._file)
+        replace_text(self._file, json.dumps(self._done) + "\n")
 
     def discard(self) -> None:
         """Leave no trace of a recovery that nobody wants done: it has copies only."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from domain.protocol import HaltAction
+from infra.files import replace_text
 from infra.refusal import Refusal
 from schemas.record import HASH_BYTES
 from streams.audit.archive import parse_place, place_name
@@ -20,10 +21,8 @@ REPORT = "report.json"
 def write_report(folder: Path, plan: Plan, losses: Losses) -> Path:
     """Write both where `read_plan` finds the plan again; returns the file."""
     target = folder / REPORT
-    draft = target.with_suffix(".tmp")
     said = {"plan": _plan_as_json(plan), "lost": _losses_as_json(losses)}
-    draft.write_text(json.dumps(said, indent=2) + "\n")
-    draft.replace(target)
+    replace_text(target, json.dumps(said, indent=2) + "\n")
     return target
 
 

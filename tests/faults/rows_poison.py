@@ -4,7 +4,6 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from domain.decider import Message
 from domain.ledger.messages import CreditDeposit
@@ -16,6 +15,7 @@ from domain.orders.messages import (
     TimeInForce,
 )
 from domain.protocol import CommandFaulted, Tick
+from infra.files import replace_text
 from schemas.record import decode_record, encode_message, encode_record, outside_record, record_hash
 from schemas.topics import QUARANTINE_TOPIC
 from tests.faults.rows import Run, row
@@ -111,7 +111,7 @@ def one_market_is_faulty(run: Run) -> None:
     faulty = stack.market_id("ETHUSDT")
     run.fault(f"orders of market {faulty} cannot be planned")
     begin_s = time.monotonic()
-    _write(stack.planted_dir / "faulty-market", str(faulty))
+    replace_text(stack.planted_dir / "faulty-market", str(faulty))
     seen = until(lambda: _faults(stack) > 0, NOTICED_S)
     run.measured["noticed s"] = time.monotonic() - begin_s
     run.demand(seen, "the fault must be told in the log")
@@ -210,9 +210,3 @@ def _notices(stack: FaultStack) -> int:
 
 def _faults(stack: FaultStack) -> int:
     return sum(isinstance(event, CommandFaulted) for event in stack.messages("matching.ev", 0))
-
-
-def _write(path: Path, text: str) -> None:
-    draft = path.with_suffix(".tmp")
-    draft.write_text(text)
-    draft.replace(path)
