@@ -2,18 +2,20 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
 from commands.admission import admit, refusal
 from commands.follower import Follower
-from commands.outcomes import Answer, Awaited, Done, Outcomes, Pending
+from commands.outcomes import Answer, Awaited, Done, Outcomes, Pending, Seen
 from commands.publisher import Publisher
 from domain.decider import Command, Message
 from domain.protocol import CommandExpired, CommandFaulted
 from infra.buggify import buggify
 from infra.http import errors
 from infra.http.errors import ApiError
+from schemas.record import Record
 
 ANSWER_TIMEOUT_S = 5.0
 MAX_PENDING = 20_000
@@ -87,6 +89,33 @@ class Execution:
                 await written
         except TimeoutError:
             raise errors.outcome_unknown() from None
+
+    async def tell(
+        self, shards: Sequence[str], message: Message, deadline_us: int
+    ) -> tuple[Seen, ...]:
+        """Append a message without an identity to each of the shards, and read it again.
+
+        Where their outboxes tell it; shards that did not in time are missing. Raises -1008 before
+        anything is appended if one of them lags.
+        """
+        lagging = [shard for shard in shards if self._follower.is_stale(shard)]
+        if lagging:
+            raise ApiError(503, -1008, f"Nothing was written, as {', '.join(lagging)} lags.")
+        told: dict[str, Seen] = {}
+        complete = asyncio.Event()
+
+        def look(shard: str, record: Record) -> None:
+            if shard in shards and message in record.messages:
+                told.setdefault(shard, Seen(shard, record.cseq, record.time_us, message))
+                if len(told) == len(shards):
+                    complete.set()
+
+        with self._follower.watched(look), suppress(TimeoutError):
+            writes = [self.write(shard, message, deadline_us) for shard in shards]
+            await asyncio.gather(*writes, return_exceptions=True)
+            async with asyncio.timeout(self._timeout_s):
+                await complete.wait()
+        return tuple(told.values())
 
     def _submit(self, shard: str, request: "_Request") -> None:
         """Send what no equal request has sent."""

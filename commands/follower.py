@@ -1,6 +1,7 @@
 """Folds what outboxes bring: keys and reference data, outcomes, and how fresh each shard is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from commands.credentials import Credentials
@@ -13,6 +14,9 @@ from schemas.topics import outbox, shard_of
 
 STALE_US = 3_000_000
 """A shard writes at least once a second, when its Tick comes; two seconds more is a lag."""
+
+Watcher = Callable[[str, Record], None]
+"""Is shown a shard and a record of its outbox."""
 
 
 @dataclass(slots=True)
@@ -32,6 +36,7 @@ class Follower:
         self.reference = ReferenceData()
         self.credentials = Credentials()
         self._outcomes = outcomes
+        self._watchers: list[Watcher] = []
         self._clock = clock
         self._readings = {shard: _Reading(target) for shard, target in targets.items()}
 
@@ -49,8 +54,18 @@ class Follower:
                 continue
             reading.cseq = envelope.cseq
             reading.time_us = envelope.time_us
-            if shard[0] == "A" or self._outcomes.are_in(stored.value or b""):
+            wanted = shard[0] == "A" or self._watchers
+            if wanted or self._outcomes.are_in(stored.value or b""):
                 self._fold(shard, stored.offset, decode_record(stored.value))
+
+    @contextmanager
+    def watched(self, look: Watcher) -> Iterator[None]:
+        """While the block runs, `look` is shown each record that is new, of every shard."""
+        self._watchers.append(look)
+        try:
+            yield
+        finally:
+            self._watchers.remove(look)
 
     def is_caught_up(self) -> bool:
         """Whether everything that stood in the log when this process began is folded."""
@@ -87,3 +102,5 @@ class Follower:
                 self.reference.apply(message, int(shard[1:]))
                 self.credentials.apply(message)
         self._outcomes.apply(shard, offset, record)
+        for look in self._watchers:
+            look(shard, record)

@@ -8,6 +8,7 @@ from domain.accounts.decisions import are_fee_tiers, are_limits
 from domain.fees import FeeTier
 from domain.limits import DEFAULT_LIMITS, Limits
 from domain.protocol import Genesis
+from domain.rules import SUPPORTED_RULES
 from infra.clock import SystemClock
 from infra.http.errors import ApiError
 from infra.kafka import KafkaLog
@@ -17,7 +18,6 @@ from infra.settings import load_settings
 from schemas.record import encode_message, outside_record
 from schemas.topics import inbox, shards
 
-RULES_VERSION = 1
 FLUSH_S = 15.0
 DEFAULT_FEE_TIERS = ("0:1000:1000", "1:800:900", "9:0:0")
 
@@ -52,7 +52,7 @@ def write_genesis(
             partition=partition,
             ledger_partitions=ledger_partitions,
             matching_partitions=matching_partitions,
-            rules_version=RULES_VERSION,
+            rules_version=SUPPORTED_RULES[-1],
             limits=limits,
             fee_tiers=list(fee_tiers),
         )

@@ -28,7 +28,7 @@ from domain.markets import (
     MarketRules,
     MarketRulesChanged,
 )
-from domain.protocol import Genesis
+from domain.protocol import Genesis, RulesActivated
 
 MAX_DECIMALS = 18
 """Decimals of the finest asset."""
@@ -106,6 +106,8 @@ class ReferenceData:
     exchange: str = ""
     ledger_partitions: int = 0
     matching_partitions: int = 0
+    rules_version: int = 0
+    """That of the reference partition; 0 before its Genesis."""
     _asset_ids: dict[str, int] = field(default_factory=dict)
     _market_ids: dict[str, int] = field(default_factory=dict)
 
@@ -149,6 +151,8 @@ class ReferenceData:
                 self._set_fees(event.fee_tiers)
             case LimitsChanged() if partition == REFERENCE_PARTITION:
                 self.limits = event.limits
+            case RulesActivated() if partition == REFERENCE_PARTITION:
+                self.rules_version = event.version
             case _:
                 pass
 
@@ -199,6 +203,7 @@ class ReferenceData:
             self.exchange = event.exchange
             self.ledger_partitions = event.ledger_partitions
             self.matching_partitions = event.matching_partitions
+            self.rules_version = event.rules_version
             self.limits = event.limits
             self._set_fees(event.fee_tiers)
 

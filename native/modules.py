@@ -55,6 +55,7 @@ READ_BY_THEM = (
     "domain.accounts.keys",
     "domain.accounts.users",
     "domain.reference",
+    "domain.rules",
     "infra.clock",
     "infra.collector",
     "infra.log",

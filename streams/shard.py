@@ -16,6 +16,7 @@ from domain.protocol import (
     HaltAction,
     RulesActivated,
 )
+from domain.rules import SUPPORTED_RULES
 from schemas.record import Record, UndecodableRecord, decode_record, encode_message
 from schemas.record import input_part as hashed_input
 from schemas.topics import inbox, outbox, shards
@@ -24,7 +25,6 @@ from streams.halts import Halt, HaltReason
 from streams.window import CommandWindow
 
 OUTSIDE_SOURCES: Final = ("gw", "operator", "clock", AUDITOR)
-SUPPORTED_RULES: Final = (1,)
 COMMAND_ID_BYTES: Final = 16
 
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from commands.admin import markets, shards, users
+from commands.admin import markets, rules, shards, users
 from commands.admin.fields import Field, Fields, Kind
 from commands.admin.operator import Operator
 from domain.limits import DEFAULT_LIMITS
@@ -182,11 +182,8 @@ OPERATIONS = (
     ),
     Operation(
         "activate-rules",
-        "put another version of the rules into force at a shard",
-        shards.activate_rules,
-        (
-            Field("shard", "the shard, such as L0"),
-            Field("version", "number of the version", Kind.INTEGER),
-        ),
+        "put another version of the rules into force at all shards",
+        rules.activate_rules,
+        (Field("version", "number of the version", Kind.INTEGER),),
     ),
 )

@@ -15,6 +15,7 @@ from infra.clock import Clock
 from infra.http import errors
 from infra.http.errors import ApiError
 from infra.keys import SealingKeys
+from schemas.topics import shards
 
 DEADLINE_US = 60_000_000
 
@@ -61,6 +62,10 @@ class Operator:
     def matching_shards(self) -> list[str]:
         """All matching shards."""
         return [f"M{m}" for m in range(self.reference.matching_partitions)]
+
+    def shards(self) -> list[str]:
+        """All shards of the exchange."""
+        return shards(self._ledger_partitions(), self.reference.matching_partitions)
 
     def asset(self, code: str) -> Asset:
         """The asset with this code; -1130 if there is none."""

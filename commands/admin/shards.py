@@ -1,10 +1,10 @@
-"""Operations on shards themselves: the word that ends a halt, and rules that come into force."""
+"""The operation on a single shard: the word that ends a halt."""
 
 from typing import Any
 
 from commands.admin.fields import Fields
 from commands.admin.operator import Operator
-from domain.protocol import HaltAction, ResolveHalt, RulesActivated
+from domain.protocol import HaltAction, ResolveHalt
 from infra.http import errors
 from schemas.record import HASH_BYTES
 
@@ -27,20 +27,9 @@ async def resolve_halt(operator: Operator, fields: Fields) -> dict[str, Any]:
     return {"written": True}
 
 
-async def activate_rules(operator: Operator, fields: Fields) -> dict[str, Any]:
-    """From here on the shard follows another version of the rules."""
-    shard = _shard(operator, fields)
-    _, deadline_us = operator.identity()
-    message = RulesActivated(fields.integer("version"))
-    await operator.execution.write(shard, message, deadline_us)
-    return {"written": True}
-
-
 def _shard(operator: Operator, fields: Fields) -> str:
     """A shard of this exchange; -1130 for any other name."""
-    ledgers = operator.ledger_shards()
-    accounts = [f"A{shard[1:]}" for shard in ledgers]
     shard = fields.text("shard")
-    if shard not in (*accounts, *ledgers, *operator.matching_shards()):
+    if shard not in operator.shards():
         raise errors.invalid_data("shard")
     return shard

@@ -191,15 +191,13 @@ async def test_numbers_beyond_what_the_log_holds_are_refused(world):
     assert "'reference'" in wrong
 
 
-async def test_a_halt_is_resolved_and_rules_are_activated_in_the_inbox(world):
+async def test_a_halt_is_resolved_in_the_inbox(world):
     world.exchange.held = []
     halt = {"shard": "M1", "recordHash": "ab" * 16, "action": "cancel-only"}
     assert await world.operate("resolve-halt", **halt) == {"written": True}
-    assert await world.operate("activate-rules", shard="A0", version=1) == {"written": True}
-    (shard, source, _, (resolve,)), (_, _, _, (activated,)) = world.exchange.held
+    ((shard, source, _, (resolve,)),) = world.exchange.held
     assert (shard, source, resolve.action.name) == ("M1", "operator", "CANCEL_ONLY")
     assert resolve.record_hash == bytes.fromhex("ab" * 16)
-    assert activated.version == 1
     short = {"recordHash": "ab" * 15}
     for wrong in ({"shard": "M9"}, {"recordHash": "xyz"}, short, {"action": "forget"}):
         assert "is not valid" in await refused(world, "resolve-halt", **halt | wrong)

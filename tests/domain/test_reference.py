@@ -24,7 +24,7 @@ from domain.markets import (
     MarketRules,
     MarketRulesChanged,
 )
-from domain.protocol import Genesis
+from domain.protocol import Genesis, RulesActivated
 from domain.reference import (
     Asset,
     ReferenceData,
@@ -107,8 +107,13 @@ def test_users_tier_and_standing_are_followed():
     assert reference.fee_tier(5) is None
 
 
-def test_fees_and_limits_count_from_partition_0_alone():
+def test_fees_limits_and_rules_version_count_from_partition_0_alone():
+    assert ReferenceData().rules_version == 0
     reference = listed()
+    assert reference.rules_version == 1
+    reference.apply(RulesActivated(3))
+    reference.apply(RulesActivated(2), partition=1)
+    assert reference.rules_version == 3
     reference.apply(FeesChanged(NO_COMMAND, NEW_FEES))
     reference.apply(LimitsChanged(NO_COMMAND, LIMITS))
     reference.apply(genesis(partition=1), partition=1)

@@ -32,6 +32,19 @@ except ZeroDivisionError as bug:
 except Exception as error:
     print(type(error).__name__)
 """
+RULES = """
+from commands.admin.rules import SUPPORTED_RULES
+from streams.families import decider_of
+from streams.halts import Halt
+from streams.shard import Shard
+shard = Shard("L0", decider_of("L0"))
+for shard.rules_version in (1, 2):
+    try:
+        shard.expect_known_rules()
+    except Halt as halt:
+        print(halt.reason, end=" ")
+print(SUPPORTED_RULES)
+"""
 
 
 def said(program: str, folder: Path, **variables: str) -> str:
@@ -55,3 +68,9 @@ def test_a_market_is_faulty_once_it_is_named(tmp_path):
 def test_without_a_folder_nothing_is_planted(tmp_path):
     assert said(CLOCK, tmp_path) == "0"
     assert said(BUG, tmp_path) != "a planted bug"
+
+
+def test_a_process_knows_the_rules_that_were_planted_before_it_began(tmp_path):
+    assert said(RULES, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path)) == "UNKNOWN_RULES (1,)"
+    (tmp_path / "rules").write_text("1 2")
+    assert said(RULES, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path)) == "(1, 2)"

@@ -1,8 +1,10 @@
-"""Planted into every process of a fault stack by PYTHONPATH: a clock that can be moved, a bug.
+"""Planted into every process of a fault stack by PYTHONPATH: a clock that moves, a bug, a build.
 
 Python imports this before anything else. What happens is said by files in LOGBOURSE_PLANTED_DIR:
 `clock-<pid>` holds nanoseconds by which the process's wall clock is wrong, `faulty-market` the id
-of a market on which planning an order fails. Without the variable nothing happens.
+of a market on which planning an order fails. `rules` holds the versions of the rules that a
+process knows which starts from then on, as if it were of another build. Without the variable
+nothing happens.
 """
 
 import importlib.abc
@@ -10,10 +12,9 @@ import importlib.machinery
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-PATCHED = "streams.families"
 
 
 def _move_clock(folder: Path) -> None:
@@ -46,14 +47,33 @@ class _Faulty:
         return self._right.decide(state, command)
 
 
+def _plant_bug(families: Any, folder: Path) -> None:
+    right = families.decider_of
+    families.decider_of = lambda shard: _Faulty(right(shard), folder)
+
+
+def _plant_rules(rules: Any, folder: Path) -> None:
+    file = folder / "rules"
+    if file.exists():
+        rules.SUPPORTED_RULES = tuple(map(int, file.read_text().split()))
+
+
+PLANTS: dict[str, Callable[[Any, Path], None]] = {
+    "streams.families": _plant_bug,
+    "domain.rules": _plant_rules,
+}
+"""What is done to a module once it is loaded."""
+
+
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds the module that says which decider runs a shard, and lets it say another one."""
+    """Finds the modules that are changed, and changes them."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
-        if name != PATCHED:
+        plant = PLANTS.get(name)
+        if plant is None:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
         assert spec is not None and spec.loader is not None
@@ -61,8 +81,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 
         def exec_module(module: Any) -> None:
             load(module)
-            right = module.decider_of
-            module.decider_of = lambda shard: _Faulty(right(shard), self._folder)
+            plant(module, self._folder)
 
         spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
