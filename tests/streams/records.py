@@ -1,4 +1,4 @@
-"""Records that a test puts into an inbox, and a reader of what came out."""
+"""Records that a test puts into a log, genuine or forged, and a reader of what came out."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,14 @@ from domain.decider import Message
 from domain.ledger.messages import CreditDeposit
 from domain.limits import DEFAULT_LIMITS
 from domain.protocol import Genesis
-from schemas.record import chain_hash, decode_record, encode_message, encode_record, outside_record
+from schemas.record import (
+    Record,
+    chain_hash,
+    decode_record,
+    encode_message,
+    encode_record,
+    outside_record,
+)
 from streams.shard import Step
 
 NOW_US = 1_700_000_000_000_000
@@ -52,6 +59,28 @@ def channel(*batches: Sequence[Message], src: str = "L1") -> list[bytes]:
         prev = chain_hash(values[-1]) if values else bytes(16)
         values.append(from_shard(cseq, *messages, prev=prev, src=src))
     return values
+
+
+def encoded(record: Record) -> bytes:
+    """The bytes of a record, whatever its fields say."""
+    return encode_record(
+        prev=record.prev,
+        cause_offset=record.cause_offset,
+        src=record.src,
+        cseq=record.cseq,
+        cause=record.cause,
+        time_us=record.time_us,
+        input_hash=record.input_hash,
+        messages=[encode_message(message) for message in record.messages],
+    )
+
+
+def forged(value: bytes | None, **changes: object) -> bytes:
+    """The record with other fields, as somebody would write it who may write to the topic."""
+    record = decode_record(value)
+    for name, change in changes.items():
+        setattr(record, name, change)
+    return encoded(record)
 
 
 def events_of(step: Step) -> list[Message]:

@@ -1,6 +1,5 @@
 """The continuous auditor on simulated logs: silent where all is well, sharp where it is not."""
 
-import dataclasses
 import functools
 import json
 import random
@@ -14,7 +13,7 @@ from domain.accounts.messages import HaltWithdrawals
 from domain.markets import HaltMarket
 from domain.protocol import HaltAction, ResolveHalt
 from infra.log import LogRecord, Mark
-from schemas.record import decode_record, encode_message, encode_record, outside_record
+from schemas.record import decode_record, encode_message, outside_record
 from schemas.topics import inbox
 from streams.audit.archive import Place
 from streams.auditor import checkpoint
@@ -22,6 +21,7 @@ from streams.auditor.log_auditor import LogAuditor, Resolutions
 from streams.auditor.violations import Violation, orders_for
 from tests.simulation.world import LEDGERS, MATCHERS, World
 from tests.streams.audited_log import partitions_of, traded
+from tests.streams.records import forged
 
 
 @dataclass
@@ -155,15 +155,6 @@ def test_a_checkpoint_of_another_exchange_is_refused():
     kept = checkpoint.dump(auditor) | {"partitions": [9, 9]}
     with pytest.raises(ValueError, match="wanted"):
         checkpoint.load(auditor, kept)
-
-
-def forged(value: bytes, **changes: object) -> bytes:
-    """The record with other fields, as somebody would write it who may write to the topic."""
-    record = decode_record(value)
-    kept = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
-    fields = kept | changes
-    fields["messages"] = [encode_message(message) for message in record.messages]
-    return encode_record(**fields)
 
 
 def last_from(log: GrowingLog, place: Place, src: str) -> tuple[int, bytes]:

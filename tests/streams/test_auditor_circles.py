@@ -4,11 +4,12 @@ import random
 
 import pytest
 
-from schemas.record import chain_hash, decode_record, encode_record
+from schemas.record import chain_hash, decode_record
 from streams.auditor.violations import Violation
 from tests.simulation.faults import Faults
 from tests.simulation.load import Traffic, genesis
 from tests.simulation.world import World
+from tests.streams.records import forged
 from tests.streams.test_auditor import audited, auditor_on, follow, last_from, log_of
 
 PLACE = ("ledger.in", 0)
@@ -35,16 +36,7 @@ def traded_after_a_forgery(seed: int) -> tuple[World, int]:
 def forge(world: World) -> bytes:
     _, last = last_from(log_of(world), PLACE, "M0")
     record = decode_record(last)
-    following = encode_record(
-        prev=chain_hash(last),
-        cause_offset=record.cause_offset,
-        src="M0",
-        cseq=record.cseq + 1,
-        cause=record.cause,
-        time_us=record.time_us,
-        input_hash=record.input_hash,
-        messages=[],
-    )
+    following = forged(last, prev=chain_hash(last), cseq=record.cseq + 1, messages=[])
     world.log.append(PLACE, following)
     return following
 

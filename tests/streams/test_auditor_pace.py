@@ -13,11 +13,11 @@ from streams.auditor import pace
 from streams.auditor.crossing import Crossing, Suspect
 from streams.auditor.log_auditor import LogAuditor
 from streams.auditor.violations import Violation
+from tests.streams.records import forged
 from tests.streams.test_auditor import (
     GrowingLog,
     auditor_on,
     follow,
-    forged,
     last_from,
     log_of,
     world,
