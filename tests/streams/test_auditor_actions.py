@@ -22,8 +22,8 @@ from streams.auditor.log_auditor import LogAuditor
 from streams.auditor.snapshot_watch import SnapshotWatch
 from streams.auditor.violations import Violation
 from streams.snapshots import Inline, SnapshotStore
+from tests.streams.growing_log import GrowingLog, auditor_on, follow, log_of, world
 from tests.streams.records import forged
-from tests.streams.test_auditor import GrowingLog, auditor_on, follow, log_of, world
 
 AT = "ledger.ev.0@7"
 

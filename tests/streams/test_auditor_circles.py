@@ -9,8 +9,8 @@ from streams.auditor.violations import Violation
 from tests.simulation.faults import Faults
 from tests.simulation.load import Traffic, genesis
 from tests.simulation.world import World
+from tests.streams.growing_log import audited, auditor_on, follow, last_from, log_of
 from tests.streams.records import forged
-from tests.streams.test_auditor import audited, auditor_on, follow, last_from, log_of
 
 PLACE = ("ledger.in", 0)
 PHASES = 8

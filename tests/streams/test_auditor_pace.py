@@ -5,23 +5,23 @@ from collections import Counter
 
 import pytest
 
-from domain.protocol import HaltAction, ResolveHalt
-from schemas.record import decode_record, encode_message, outside_record
 from streams.audit.archive import Place
 from streams.audit.findings import Finding
 from streams.auditor import pace
 from streams.auditor.crossing import Crossing, Suspect
 from streams.auditor.log_auditor import LogAuditor
 from streams.auditor.violations import Violation
-from tests.streams.records import forged
-from tests.streams.test_auditor import (
+from tests.streams.growing_log import (
     GrowingLog,
     auditor_on,
     follow,
+    halted_by_a_gap,
     last_from,
     log_of,
+    say_skip,
     world,
 )
+from tests.streams.records import forged
 
 
 def read_alone(auditor: LogAuditor, log: GrowingLog, place: Place, most: int) -> None:
@@ -69,22 +69,13 @@ def test_many_forged_records_in_an_outbox_do_not_keep_the_auditor_waiting(monkey
 
 
 def test_the_word_about_a_halted_shard_is_heard_though_its_inbox_is_left():
-    log = log_of(world())
-    place = ("ledger.in", 0)
-    _, value = last_from(log, place, "M0")
-    log.whole[place].append(forged(value, cseq=decode_record(value).cseq + 9))
-    log.show_all()
-    auditor = auditor_on(log, [])
-    auditor.start()
-    follow(auditor, log, random.Random(1))
+    log, auditor = halted_by_a_gap([], {})
     stopped = auditor.followed["L0"].stopped
     assert stopped is not None
-    auditor._pace.left.add(place)
+    auditor._pace.left.add(("ledger.in", 0))
     auditor.look_at_marks()
     assert not auditor.outdated
-    skip = ResolveHalt(b"r" * 16, 1 << 60, stopped.record_hash, HaltAction.SKIP)
-    log.whole[place].append(outside_record("operator", 0, [encode_message(skip)]))
-    log.show_all()
+    say_skip(log, stopped.record_hash)
     auditor.look_at_marks()
     assert auditor.outdated
 

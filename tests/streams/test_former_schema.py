@@ -21,7 +21,7 @@ from tests.streams.audited_log import (
     told,
     traded,
 )
-from tests.streams.test_auditor import audited, log_of
+from tests.streams.growing_log import audited, log_of
 
 FORMER = bytes.fromhex("c30162b16e693c0db562")
 
