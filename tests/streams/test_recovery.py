@@ -11,6 +11,7 @@ from domain.orders.messages import CancelAllOrders
 from domain.protocol import HaltAction, ResolveHalt
 from infra.refusal import Refusal
 from schemas.topics import inbox
+from streams.audit.archive import Archive
 from streams.audit.audit import audit
 from streams.recovery.losses import find_losses, sentences
 from streams.recovery.merging import merged
@@ -48,6 +49,16 @@ def lose_tails(world: World, rng: random.Random) -> None:
         if rng.random() < 0.3:
             world.log.marks.pop(place, None)
     world.log.ghosts.clear()
+
+
+def almost_all_of_an_inbox_lost() -> tuple[Archive, dict[str, list[Snapshot]], Plan]:
+    """What is left of an exchange whose first ledger's inbox has six records, and the plan."""
+    world = traded(2)
+    for process in world.processes:
+        world.kill(process)
+    del world.log.partitions[("ledger.in", 0)][6:]
+    archive, snapshots = archived(world), snapshots_of(world)
+    return archive, snapshots, make_plan(archive, snapshots, Nobody(), processes=1)
 
 
 def recover(world: World) -> Plan:
@@ -145,12 +156,7 @@ def test_a_lost_end_of_an_outbox_is_computed_again_and_nothing_is_lost():
 
 
 def test_what_was_told_and_is_gone_is_listed():
-    world = traded(2)
-    for process in world.processes:
-        world.kill(process)
-    del world.log.partitions[("ledger.in", 0)][6:]
-    archive, snapshots = archived(world), snapshots_of(world)
-    plan = make_plan(archive, snapshots, Nobody(), processes=1)
+    archive, snapshots, plan = almost_all_of_an_inbox_lost()
     losses = find_losses(archive, plan, snapshots)
     assert plan.dropped()[("ledger.ev", 0)] > 0
     assert losses.events["OrderAccepted"] == sum(
@@ -163,12 +169,7 @@ def test_what_was_told_and_is_gone_is_listed():
 
 
 def test_a_snapshot_of_another_layout_is_passed_over_with_a_word():
-    world = traded(2)
-    for process in world.processes:
-        world.kill(process)
-    del world.log.partitions[("ledger.in", 0)][6:]
-    archive, snapshots = archived(world), snapshots_of(world)
-    plan = make_plan(archive, snapshots, Nobody(), processes=1)
+    archive, snapshots, plan = almost_all_of_an_inbox_lost()
     newest = max(snapshots["L0"], key=lambda snapshot: snapshot.offset)
     older = json.loads(newest.payload)
     older["state"].pop()
