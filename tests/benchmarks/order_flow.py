@@ -1,7 +1,5 @@
 """Signed orders for an open loop, each in the frame of REST, WebSocket or a batch."""
 
-import hashlib
-import hmac
 import json
 import random
 from collections.abc import Callable, Sequence
@@ -10,6 +8,7 @@ from urllib.parse import urlencode
 
 from tests.benchmarks.open_loop import Shot
 from tests.benchmarks.web_socket import text_frame
+from tests.integration.trader import raw_request, signature
 
 SYMBOL = "BTCUSDT"
 MIDDLE_CENTS = 6_000_000
@@ -55,9 +54,9 @@ def order_shots(
 def _rest_shot(rng: random.Random, trader: Trader, _number: int, stamp_ms: int) -> Shot:
     order = _order(rng)
     text = urlencode({**order, **_window(stamp_ms)})
-    body = f"{text}&signature={_signature(trader, text)}"
+    body = f"{text}&signature={signature(trader.secret, text)}"
     kind = "application/x-www-form-urlencoded"
-    request = _post("/api/v3/order", trader, kind, body)
+    request = raw_request("POST", "/api/v3/order", trader.api_key, body, kind)
     return Shot(0.0, request, fill=order["newOrderRespType"] == "FULL")
 
 
@@ -65,7 +64,7 @@ def _web_socket_shot(rng: random.Random, trader: Trader, number: int, stamp_ms: 
     order = _order(rng)
     parameters = {**order, **_window(stamp_ms), "apiKey": trader.api_key}
     text = "&".join(f"{name}={parameters[name]}" for name in sorted(parameters))
-    parameters["signature"] = _signature(trader, text)
+    parameters["signature"] = signature(trader.secret, text)
     wish = {"id": number, "method": "order.place", "params": parameters}
     return Shot(0.0, text_frame(json.dumps(wish)), fill=order["newOrderRespType"] == "FULL")
 
@@ -74,8 +73,8 @@ def _batch_shot(rng: random.Random, trader: Trader, _number: int, stamp_ms: int)
     orders = [{**_order(rng), "newOrderRespType": "ACK"} for _ in range(BATCH_ORDERS)]
     body = json.dumps(orders, separators=(",", ":"))
     query = urlencode(_window(stamp_ms))
-    query += f"&signature={_signature(trader, query + body)}"
-    request = _post(f"/x/v1/orders/batch?{query}", trader, "application/json", body)
+    query += f"&signature={signature(trader.secret, query + body)}"
+    request = raw_request("POST", f"/x/v1/orders/batch?{query}", trader.api_key, body)
     return Shot(0.0, request)
 
 
@@ -99,17 +98,3 @@ def _order(rng: random.Random) -> Parameters:
 
 def _window(stamp_ms: int) -> Parameters:
     return {"recvWindow": 30_000, "timestamp": stamp_ms}
-
-
-def _signature(trader: Trader, text: str) -> str:
-    return hmac.new(trader.secret.encode(), text.encode(), hashlib.sha256).hexdigest()
-
-
-def _post(path: str, trader: Trader, kind: str, body: str) -> bytes:
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-        f"X-MBX-APIKEY: {trader.api_key}\r\n"
-        f"Content-Type: {kind}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
-    return f"{head}{body}".encode()

@@ -6,7 +6,6 @@ the outcome open, is sent again, the same bytes, until its end is known.
 
 import asyncio
 import hashlib
-import hmac
 import json
 import random
 import threading
@@ -19,6 +18,7 @@ from typing import Any
 import aiohttp
 
 from tests.integration.running_stack import Account
+from tests.integration.trader import signature
 from tests.integration.witness import MIDDLES
 
 UNKNOWN = (0, 429, 418, 502, 503, 504)
@@ -164,10 +164,10 @@ class Client:
         now_ms = time.time_ns() // 1_000_000
         key, secret = self.account.api_key, self.account.secret
         params = {**fields, "apiKey": key, "timestamp": now_ms, "recvWindow": WINDOW_MS}
-        payload = "&".join(f"{name}={value}" for name, value in sorted(params.items())).encode()
-        params["signature"] = hmac.digest(secret.encode(), payload, "sha256").hex()
+        payload = "&".join(f"{name}={value}" for name, value in sorted(params.items()))
+        params["signature"] = signature(secret, payload)
         number = len(self.record)
-        identity = hashlib.blake2b(key.encode() + b"\0" + payload, digest_size=16).digest()
+        identity = hashlib.blake2b(f"{key}\0{payload}".encode(), digest_size=16).digest()
         frame = json.dumps({"id": number, "method": method, "params": params})
         deadline_us = (now_ms + WINDOW_MS) * 1_000
         cid = fields.get("newClientOrderId", "")

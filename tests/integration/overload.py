@@ -3,8 +3,6 @@
 `measure_overload` is one whole run: capacity first, then the load, then what became of all of it.
 """
 
-import hashlib
-import hmac
 import json
 import math
 import threading
@@ -23,6 +21,7 @@ from tests.benchmarks.open_loop import Hit, Shot, fire
 from tests.benchmarks.percentiles import percentile
 from tests.benchmarks.process_cost import processor_s, resident_mb
 from tests.integration.running_stack import Account, RunningStack
+from tests.integration.trader import raw_request, signature
 
 BATCH_ORDERS = 100
 FLOODERS, QUIET = 8, 4
@@ -306,26 +305,14 @@ def _batch(
     )
     body = "[" + ",".join(f'{head}{number}"}}' for number in range(count)) + "]"
     query = f"recvWindow=5000&timestamp={time.time_ns() // 1_000}"
-    signature = _signature(account, query + body)
-    return _request("POST", f"/x/v1/orders/batch?{query}&signature={signature}", account, body)
+    path = f"/x/v1/orders/batch?{query}&signature={signature(account.secret, query + body)}"
+    return raw_request("POST", path, account.api_key, body)
 
 
 def _cancel(account: Account, name: str, at_s: float) -> bytes:
     query = f"symbol=BTCUSDT&origClientOrderId={name}&recvWindow=5000&timestamp={int(at_s * 1e6)}"
-    path = f"/api/v3/order?{query}&signature={_signature(account, query)}"
-    return _request("DELETE", path, account, "")
-
-
-def _signature(account: Account, text: str) -> str:
-    return hmac.new(account.secret.encode(), text.encode(), hashlib.sha256).hexdigest()
-
-
-def _request(method: str, path: str, account: Account, body: str) -> bytes:
-    head = (
-        f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-MBX-APIKEY: {account.api_key}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return f"{head}{body}".encode()
+    path = f"/api/v3/order?{query}&signature={signature(account.secret, query)}"
+    return raw_request("DELETE", path, account.api_key, "")
 
 
 def _spread(seconds: Sequence[float]) -> str:

@@ -2,8 +2,6 @@
 
 import asyncio
 import base64
-import hashlib
-import hmac
 import json
 import time
 from contextlib import asynccontextmanager
@@ -11,6 +9,8 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tests.integration.trader import signature
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -46,20 +46,19 @@ def log_on(stack, account) -> dict[str, object]:
     public = base64.b64encode(private.public_key().public_bytes_raw()).decode()
     key = stack.admin("create-api-key", userId=account.user_id, publicKey=public)["apiKey"]
     timestamp = time.time_ns() // 1_000_000
-    signature = private.sign(f"apiKey={key}&timestamp={timestamp}".encode())
+    signed = private.sign(f"apiKey={key}&timestamp={timestamp}".encode())
     return {
         "apiKey": key,
         "timestamp": timestamp,
-        "signature": base64.b64encode(signature).decode(),
+        "signature": base64.b64encode(signed).decode(),
     }
 
 
 async def batch(stack, account, document: str, timestamp: int):
     """Status and body of a signed batch."""
     query = f"timestamp={timestamp}&recvWindow=60000"
-    signed = (query + document).encode()
-    signature = hmac.new(account.secret.encode(), signed, hashlib.sha256).hexdigest()
-    url = f"{stack.url}/x/v1/orders/batch?{query}&signature={signature}"
+    signed = f"{query}&signature={signature(account.secret, query + document)}"
+    url = f"{stack.url}/x/v1/orders/batch?{signed}"
     headers = {"X-MBX-APIKEY": account.api_key}
     async with (
         aiohttp.ClientSession() as session,
