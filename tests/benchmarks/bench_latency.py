@@ -14,7 +14,7 @@ from tests.benchmarks.order_flow import BATCH, BATCH_ORDERS, FLOW, REST, WEB_SOC
 from tests.benchmarks.order_stage import Answers, Client
 from tests.benchmarks.percentiles import percentile, percentiles_ms
 from tests.benchmarks.report import Effort, Figure, median_of, void
-from tests.integration.running_stack import RunningStack
+from tests.integration.running_stack import RunningStack, ready_stack
 
 RATES = (100, 500, 1_000, 5_000)
 PROTOCOLS = (REST, WEB_SOCKET)
@@ -62,14 +62,11 @@ def measure(effort: Effort) -> list[Figure]:
 @contextmanager
 def latency_stack(brokers: int) -> Iterator[RunningStack]:
     """A whole stack without bots, which is ready."""
-    with tempfile.TemporaryDirectory(prefix="logbourse-bench-") as folder:
-        stack = RunningStack(Path(folder) / "data", brokers=brokers)
-        try:
-            stack.start()
-            stack.until_ready()
-            yield stack
-        finally:
-            stack.stop()
+    with (
+        tempfile.TemporaryDirectory(prefix="logbourse-bench-") as folder,
+        ready_stack(Path(folder), brokers=brokers) as stack,
+    ):
+        yield stack
 
 
 def describe(brokers: int) -> str:

@@ -7,7 +7,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,18 @@ class RunningStack:
     def producer(self) -> Producer:
         """A producer with which a test writes what no part of the stack would."""
         return outside_producer(self.settings)
+
+
+@contextmanager
+def ready_stack(folder: Path, *words: str, **options: Any) -> Iterator[RunningStack]:
+    """A stack with its data in the folder, ready to serve; arguments as `RunningStack` has them."""
+    running = RunningStack(folder / "data", *words, **options)
+    try:
+        running.start()
+        running.until_ready()
+        yield running
+    finally:
+        running.stop()
 
 
 def _environment(data_dir: Path) -> dict[str, str]:

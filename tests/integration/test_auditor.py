@@ -15,7 +15,7 @@ from infra.scraping import targets_file
 from projections.layout import balances_key, redis_key
 from projections.redis_sink import current_build
 from schemas.record import Record, decode_record, encode_message, encode_record
-from tests.integration.running_stack import Account, RunningStack
+from tests.integration.running_stack import Account, RunningStack, ready_stack
 from tests.integration.witness import FUNDS, Witness
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -26,13 +26,8 @@ FOUND_WITHIN_S = 90.0
 
 @pytest.fixture(scope="module")
 def audited(tmp_path_factory):
-    running = RunningStack(tmp_path_factory.mktemp("audited") / "data", auditor=True)
-    try:
-        running.start()
-        running.until_ready()
+    with ready_stack(tmp_path_factory.mktemp("audited"), auditor=True) as running:
         yield running
-    finally:
-        running.stop()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from domain.matching.messages import TradeExecuted
 from infra.lease import Phase, standby_name
 from infra.lease_stores import open_lease_store
 from schemas.record import decode_record
-from tests.integration.running_stack import RunningStack
+from tests.integration.running_stack import RunningStack, ready_stack
 from tests.integration.witness import FUNDS, Findings, Witness
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -25,13 +25,8 @@ PATIENCE_S = 60.0
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    running = RunningStack(tmp_path_factory.mktemp("pair") / "data", "--standby")
-    try:
-        running.start()
-        running.until_ready()
+    with ready_stack(tmp_path_factory.mktemp("pair"), "--standby") as running:
         yield running
-    finally:
-        running.stop()
 
 
 @pytest.fixture(scope="module")
