@@ -1,27 +1,29 @@
 """The auditor beside a trading exchange: what is forged or spoilt is named, mended or stopped."""
 
-import json
 import os
 import signal
-import urllib.request
-from collections import Counter
 from datetime import datetime
 
 import pytest
 
 from infra.redis import redis_client
 from infra.refusal import Refusal
-from infra.scraping import targets_file
 from projections.layout import balances_key, redis_key
 from projections.redis_sink import current_build
-from schemas.record import Record, decode_record, encode_message, encode_record
+from tests.integration.auditor import (
+    FOUND_WITHIN_S,
+    append,
+    changed_copy,
+    halted,
+    metrics,
+    resume,
+    said,
+    until_metric,
+)
 from tests.integration.running_stack import Account, RunningStack, ready_stack
 from tests.integration.witness import FUNDS, Witness
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
-
-ASSETS = ("USDT", "BTC", "ETH")
-FOUND_WITHIN_S = 90.0
 
 
 @pytest.fixture(scope="module")
@@ -48,74 +50,6 @@ def clients(audited, idle):
         client.trader.close()
 
 
-def metrics(stack: RunningStack) -> Counter[str]:
-    """What the auditor tells Prometheus, by name without its prefix; labels are part of it."""
-    targets = json.loads(targets_file(stack.settings).read_text())
-    (address,) = (
-        each["targets"][0] for each in targets if each["labels"].get("process") == "auditor"
-    )
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=5.0) as answer:
-        lines = answer.read().decode().splitlines()
-    told = (line.rpartition(" ") for line in lines if line.startswith("logbourse_auditor_"))
-    return Counter(
-        {name.removeprefix("logbourse_auditor_"): int(float(value)) for name, _, value in told}
-    )
-
-
-def until_metric(stack: RunningStack, name: str, least: int) -> None:
-    def reached() -> bool:
-        try:
-            return metrics(stack)[name] >= least
-        except (OSError, ValueError):
-            return False
-
-    stack.until(reached, FOUND_WITHIN_S, f"{name} must be {least}")
-
-
-def halted(stack: RunningStack) -> dict[str, str]:
-    """Why which asset may not leave, as everybody is told."""
-    with urllib.request.urlopen(f"{stack.url}/x/v1/assets", timeout=5.0) as answer:
-        return {each["asset"]: each["reason"] for each in json.load(answer) if each["reason"]}
-
-
-def resume(stack: RunningStack) -> None:
-    for asset in ASSETS:
-        stack.admin("resume-withdrawals", asset=asset, reason="a test forged it")
-    stack.until(lambda: not halted(stack), FOUND_WITHIN_S, "everybody must be told")
-
-
-def forge_copy(stack: RunningStack, topic: str, src: str, copy_of: int) -> str:
-    """Append a copy of an earlier record of a channel with another content; where it stands.
-
-    Its number is past, so that its receivers drop it: an auditor alone notices.
-    """
-    log = stack.log()
-    try:
-        records = [decode_record(r.value) for r in log.scan(topic, 0, *log.ends(topic, 0))]
-        genuine = [record for record in records if record.src == src][-copy_of]
-        log.produce(topic, 0, forged(genuine))
-        assert log.flush(5.0)
-        end = log.ends(topic, 0)[1]
-        later = log.scan(topic, 0, max(0, end - 200), end)
-        found = (r.offset for r in later if r.value == forged(genuine))
-        return f"{topic}.0@{next(found)}"
-    finally:
-        log.close()
-
-
-def forged(record: Record) -> bytes:
-    return encode_record(
-        prev=record.prev,
-        cause_offset=record.cause_offset,
-        src=record.src,
-        cseq=record.cseq,
-        cause=record.cause,
-        time_us=record.time_us + 1,
-        input_hash=record.input_hash,
-        messages=[encode_message(message) for message in record.messages],
-    )
-
-
 def test_a_wrong_balance_in_redis_is_written_as_the_log_has_it(audited, idle, clients):
     client = redis_client(audited.settings.redis_url)
     key = redis_key(current_build(client), balances_key(idle.user_id))
@@ -133,7 +67,7 @@ def test_a_wrong_balance_in_redis_is_written_as_the_log_has_it(audited, idle, cl
     ("topic", "src"), [("ledger.ev", "L0"), ("ledger.in", "M0")], ids=["outbox", "inbox"]
 )
 def test_a_forged_record_of_a_ledger_stops_withdrawals(audited, idle, clients, topic, src):
-    position = forge_copy(audited, topic, src, copy_of=3)
+    position = append(audited, topic, changed_copy(audited, topic, src, copy_of=3))
     audited.until(lambda: len(halted(audited)) == 3, FOUND_WITHIN_S, "withdrawals must stop")
     assert all(why.startswith(f"S3 {position}: CHANGED {src}") for why in halted(audited).values())
     fields = {"userId": idle.user_id, "asset": "BTC", "amount": "1", "reference": f"out {topic}"}
@@ -145,9 +79,7 @@ def test_a_forged_record_of_a_ledger_stops_withdrawals(audited, idle, clients, t
 
 def kept_since_it_halted(stack: RunningStack) -> bool:
     """Whether there is a checkpoint that knows of all halts: it waits until they hold."""
-    lines = (stack.data_dir / "logs" / "auditor.log").read_text().splitlines()
-    events = (json.loads(line) for line in lines if line.startswith("{"))
-    halts = [event["timestamp"] for event in events if event["event"] == "halting"]
+    halts = [each["timestamp"] for each in said(stack, "halting")]
     kept = [path.stat().st_mtime for path in (stack.data_dir / "auditor").glob("*.snapshot")]
     return max(kept, default=0.0) > datetime.fromisoformat(max(halts)).timestamp()
 
@@ -161,7 +93,7 @@ def test_an_auditor_that_was_killed_goes_on_from_its_checkpoint(audited, clients
     words = (audited.data_dir / "logs" / "auditor.log").read_text()
     assert "begun at a checkpoint" in words
     assert halted(audited) == {}, "what was found before is not found again"
-    position = forge_copy(audited, "ledger.ev", "L0", copy_of=2)
+    position = append(audited, "ledger.ev", changed_copy(audited, "ledger.ev", "L0", copy_of=2))
     audited.until(lambda: len(halted(audited)) == 3, FOUND_WITHIN_S, "withdrawals must stop")
     assert position in halted(audited)["BTC"]
     resume(audited)
