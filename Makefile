@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/lock-$(shell cat requirements-dev.txt pyproject.toml | sha256sum | cut -c1-16)
 ARGS ?=
 
-.PHONY: help setup compile run test check format bench faults sweep wheel lock clean
+.PHONY: help setup compile run test check format bench faults archive sweep wheel lock clean
 
 help:  ## what can be typed
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 10
@@ -55,6 +55,9 @@ bench: compile  ## measure, and write docs/benchmarks.md, docs/benchmarks.json a
 
 faults: compile  ## break real processes under load: make faults ARGS="F1 F6 --runs 5" (ARGS=--list)
 	@$(BIN)/python -m tests.faults $(ARGS)
+
+archive: compile  ## keep the log of a short day for later builds: make archive ARGS=0.1.0
+	@$(BIN)/python -m tests.archived.record $(ARGS)
 
 sweep: compile  ## any number of seeded crash schedules: make sweep ARGS="--seeds 100000"
 	@$(BIN)/logbourse simulate $(ARGS)

@@ -1,0 +1,1 @@
+"""Logs that former builds wrote, and what replay said of them then."""
