@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import cycle
 
+from domain.rules import SUPPORTED_RULES
 from infra.clock import Clock, SystemClock
 from infra.collector import leave_to_reference_counts
 from infra.files import Directory
@@ -195,7 +196,7 @@ def _run_shards(
     try:
         worker.start()
         leave_to_reference_counts()
-        _logger.info("shards started", shards=_names(leases), standby=standby, build=build_in_use())
+        _say_started(leases, standby=standby)
         _turn_until(worker, log, lambda: stopped or leadership.asked)
         leadership.yield_all()
         worker.finish()
@@ -205,6 +206,13 @@ def _run_shards(
         log.close()
     _logger.info("shards stopped", shards=_names(leases))
     return 0 if stopped else EXIT_STATUS_STEPPED_DOWN
+
+
+def _say_started(leases: Sequence[Lease], *, standby: bool) -> None:
+    """`rules` are what an operator looks at before other rules are activated."""
+    build, rules = build_in_use(), list(SUPPORTED_RULES)
+    shards = _names(leases)
+    _logger.info("shards started", shards=shards, standby=standby, build=build, rules=rules)
 
 
 def _status_after(why: ShardHalted | LeaseLost | LogFailure, metrics: WorkerMetrics) -> int:
