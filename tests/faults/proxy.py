@@ -76,7 +76,8 @@ class Proxy:
     ) -> None:
         self._links += 1
         number = self._links
-        client = owner_of(writer.get_extra_info("peername")[1], self._run_dir)
+        ends = (writer.get_extra_info("peername")[1], writer.get_extra_info("sockname")[1])
+        client = owner_of(*ends, self._run_dir)
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", target)
         except OSError:
@@ -122,9 +123,9 @@ class Proxy:
             await asyncio.sleep(max(rule.delay_s for rule in found))
 
 
-def owner_of(port: int, run_dir: Path) -> str:
-    """The name of the process of the stack whose socket has that local port; empty if none has."""
-    inode = _inode(port)
+def owner_of(port: int, peer: int, run_dir: Path) -> str:
+    """The process of the stack that has connected its local `port` to `peer`; empty if none has."""
+    inode = _inode(port, peer)
     if not inode:
         return ""
     wanted = f"socket:[{inode}]"
@@ -138,14 +139,16 @@ def owner_of(port: int, run_dir: Path) -> str:
     return ""
 
 
-def _inode(port: int) -> str:
-    wanted = f":{port:04X}"
+def _inode(port: int, peer: int) -> str:
+    """Both ports count: other connections, some long closed, may have the same local one."""
+    wanted = (f"{port:04X}", f"{peer:04X}")
     # The JVM's sockets are of the second kind.
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with open(table) as lines:
             for line in lines:
                 words = line.split()
-                if words[1].endswith(wanted) and re.fullmatch(r"[0-9]+", words[9]):
+                ports = tuple(each.rpartition(":")[2] for each in words[1:3])
+                if ports == wanted and re.fullmatch(r"[1-9][0-9]*", words[9]):
                     return words[9]
     return ""
 
