@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,15 +60,23 @@ class _Log:
 
 
 def judge(
-    stack: FaultStack, load: Load, funds: Mapping[str, str], *, by_log: bool = True
+    stack: FaultStack,
+    load: Load,
+    funds: Mapping[str, str],
+    *,
+    by_log: bool = True,
+    forged: Collection[str] = (),
 ) -> Verdict:
-    """The set Z, once the load has ended and the stack is whole again."""
+    """The set Z, once the load has ended and the stack is whole again.
+
+    Of positions that were `forged` the audit must say so, and of nothing else.
+    """
     verdict = Verdict()
     log = _read(stack)
     verdict.duplicates = log.duplicates
     if by_log:
         verdict.note(_against_record(log, load))
-    verdict.note(_audited(stack))
+    verdict.note(_audited(stack, forged))
     verdict.note(_views_differ(stack, log))
     if by_log:
         verdict.note(_clients_differ(stack, load, funds))
@@ -162,7 +170,7 @@ def _commands(value: bytes | None) -> set[bytes]:
     return {message.command_id for message in messages if isinstance(message, Command)}
 
 
-def _audited(stack: FaultStack) -> Iterable[str]:
+def _audited(stack: FaultStack, forged: Collection[str]) -> Iterable[str]:
     """What `logbourse audit` finds, S3 (the replay) among it."""
     done = stack.command("audit", "--json", timeout_s=COMMAND_S)
     try:
@@ -170,8 +178,21 @@ def _audited(stack: FaultStack) -> Iterable[str]:
     except ValueError:
         yield f"audit must judge, ended with {done.returncode}: {done.stderr[-500:]}"
         return
-    if not told["sound"] or done.returncode:
-        yield f"audit is not sound: {told['violations'][:3]}"
+    yield from unsound(told, forged)
+    if bool(done.returncode) is told["sound"]:
+        yield f"audit ended with {done.returncode}, and says sound: {told['sound']}"
+
+
+def unsound(told: Mapping[str, Any], forged: Collection[str]) -> Iterable[str]:
+    """What an audit found, beside what is forged, and what is forged and it did not find."""
+    words = told["violations"]
+    others = [each for each in words if not any(f" {position}: " in each for position in forged)]
+    broken = {id for id, each in told["invariants"].items() if each["violated"]}
+    if others or broken - ({"S3"} if forged else set()):
+        yield f"audit is not sound: {others[:3]} {sorted(broken)}"
+    for position in forged:
+        if not any(f" {position}: " in each for each in words):
+            yield f"audit must name {position}, which is forged"
 
 
 def _views_differ(stack: FaultStack, log: _Log) -> Iterable[str]:

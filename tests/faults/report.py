@@ -110,7 +110,11 @@ def _ticks(top_s: float) -> list[int]:
 
 
 def _row(row: Line) -> str:
-    measured = ", ".join(f"{name} {value:,}" for name, value in row["measured"].items())
+    limits = row.get("limits", {})
+    measured = ", ".join(
+        f"{name} {value:,}" + (f" ({limits[name]})" if name in limits else "")
+        for name, value in row["measured"].items()
+    )
     target = "" if row["target_s"] is None else f"{row['target_s']:g}"
     cells = (
         row["row"],

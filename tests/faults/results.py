@@ -77,16 +77,35 @@ def summary(lines: Sequence[Line], rows: Mapping[str, Row]) -> list[Line]:
                 "target_s": target_s,
                 "within": sum(target_s is not None and gap <= target_s for gap in gaps),
                 "acknowledged": sum(run["acknowledged"] for run in runs),
-                "measured": _measured(runs),
+                "measured": _measured(runs, each),
+                "limits": _limits(runs, each),
             }
         )
     return found
 
 
-def _measured(runs: Sequence[Line]) -> dict[str, float]:
+def _measured(runs: Sequence[Line], row: Row) -> dict[str, float]:
     """The worst of each number that the row noted itself."""
     names = sorted({name for run in runs for name in run["measured"]})
     return {
-        name: round(max(run["measured"][name] for run in runs if name in run["measured"]), 2)
+        name: round((min if name in row.at_least else max)(_numbers(runs, name)), 2)
         for name in names
     }
+
+
+def _limits(runs: Sequence[Line], row: Row) -> dict[str, str]:
+    """Of each number with a target: the target, and in how many runs it was met if not in all."""
+    found = {}
+    for sign, limits in (("≤", row.at_most), ("≥", row.at_least)):
+        for name, limit in limits.items():
+            numbers = _numbers(runs, name)
+            if not numbers:
+                continue
+            good = sum(each <= limit if sign == "≤" else each >= limit for each in numbers)
+            share = "met" if good == len(numbers) else f"met in {good} of {len(numbers)}"
+            found[name] = f"{sign} {limit:g}: {share}"
+    return found
+
+
+def _numbers(runs: Sequence[Line], name: str) -> list[float]:
+    return [run["measured"][name] for run in runs if name in run["measured"]]

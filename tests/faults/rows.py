@@ -3,7 +3,7 @@
 import importlib
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -26,6 +26,8 @@ class Run:
     measured: dict[str, float] = field(default_factory=dict)
     words: list[str] = field(default_factory=list)
     fault_s: float = 0.0
+    forged: list[str] = field(default_factory=list)
+    """Positions that the audit must name, and no others."""
 
     def fault(self, words: str) -> None:
         """Now the fault happens, the first time; recovery is counted from here."""
@@ -70,13 +72,14 @@ class Row:
     """A row of the matrix: what is done, and what it may cost.
 
     `target_s` is the longest time without an acknowledgement that is wanted (None: the row itself
-    demands); a longer one is shown in the report. The words of `stack` are those of `logbourse
-    run`. In a `proxied` stack connections can be cut and delayed, in a `planted` one clocks can be
-    moved, and a bug can be planted. `leases` is where they are kept, `file` or `redis`. With
-    `own_stack` each run has a fresh stack, thrown away after it: for rows that destroy data.
-    `kinds` names the mix of orders, one of `load.KINDS`. Without `judged_by_log` what clients
-    wrote down is not compared with log and API, because Kafka may lose what it acknowledged; audit
-    and views are judged always.
+    demands); a longer one is shown in the report. So is what the row measures, by name, beyond
+    `at_most` or below `at_least`. The words of `stack` are those of `logbourse run`. In a `proxied`
+    stack connections can be cut and delayed, in a `planted` one clocks can be moved, and a bug can
+    be planted. With `auditor` the continuous auditor runs, too. `leases` is where they are kept,
+    `file` or `redis`. With `own_stack` each run has a fresh stack, thrown away after it: for rows
+    that destroy data. `kinds` names the mix of orders, one of `load.KINDS`. Without `judged_by_log`
+    what clients wrote down is not compared with log and API, because Kafka may lose what it
+    acknowledged; audit and views are judged always.
     """
 
     id: str
@@ -88,7 +91,10 @@ class Row:
     leases: str = "file"
     own_stack: bool = False
     planted: bool = False
+    auditor: bool = False
     kinds: str = "usual"
+    at_most: Mapping[str, float] = field(default_factory=dict)
+    at_least: Mapping[str, float] = field(default_factory=dict)
     judged_by_log: bool = True
 
 

@@ -40,7 +40,11 @@ def coordinator_killed(run: Run) -> None:
     _kill_broker(run, run.stack.coordinator(), "the coordinator of the marks")
 
 
-@row("F7", "two brokers are down for 5 s: nothing is written, and all goes on by itself")
+@row(
+    "F7",
+    "two brokers are down for 5 s: nothing is written, and all goes on by itself",
+    at_most={"orders after that s": 5.0},
+)
 def two_brokers_down(run: Run) -> None:
     victims = run.rng.sample(BROKERS, 2)
     run.fault(f"SIGKILL {' and '.join(victims)}")
@@ -59,7 +63,7 @@ def two_brokers_down(run: Run) -> None:
     run.measured["orders after that s"] = run.recovered(returned_s)
 
 
-@row("F8", "brokers are restarted one by one")
+@row("F8", "brokers are restarted one by one", at_most={"p99 s": 1.0})
 def brokers_rolled(run: Run) -> None:
     run.fault("SIGTERM to each broker in turn")
     for name in BROKERS:

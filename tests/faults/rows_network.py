@@ -41,7 +41,12 @@ def shards_cut_off(run: Run) -> None:
     _cut_off(run, f"{leader} and {broker}, which leads ledger.in.0", cut(leader, broker))
 
 
-@row("F12 gateway", "the gateway is cut off from a broker", proxied=True)
+@row(
+    "F12 gateway",
+    "the gateway is cut off from a broker",
+    proxied=True,
+    at_most={"back s": 5.0},
+)
 def gateway_cut_off(run: Run) -> None:
     broker = run.stack.broker_leading(*INPUT)
     run.fault(f"the gateway and {broker}, which leads ledger.in.0, for {CUT_S:.0f} s")

@@ -16,6 +16,7 @@ LOAD_S = 20.0
 QUICK_S = 4.0
 STOPPED_S, GOING_S = 0.045, 0.005
 ENDED = " ended with "
+ACKNOWLEDGED = {"ack p99 s": 0.25}
 FLAT_MB = 200.0
 SHARDS_MB = 400.0
 """A shard remembers the commands of a minute."""
@@ -66,13 +67,17 @@ def _crawling(stack: FaultStack, *names: str) -> Iterator[None]:
         thread.join()
 
 
-@row("F23 x10", "ten times the orders that can be taken")
+@row("F23 x10", "ten times the orders that can be taken", at_most=ACKNOWLEDGED)
 def ten_times(run: Run) -> None:
     run.fault("ten times the capacity")
     _overload(run)
 
 
-@row("F23 crawl", "ten times the orders that can be taken, while the ledgers' host crawls")
+@row(
+    "F23 crawl",
+    "ten times the orders that can be taken, while the ledgers' host crawls",
+    at_most=ACKNOWLEDGED,
+)
 def ten_times_while_shards_crawl(run: Run) -> None:
     name = run.stack.leading("L0")
     run.fault(f"{name} runs a tenth of the time, and ten times the capacity")

@@ -89,10 +89,20 @@ def poison(run: Run) -> None:
 
 @row("F19 gap", "a forged record of a channel halts, and an operator resolves it")
 def forged_gap(run: Run) -> None:
-    stack = run.stack
-    mark = len(stack.words())
+    resolve_gap(run, forge_gap(run))
+
+
+def forge_gap(run: Run) -> int:
+    """Append a record that is far ahead of its channel; what the supervisor had said before."""
+    mark = len(run.stack.words())
     run.fault("a record of M0 with cseq 1000000 in ledger.in.0")
-    _append(stack, _of_channel(1_000_000))
+    _append(run.stack, _of_channel(1_000_000))
+    return mark
+
+
+def resolve_gap(run: Run, mark: int) -> None:
+    """Wait until both hosts have halted, and do what docs/runbook.md tells an operator to do."""
+    stack = run.stack
     halted = until(lambda: all(not stack.pid(name) for name in stack.hosts()), NOTICED_S)
     run.demand(halted, "both hosts must halt at a gap")
     found = HALT_WORDS.search(stack.words()[mark:]) or HALT_WORDS.search(stack.evidence(40))
@@ -104,7 +114,13 @@ def forged_gap(run: Run) -> None:
         run.recovered(time.monotonic())
 
 
-@row("F20", "a bug in planning, in one market only", own_stack=True, planted=True)
+@row(
+    "F20",
+    "a bug in planning, in one market only",
+    own_stack=True,
+    planted=True,
+    at_most={"noticed s": 1.0},
+)
 def one_market_is_faulty(run: Run) -> None:
     """Its orders are closed as faulted and their holds released; the other market trades on."""
     stack = run.stack

@@ -21,6 +21,7 @@ SETTLED = 0.25
     proxied=True,
     own_stack=True,
     stack=("--gateways", "2"),
+    at_least={"seconds with acknowledgements %": 99.0},
 )
 def storm(run: Run) -> None:
     stack, rng = run.stack, run.rng
@@ -70,7 +71,12 @@ def _availability(run: Run, begin_s: float, end_s: float) -> float:
     return 100.0 * len(moments) / max(1, int((end_s - begin_s) / WINDOW_S))
 
 
-@row("F32", "nothing happens for long: memory does not grow", own_stack=True)
+@row(
+    "F32",
+    "nothing happens for long: memory does not grow",
+    own_stack=True,
+    at_most={"most MB/h": 1.0},
+)
 def soak(run: Run) -> None:
     run.fault(f"nothing, for {run.minutes:.1f} minutes")
     begin_s = time.monotonic()
@@ -83,6 +89,9 @@ def soak(run: Run) -> None:
         points = [(at_s / 3_600, told[name]) for at_s, told in kept if name in told]
         run.measured[f"{name} MB"] = points[-1][1]
         run.measured[f"{name} MB/h"] = slope(points)
+    run.measured["most MB/h"] = max(
+        grown for name, grown in run.measured.items() if name.endswith(" MB/h")
+    )
 
 
 def slope(points: list[tuple[float, float]]) -> float:

@@ -91,12 +91,12 @@ class Bench:
             load.end()
             _note(result, run)
         stack.until_whole()
-        oracle = judge(stack, load, FUNDS, by_log=row.judged_by_log)
+        oracle = judge(stack, load, FUNDS, by_log=row.judged_by_log, forged=run.forged)
         result.violations += oracle.violations
         result.duplicates = oracle.duplicates
 
     def _stack_for(self, row: Row) -> FaultStack:
-        kind = (row.stack, row.proxied, row.leases, row.planted)
+        kind = (row.stack, row.proxied, row.leases, row.planted, row.auditor)
         if self._stack is not None and (kind != self._kind or row.own_stack):
             self.close()
         if self._stack is None:
@@ -107,6 +107,7 @@ class Bench:
                 proxied=row.proxied,
                 leases=row.leases,
                 planted=row.planted,
+                auditor=row.auditor,
             )
             self._kind, self._runs = kind, 0
             try:

@@ -37,8 +37,10 @@ class FaultStack(RunningStack):
         proxied: bool = False,
         leases: str = "file",
         planted: bool = False,
+        auditor: bool = False,
     ) -> None:
-        super().__init__(data_dir, "--standby", "--snapshot-seconds", "20", *words, brokers=3)
+        always = ("--standby", "--snapshot-seconds", "20")
+        super().__init__(data_dir, *always, *words, brokers=3, auditor=auditor)
         self._environment |= {"LOGBOURSE_LEASE_STORE": leases}
         self.planted_dir = data_dir.parent / "planted"
         if planted:

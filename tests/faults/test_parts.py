@@ -21,8 +21,8 @@ from domain.orders.messages import (
 from infra.ports import any_port
 from tests.faults.load import LATE, Sent
 from tests.faults.network import STEP, Network, cut
-from tests.faults.oracle import compare, effects_of
-from tests.faults.proxy import FROM, Rule
+from tests.faults.oracle import compare, effects_of, unsound
+from tests.faults.proxy import FROM, Rule, owner_of
 from tests.faults.report import faults_part, plot
 from tests.faults.results import summary
 from tests.faults.rows import Row, find_rows, longest_gap
@@ -87,6 +87,19 @@ def test_who_hangs_up_is_not_heard_while_the_way_is_cut(link):
             far.recv(1)
     far.settimeout(5.0)
     assert far.recv(1) == b""
+
+
+def test_a_connection_is_told_from_others_with_the_same_port(tmp_path):
+    """The system gives a port twice, to connections that lead elsewhere."""
+    (tmp_path / "me.pid").write_text(str(os.getpid()))
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as other,
+        socket.create_connection(one.getsockname()) as client,
+    ):
+        port = client.getsockname()[1]
+        assert owner_of(port, one.getsockname()[1], tmp_path) == "me"
+        assert owner_of(port, other.getsockname()[1], tmp_path) == ""
 
 
 def accepted(order_id: int = 7, **changed: Any) -> OrderAccepted:
@@ -157,6 +170,36 @@ def test_the_table_tells_medians_worst_cases_and_what_was_violated():
     assert "1 run violated something" in text
     assert "| F1 | killed | 3 | 1 | 0.50 | 2.00 | 4.00 | 3 | 2 of 3 | x 1.0 |" in text
     assert plot([told]).count("<circle") == 3
+
+
+def test_numbers_with_a_target_show_whether_it_is_met():
+    row = Row("F1", "killed", lambda _: None, at_most={"slow s": 2.0}, at_least={"up %": 99.0})
+    line = {"row": "F1", "acknowledged": 1, "quiet_gap_s": 0.5, "gap_s": 1.0, "violations": []}
+    good, bad = {"slow s": 2.0, "up %": 99.5, "x": 1.0}, {"slow s": 2.5, "up %": 98.0, "x": 3.0}
+    (told,) = summary([line | {"measured": good}, line | {"measured": good}], {"F1": row})
+    assert "slow s 2.0 (≤ 2: met), up % 99.5 (≥ 99: met), x 1.0 |" in faults_part({"rows": [told]})
+    (told,) = summary([line | {"measured": good}, line | {"measured": bad}], {"F1": row})
+    text = faults_part({"rows": [told]})
+    assert "slow s 2.5 (≤ 2: met in 1 of 2), up % 98.0 (≥ 99: met in 1 of 2), x 3.0 |" in text
+
+
+@pytest.mark.parametrize(
+    ("forged", "words", "broken", "wrong"),
+    [
+        ([], [], [], ""),
+        ([], ["L1: not zero"], ["L1"], "not sound: ['L1: not zero'] ['L1']"),
+        ([], [], ["L5"], "not sound: [] ['L5']"),
+        (["ledger.in.0@7"], ["S3: CHANGED ledger.in.0@7: M0"], ["S3"], ""),
+        (["ledger.in.0@7"], [], [], "must name ledger.in.0@7"),
+        (["ledger.in.0@7"], ["S3: CHANGED ledger.in.0@77: M0"], ["S3"], "not sound"),
+        (["ledger.in.0@7"], ["S3: CHANGED ledger.in.0@7: M0"], ["S3", "L2"], "['L2', 'S3']"),
+    ],
+)
+def test_an_audit_must_name_what_is_forged_and_nothing_else(forged, words, broken, wrong):
+    invariants = {id: {"violated": int(id in broken)} for id in ("L1", "L2", "L5", "S3")}
+    found = list(unsound({"violations": words, "invariants": invariants}, forged))
+    assert bool(found) is bool(wrong), found
+    assert wrong in " ".join(found)
 
 
 def test_rows_stand_in_the_order_of_the_matrix():

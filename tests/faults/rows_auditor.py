@@ -1,0 +1,229 @@
+"""Rows of the continuous auditor: what is false in a view or forged in the log is found at once."""
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+from infra.clickhouse import clickhouse_client
+from infra.redis import redis_client
+from infra.refusal import Refusal
+from projections.clickhouse_builds import named_build
+from projections.layout import balances_key, database, redis_key
+from projections.redis_sink import current_build
+from tests.faults.rows import Run, row
+from tests.faults.rows_poison import forge_gap, resolve_gap
+from tests.faults.rows_stores import ORDERS_GO_ON_S
+from tests.faults.stack import FaultStack, until
+from tests.integration.auditor import (
+    ASSETS,
+    append,
+    changed_copy,
+    halted,
+    resume,
+    said,
+    until_metric,
+    violations,
+)
+
+WANTED_S, LATEST_S = 2.0, 10.0
+FALSE_BALANCES = 3
+ANEW_S = 180.0
+SERVES_S = 120.0
+
+
+@row(
+    "F31 balance",
+    "balances in Redis are overwritten (there are no wallets yet that could be read wrong)",
+    target_s=ORDERS_GO_ON_S,
+    auditor=True,
+    at_most={"repaired s": WANTED_S},
+)
+def balance_is_false(run: Run) -> None:
+    """What readers would be told is mended; a view moves no money, so that nothing is stopped.
+
+    The matrix also wants a false reading of a wallet: custody comes later, and so does that.
+    """
+    before = _live(run)
+    run.fault(f"{FALSE_BALANCES} balances in Redis are overwritten, one after the other")
+    client = redis_client(run.stack.settings.redis_url)
+    build = current_build(client)
+    keys = []
+    try:
+        for _ in range(FALSE_BALANCES):
+            # Of somebody who does nothing: no worker writes over what is false.
+            user_id = run.stack.add_user(BTC="5").user_id
+            keys.append(redis_key(build, balances_key(user_id)))
+            _overwrite(run, client, keys[-1])
+    finally:
+        client.close()
+    expected = [f"P1 redis balances:{key.rpartition(':')[2]} " for key in keys]
+    _expect_told(run, before, expected)
+    run.demand(not halted(run.stack), "a false view must stop nothing")
+
+
+def _overwrite(run: Run, client: Any, key: str) -> None:
+    """Write a false balance, and note how long it stands."""
+    run.stack.until(lambda: bool(client.hgetall(key)), LATEST_S, f"{key} must be there")
+    ((asset, text),) = client.hgetall(key).items()
+    run.wait(run.rng.uniform(0.0, 1.0))
+    client.hset(key, asset, "[1,2]")
+    _measure(run, "repaired s", lambda: client.hget(key, asset) == text)
+
+
+@row(
+    "F31 rows",
+    "ClickHouse comes back without a trade, and with a candle that counts twice",
+    target_s=ORDERS_GO_ON_S,
+    auditor=True,
+    own_stack=True,
+    at_most={"named s": WANTED_S},
+)
+def rows_are_false(run: Run) -> None:
+    """The engine lives in the query process: it is spoilt while that is down."""
+    stack = run.stack
+    before = _live(run)
+    with stack.no_restarts():
+        run.fault("SIGKILL query; a row of trades is removed, a candle doubled")
+        stack.sigkill("query")
+        time.sleep(0.5)
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            run.words += pool.submit(spoil_history, stack.settings.clickhouse_dsn).result()
+    stack.until(lambda: _answers(stack), SERVES_S, "the query process must serve again")
+    expected = ["P1 clickhouse trades of ", "P3 clickhouse candles "]
+    _measure(run, "named s", lambda: _told(stack, before, expected))
+    with run.timed("built anew s"):
+        built = until(lambda: bool(said(stack, "built anew")), ANEW_S)
+    run.demand(built, f"history must be built anew within {ANEW_S:.0f} s")
+    _expect_told(run, before, expected)
+    run.demand(not halted(stack), "a false view must stop nothing")
+
+
+def spoil_history(dsn: str) -> list[str]:
+    """In a process of its own, while no other has the engine: what was removed and doubled."""
+    client = clickhouse_client(dsn)
+    name = database(named_build(client))
+    first = f"SELECT market_id, trade_id FROM {name}.trades FINAL ORDER BY trade_id LIMIT 1"
+    ((market, trade),) = client.query(first).result_rows
+    client.command(
+        f"ALTER TABLE {name}.trades DELETE WHERE market_id = {market} AND trade_id = {trade}",
+        settings={"mutations_sync": 1},
+    )
+    oldest = f"FROM {name}.candles FINAL WHERE interval = '1s' ORDER BY open_us, market_id LIMIT 1"
+    doubled = ", ".join(f"{each} * 2 AS {each}" for each in ("quantity", "quote", "trades"))
+    once = client.query(f"SELECT trades {oldest}").result_rows
+    client.command(f"INSERT INTO {name}.candles SELECT * REPLACE ({doubled}) {oldest}")
+    twice = client.query(f"SELECT trades {oldest}").result_rows
+    client.close()
+    assert twice == [(2 * once[0][0],)], f"it must count twice: {once}, then {twice}"
+    return [f"trade {trade} of market {market}", f"a candle of {once[0][0]} trades"]
+
+
+@row(
+    "F31 forged",
+    "a changed copy of a record is appended to a ledger's inbox",
+    target_s=ORDERS_GO_ON_S,
+    auditor=True,
+    own_stack=True,
+    at_most={"halted s": WANTED_S},
+)
+def record_is_forged(run: Run) -> None:
+    """Its receiver drops it, so that trading goes on; withdrawals halt until somebody looks.
+
+    The copy stays in the log for ever: the audit must name it, and nothing else.
+    """
+    stack = run.stack
+    account = stack.add_user(BTC="5")
+    before = _live(run)
+    value = changed_copy(stack, "ledger.in", "M0", run.rng.randint(1, 9))
+    run.fault("a changed copy of a record of M0 in ledger.in.0")
+    begin_s = time.monotonic()
+    run.forged.append(append(stack, "ledger.in", value))
+    _measure(run, "halted s", lambda: len(halted(stack)) == len(ASSETS), begin_s)
+    fields = {"userId": account.user_id, "asset": "BTC", "amount": "1", "reference": "F31"}
+    run.demand(_is_halted(stack, fields), "a withdrawal must be refused")
+    run.recovered(time.monotonic())
+    resume(stack)
+    stack.admin("withdraw", **fields)
+    _expect_told(run, before, [f"S3 {run.forged[0]}: CHANGED M0"])
+
+
+@row(
+    "F31 gap",
+    "a forged record halts ledgers: no withdrawal until an operator has looked",
+    auditor=True,
+    own_stack=True,
+    at_most={"named s": WANTED_S},
+)
+def forged_gap_is_named(run: Run) -> None:
+    """A0 is down with the rest, and halts them once it is back; then all is equal and sound."""
+    stack = run.stack
+    account = stack.add_user(BTC="5")
+    before = _live(run)
+    mark = forge_gap(run)
+    _measure(run, "named s", lambda: _told(stack, before, ["S1 ledger.in.0@"]), run.fault_s)
+    resolve_gap(run, mark)
+    stack.until_whole()
+    stopped = until(lambda: len(halted(stack)) == len(ASSETS), LATEST_S)
+    fields = {"userId": account.user_id, "asset": "BTC", "amount": "1", "reference": "F31"}
+    run.demand(stopped and _is_halted(stack, fields), "withdrawals must be halted until resumed")
+    resume(stack)
+    stack.admin("withdraw", **fields)
+    _expect_told(run, before, ["S1 ledger.in.0@"])
+
+
+def _live(run: Run) -> int:
+    """Wait until the auditor follows the end of the log; how much it has complained of so far."""
+    until_metric(run.stack, "state", 1)
+    return len(violations(run.stack))
+
+
+def _measure(
+    run: Run, name: str, condition: Callable[[], bool], begin_s: float | None = None
+) -> None:
+    """Note the seconds until something is found, the longest of several times."""
+    begin_s = time.monotonic() if begin_s is None else begin_s
+    found = until(condition, LATEST_S)
+    took_s = time.monotonic() - begin_s
+    run.measured[name] = max(took_s, run.measured.get(name, 0.0))
+    run.demand(found, f"{name}: it must be found within {LATEST_S:.0f} s")
+
+
+def _told(stack: FaultStack, before: int, expected: Iterable[str]) -> bool:
+    """Whether sentences with each of these beginnings came since."""
+    told = violations(stack)[before:]
+    return all(any(words.startswith(each) for words in told) for each in expected)
+
+
+def _expect_told(run: Run, before: int, expected: list[str]) -> None:
+    """What is wrong is named, and nothing that is not."""
+    run.stack.until(
+        lambda: _told(run.stack, before, expected), LATEST_S, f"{expected} must be named"
+    )
+    told = violations(run.stack)[before:]
+    others = [words for words in told if not words.startswith(tuple(expected))]
+    run.demand(not others, f"nothing else may be complained of: {others[:3]}")
+
+
+def _is_halted(stack: FaultStack, fields: dict[str, Any]) -> bool:
+    try:
+        stack.admin("withdraw", **fields)
+    except Refusal as refusal:
+        return "WITHDRAWALS_HALTED" in str(refusal)
+    return False
+
+
+def _answers(stack: FaultStack) -> bool:
+    """Whether the query process answers anything at all."""
+    try:
+        urllib.request.urlopen(
+            f"http://127.0.0.1:{stack.settings.query_port}/api/v3/ping", timeout=5.0
+        ).close()
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
