@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from domain.decider import Command, Message
+from domain.decider import Message
 from domain.orders.messages import (
     CancelRejected,
     CancelRequested,
@@ -18,8 +18,9 @@ from domain.protocol import CommandExpired, CommandFaulted
 from infra.redis import redis_client
 from projections.layout import Balance, balances_key, open_key, position_key, redis_key, unpack
 from projections.redis_sink import current_build
-from schemas.record import UndecodableRecord, decode_record
+from schemas.record import decode_record
 from tests.faults.load import Load, Sent
+from tests.faults.losses import Loss, command_ids, read_loss
 from tests.faults.stack import FaultStack, until
 from tests.integration.trader import Answer, Request, Trader
 from tests.integration.witness import Entry, Findings, Record
@@ -64,21 +65,24 @@ def judge(
     load: Load,
     funds: Mapping[str, str],
     *,
-    by_log: bool = True,
+    may_lose: Collection[str] | None = None,
     forged: Collection[str] = (),
 ) -> Verdict:
     """The set Z, once the load has ended and the stack is whole again.
 
-    Of positions that were `forged` the audit must say so, and of nothing else.
+    `may_lose` names partitions whose files were cut short: then what was acknowledged may be gone
+    as far as a recovery explains it, and what the book did with the rest may be another thing.
+    Without a recovery nothing may. Of positions that were `forged` the audit must say so, and of
+    nothing else.
     """
     verdict = Verdict()
     log = _read(stack)
     verdict.duplicates = log.duplicates
-    if by_log:
-        verdict.note(_against_record(log, load))
+    loss = None if may_lose is None else read_loss(stack.data_dir, may_lose)
+    verdict.note(_against_record(log, load, loss))
     verdict.note(_audited(stack, forged))
     verdict.note(_views_differ(stack, log))
-    if by_log:
+    if loss is None:
         verdict.note(_clients_differ(stack, load, funds))
     return verdict
 
@@ -97,13 +101,17 @@ def effects_of(events: Iterable[tuple[int, Message]]) -> Effects:
 
 
 def compare(
-    record: Iterable[Sent], effects: Effects, orders: Mapping[int, tuple[str, int, int]]
+    record: Iterable[Sent],
+    effects: Effects,
+    orders: Mapping[int, tuple[str, int, int]],
+    loss: Loss | None = None,
 ) -> Iterable[str]:
     """Each command once at most, as its client was told, and none after its deadline.
 
     `orders` are as `naive_views.orders` tells them: an order that the book refused was accepted
-    by its ledger before, and ended without a fill.
+    by its ledger before, and ended without a fill. What a `loss` explains may be gone.
     """
+    lost = []
     for sent in record:
         found = effects.get(sent.command_id, ())
         done = [(at, e) for at, e in found if isinstance(e, OrderAccepted | CancelRequested)]
@@ -113,10 +121,24 @@ def compare(
             yield f"{name} has {len(kinds)} outcomes: {kinds}"
         if any(at > sent.deadline_us for at, _ in done):
             yield f"{name} took effect after its deadline"
-        if sent.acknowledged and not done:
+        if loss is not None and sent.acknowledged:
+            if not _is_as_told(sent, done):
+                lost.append(sent)
+                yield from loss.unexplained(sent, name, again=bool(found))
+        elif sent.acknowledged and not done:
             yield f"{name} was acknowledged and is not in the log"
-        if sent.places and done:
+        elif loss is None and sent.places and done:
             yield from _order_differs(name, sent, done[0][1], orders)
+    if loss is not None:
+        yield from loss.miscounted(lost)
+
+
+def _is_as_told(sent: Sent, done: Sequence[tuple[int, Message]]) -> bool:
+    """Whether an acknowledged command has the effect that its client was told."""
+    if not (done and sent.places):
+        return bool(done)
+    event = done[0][1]
+    return isinstance(event, OrderAccepted) and event.order_id == sent.result["orderId"]
 
 
 def _order_differs(
@@ -131,17 +153,23 @@ def _order_differs(
         yield f"{name} was refused with {sent.code}, in the log it is {orders[event.order_id]}"
 
 
-def _against_record(log: _Log, load: Load) -> Iterable[str]:
-    effects, orders = effects_of(log.events), naive_views.orders(log.events)
-    for client in load.clients:
-        yield from compare(client.record, effects, orders)
+def _against_record(log: _Log, load: Load, loss: Loss | None) -> Iterable[str]:
+    record = [sent for client in load.clients for sent in client.record]
+    yield from compare(record, effects_of(log.events), naive_views.orders(log.events), loss)
     users = {client.account.user_id for client in load.clients}
-    known = {sent.command_id for client in load.clients for sent in client.record}
-    for _, event in log.events:
+    asked = {sent.command_id for sent in record}
+    yield from unasked((event for _, event in log.events), users, asked, log.commands)
+
+
+def unasked(
+    events: Iterable[Message], users: set[int], asked: set[bytes], commands: set[bytes]
+) -> Iterable[str]:
+    """Effects for these users that none of them has asked for, or that have no command."""
+    for event in events:
         if isinstance(event, OrderAccepted | CancelRequested) and event.user_id in users:
-            if event.command_id not in known:
+            if event.command_id not in asked:
                 yield f"nobody asked for {event}"
-            if event.command_id not in log.commands:
+            if event.command_id not in commands:
                 yield f"the log has no command for {event}"
 
 
@@ -158,16 +186,8 @@ def _read(stack: FaultStack) -> _Log:
             found.events += [(record.time_us, event) for event in record.messages]
         found.ends[partition] = last
         for raw in stack.records("ledger.in", partition):
-            found.commands |= _commands(raw.value)
+            found.commands |= command_ids(raw.value)
     return found
-
-
-def _commands(value: bytes | None) -> set[bytes]:
-    try:
-        messages = decode_record(value).messages
-    except UndecodableRecord:
-        return set()
-    return {message.command_id for message in messages if isinstance(message, Command)}
 
 
 def _audited(stack: FaultStack, forged: Collection[str]) -> Iterable[str]:

@@ -15,16 +15,19 @@ projections, Redis, ClickHouse and a gateway, under the load of eight seeded cli
 same bytes again until they know the outcome. After every run: each acknowledged command is in the
 log exactly once in effect, nothing is without a command, nothing ran after its deadline, `logbourse
 audit` is sound with a full replay (L1–L8, E1–E6, S1–S4), Redis equals the fold of the log, and the
-API tells each client what it wrote down. F9b 1 to 3 are an exception: there Kafka itself loses what
-it has acknowledged, so that what the clients wrote down is no oracle. Either a shard halts and
-`logbourse recover` reopens an exchange whose audit and Redis are judged as above, or nothing
-acknowledged may be gone.
+API tells each client what it wrote down. In F9b 1 to 3 Kafka itself loses what it has acknowledged.
+Either nothing acknowledged may be gone, or a shard halts and `logbourse recover` reopens an
+exchange that is judged as above, but for this: what is gone must stand behind the recovery's cut,
+or in a partition whose file was cut short; its report must list each lost order that an outbox
+still had, under the id that its client was told; and books may have met the other orders anew. A
+record that F31 has forged stays in the log: the audit must name it, and nothing else.
 
 The clients make 200 requests a second together (`--rate`), as far as earlier ones are answered.
 All processes share two cores, with each other and mostly with other work. Unavailability is the
 longest time in which no order of some ledger shard was acknowledged, from the fault to the end of
 the run; "before" is the same before the fault, which tells how busy the machine was. A missed
-target is shown as missed, and not counted as violated. Each run is a line of
+target is shown as missed, and not counted as violated; other numbers that have a target show it in
+the last column. Each run is a line of
 [faults.jsonl](faults.jsonl); `make faults` adds more.
 
 ![Unavailability by fault]({PLOT})

@@ -28,6 +28,8 @@ class Run:
     fault_s: float = 0.0
     forged: list[str] = field(default_factory=list)
     """Positions that the audit must name, and no others."""
+    cut: set[str] = field(default_factory=set)
+    """Partitions of which the row has cut off ends of files."""
 
     def fault(self, words: str) -> None:
         """Now the fault happens, the first time; recovery is counted from here."""
@@ -77,9 +79,9 @@ class Row:
     stack connections can be cut and delayed, in a `planted` one clocks can be moved, and a bug can
     be planted. With `auditor` the continuous auditor runs, too. `leases` is where they are kept,
     `file` or `redis`. With `own_stack` each run has a fresh stack, thrown away after it: for rows
-    that destroy data. `kinds` names the mix of orders, one of `load.KINDS`. Without `judged_by_log`
-    what clients wrote down is not compared with log and API, because Kafka may lose what it
-    acknowledged; audit and views are judged always.
+    that destroy data. `kinds` names the mix of orders, one of `load.KINDS`. Where a row
+    `may_lose` what was acknowledged, since Kafka does, a recovery must explain what is gone;
+    without a recovery nothing may be.
     """
 
     id: str
@@ -95,7 +97,7 @@ class Row:
     kinds: str = "usual"
     at_most: Mapping[str, float] = field(default_factory=dict)
     at_least: Mapping[str, float] = field(default_factory=dict)
-    judged_by_log: bool = True
+    may_lose: bool = False
 
 
 ROWS: dict[str, Row] = {}

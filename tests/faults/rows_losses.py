@@ -5,8 +5,9 @@ import time
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from infra.kafka import admin_client
-from schemas.record import UndecodableRecord, decode_record
+from streams.audit.archive import place_name
 from tests.faults.load import Load
+from tests.faults.losses import command_ids
 from tests.faults.rows import Run, row
 from tests.faults.stack import BROKERS, FaultStack, until
 
@@ -35,7 +36,7 @@ def one_broker_loses_power(run: Run) -> None:
     "F9b 1",
     "all brokers lose power, one the ends of its files",
     own_stack=True,
-    judged_by_log=False,
+    may_lose=True,
 )
 def one_copy_is_cut(run: Run) -> None:
     _all_lose_power(run, copies=1)
@@ -45,7 +46,7 @@ def one_copy_is_cut(run: Run) -> None:
     "F9b 2",
     "all brokers lose power, two the ends of their files",
     own_stack=True,
-    judged_by_log=False,
+    may_lose=True,
 )
 def two_copies_are_cut(run: Run) -> None:
     _all_lose_power(run, copies=2)
@@ -55,7 +56,7 @@ def two_copies_are_cut(run: Run) -> None:
     "F9b 3",
     "all brokers lose power, and the ends of their files",
     own_stack=True,
-    judged_by_log=False,
+    may_lose=True,
 )
 def three_copies_are_cut(run: Run) -> None:
     _all_lose_power(run, copies=3)
@@ -106,6 +107,8 @@ def _cut_and_reopen(run: Run, cuts: dict[tuple[str, int], tuple[str, ...]]) -> N
             for broker in brokers:
                 gone = _cut(run, broker, topic, partition)
                 run.words.append(f"{broker} {topic}.{partition} -{gone}")
+                if gone:
+                    run.cut.add(place_name((topic, partition)))
     begin_s = time.monotonic()
 
     def decided() -> bool:
@@ -170,13 +173,5 @@ def _lost(stack: FaultStack, load: Load) -> set[bytes]:
     known: set[bytes] = set()
     for partition in range(stack.settings.ledger_partitions):
         for found in stack.records("ledger.in", partition):
-            known |= _command_ids(found.value)
+            known |= command_ids(found.value)
     return {sent.command_id for sent in load.acknowledged()} - known
-
-
-def _command_ids(value: bytes | None) -> set[bytes]:
-    try:
-        messages = decode_record(value).messages
-    except UndecodableRecord:
-        return set()
-    return {getattr(message, "command_id", b"") for message in messages}

@@ -91,7 +91,8 @@ class Bench:
             load.end()
             _note(result, run)
         stack.until_whole()
-        oracle = judge(stack, load, FUNDS, by_log=row.judged_by_log, forged=run.forged)
+        may_lose = run.cut if row.may_lose else None
+        oracle = judge(stack, load, FUNDS, may_lose=may_lose, forged=run.forged)
         result.violations += oracle.violations
         result.duplicates = oracle.duplicates
 

@@ -19,14 +19,20 @@ from domain.orders.messages import (
     TimeInForce,
 )
 from infra.ports import any_port
+from streams.audit.export import export
+from streams.recovery.losses import find_losses
+from streams.recovery.plan import make_plan
+from streams.recovery.report import write_report
 from tests.faults.load import LATE, Sent
+from tests.faults.losses import Loss, read_loss
 from tests.faults.network import STEP, Network, cut
-from tests.faults.oracle import compare, effects_of, unsound
+from tests.faults.oracle import compare, effects_of, unasked, unsound
 from tests.faults.proxy import FROM, Rule, owner_of
 from tests.faults.report import faults_part, plot
 from tests.faults.results import summary
 from tests.faults.rows import Row, find_rows, longest_gap
 from tests.faults.rows_storm import slope
+from tests.streams.audited_log import Nobody, archived, traded
 
 DEADLINE_US = 1_000
 ORDER = Sent(
@@ -128,6 +134,97 @@ def test_the_oracle_sees_what_is_lost_doubled_late_or_denied(sent, events, wrong
     found = list(compare([sent], effects_of(events), {7: ("rested", 0, 0), 8: ("rested", 0, 0)}))
     assert bool(found) is bool(wrong), found
     assert wrong in " ".join(found)
+
+
+LEFT = Loss(
+    cut={"ledger.in.0", "ledger.ev.0"},
+    commands={b"id": ("ledger.in.0", 9)},
+    effects={b"id"},
+    kept={"ledger.in.0": 9},
+    listed={b"id": 7},
+    counted={"PlaceOrder": 1},
+)
+"""The order stood behind the cut, its acceptance, too, and the report says so."""
+
+CANCEL = replace(ORDER, client_order_id="", order_id=3, result={})
+
+
+@pytest.mark.parametrize(
+    ("sent", "events", "loss", "wrong"),
+    [
+        (ORDER, [], LEFT, ""),
+        (ORDER, [(5, accepted())], LEFT, ""),
+        (ORDER, [], Loss(cut={"ledger.in.0", "ledger.ev.0"}), ""),
+        (ORDER, [], Loss(cut={"ledger.in.0"}), "is not in ledger.ev.0, of which nothing"),
+        (ORDER, [], Loss(cut={"ledger.ev.0"}), "is not in ledger.in.0, of which nothing"),
+        (ORDER, [], Loss(cut={"ledger.in.1", "ledger.ev.1"}), "of which nothing was cut off"),
+        (ORDER, [], replace(LEFT, cut=()), ""),
+        (ORDER, [], replace(LEFT, commands={}, cut=()), "is not in ledger.in.0"),
+        (ORDER, [], replace(LEFT, listed={}), "is lost as None"),
+        (ORDER, [], replace(LEFT, listed={b"id": 8}), "acknowledged as 7, is lost as 8"),
+        (
+            ORDER,
+            [],
+            replace(LEFT, kept={"ledger.in.0": 10}),
+            "at ledger.in.0@9, and has no outcome",
+        ),
+        (ORDER, [], replace(LEFT, counted={}), "1 orders stood behind the cut, the report has 0"),
+        (
+            ORDER,
+            [],
+            replace(LEFT, numbers=["ledger.in.1 ends at 7, L1 had done with all before 9"]),
+            "nothing was cut off ledger.in.1",
+        ),
+        (ORDER, [], replace(LEFT, numbers=["ledger.in.0 ends at 7, L0 had done", "L0: …"]), ""),
+        (ORDER, [(5, accepted(8))], LEFT, ""),
+        (ORDER, [(5, accepted(8))], replace(LEFT, listed={}), "is lost as None"),
+        (ORDER, [(5, accepted(8))], Loss(cut={"ledger.in.0"}), "is not in ledger.ev.0"),
+        (ORDER, [(5, REJECTED)], LEFT, ""),
+        (ORDER, [(5, accepted()), (6, accepted(8))], LEFT, "has 2 outcomes"),
+        (ORDER, [(DEADLINE_US + 1, accepted())], LEFT, "took effect after its deadline"),
+        (replace(ORDER, status=400, code=-2010), [(5, accepted())], LEFT, ""),
+        (CANCEL, [], LEFT, ""),
+        (CANCEL, [], Loss(cut={"ledger.in.0"}), "is not in ledger.ev.0"),
+        (CANCEL, [], replace(LEFT, kept={"ledger.in.0": 10}), "and has no outcome"),
+    ],
+)
+def test_what_a_recovery_does_not_explain_may_not_be_gone(sent, events, loss, wrong):
+    found = list(compare([sent], effects_of(events), {7: ("rested", 0, 0)}, loss))
+    assert bool(found) is bool(wrong), found
+    assert wrong in " ".join(found)
+
+
+def test_an_effect_that_nobody_asked_for_is_seen():
+    users, own = {4}, {b"id"}
+    assert not list(unasked([accepted()], users, own, own))
+    assert list(unasked([accepted()], users, set(), own)) == [f"nobody asked for {accepted()}"]
+    assert "has no command for" in next(iter(unasked([accepted()], users, own, set())))
+    assert not list(unasked([accepted(user_id=9)], users, set(), set())), "of nobody here"
+
+
+def test_the_loss_is_read_from_a_recovery(tmp_path):
+    """A log is cut in the middle of an inbox, and read back from the copy and the report."""
+    assert read_loss(tmp_path, ()) is None
+    folder = tmp_path / "recovery" / "1"
+    world = traded(2)
+    for process in world.processes:
+        world.kill(process)
+    del world.log.partitions["ledger.in", 0][6:]
+    archive = archived(world)
+    export(archive, folder / "log", Nobody())
+    plan = make_plan(archive, {}, Nobody(), processes=1)
+    losses = find_losses(archive, plan, {})
+    write_report(folder, plan, losses)
+    loss = read_loss(tmp_path, {"ledger.in.0"})
+    assert loss is not None
+    assert loss.kept["ledger.in.0"] == plan.kept["ledger.in", 0] <= 6
+    told = [row for row in losses.listed if row["type"] == "OrderAccepted"]
+    assert loss.listed == {bytes.fromhex(row["command_id"]): row["order_id"] for row in told} != {}
+    assert set(loss.listed) <= set(loss.effects)
+    assert loss.counted["PlaceOrder"] == losses.commands["PlaceOrder"] > 0
+    behind = [at for place, at in loss.commands.values() if place == "ledger.in.1"]
+    assert max(behind) >= loss.kept["ledger.in.1"]
+    assert list(loss.miscounted([])) == []
 
 
 def test_a_book_may_refuse_the_cancel_that_its_ledger_has_passed_on():
