@@ -57,8 +57,7 @@ def rolled_and_activated(run: Run) -> None:
     run.demand(done.returncode == 0, f"shards must be handed over, said {done.stderr}")
     stack.until_restarted(leader, before)
     stack.until_whole()
-    _restart(stack, "gateway")
-    stack.until_ready()
+    _restart_gateway(stack)
     run.recovered(time.monotonic())
     pids = {name: stack.pid(name) for name in stack.hosts()}
     with run.timed("activated s"):
@@ -68,6 +67,34 @@ def rolled_and_activated(run: Run) -> None:
     run.demand(_active(stack) == {NEWER}, f"all shards must follow {NEWER}: {_active(stack)}")
     _expect_former_refused(run)
     run.demand(pids == {name: stack.pid(name) for name in stack.hosts()}, "no host may end")
+
+
+@row(
+    "F22 early",
+    "newer rules are activated while the leader is of the former build",
+    target_s=3.0,
+    own_stack=True,
+    planted=True,
+)
+def activated_early(run: Run) -> None:
+    """The leader halts before it does anything by rules it lacks, and the newer shadow goes on."""
+    stack = run.stack
+    _install(stack, FORMER, NEWER)
+    leader, shadow = stack.leading("L0"), stack.standing_by("L0")
+    _restart(stack, shadow)
+    _restart_gateway(stack)
+    stack.until_whole()
+    run.recovered(time.monotonic())
+    run.fault(f"rules {NEWER} are activated, {leader} lacks them")
+    run.words.append(f"the gateway said: {_activate(stack) or 'activated'}")
+    halted = until(lambda: not stack.pid(leader), NOTICED_S)
+    run.demand(halted and "UNKNOWN_RULES" in stack.evidence(40), f"{leader} must halt at them")
+    run.recovered(time.monotonic())
+    run.demand({shadow} == set(map(stack.leading, SHARDS)), f"{shadow} must lead all shards")
+    _start_halted(stack, leader)
+    stack.until_whole()
+    run.demand(not _activate(stack), "the rules must be activated everywhere")
+    run.demand(_active(stack) == {NEWER}, f"all shards must follow {NEWER}: {_active(stack)}")
 
 
 @row(
@@ -92,11 +119,10 @@ def forced(run: Run) -> None:
         if "again" in words:
             _install(stack, FORMER, NEWER)
         before_s = time.monotonic()
-        _start_halted(stack)
+        _start_halted(stack, "shards", "shards-standby")
     run.measured["newer build s"] = run.recovered(before_s)
     stack.until_whole()
-    _restart(stack, "gateway")
-    stack.until_ready()
+    _restart_gateway(stack)
     run.demand(not _activate(stack), "the rules must be activated everywhere")
     run.demand(_active(stack) == {NEWER}, f"all shards must follow {NEWER}: {_active(stack)}")
     run.recovered(time.monotonic())
@@ -113,11 +139,16 @@ def _restart(stack: FaultStack, name: str) -> None:
     stack.until_restarted(name, before)
 
 
-def _start_halted(stack: FaultStack) -> None:
-    """As docs/runbook.md says, and wait until they run."""
-    for name in ("shards", "shards-standby"):
+def _restart_gateway(stack: FaultStack) -> None:
+    _restart(stack, "gateway")
+    stack.until_ready()
+
+
+def _start_halted(stack: FaultStack, *names: str) -> None:
+    """As docs/runbook.md says, and wait until one of them runs."""
+    for name in names:
         (stack.data_dir / "run" / f"{name}.restart").touch()
-    stack.until(lambda: any(map(stack.pid, stack.hosts())), NOTICED_S, "hosts must be started")
+    stack.until(lambda: any(map(stack.pid, names)), NOTICED_S, "what halted must be started")
 
 
 def _activate(stack: FaultStack) -> str:
