@@ -1,10 +1,13 @@
 """A lease store in memory that is away at times, with crash points, and its keeper."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from infra.lease import Lease, LeaseEntry, Phase
+from infra.refusal import Refusal
 from schemas.topics import inbox, outbox
-from tests.simulation.faults import Faults
+from streams.handover import ask
+from tests.simulation.faults import Crash, Faults
 from tests.simulation.log import LogWorld
 
 TTL_S = 1.2
@@ -43,6 +46,21 @@ class SimLeases:
     def forget(self) -> None:
         """Lose everything, as a store without a disk does."""
         self._entries.clear()
+
+    def suffer(self, shards: Sequence[str]) -> None:
+        """By chance be away, be back, forget everything, or be asked to hand over a shard."""
+        faults = self._faults
+        if faults.crashes_left <= 0:
+            self.away = False
+            return
+        if faults.chance(0.015):
+            self.away = faults.chance(0.3)
+        if faults.chance(0.0015):
+            self.forget()
+        if faults.chance(0.005):
+            with suppress(Refusal, OSError, Crash):
+                ask(self, faults.rng.choice(shards))
+                faults.happened["handover asked"] += 1
 
     def is_gone(self, holder: str) -> bool:
         """Whether the holder is known to be dead, which nobody can rely on."""

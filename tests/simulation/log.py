@@ -50,8 +50,10 @@ class LogWorld:
     def move_some(self) -> None:
         """Let a random part of what is under way arrive."""
         rng = self.faults.rng
-        if self.away or "leader change" in self.faults.swarm.rates:
-            self._change_leaders()
+        if self.away:
+            self._pass_time()
+        if "leader change" in self.faults.swarm.rates and self.faults.strikes("leader change"):
+            self.away[rng.choice(list(self.partitions))] = rng.randint(5, 150)
         if self.under_way:
             for client, partition, pipe in self.under_way:
                 while partition not in self.away and pipe and rng.random() < 0.6:
@@ -94,17 +96,14 @@ class LogWorld:
             else:
                 self.faults.happened["lost suffix"] += bool(pipe)
 
-    def _change_leaders(self) -> None:
-        """Begin and end times in which a partition takes nothing and gives nothing."""
+    def _pass_time(self) -> None:
+        """Let times end in which a partition takes nothing and gives nothing."""
         if self.faults.calm:
             self.away.clear()
         for partition, moves in list(self.away.items()):
             self.away[partition] = moves - 1
             if moves <= 1:
                 del self.away[partition]
-        if self.partitions and self.faults.strikes("leader change"):
-            partition = self.faults.rng.choice(list(self.partitions))
-            self.away[partition] = self.faults.rng.randint(5, 150)
 
     def _deliver(self, partition: Partition, pipe: Pipe) -> Callable[[], None]:
         value, acked = pipe.popleft()
@@ -160,12 +159,14 @@ class SimLog:
         faults.point("read before")
         self.world.move_some()
         records: list[LogRecord] = []
-        while len(records) < max_records and (waiting := self.waiting()):
+        waiting = self.waiting()
+        while waiting and len(records) < max_records:
             partition = waiting[int(faults.rng.random() * len(waiting))]
-            offset = self._positions[partition]
+            values, offset = self.world.partitions[partition], self._positions[partition]
+            records.append(LogRecord(*partition, offset, -1, values[offset]))
             self._positions[partition] = offset + 1
-            value = self.world.partitions[partition][offset]
-            records.append(LogRecord(*partition, offset, -1, value))
+            if offset + 1 == len(values):
+                waiting.remove(partition)
         if records:
             faults.point("read after")
         return records
@@ -183,6 +184,10 @@ class SimLog:
             if offset < len(partitions[place]) and place not in away:
                 return True
         return False
+
+    def busy(self) -> bool:
+        """Whether there is more for it, or something of its own is under way."""
+        return bool(self.acks) or self.behind() or any(self.pipes.values())
 
     def scan(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
         values = self.world.partitions.get((topic, partition), [])

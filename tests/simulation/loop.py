@@ -30,16 +30,17 @@ class SimLoop:
 
     def turn(self) -> bool:
         """Run what is due and all that follows at once; whether anything was. Raises failures."""
-        worked = False
+        self._take_due()
+        if not self._ready:
+            return False
         with running(self):
             for _ in range(MAX_ROUNDS):
+                for _ in range(len(self._ready)):
+                    self._run_first()
                 self._take_due()
                 if not self._ready:
                     break
-                worked = True
-                for _ in range(len(self._ready)):
-                    self._run_first()
-        return worked
+        return True
 
     def idle(self) -> bool:
         """Whether nothing is to be done but what waits for time or others."""

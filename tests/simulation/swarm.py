@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 HIGHEST_RATES: Mapping[str, float] = {
     "frozen": 0.02,
     "clock jump": 0.005,
-    "leader change": 0.002,
+    "leader change": 0.003,
     "log failure": 0.005,
     "slow disk": 0.5,
     "failed fsync": 0.3,

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 from domain.decider import Decider, Message
 from infra.lease import Lease
 from infra.log import LogFailure
-from infra.refusal import Refusal
 from schemas.record import encode_message, outside_record
 from schemas.topics import inbox, shards
 from streams.families import decider_of
 from streams.halts import HaltReason, ShardHalted
-from streams.handover import ask
 from streams.host import Host, HostPolicy
 from streams.leadership import Leadership, LeaseLost
 from streams.shadow import HELD_BYTES, Shadow
@@ -32,10 +30,17 @@ LEDGERS = 2
 MATCHERS = 2
 POLICY = HostPolicy(commit_interval_s=0.05, snapshot_interval_s=1e9, snapshot_records=7)
 MAX_TURNS = 100_000
+MAX_ROUNDS = 1_000
+PASSED = 0.75
+"""So often the turn of one who has nothing to do but what is due by the clock goes by."""
+
 MOVES_BETWEEN = 4
 """So many turns others have between two looks at the log of one that starts."""
 
 THROTTLE_US = 1_100_000
+PACE_US = (20_000, 10_000)
+"""At most so long is the turn of a process; the second where shards have two."""
+
 MEMBER_PACE_US = (10_000, 2_000)
 """At most so long is the turn of a member; the second where shards have two processes."""
 
@@ -86,32 +91,41 @@ class World:
 
     def drain(self) -> None:
         """Run until nothing is left to do, restarting what crashes, halted processes apart."""
-        rng = self.faults.rng
-        calm = False
-        for _ in range(MAX_TURNS):
-            if busy := self._busy():
-                self._turn(busy[int(rng.random() * len(busy))])
-                calm = False
-            elif calm:
+        self._work_off()
+        for _ in range(MAX_ROUNDS):
+            # What is due by the clock alone shows when all have had their turn.
+            for process in self.faults.rng.sample(self.processes, len(self.processes)):
+                self._turn(process)
+            if not self._work_off():
                 return
-            else:
-                # What is due by the clock alone shows when all have had their turn.
-                for process in rng.sample(self.processes, len(self.processes)):
-                    self._turn(process)
-                calm = True
         raise AssertionError("the exchange did not come to rest")
 
     def settle(self) -> None:
         """Come to rest, reference prices included, which are throttled by log time."""
-        self.drain()
+        self._work_off()
         self.clock.elapsed_us += THROTTLE_US
         self.drain()
+
+    def _work_off(self) -> bool:
+        """Run until there is nothing to do but what the clock may bring; whether there was."""
+        rng = self.faults.rng
+        for number in range(MAX_TURNS):
+            busy = self._busy()
+            if not busy:
+                return number > 0
+            self._turn(busy[int(rng.random() * len(busy))])
+        raise AssertionError("the exchange did not come to rest")
 
     def run(self, turns: int) -> None:
         """Let a random process work for each of so many turns, at rest or not."""
         everybody: list[Process | Member] = [*self.processes, *self.members]
+        rng = self.faults.rng
         for _ in range(turns):
-            self._turn(self.faults.rng.choice(everybody))
+            whose = everybody[int(rng.random() * len(everybody))]
+            if self._may_pass(whose) and rng.random() < PASSED:
+                self.clock.elapsed_us += int(rng.random() * PACE_US[self.standby])
+            else:
+                self._turn(whose)
 
     def restart_all(self) -> None:
         """Kill and restart every process, so that recovery is exercised at least once."""
@@ -145,15 +159,12 @@ class World:
     def _turn_process(self, process: Process) -> None:
         if process.refused or (self.halted and self._is_halted(process)):
             return
-        # With twice the processes, each has its turn as often as its clock expects.
-        pace_us = 10_000 if self.standby else 20_000
-        self.clock.elapsed_us += int(self.faults.rng.random() * pace_us)
+        self.clock.elapsed_us += int(self.faults.rng.random() * PACE_US[self.standby])
         if self.standby and self._disturbed(process):
             return
         if self.faults.tell is not None:
-            number = self.processes.index(process)
-            shards_run = " ".join(process.shard_ids)
-            self.faults.tell(f"{self.clock.monotonic_s():.6f} s: process {number} ({shards_run})")
+            who = f"process {self.processes.index(process)} ({' '.join(process.shard_ids)})"
+            self.faults.tell(f"{self.clock.monotonic_s():.6f} s: {who}")
         try:
             if process.log is None:
                 self._start(process)
@@ -192,26 +203,11 @@ class World:
         if process.stands_still:
             process.stands_still -= 1
             return True
-        if faults.crashes_left <= 0:
-            self.leases.away = False
-            return False
-        if faults.chance(0.004):
+        if faults.crashes_left > 0 and faults.chance(0.006):
             process.stands_still = faults.rng.randint(5, 80)
             faults.happened["frozen"] += 1
-        if faults.chance(0.01):
-            self.leases.away = faults.chance(0.3)
-        if faults.chance(0.001):
-            self.leases.forget()
-        if faults.chance(0.003):
-            self._hand_over(faults.rng.choice(process.shard_ids))
+        self.leases.suffer(process.shard_ids)
         return False
-
-    def _hand_over(self, shard: str) -> None:
-        try:
-            ask(self.leases, shard)
-            self.faults.happened["handover asked"] += 1
-        except (Refusal, OSError, Crash):
-            return
 
     def _start(self, process: Process) -> None:
         process.log = log = SimLog(self.log)
@@ -274,7 +270,7 @@ class World:
         log, clock = process.log, process.clock
         assert log is not None and clock is not None
         clock.perhaps_jump(self.faults)
-        records = log.read(self.faults.rng.choice(BATCHES), 0.0)
+        records = log.read(BATCHES[int(self.faults.rng.random() * len(BATCHES))], 0.0)
         if process.leadership is not None and self._look(process):
             return
         for record in records:
@@ -358,23 +354,35 @@ class World:
         if members and self.standby:
             return [*self.processes, *members]
         if members:
-            working = [process for process in self.processes if self._is_busy(process, set())]
+            working = [process for process in self.processes if self._is_busy(process)]
             # Who waits may wait for ticks: sooner or later all have turns.
             return [*working, *members, self.faults.rng.choice(self.processes)]
-        led = {shadow.id for shadow in self.shadows() if shadow.leading} if self.standby else set()
-        busy = [process for process in self.processes if self._is_busy(process, led)]
-        # Where leases are kept, all must have their turns; what is late comes on anybody's.
-        if self.standby if busy else not self.log.idle():
-            return self.processes
-        return busy
+        working = [process for process in self.processes if self._is_busy(process)]
+        if not working:
+            # What is late comes on anybody's turn.
+            waits = not self.log.idle() or (self.standby and self._is_unled())
+            return self.processes if waits else ()
+        # Where leases are kept, all must have their turns.
+        return [*working, *working, *self.processes] if self.standby else working
 
-    def _is_busy(self, process: Process, led: set[str]) -> bool:
-        if process.refused or (self.halted and self._is_halted(process)):
+    def _is_unled(self) -> bool:
+        """Whether somebody waits to take over a shard that nobody leads."""
+        led = {shadow.id for shadow in self.shadows() if shadow.leading}
+        able = [process for process in self.processes if self._is_able(process)]
+        return any(not led.issuperset(process.shard_ids) for process in able)
+
+    def _may_pass(self, whose: Process | Member) -> bool:
+        """Whether nothing is late where it has no turn now; where leases are kept, it would be."""
+        return not self.standby and isinstance(whose, Process) and not self._is_busy(whose)
+
+    def _is_busy(self, process: Process) -> bool:
+        if not self._is_able(process):
             return False
         log = process.log
-        if log is None or process.stands_still or log.acks or log.behind():
-            return True
-        return any(log.pipes.values()) or (self.standby and not led.issuperset(process.shard_ids))
+        return log is None or process.stands_still > 0 or log.busy()
+
+    def _is_able(self, process: Process) -> bool:
+        return not (process.refused or (self.halted and self._is_halted(process)))
 
     def _is_halted(self, process: Process) -> bool:
         return any(shard in self.halted for shard in process.shard_ids)
