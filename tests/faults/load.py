@@ -25,7 +25,7 @@ UNKNOWN = (0, 429, 418, 502, 503, 504)
 """Statuses after which the same bytes are sent again: not taken, or the outcome is open."""
 
 LATE = -1021
-AGAIN_S = 0.25
+AGAIN_S, LONGEST_AGAIN_S = 0.25, 1.0
 UNANSWERED_S = 8.0
 DRAIN_S = 120.0
 IN_FLIGHT = 30
@@ -197,7 +197,8 @@ class Client:
             return
         sent.status = told["status"]
         if sent.status in UNKNOWN:
-            self._due.append((time.monotonic() + AGAIN_S, sent.number))
+            pause_s = min(LONGEST_AGAIN_S, AGAIN_S * sent.attempts)
+            self._due.append((time.monotonic() + pause_s, sent.number))
             return
         del self._pending[sent.number]
         sent.answered_s = time.monotonic()
