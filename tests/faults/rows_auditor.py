@@ -12,6 +12,7 @@ from infra.clickhouse import clickhouse_client
 from infra.redis import redis_client
 from infra.refusal import Refusal
 from projections.clickhouse_builds import named_build
+from projections.intervals import DAY_US
 from projections.layout import balances_key, database, redis_key
 from projections.redis_sink import current_build
 from tests.faults.rows import Run, row
@@ -76,7 +77,7 @@ def _overwrite(run: Run, client: Any, key: str) -> None:
 
 @row(
     "F31 rows",
-    "ClickHouse comes back without a trade, and with a candle that counts twice",
+    "ClickHouse comes back without a trade, and with a candle that stands twice",
     target_s=ORDERS_GO_ON_S,
     auditor=True,
     own_stack=True,
@@ -108,18 +109,18 @@ def spoil_history(dsn: str) -> list[str]:
     name = database(named_build(client))
     first = f"SELECT market_id, trade_id FROM {name}.trades FINAL ORDER BY trade_id LIMIT 1"
     ((market, trade),) = client.query(first).result_rows
+    gone = f"market_id = {market} AND trade_id = {trade}"
+    client.command(f"ALTER TABLE {name}.trades DELETE WHERE {gone}", settings={"mutations_sync": 1})
+    today = f"FROM {name}.candles FINAL WHERE interval = '1d' AND market_id = {market}"
     client.command(
-        f"ALTER TABLE {name}.trades DELETE WHERE market_id = {market} AND trade_id = {trade}",
-        settings={"mutations_sync": 1},
+        f"INSERT INTO {name}.candles SELECT * REPLACE (open_us - {DAY_US} AS open_us) {today}"
     )
-    oldest = f"FROM {name}.candles FINAL WHERE interval = '1s' ORDER BY open_us, market_id LIMIT 1"
-    doubled = ", ".join(f"{each} * 2 AS {each}" for each in ("quantity", "quote", "trades"))
-    once = client.query(f"SELECT trades {oldest}").result_rows
-    client.command(f"INSERT INTO {name}.candles SELECT * REPLACE ({doubled}) {oldest}")
-    twice = client.query(f"SELECT trades {oldest}").result_rows
+    ((trades, candles),) = client.query(
+        f"SELECT (SELECT count() FROM {name}.trades FINAL WHERE {gone}), count() {today}"
+    ).result_rows
     client.close()
-    assert twice == [(2 * once[0][0],)], f"it must count twice: {once}, then {twice}"
-    return [f"trade {trade} of market {market}", f"a candle of {once[0][0]} trades"]
+    assert (trades, candles) == (0, 2), f"0 trades and 2 candles wanted, are {trades}, {candles}"
+    return [f"trade {trade} of market {market} is removed", "its candle of today stands twice"]
 
 
 @row(
