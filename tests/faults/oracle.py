@@ -37,10 +37,14 @@ Effects = Mapping[bytes, Sequence[tuple[int, Message]]]
 
 @dataclass(slots=True)
 class Verdict:
-    """What was found wrong, a sentence each, and how many records were written more than once."""
+    """What was found wrong, a sentence each; records that were written more than once.
+
+    `gone`: how much of what was acknowledged a recovery had to leave out.
+    """
 
     violations: list[str] = field(default_factory=list)
     duplicates: int = 0
+    gone: int = 0
 
     def note(self, wrong: Iterable[str]) -> None:
         """The first few of them."""
@@ -79,7 +83,11 @@ def judge(
     log = _read(stack)
     verdict.duplicates = log.duplicates
     loss = None if may_lose is None else read_loss(stack.data_dir, may_lose)
-    verdict.note(_against_record(log, load, loss))
+    effects = effects_of(log.events)
+    record = [sent for client in load.clients for sent in client.record]
+    verdict.note(_against_record(log, effects, load, record, loss))
+    if loss is not None:
+        verdict.gone = len(gone(record, effects))
     verdict.note(_audited(stack, forged))
     verdict.note(_views_differ(stack, log))
     if loss is None:
@@ -101,7 +109,7 @@ def effects_of(events: Iterable[tuple[int, Message]]) -> Effects:
 
 
 def compare(
-    record: Iterable[Sent],
+    record: Sequence[Sent],
     effects: Effects,
     orders: Mapping[int, tuple[str, int, int]],
     loss: Loss | None = None,
@@ -111,7 +119,6 @@ def compare(
     `orders` are as `naive_views.orders` tells them: an order that the book refused was accepted
     by its ledger before, and ended without a fill. What a `loss` explains may be gone.
     """
-    lost = []
     for sent in record:
         found = effects.get(sent.command_id, ())
         done = [(at, e) for at, e in found if isinstance(e, OrderAccepted | CancelRequested)]
@@ -121,24 +128,31 @@ def compare(
             yield f"{name} has {len(kinds)} outcomes: {kinds}"
         if any(at > sent.deadline_us for at, _ in done):
             yield f"{name} took effect after its deadline"
-        if loss is not None and sent.acknowledged:
-            if not _is_as_told(sent, done):
-                lost.append(sent)
+        if loss is not None:
+            if sent.acknowledged and not _is_as_told(sent, found):
                 yield from loss.unexplained(sent, name, again=bool(found))
         elif sent.acknowledged and not done:
             yield f"{name} was acknowledged and is not in the log"
-        elif loss is None and sent.places and done:
+        elif sent.places and done:
             yield from _order_differs(name, sent, done[0][1], orders)
     if loss is not None:
-        yield from loss.miscounted(lost)
+        yield from loss.miscounted(gone(record, effects))
 
 
-def _is_as_told(sent: Sent, done: Sequence[tuple[int, Message]]) -> bool:
-    """Whether an acknowledged command has the effect that its client was told."""
-    if not (done and sent.places):
-        return bool(done)
-    event = done[0][1]
-    return isinstance(event, OrderAccepted) and event.order_id == sent.result["orderId"]
+def gone(record: Iterable[Sent], effects: Effects) -> list[Sent]:
+    """What was acknowledged, and the log does not have as its client was told."""
+    return [
+        sent
+        for sent in record
+        if sent.acknowledged and not _is_as_told(sent, effects.get(sent.command_id, ()))
+    ]
+
+
+def _is_as_told(sent: Sent, found: Sequence[tuple[int, Message]]) -> bool:
+    if not sent.places:
+        return any(isinstance(event, CancelRequested) for _, event in found)
+    accepted = (event for _, event in found if isinstance(event, OrderAccepted))
+    return any(event.order_id == sent.result["orderId"] for event in accepted)
 
 
 def _order_differs(
@@ -153,9 +167,10 @@ def _order_differs(
         yield f"{name} was refused with {sent.code}, in the log it is {orders[event.order_id]}"
 
 
-def _against_record(log: _Log, load: Load, loss: Loss | None) -> Iterable[str]:
-    record = [sent for client in load.clients for sent in client.record]
-    yield from compare(record, effects_of(log.events), naive_views.orders(log.events), loss)
+def _against_record(
+    log: _Log, effects: Effects, load: Load, record: Sequence[Sent], loss: Loss | None
+) -> Iterable[str]:
+    yield from compare(record, effects, naive_views.orders(log.events), loss)
     users = {client.account.user_id for client in load.clients}
     asked = {sent.command_id for sent in record}
     yield from unasked((event for _, event in log.events), users, asked, log.commands)

@@ -95,6 +95,8 @@ class Bench:
         oracle = judge(stack, load, FUNDS, may_lose=may_lose, forged=run.forged)
         result.violations += oracle.violations
         result.duplicates = oracle.duplicates
+        if row.may_lose:
+            result.measured["acknowledged and lost"] = oracle.gone
 
     def _stack_for(self, row: Row) -> FaultStack:
         kind = (row.stack, row.proxied, row.leases, row.planted, row.auditor)
