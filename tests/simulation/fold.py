@@ -95,9 +95,9 @@ class Fold:
                 self.violations.append(f"L5: posting of {amount} in {event}")
         if isinstance(event, _EFFECTS):
             self._effect(event, time_us)
-        if shard.startswith("M"):
+        if shard[0] == "M":
             self.violations += self.books[shard].apply(event)
-        if shard.startswith("L"):
+        elif shard[0] == "L":
             self.violations += self.ledgers[shard].apply(event)
             self._follow_answers(event)
         if isinstance(event, OrderAccepted):

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import count, repeat
 
 from domain.protocol import HaltAction
 from infra.clock import Clock
@@ -194,8 +195,8 @@ class SimLog:
         if topic.endswith(".ev"):
             self.world.faults.point("outbox scan before")
         self.world.expect_leader((topic, partition))
-        for offset in range(start, min(stop, len(values))):
-            yield LogRecord(topic, partition, offset, -1, values[offset])
+        found = values[start:stop]
+        return map(LogRecord, repeat(topic), repeat(partition), count(start), repeat(-1), found)
 
     def produce(
         self,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from domain.decider import Decider, Message
+from domain.matching.state import NEVER_US
 from infra.lease import Lease
 from infra.log import LogFailure
 from schemas.record import encode_message, outside_record
@@ -100,10 +101,12 @@ class World:
                 return
         raise AssertionError("the exchange did not come to rest")
 
-    def settle(self) -> None:
-        """Come to rest, reference prices included, which are throttled by log time."""
+    def settle(self, *, always: bool = True) -> None:
+        """Come to rest; the time that throttles reference prices passes if one waits for it."""
         self._work_off()
-        self.clock.elapsed_us += THROTTLE_US
+        books = [host.shard.state for shard, host in self.hosts().items() if shard[0] == "M"]
+        if always or any(book.next_due_us != NEVER_US for book in books):
+            self.clock.elapsed_us += THROTTLE_US
         self.drain()
 
     def _work_off(self) -> bool:
@@ -203,7 +206,7 @@ class World:
         if process.stands_still:
             process.stands_still -= 1
             return True
-        if faults.crashes_left > 0 and faults.chance(0.006):
+        if faults.crashes_left > 0 and faults.chance(0.008):
             process.stands_still = faults.rng.randint(5, 80)
             faults.happened["frozen"] += 1
         self.leases.suffer(process.shard_ids)
@@ -263,8 +266,10 @@ class World:
             for shard in process.shard_ids
         ]
         process.keeper = SimKeeper(process.leases, self.faults)
+        hosts = {host.id: host for host in process.hosts if isinstance(host, Host)}
         shadows = {host.id: host for host in process.hosts if isinstance(host, Shadow)}
-        process.leadership = Leadership(process.leases, shadows, process.keeper, self.clock)
+        leases, keeper = process.leases, process.keeper
+        process.leadership = Leadership(leases, hosts, shadows, keeper, self.clock)
 
     def _work(self, process: Process) -> None:
         log, clock = process.log, process.clock
@@ -368,21 +373,18 @@ class World:
     def _is_unled(self) -> bool:
         """Whether somebody waits to take over a shard that nobody leads."""
         led = {shadow.id for shadow in self.shadows() if shadow.leading}
-        able = [process for process in self.processes if self._is_able(process)]
-        return any(not led.issuperset(process.shard_ids) for process in able)
+        unled = [each for each in self.processes if not led.issuperset(each.shard_ids)]
+        return not all(process.refused or self._is_halted(process) for process in unled)
 
     def _may_pass(self, whose: Process | Member) -> bool:
         """Whether nothing is late where it has no turn now; where leases are kept, it would be."""
         return not self.standby and isinstance(whose, Process) and not self._is_busy(whose)
 
     def _is_busy(self, process: Process) -> bool:
-        if not self._is_able(process):
+        if process.refused or (self.halted and self._is_halted(process)):
             return False
         log = process.log
         return log is None or process.stands_still > 0 or log.busy()
-
-    def _is_able(self, process: Process) -> bool:
-        return not (process.refused or (self.halted and self._is_halted(process)))
 
     def _is_halted(self, process: Process) -> bool:
         return any(shard in self.halted for shard in process.shard_ids)
