@@ -266,10 +266,8 @@ class World:
             for shard in process.shard_ids
         ]
         process.keeper = SimKeeper(process.leases, self.faults)
-        hosts = {host.id: host for host in process.hosts if isinstance(host, Host)}
         shadows = {host.id: host for host in process.hosts if isinstance(host, Shadow)}
-        leases, keeper = process.leases, process.keeper
-        process.leadership = Leadership(leases, hosts, shadows, keeper, self.clock)
+        process.leadership = Leadership(process.leases, shadows, process.keeper, self.clock)
 
     def _work(self, process: Process) -> None:
         log, clock = process.log, process.clock
