@@ -1,6 +1,7 @@
 """A simulated process of shards: what it runs, what outlives it, and how it took a shard over."""
 
-from collections.abc import Sequence
+import random
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -71,3 +72,11 @@ class Promotion:
     outbox_end: int
     mark: int
     mark_taken: int
+
+
+def placed(rng: random.Random, shard_ids: Iterable[str]) -> list[list[str]]:
+    """A random placement of the shards on processes."""
+    groups: list[list[str]] = [[] for _ in range(rng.randint(1, 6))]
+    for shard in shard_ids:
+        rng.choice(groups).append(shard)
+    return [group for group in groups if group]

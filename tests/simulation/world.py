@@ -1,6 +1,5 @@
 """The simulated exchange: processes that run the real hosts, killed and restarted by the seed."""
 
-import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from tests.simulation.faults import Crash, Faults
 from tests.simulation.files import SimFiles
 from tests.simulation.leases import RENEW_S, TTL_S, SimKeeper, SimLeases
 from tests.simulation.log import LogWorld, SimLog, nobody_moves
-from tests.simulation.processes import Member, Process, Promotion, SimClock
+from tests.simulation.processes import Member, Process, Promotion, SimClock, placed
 
 if TYPE_CHECKING:
     from tests.simulation.opening import Opening
@@ -70,7 +69,7 @@ class World:
             shard: decider_of(shard) for shard in shards(LEDGERS, MATCHERS)
         }
         self.halted: dict[str, ShardHalted] = {}
-        self.processes = [Process(group, self.files) for group in _groups(faults.rng)]
+        self.processes = [Process(group, self.files) for group in placed(faults.rng, self.deciders)]
         self.members: list[Member] = []
         self.leases = SimLeases(faults, self.log)
         if standby:
@@ -386,14 +385,6 @@ class World:
 
     def _is_halted(self, process: Process) -> bool:
         return any(shard in self.halted for shard in process.shard_ids)
-
-
-def _groups(rng: random.Random) -> list[list[str]]:
-    """A random placement of all shards on processes."""
-    groups: list[list[str]] = [[] for _ in range(rng.randint(1, 6))]
-    for shard in shards(LEDGERS, MATCHERS):
-        rng.choice(groups).append(shard)
-    return [group for group in groups if group]
 
 
 def _ignore(event: str, detail: str) -> None:
