@@ -9,6 +9,8 @@ from typing import Protocol
 
 RENEW_S = 0.3
 TTL_S = 1.5
+READY_S = 1.0
+"""Who stands by says so more often than this, as long as brokers reach it."""
 
 
 class Phase(StrEnum):
@@ -92,6 +94,8 @@ class Lease:
         self._seen_s = self._now_s()
         self._phase = Phase.TAKING
         self._renew_at_s = self._now_s()
+        self._ready: LeaseEntry | None = None
+        self._ready_s = self._now_s() - READY_S
         self._lock = Lock()
 
     @property
@@ -110,10 +114,20 @@ class Lease:
             and entry.phase in (Phase.YIELDING, Phase.FREE)
         )
 
+    @property
+    def has_heir(self) -> bool:
+        """Whether somebody has just said that it stands by; known to the holder alone."""
+        return self.is_held and self._now_s() - self._ready_s < READY_S
+
     def tend(self) -> None:
         """Look at the store and do what is due. A store that is away changes nothing."""
-        with self._lock, suppress(OSError):
-            self._tend()
+        with self._lock:
+            try:
+                self._tend()
+            except OSError:
+                if self.standing is Standing.WAITING:
+                    # The holder did not reach the store either, perhaps: it is watched anew.
+                    self._entry = None
 
     def tell(self, phase: Phase) -> None:
         """Let the next `tend` tell others what the holder does."""
@@ -146,6 +160,7 @@ class Lease:
             self._try()
         elif self.is_held and self._now_s() >= self._renew_at_s:
             self._renew()
+            self._look_for_heir()
 
     def _renew(self) -> None:
         entry = self._entry
@@ -165,6 +180,13 @@ class Lease:
                 self.standing = Standing.ASKED
         else:
             self.standing = Standing.LOST
+
+    def _look_for_heir(self) -> None:
+        """What stood there when it was looked at first may be old: only a change tells."""
+        found = self._store.read(standby_name(self.name))
+        if found is not None and self._ready is not None and found != self._ready:
+            self._ready_s = self._now_s()
+        self._ready = found
 
     def _try(self) -> None:
         found = self._store.read(self.name)

@@ -10,7 +10,7 @@ LOOK_S = 0.05
 LOOK_URGENTLY_S = 0.01
 STALL_S = 1.0
 """A main thread that was not seen for so long could not lead: it takes no lease."""
-HANG_S = 5.0
+HANG_S = 3.0
 """A main thread that was not seen for so long hangs: its leases are renewed no more.
 
 A call to brokers may take a minute, and if only this process is cut off from them, another one

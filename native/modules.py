@@ -42,6 +42,7 @@ HOT = (
     "schemas.record",
     "streams.channels",
     "streams.host",
+    "streams.progress",
     "streams.shard",
     "streams.window",
 )

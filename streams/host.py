@@ -19,6 +19,7 @@ from schemas.topics import QUARANTINE_TOPIC, inbox
 from streams.attestation import Attestation
 from streams.halts import Halt, HaltReason, ShardHalted, resolution_in
 from streams.marks import Done, OutputTracker
+from streams.progress import Progress
 from streams.shard import Shard, Step
 from streams.snapshots import PendingSnapshot, Snapshot, SnapshotStore, UnsoundState
 
@@ -80,6 +81,7 @@ class Host:
         self._rewound = False
         self._last_value: bytes | None = None
         self._start_of_snapshot_interval()
+        self._progress = Progress(clock.monotonic_s())
         self._next_commit_s = 0.0
         self._next_tick_s = 0.0
 
@@ -132,6 +134,7 @@ class Host:
         """
         done = self._tracker.advance()
         now_s = self._clock.monotonic_s()
+        self._progress.look(self.position, done.offset, self._tracker.waits, now_s)
         if now_s >= self._next_commit_s:
             self._next_commit_s = now_s + self._policy.commit_interval_s
             self._commit(done)
@@ -145,6 +148,10 @@ class Host:
             now_us = self._clock.now_us()
             tick = outside_record("clock", now_us, [encode_message(Tick())])
             self._log.produce(self.topic, self.partition, tick, time_us=now_us)
+
+    def standstill_s(self) -> float:
+        """For how long it has heard nothing, or one output has not been replicated; in seconds."""
+        return self._progress.standstill_s(self._clock.monotonic_s())
 
     def caught_up(self) -> bool:
         """Whether everything that stood in the input at the start has been applied."""

@@ -5,17 +5,24 @@ from typing import Protocol
 
 from infra.clock import Clock
 from infra.lease import Lease, Phase, Standing
+from streams.host import Host
 from streams.shadow import Shadow
 
 PAUSE_S = 0.5
 """A process that stood still for longer asks whether it still leads before it goes on."""
 
+STANDSTILL_S = 4.0
+"""Longer than brokers take to agree on another leader of a partition, when one of them is lost."""
+
 EXIT_STATUS_STEPPED_DOWN = 4
 """Of a process that no longer leads; started again, it stands by."""
 
 
+Member = Host | Shadow
+
+
 class LeaseLost(Exception):
-    """Somebody else leads a shard that was led here."""
+    """Somebody else leads a shard that was led here, or is to lead it."""
 
 
 class Keeper(Protocol):
@@ -34,13 +41,13 @@ class Leadership:
     def __init__(
         self,
         leases: Sequence[Lease],
-        shadows: Mapping[str, Shadow],
+        members: Mapping[str, Member],
         keeper: Keeper,
         clock: Clock,
     ) -> None:
-        """`shadows` by shard; a shard without one is led from the start."""
+        """`members` by shard: a `Host` leads from the start, a `Shadow` once it is promoted."""
         self._leases = leases
-        self._shadows = shadows
+        self._members = members
         self._keeper = keeper
         self._clock = clock
         self._looked_s = clock.monotonic_s()
@@ -50,7 +57,8 @@ class Leadership:
     def begin(self) -> None:
         """The worker has recovered; what has no shadow leads from now on."""
         for lease in self._leases:
-            if lease.name not in self._shadows:
+            member = self._members[lease.name]
+            if isinstance(member, Host) or member.leading:
                 lease.tell(Phase.LEADING)
         self._looked_s = self._clock.monotonic_s()
 
@@ -69,9 +77,10 @@ class Leadership:
             if standing is Standing.LOST:
                 raise LeaseLost(f"shard {lease.name} is led by somebody else")
             self.asked |= standing is Standing.ASKED
-            shadow = self._shadows.get(lease.name)
-            if shadow is not None and not shadow.leading:
-                self._follow(shadow, lease)
+            member = self._members[lease.name]
+            if not (isinstance(member, Host) or member.leading):
+                self._follow(member, lease)
+        self._expect_progress()
 
     def yield_all(self) -> None:
         """Tell those who stand by that the shards are about to be released."""
@@ -79,6 +88,17 @@ class Leadership:
             if lease.is_held:
                 lease.tell(Phase.YIELDING)
         self._keeper.refresh(PAUSE_S)
+
+    def _expect_progress(self) -> None:
+        """Whom brokers do not reach any more gives way, once all has an heir whom they do reach."""
+        stuck = [
+            lease.name
+            for lease in self._leases
+            if lease.is_held and self._members[lease.name].standstill_s() > STANDSTILL_S
+        ]
+        if stuck and all(lease.has_heir for lease in self._leases):
+            words = f"got nowhere for {STANDSTILL_S:.0f} s, and others stand by"
+            raise LeaseLost(f"shard {', '.join(stuck)} {words}")
 
     def _follow(self, shadow: Shadow, lease: Lease) -> None:
         lease.able = shadow.in_touch

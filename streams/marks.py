@@ -54,6 +54,11 @@ class OutputTracker:
         self._pending.append(pending)
         return pending
 
+    @property
+    def waits(self) -> bool:
+        """Whether an output is not replicated yet, as far as `advance` has looked."""
+        return bool(self._pending)
+
     def advance(self) -> Done:
         """The position before the first input that has an unacknowledged output."""
         while self._pending and self._pending[0].waiting == 0:

@@ -58,6 +58,7 @@ class Shadow:
         self._reads_outbox = True
         self._outbox_next = 0
         self._next_mark_s = 0.0
+        self._promoted_s = 0.0
 
     @property
     def leading(self) -> bool:
@@ -125,6 +126,12 @@ class Shadow:
         self._host.tend()
         self._pace()
 
+    def standstill_s(self) -> float:
+        """For how long it has got nowhere as a leader, in seconds; 0 while it stands by."""
+        if not self.leading:
+            return 0.0
+        return min(self._host.standstill_s(), self._clock.monotonic_s() - self._promoted_s)
+
     def caught_up(self) -> bool:
         """Whether everything that stood in the input at the start has been applied."""
         return self._host.caught_up()
@@ -141,6 +148,7 @@ class Shadow:
         held = self.held_inputs
         self._held.lead()
         self.promotions += 1
+        self._promoted_s = self._clock.monotonic_s()
         self._report("promoted", f"from mark {self.mark_taken}, with {held} inputs held")
 
     def finish(self) -> None:

@@ -24,7 +24,7 @@ from native.selection import build_in_use
 from streams.families import decider_of
 from streams.halts import EXIT_STATUS_HALTED, ShardHalted
 from streams.host import Host, HostPolicy
-from streams.leadership import EXIT_STATUS_STEPPED_DOWN, Leadership, LeaseLost
+from streams.leadership import EXIT_STATUS_STEPPED_DOWN, Leadership, LeaseLost, Member
 from streams.metrics import WorkerMetrics
 from streams.shadow import Shadow
 from streams.shard_names import named_shards
@@ -37,9 +37,6 @@ PAUSE_S = (0.2, 2.0)
 """How long leases are left to others that need them together with theirs: between the two."""
 
 _logger = get_logger("shard")
-
-
-Member = Host | Shadow
 
 
 class Worker:
@@ -190,8 +187,7 @@ def _run_shards(
     kind = Shadow if standby else Host
     told = metrics.reported
     members = [_member(kind, lease.name, log, clock, settings, policy, told) for lease in leases]
-    shadows = {member.id: member for member in members if isinstance(member, Shadow)}
-    leadership = Leadership(leases, shadows, keeper, clock)
+    leadership = Leadership(leases, {member.id: member for member in members}, keeper, clock)
     worker = Worker(members, log, metrics, leadership)
     try:
         worker.start()

@@ -265,8 +265,8 @@ class World:
             for shard in process.shard_ids
         ]
         process.keeper = SimKeeper(process.leases, self.faults)
-        shadows = {host.id: host for host in process.hosts if isinstance(host, Shadow)}
-        process.leadership = Leadership(process.leases, shadows, process.keeper, self.clock)
+        members = {host.id: host for host in process.hosts}
+        process.leadership = Leadership(process.leases, members, process.keeper, self.clock)
 
     def _work(self, process: Process) -> None:
         log, clock = process.log, process.clock

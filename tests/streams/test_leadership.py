@@ -4,20 +4,33 @@ import random
 
 import pytest
 
-from infra.lease import Lease, Phase, Standing
+from infra.lease import READY_S, Lease, Phase, Standing
 from infra.refusal import Refusal
 from streams.handover import ask, expect_both
-from streams.leadership import PAUSE_S, Leadership, LeaseLost
+from streams.leadership import PAUSE_S, STANDSTILL_S, Leadership, LeaseLost
 from tests.simulation.faults import Faults
 from tests.simulation.leases import SimLeases
 from tests.simulation.log import LogWorld
 from tests.simulation.processes import SimClock
 
 
-class FakeShadow:
+class FakeHost:
+    """As much of a host as leadership knows."""
+
+    leading = True
+
+    def __init__(self) -> None:
+        self.still_s = 0.0
+
+    def standstill_s(self) -> float:
+        return self.still_s
+
+
+class FakeShadow(FakeHost):
     """As much of a shadow as leadership knows."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.leading = False
         self.behind = False
         self.in_touch = True
@@ -54,10 +67,10 @@ class Side:
 
     def __init__(self, stage: "Stage", holder: str, *, standby: bool) -> None:
         self.lease = Lease("L0", holder, stage.store, stage.clock.monotonic_s)
-        self.shadow = FakeShadow()
+        self.host, self.shadow = FakeHost(), FakeShadow()
         self.keeper = Keeper([self.lease])
-        shadows = {"L0": self.shadow} if standby else {}
-        self.leadership = Leadership([self.lease], shadows, self.keeper, stage.clock)  # type: ignore[arg-type]
+        members = {"L0": self.shadow if standby else self.host}
+        self.leadership = Leadership([self.lease], members, self.keeper, stage.clock)  # type: ignore[arg-type]
 
 
 class Stage:
@@ -122,6 +135,50 @@ def test_a_zombie_asks_before_it_works_and_steps_down(stage):
     with pytest.raises(LeaseLost, match="L0 is led by somebody else"):
         stage.leader.leadership.look()
     assert stage.leader.keeper.beats_when_asked == [before + 1], "who asks is seen to be at work"
+
+
+def test_a_store_that_was_away_is_watched_anew(stage, monkeypatch):
+    """The leader was heard of just as little: that it is not seen to renew means nothing."""
+
+    def away(name: str):
+        raise OSError("away")
+
+    stage.go_on(1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(stage.store, "read", away)
+        patch.setattr(stage.store, "swap", lambda name, old, new: away(name))
+        stage.go_on(10.0)
+    stage.go_on(0.1, stage.standby)
+    assert stage.standby.lease.standing is Standing.WAITING
+    stage.go_on(5.0)
+    assert stage.leader.lease.standing is Standing.HELD
+
+
+def test_a_leader_that_gets_nowhere_gives_way_to_whom_brokers_reach(stage):
+    stage.standby.shadow.in_touch = False
+    stage.go_on(1.0)
+    stage.leader.host.still_s = STANDSTILL_S + 0.1
+    stage.go_on(10.0)
+    assert stage.leader.lease.standing is Standing.HELD, "all are cut off: nobody could do better"
+    stage.leader.host.still_s = STANDSTILL_S
+    stage.standby.shadow.in_touch = True
+    stage.go_on(2.0)
+    assert stage.leader.lease.standing is Standing.HELD, "an heir alone is no reason"
+    stage.leader.host.still_s = STANDSTILL_S + 0.1
+    with pytest.raises(LeaseLost, match="L0 got nowhere for 4 s, and others stand by"):
+        stage.go_on(0.1)
+    stage.leader.lease.release()
+    stage.go_on(0.1, stage.standby)
+    assert stage.standby.shadow.leading
+
+
+def test_an_heir_that_is_silent_again_is_none(stage):
+    stage.go_on(2.0)
+    assert stage.leader.lease.has_heir
+    stage.go_on(READY_S, stage.leader)
+    assert not stage.leader.lease.has_heir
+    stage.leader.host.still_s = STANDSTILL_S + 0.1
+    stage.go_on(1.0, stage.leader)
 
 
 def test_a_short_pause_asks_nobody(stage):
