@@ -42,6 +42,8 @@ class HistoryAuditor:
         self._running: Future[Round] | None = None
         self._next_s = 0.0
         self._positions: dict[tuple[str, Place], int] = {}
+        self._known_at: dict[Series, int] = {}
+        """Where the fold stood when it was first judged to have a series."""
         self._suspected: set[str] = set()
         self._told: set[str] = set()
         self._rounds_s: deque[float] = deque(maxlen=ROUNDS_REMEMBERED)
@@ -125,10 +127,14 @@ class HistoryAuditor:
                 continue
             markets = {market for market, _ in fold.candles.last}
             trades_of = {market: fold.trades(trades_key(market)) for market in markets}
+            stored = min(done.tables[t].positions.get(place[1], 0) for t in SUMMED[place[0]])
             for series in fold.candles.last:
+                told = done.candles.get(series)
+                known_at = self._known_at.setdefault(series, fold.position.cseq)
+                if told is None and stored < known_at:
+                    continue
                 self._views.checks["P3"] += 1
-                trades = trades_of[series[0]]
-                words = fold.candles.complaint(series, done.candles.get(series), trades)
+                words = fold.candles.complaint(series, told, trades_of[series[0]])
                 if words:
                     where = f"clickhouse candles {series[1]} of market {series[0]}"
                     complaints.append(Complaint("P3", where, words))

@@ -102,6 +102,17 @@ async def test_history_that_is_behind_the_fold_or_ahead_of_it_is_no_complaint(st
     assert stage.views.checks["P1"] > 20
 
 
+async def test_history_that_has_not_begun_is_late_and_one_that_is_gone_is_wrong(stage):
+    stage.fold_up_to(1)
+    assert await stage.rounds(3) == []
+    stage.store_up_to(1)
+    assert await stage.rounds(2) == []
+    stage.spoil(f"TRUNCATE TABLE {DATABASE}.candles")
+    told = await stage.rounds(2)
+    assert {complaint.invariant for complaint in told} == {"P3"}
+    assert any("candles have ended, there are none" in complaint.words for complaint in told)
+
+
 @pytest.mark.parametrize(
     ("sql", "invariant", "where"),
     [
