@@ -6,10 +6,10 @@ that reads with FINAL count each once. The projectors' cells and the positions a
 stored whole or not at all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from infra.clickhouse import ClickHouseClient
+from infra.clickhouse import ClickHouseClient, ClickHouseError
 from projections.changes import Cells, Row
 from projections.clickhouse_builds import current_build, make_build, named_build
 from projections.layout import (
@@ -93,10 +93,13 @@ class ClickHouseSink:
             for table, rows in step.changes.rows.items():
                 blocks.setdefault(table, []).extend(rows)
             memory += _memory(step)
-        for table, block in blocks.items():
-            self._insert(table, block)
-        if memory:
-            self._insert("memory", memory)
+        try:
+            self._store(blocks, memory)
+        except ClickHouseError:
+            if self._wanted is not None or named_build(self._client) == build:
+                raise
+            # The build was replaced and removed meanwhile.
+            return [Verdict.GAP] * len(steps)
         return verdicts
 
     def close(self) -> None:
@@ -109,6 +112,12 @@ class ClickHouseSink:
             make_build(self._client, build)
             self._build = build
             self._contexts.clear()
+
+    def _store(self, blocks: Mapping[str, list[Row]], memory: list[Row]) -> None:
+        for table, block in blocks.items():
+            self._insert(table, block)
+        if memory:
+            self._insert("memory", memory)
 
     def _insert(self, table: str, rows: Sequence[Row]) -> None:
         context = self._contexts.get(table)

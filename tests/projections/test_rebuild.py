@@ -7,9 +7,9 @@ import pytest
 from fakeredis import FakeRedis
 
 from domain.orders.messages import Side
-from infra.clickhouse import clickhouse_client
+from infra.clickhouse import ClickHouseError, clickhouse_client
 from infra.settings import load_settings
-from projections import clickhouse_builds, rebuild_request, redis_sink
+from projections import clickhouse_builds, clickhouse_sink, rebuild_request, redis_sink
 from projections.clickhouse_sink import ClickHouseSink
 from projections.follower import Follower
 from projections.layout import LEDGER_EVENTS, MATCHING_EVENTS, feeding_partitions, redis_key
@@ -148,6 +148,37 @@ def test_clickhouse_is_rebuilt_while_trading_goes_on(history):
     assert_whole(history, exchange)
     names = {row[0] for row in history.query("SHOW DATABASES").result_rows}
     assert "logbourse_1" not in names
+
+
+@pytest.mark.integration
+def test_a_build_that_is_removed_under_a_live_apply_is_a_gap(history, monkeypatch):
+    """Trading goes on in the moment between asking for the build and storing in it."""
+    exchange = busy_exchange(9, 100)
+    sink = ClickHouseSink(history)
+    live = feed_live(exchange, sink)
+    ask = clickhouse_builds.named_build
+
+    def ask_early(client):
+        monkeypatch.setattr(clickhouse_sink, "named_build", ask)
+        found = ask(client)
+        rebuild_clickhouse(history, ListLog(exchange.outboxes), SOURCES, lambda *_: None)
+        return found
+
+    exchange.place(2, Side.BUY, 6_000_000, 9)
+    monkeypatch.setattr(clickhouse_sink, "named_build", ask_early)
+    go_on(exchange, sink, live)
+    assert_whole(history, exchange)
+
+
+@pytest.mark.integration
+def test_a_build_in_use_that_fails_is_a_failure(history):
+    exchange = busy_exchange(9, 100)
+    sink = ClickHouseSink(history)
+    live = feed_live(exchange, sink)
+    history.command("DROP DATABASE logbourse_1 SYNC")
+    exchange.place(2, Side.BUY, 6_000_000, 9)
+    with pytest.raises(ClickHouseError, match="logbourse_1"):
+        go_on(exchange, sink, live)
 
 
 def test_the_owner_is_asked_by_file_and_tells_how_far_it_is(tmp_path, monkeypatch):
