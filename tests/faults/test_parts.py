@@ -18,7 +18,7 @@ from domain.orders.messages import (
     Side,
     TimeInForce,
 )
-from infra.ports import any_port
+from infra.ports import any_port, free_port
 from streams.audit.export import export
 from streams.recovery.losses import find_losses
 from streams.recovery.plan import make_plan
@@ -46,6 +46,8 @@ def link(tmp_path):
     """The proxies before a server of this process, and both ends of a connection through it."""
     (tmp_path / "me.pid").write_text(str(os.getpid()))
     port = any_port("127.0.0.1")
+    while free_port("127.0.0.1", port + STEP) != port + STEP:
+        port = any_port("127.0.0.1")
     with socket.create_server(("127.0.0.1", port)) as server:
         network = Network(tmp_path, {port: "server"})
         try:

@@ -6,7 +6,7 @@ from streams.progress import Progress
 def test_whoever_hears_and_is_acknowledged_gets_on():
     progress = Progress(100.0)
     for second in range(1, 10):
-        progress.look(position=second, done=second - 1, waits=True, now_s=100.0 + second)
+        progress.look(position=second + 1, done=second, waits=True, now_s=100.0 + second)
         assert progress.standstill_s(100.5 + second) == 0.5
 
 
