@@ -85,6 +85,11 @@ class Sent:
         """The exchange said that it never will."""
         return self.status == 400 and self.code != LATE
 
+    @property
+    def only_late(self) -> bool:
+        """It came too late the first time, so that no attempt can have had an effect."""
+        return self.code == LATE and self.attempts == 1
+
 
 class Client:
     """One account on one connection."""

@@ -29,8 +29,8 @@ from tests.oracles import naive_views
 VIEWS_S = 90.0
 COMMAND_S = 600.0
 TOLD = 5
-NOT_TAKEN_ASKED = 25
-"""The API is asked of so many orders of a client that were not taken; the log, of all."""
+LATE_ASKED = 25
+"""The API is asked for so many of a client's orders that came too late; the log is, for all."""
 CANCEL_REFUSED_BY_THE_BOOK = [CancelRequested.__name__, CancelRejected.__name__]
 NO_REQUEST = Request("POST", "/ws-api/v3", "", "")
 
@@ -302,10 +302,10 @@ class Watched:
 
 def _as_record(record: Sequence[Sent]) -> Record:
     found = Record()
-    not_taken = 0
+    late = 0
     for sent in record:
-        not_taken += sent.places and not sent.acknowledged
-        if not sent.acknowledged and not_taken > NOT_TAKEN_ASKED:
+        late += sent.only_late
+        if sent.only_late and late > LATE_ASKED:
             continue
         if sent.places:
             error = {"code": sent.code} if sent.code else sent.result

@@ -22,6 +22,7 @@ from tests.faults.rows import Run, row
 from tests.faults.stack import FaultStack, until
 
 NOTICED_S = 30.0
+PLANTED_BEFORE_US = 1_000_000
 HOUR_S, DAY_S = 3_600.0, 86_400.0
 INBOX = ("ledger.in", 0)
 OF_ANOTHER_PARTITION, NOBODY = 3, 1 << 50
@@ -122,12 +123,17 @@ def resolve_gap(run: Run, mark: int) -> None:
     at_most={"noticed s": 1.0},
 )
 def one_market_is_faulty(run: Run) -> None:
-    """Its orders are closed as faulted and their holds released; the other market trades on."""
+    """Its orders are closed as faulted and their holds released; the other market trades on.
+
+    The bug begins at a log time, so that the shadow and the audit, which have it too, agree.
+    """
     stack = run.stack
     faulty = stack.market_id("ETHUSDT")
+    from_us = time.time_ns() // 1_000 + PLANTED_BEFORE_US
+    replace_text(stack.planted_dir / "faulty-market", f"{faulty} {from_us}")
+    run.wait(PLANTED_BEFORE_US / 1e6)
     run.fault(f"orders of market {faulty} cannot be planned")
     begin_s = time.monotonic()
-    replace_text(stack.planted_dir / "faulty-market", str(faulty))
     seen = until(lambda: _faults(stack) > 0, NOTICED_S)
     run.measured["noticed s"] = time.monotonic() - begin_s
     run.demand(seen, "the fault must be told in the log")
@@ -138,7 +144,6 @@ def one_market_is_faulty(run: Run) -> None:
         if sent.symbol == "BTCUSDT" and sent.began_s > begin_s + 1.0
     ]
     run.demand(len(others) > 20, f"the other market must trade on, had {len(others)} orders")
-    # The log cannot be run again without the bug: what failed once must fail for auditors, too.
 
 
 def _poison(stack: FaultStack, user_id: int) -> Iterator[tuple[bytes | None, int]]:

@@ -2,9 +2,9 @@
 
 Python imports this before anything else. What happens is said by files in LOGBOURSE_PLANTED_DIR:
 `clock-<pid>` holds nanoseconds by which the process's wall clock is wrong, `faulty-market` the id
-of a market on which planning an order fails. `rules` holds the versions of the rules that a
-process knows which starts from then on, as if it were of another build. Without the variable
-nothing happens.
+of a market on which planning an order fails, and from which log time on. `rules` holds the versions
+of the rules that a process knows which starts from then on, as if it were of another build. Without
+the variable nothing happens.
 """
 
 import importlib.abc
@@ -41,9 +41,10 @@ class _Faulty:
         return getattr(self._right, name)
 
     def decide(self, state: Any, command: Any) -> Any:
-        planned = type(command).__name__ == "OrderAccepted" and self._file.exists()
-        if planned and str(command.market_id) == self._file.read_text():
-            raise ZeroDivisionError("a planted bug")
+        if type(command).__name__ == "OrderAccepted" and self._file.exists():
+            market, from_us = map(int, self._file.read_text().split())
+            if command.market_id == market and state.time_us >= from_us:
+                raise ZeroDivisionError("a planted bug")
         return self._right.decide(state, command)
 
 
