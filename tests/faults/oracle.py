@@ -29,7 +29,7 @@ from tests.oracles import naive_views
 VIEWS_S = 90.0
 COMMAND_S = 600.0
 TOLD = 5
-LATE_ASKED = 25
+LATE_ASKED = 5
 """The API is asked for so many of a client's orders that came too late; the log is, for all."""
 CANCEL_REFUSED_BY_THE_BOOK = [CancelRequested.__name__, CancelRejected.__name__]
 NO_REQUEST = Request("POST", "/ws-api/v3", "", "")
