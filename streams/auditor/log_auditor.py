@@ -269,7 +269,8 @@ class LogAuditor:
         if followed.matching is not None:
             self._take_trades(followed, sent)
         elif followed.ledger is not None:
-            self._take_fills(followed, queued.src, queued.cseq)
+            # A record that was skipped, or is there twice, has brought nothing.
+            self._take_fills(followed, queued.src if step.accepted else "", queued.cseq)
         if followed.checks is not None and followed.checks.words:
             self._collect(followed, followed.checks, self._markets_of(followed, record))
 

@@ -9,6 +9,7 @@ import pytest
 
 from domain.accounts.messages import HaltWithdrawals
 from domain.markets import HaltMarket
+from domain.matching.messages import TradeExecuted
 from domain.protocol import HaltAction
 from infra.log import Mark
 from schemas.record import decode_record
@@ -158,6 +159,27 @@ def test_a_halt_that_an_operator_has_resolved_is_passed_as_the_shard_passes_it()
     follow(anew, log, random.Random(2))
     assert not any(f.stopped for f in anew.followed.values())
     assert all("HALTED" not in v.words for v in told)
+
+
+def test_a_record_that_was_skipped_brings_no_fills():
+    """Those that are on their way behind it arrive later, and nothing is said against them."""
+    log, told, place = log_of(world()), list[Violation](), ("ledger.in", 0)
+    records = [decode_record(value) if len(value) > 40 else None for value in log.whole[place]]
+    offset = max(
+        number
+        for number, record in enumerate(records)
+        if record and any(isinstance(message, TradeExecuted) for message in record.messages)
+    )
+    value = log.whole[place][offset]
+    far_ahead = forged(value, cseq=decode_record(value).cseq + 1_000)
+    log.whole[place].insert(offset, far_ahead)
+    log.show_all()
+    auditor = auditor_on(log, told, {"L0": {offset: HaltAction.SKIP}})
+    auditor.start()
+    follow(auditor, log, random.Random(3))
+    assert auditor.followed["L0"].position == len(log.whole[place])
+    assert any("FORGED" in violation.words for violation in told)
+    assert [violation for violation in told if violation.invariant == "E5"] == []
 
 
 def test_an_asset_that_does_not_add_up_is_reported_once_until_it_has():
