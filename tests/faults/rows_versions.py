@@ -10,6 +10,7 @@ from schemas.topics import inbox, outbox
 from tests.archived.kept import all_kept
 from tests.faults.rows import Run, row
 from tests.faults.stack import SHARDS, FaultStack, until
+from tests.integration.auditor import append
 from tests.streams.records import from_outside
 
 NOTICED_S = 30.0
@@ -163,11 +164,8 @@ def _activate(stack: FaultStack) -> str:
 
 
 def _force(stack: FaultStack) -> None:
-    topic, partition = inbox("L0")
     value = from_outside(RulesActivated(NEWER), time_us=time.time_ns() // 1_000)
-    producer = stack.producer()
-    producer.produce(topic, value=value, partition=partition)
-    assert producer.flush(10) == 0
+    append(stack, inbox("L0")[0], value)
 
 
 def _active(stack: FaultStack) -> set[int]:

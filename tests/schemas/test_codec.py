@@ -19,6 +19,7 @@ from tests.schemas.data import (
     extreme,
     written_by_fastavro,
 )
+from tests.streams.records import encoded
 
 TYPES = catalogue.named_types()
 SCHEMA = catalogue.writer_schema()
@@ -43,16 +44,7 @@ def check_both_directions(datum: dict[str, Any]) -> None:
     value = written_by_fastavro(SCHEMA, datum)
     record = decode_record(value)
     assert datum_of(record) == datum
-    again = encode_record(
-        prev=record.prev,
-        cause_offset=record.cause_offset,
-        src=record.src,
-        cseq=record.cseq,
-        cause=record.cause,
-        time_us=record.time_us,
-        input_hash=record.input_hash,
-        messages=[encode_message(message) for message in record.messages],
-    )
+    again = encoded(record)
     assert again == value
 
 
