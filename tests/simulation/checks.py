@@ -15,8 +15,8 @@ from domain.ledger.chart import (
 )
 from schemas.topics import inbox, outbox
 from tests.simulation.fold import Fold, decoded, first_records
-from tests.simulation.replays import ALL_SHARDS, check_channels, check_promotions, check_replay
-from tests.simulation.world import World
+from tests.simulation.replays import check_channels, check_promotions, check_replay
+from tests.simulation.world import ALL_SHARDS, World
 
 
 def check_all(world: World) -> tuple[Fold, list[str]]:

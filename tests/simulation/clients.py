@@ -8,8 +8,7 @@ from urllib.parse import urlencode
 
 from commands.authentication import signed_command_id
 from tests.simulation.gateway import Answer, Gateway, Signed
-from tests.simulation.load import users_of
-from tests.simulation.world import LEDGERS, World
+from tests.simulation.world import World
 
 RETRIED = (-1007, -1008, -1003)
 """Codes after which a client sends the same bytes again."""
@@ -20,6 +19,9 @@ NOT_THERE = (-1008, -1003, -1021)
 MS = 1_000
 PATIENCE_US = 1_000_000
 """Longer than answers take, unless something went wrong; shorter than the gateway's own."""
+
+LULL_US = 40_000
+"""At most so long they look on where nobody else has anything to do."""
 
 WINDOWS_MS: Sequence[int] = (100, 1_000, 5_000, 5_000, 60_000)
 PATIENT_MS = (60_000,)
@@ -70,7 +72,13 @@ class Request:
 class Clients:
     """A few traders who know that answers get lost. Their record is the oracle."""
 
-    def __init__(self, world: World, gateways: Sequence[Gateway], symbols: Sequence[str]) -> None:
+    def __init__(
+        self,
+        world: World,
+        gateways: Sequence[Gateway],
+        symbols: Sequence[str],
+        users: Sequence[int],
+    ) -> None:
         self.record: list[Request] = []
         self._world = world
         self._rng = random.Random(world.faults.rng.random())
@@ -79,7 +87,7 @@ class Clients:
         self._windows_ms = WINDOWS_MS
         self._weariness = WEARINESS
         self._open: dict[int, Request] = {}
-        self._wishes: dict[int, int] = {u: 0 for p in range(LEDGERS) for u in users_of(p)}
+        self._wishes: dict[int, int] = dict.fromkeys(users, 0)
         self._names: dict[int, list[str]] = {user: [] for user in self._wishes}
 
     def wish(self, requests: int) -> None:
@@ -121,6 +129,8 @@ class Clients:
         waited_us = self._world.clock.now_us() - attempt.sent_us
         if waited_us > PATIENCE_US or self._world.faults.strikes("client impatient"):
             attempt.given_up = True
+        elif self._world.awaits_time(self):
+            self._world.clock.elapsed_us += int(self._rng.random() * LULL_US)
 
     def _is_over(self, request: Request) -> bool:
         last = request.attempts[-1]

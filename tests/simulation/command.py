@@ -10,7 +10,7 @@ from native.selection import PURE, build_in_use
 from tests.reliability import FACTS, commit, read, update
 from tests.simulation.breaking import show_mutants
 from tests.simulation.report import Report, added, first_unused
-from tests.simulation.schedule import run_schedule
+from tests.simulation.schedule import kind_of, run_schedule, size_of
 from tests.simulation.swarm import HIGHEST_RATES, Swarm
 from tests.simulation.sweep import get_ready, sweep
 from tests.simulation.trace import Trace
@@ -77,6 +77,7 @@ def _repeat(seed: int, only: tuple[str, ...], *, trace: bool) -> int:
     told = Trace(print if trace else None)
     violations = run_schedule(seed, report, only, told)
     print(f"seed {seed}: {told.count:,} steps, trace {told.digest()}, commit {commit()}")
+    print(f"{kind_of(seed).name}, {size_of(seed).line()}")
     print(f"faults on: {dict(Swarm.drawn(seed, only).rates)}")
     print("\n".join(violations) if violations else "every invariant holds")
     return 1 if violations else 0

@@ -40,7 +40,7 @@ class LostTail:
         if number != SETUP_PHASES + 1:
             return
         rng = world.faults.rng
-        shard = self._shard = f"L{rng.randrange(2)}"
+        shard = self._shard = rng.choice([each for each in world.deciders if each[0] == "L"])
         partition = inbox(shard)
         values = world.log.partitions[partition]
         world.faults.happened["acknowledged tail lost"] += 1
@@ -91,7 +91,7 @@ class Miscomputation:
 
     def after_phase(self, world: World, number: int) -> None:
         if number == SETUP_PHASES - 1:
-            self._shard = world.faults.rng.choice(("L0", "L1", "M0", "M1"))
+            self._shard = world.faults.rng.choice(_computing(world))
             self._wrong = Miscomputing(world.deciders[self._shard])
             self._put(world, self._wrong)
         elif self._wrong is not None and self._wrong.changed:
@@ -119,7 +119,7 @@ class MiscomputingLeader:
         if number != SETUP_PHASES - 1:
             return
         rng = world.faults.rng
-        shard = rng.choice(("L0", "L1", "M0", "M1"))
+        shard = rng.choice(_computing(world))
         wrong, right = rng.sample([p for p in world.processes if shard in p.shard_ids], 2)
 
         def changed() -> None:
@@ -136,6 +136,11 @@ class MiscomputingLeader:
     def judge(self, world: World) -> Iterator[str]:
         """Promotions show it."""
         return iter(())
+
+
+def _computing(world: World) -> list[str]:
+    """The shards that have orders."""
+    return [shard for shard in world.deciders if shard[0] != "A"]
 
 
 class Miscomputing:

@@ -32,11 +32,16 @@ MICRO_STEPS = (
 )
 """Where a process of shards may end."""
 
+OF_STANDBY = ("lease", "leave")
 GATEWAY_STEPS = ("append before", "append after", "answer before", "answer after")
 VIEW_STEPS = ("apply before", "apply after", "insert before", "insert after")
 
 PATIENCE = 300
-"""After so many micro-steps a crash that waits for a certain one is drawn anew."""
+
+
+def steps_of_shards(*, standby: bool) -> tuple[str, ...]:
+    """The micro-steps that are there at all: leases are kept where shards have two processes."""
+    return tuple(step for step in MICRO_STEPS if standby or not step.startswith(OF_STANDBY))
 
 
 @dataclass
@@ -56,6 +61,8 @@ class Faults:
     """Nothing goes wrong any more, crashes included."""
     steps: Sequence[str] = MICRO_STEPS
     """What crashes aim at."""
+    patience: int = PATIENCE
+    """After so many micro-steps a crash that waits for a certain one is drawn anew."""
     coverage: Counter[str] = field(default_factory=Counter)
     happened: Counter[str] = field(default_factory=Counter)
     tell: Callable[[str], None] | None = None
@@ -90,7 +97,7 @@ class Faults:
 
     def _expect(self, aim: str, countdown: int) -> None:
         self._aim, self._countdown = aim, countdown
-        self._patience = max(PATIENCE, countdown)
+        self._patience = max(self.patience, countdown)
 
     def crash_soon(self) -> None:
         """Let the next crash come within some micro-steps."""

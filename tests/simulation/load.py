@@ -7,7 +7,7 @@ however the processes were scheduled: that is what makes a run comparable with a
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from hashlib import blake2b
 
 from domain.accounts.messages import (
@@ -34,9 +34,9 @@ from domain.orders.messages import (
 )
 from domain.protocol import Genesis
 from domain.reference import login_partition, symbol_partition
-from schemas.topics import shards
 from tests.simulation.processes import START_US
-from tests.simulation.world import LEDGERS, MATCHERS, World
+from tests.simulation.sizes import LARGE, Size
+from tests.simulation.world import ALL_SHARDS, LEDGERS, MATCHERS, World
 
 LIMITS = Limits(
     orders_per_10s=10_000,
@@ -48,14 +48,12 @@ ASSETS = ("USDT", "BTC", "ETH")
 USERS_PER_LEDGER = 3
 DEADLINE_US = START_US + 600_000_000
 SETUP_PHASES = 1 + LEDGERS * USERS_PER_LEDGER + MATCHERS + 1
-TRADING_PHASES = (1, 2, 2, 3, 3, 4, 6)
-COMMANDS_PER_PHASE = 7
 Envelope = tuple[str, str, list[Message]]
 
 
 def genesis(world: World) -> None:
     """Write record 0 of every input partition."""
-    for shard in shards(LEDGERS, MATCHERS):
+    for shard in ALL_SHARDS:
         tiers = [FeeTier(0, 1_000, 2_000), FeeTier(1, 0, 500)]
         world.send(
             shard,
@@ -65,11 +63,11 @@ def genesis(world: World) -> None:
 
 
 class Traffic:
-    """The phases of one run, drawn from its own random numbers, as `lengths` how many trade."""
+    """The phases of one run of this size, drawn from its own random numbers."""
 
-    def __init__(self, rng: random.Random, lengths: Sequence[int] = TRADING_PHASES) -> None:
+    def __init__(self, rng: random.Random, size: Size = LARGE) -> None:
         self._rng = rng
-        self._lengths = lengths
+        self._size = size
         self._ids = 0
         self._client_ids: list[list[str]] = [[] for _ in range(LEDGERS)]
         self._references: list[str] = []
@@ -79,11 +77,11 @@ class Traffic:
     def phases(self) -> Iterator[list[Envelope]]:
         """The setup first, then trading mixed with operators' commands."""
         yield from self.setup()
-        for number in range(self._rng.choice(self._lengths)):
+        for number in range(self._rng.choice(self._size.phases)):
             yield [
                 envelope
-                for p in range(LEDGERS)
-                for envelope in self._orders(p, (p + number) % MATCHERS)
+                for ledger, matcher in self._size.slots(number)
+                for envelope in self._orders(ledger, matcher)
             ]
             if self._rng.random() < 0.5:
                 yield [self._operator_command()]
@@ -151,7 +149,7 @@ class Traffic:
         """What the gateway sends to a ledger, and what the wallet's operator does."""
         market = MATCHERS + matcher
         messages: list[Message] = []
-        for _ in range(self._rng.randint(2, COMMANDS_PER_PHASE)):
+        for _ in range(self._rng.randint(2, self._size.commands)):
             messages.append(self._order_command(ledger, market))
         if self._sent and self._rng.random() < 0.3:
             shard, command = self._rng.choice(self._sent)
@@ -215,13 +213,13 @@ class Traffic:
         rng = self._rng
         kind = rng.randrange(4)
         if kind == 0:
-            matcher = rng.randrange(MATCHERS)
+            matcher = rng.choice(self._size.matchers)
             make = rng.choice((HaltMarket, ResumeMarket))
             return (f"M{matcher}", "operator", [make(*self._head(), MATCHERS + matcher)])
         if kind == 1:
             tiers = [FeeTier(0, rng.randint(0, 3_000), 3_000), FeeTier(1, 100, 200)]
             return ("A0", "operator", [ChangeFees(*self._head(), tiers)])
-        ledger = rng.randrange(LEDGERS)
+        ledger = rng.choice(self._size.ledgers)
         user = rng.choice(users_of(ledger))
         if kind == 2:
             tier = rng.randrange(2)

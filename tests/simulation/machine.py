@@ -164,7 +164,7 @@ class ExchangeMachine(RuleBasedStateMachine):
         assert not self.world.halted, str(self.world.halted)
         assert check_all(self.world)[1] == []
         if self.redis is not None:
-            assert list(check_redis(self.redis, folded(self.world.log))) == []
+            assert list(check_redis(self.redis, folded(self.world))) == []
 
     def _name(self) -> bytes:
         return len(self.sent).to_bytes(16)

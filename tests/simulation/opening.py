@@ -60,7 +60,8 @@ def opening() -> Opening:
     for phase in Traffic(random.Random(0)).setup():
         for envelope in phase:
             world.send(*envelope)
-        world.settle()
+        # No more time than that: each second has ticks, which all schedules would carry along.
+        world.drain()
     world.restart_all()
     for process in world.processes:
         assert process.log is not None

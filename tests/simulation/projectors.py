@@ -10,6 +10,7 @@ from projections.layout import feeding_partitions
 from projections.redis_sink import RedisSink
 from projections.seeks import Seeks
 from projections.sink import Sink
+from schemas.topics import outbox
 from tests.simulation import clickhouse, redis
 from tests.simulation.clickhouse import ClickHouseGone, SimClickHouse
 from tests.simulation.faults import Crash
@@ -17,7 +18,14 @@ from tests.simulation.log import Partition, SimLog
 from tests.simulation.redis import RedisGone, SimRedis
 from tests.simulation.world import LEDGERS, MATCHERS, World
 
-FED = feeding_partitions(LEDGERS, MATCHERS)
+
+def fed(world: World) -> list[Partition]:
+    """The outboxes of what runs that views are made of.
+
+    Where nothing comes any more, nobody would notice that a store has lost what there was.
+    """
+    running = {outbox(shard) for shard in world.deciders}
+    return [place for place in feeding_partitions(LEDGERS, MATCHERS) if place in running]
 
 
 class Projector:
@@ -26,6 +34,7 @@ class Projector:
     def __init__(self, world: World, open_sink: Callable[[], Sink]) -> None:
         self._world = world
         self._faults = world.faults
+        self._fed = fed(world)
         self._open_sink = open_sink
         self._sink: Sink | None = None
         self._log: SimLog | None = None
@@ -57,12 +66,12 @@ class Projector:
         """Whether it is down, frozen, or has more to read."""
         if self._log is None or self._stands_still or self._late or self._log.behind():
             return True
-        return any(self._is_behind(place) for place in FED)
+        return any(self._is_behind(place) for place in self._fed)
 
     def _start(self) -> None:
         self._sink = self._open_sink()
         self._log = SimLog(self._world.log)
-        for place in FED:
+        for place in self._fed:
             follower = self._followers[place] = Follower(*place, self._sink)
             self._read_from(place, follower.load())
 
@@ -99,7 +108,7 @@ class Projector:
         if self._late and self._faults.chance(0.3):
             place, offset = self._late.pop(0)
             self._log.seek(*place, offset)
-        for place in FED:
+        for place in self._fed:
             overdue = self._seeks.overdue(place)
             if overdue is not None and self._is_behind(place):
                 self._read_from(place, overdue)

@@ -17,10 +17,7 @@ from schemas.record import encode_record
 from schemas.topics import inbox
 from tests.simulation.load import LIMITS, Envelope, Traffic, source_of, users_of
 from tests.simulation.processes import START_US
-from tests.simulation.world import LEDGERS, MATCHERS, World
-
-RACES = (1, 2, 2, 3, 5)
-ORDERS_PER_RACE = (4, 6, 8, 14)
+from tests.simulation.world import MATCHERS, World
 
 
 class Races(Traffic):
@@ -35,14 +32,14 @@ class Races(Traffic):
                 world.drain()
         if self._rng.random() < 0.5:
             world.double()
-        for _ in range(self._rng.choice(RACES)):
+        for _ in range(self._rng.choice(self._size.races)):
             if self._rng.random() < 0.5:
                 self._recount(world)
             for envelope in self._race():
                 world.send(*envelope)
                 world.run(self._rng.choice((0, 0, 0, 3, 40)))
             if self._rng.random() < 0.3:
-                forge(world, f"L{self._rng.randrange(LEDGERS)}")
+                forge(world, f"L{self._rng.choice(self._size.ledgers)}")
             world.drain()
             self._resolve(world)
             world.drain()
@@ -50,8 +47,11 @@ class Races(Traffic):
     def _race(self) -> list[Envelope]:
         """Orders one by one, some on their own, with what operators do put in between."""
         envelopes = []
-        for _ in range(self._rng.choice(ORDERS_PER_RACE)):
-            ledger, matcher = self._rng.randrange(LEDGERS), self._rng.randrange(MATCHERS)
+        for _ in range(self._rng.choice(self._size.orders)):
+            ledger, matcher = (
+                self._rng.choice(self._size.ledgers),
+                self._rng.choice(self._size.matchers),
+            )
             order = self._order_command(ledger, MATCHERS + matcher)
             # Now and then by the wrong one, which is set aside.
             source = "operator" if self._rng.random() < 0.02 else source_of(order)
@@ -62,9 +62,9 @@ class Races(Traffic):
 
     def _recount(self, world: World) -> None:
         """Empty a market, then halt it, count it in other lots and resume it as orders come in."""
-        matcher = self._rng.randrange(MATCHERS)
+        matcher = self._rng.choice(self._size.matchers)
         market = MATCHERS + matcher
-        for ledger in range(LEDGERS):
+        for ledger in self._size.ledgers:
             users = users_of(ledger)
             cancels = [CancelAllOrders(*self._head(), user, market) for user in users]
             world.send(f"L{ledger}", "gw", cancels)
@@ -76,7 +76,7 @@ class Races(Traffic):
             ResumeMarket(*self._head(), market),
         ]
         world.send(f"M{matcher}", "operator", change)
-        for ledger in range(LEDGERS):
+        for ledger in self._size.ledgers:
             orders = [self._order_command(ledger, market) for _ in range(3)]
             for order in orders:
                 world.send(f"L{ledger}", source_of(order), [order])
@@ -84,7 +84,7 @@ class Races(Traffic):
     def _operator_command(self) -> Envelope:
         kind = self._rng.randrange(8)
         if kind == 0:
-            matcher = self._rng.randrange(MATCHERS)
+            matcher = self._rng.choice(self._size.matchers)
             rules = replace(self._rules(matcher), max_open_orders=self._rng.randint(1, 50))
             change = ChangeMarketRules(*self._head(), MATCHERS + matcher, rules, 0)
             return f"M{matcher}", "operator", [change]
@@ -92,17 +92,18 @@ class Races(Traffic):
             limits = replace(LIMITS, orders_per_10s=self._rng.choice((5, 10_000)))
             return "A0", "operator", [ChangeLimits(*self._head(), limits)]
         if kind == 2:
-            return self._rng.choice(("A1", "L0", "M1")), "operator", [RulesActivated(1)]
+            return self._rng.choice(self._size.shard_ids), "operator", [RulesActivated(1)]
         if kind == 3:
             action = self._rng.choice(list(HaltAction))
             word = ResolveHalt(*self._head(), bytes(16), action)
-            return self._rng.choice(("A0", "L1", "M0")), "operator", [word]
+            return self._rng.choice(self._size.shard_ids), "operator", [word]
         if kind == 4:
             tiers = [FeeTier(0, 0, 1), FeeTier(1, 5, 5_000), FeeTier(2, 100_000, 100_000)]
             return "A0", "operator", [ChangeFees(*self._head(), tiers)]
         if kind == 5:
-            user, tier = self._rng.choice(users_of(1)), self._rng.randrange(3)
-            return "A1", "operator", [ChangeFeeTier(*self._head(), user, tier)]
+            ledger, tier = self._rng.choice(self._size.ledgers), self._rng.randrange(3)
+            user = self._rng.choice(users_of(ledger))
+            return f"A{ledger}", "operator", [ChangeFeeTier(*self._head(), user, tier)]
         return super()._operator_command()
 
     def _resolve(self, world: World) -> None:

@@ -5,16 +5,15 @@ from collections.abc import Iterator
 
 from domain.protocol import HaltAction
 from schemas.record import chain_hash
-from schemas.topics import inbox, outbox, shard_of, shards
+from schemas.topics import inbox, outbox, shard_of
 from streams.halts import Halt, HaltReason
 from streams.marks import Done
 from streams.shard import Shard, Step
 from streams.snapshots import BadSnapshot, decode_snapshot
 from tests.simulation.fold import decoded, first_records
 from tests.simulation.log import Partition
-from tests.simulation.world import LEDGERS, MATCHERS, World
+from tests.simulation.world import World
 
-ALL_SHARDS = shards(LEDGERS, MATCHERS)
 SNAPSHOTS_CHECKED = 0.3
 """The share that is loaded and run to the end; a restart does so with the newest of each shard."""
 
@@ -33,7 +32,7 @@ def check_replay(world: World) -> Iterator[str]:
     """S3, S5, E2: a fresh run over the input gives the same state and the very records logged."""
     hosts = world.hosts()
     expected: Written = defaultdict(list)
-    for shard_id in ALL_SHARDS:
+    for shard_id in world.deciders:
         fresh, begin = _fresh(world, shard_id)
         mark = world.log.marks.get(inbox(shard_id))
         for offset, step in _steps(world, fresh, begin):
@@ -98,7 +97,7 @@ def _accepted_end(world: World, partition: Partition) -> int:
         # It noticed before it read on: its offset may be one of the log that was lost.
         at_start = halted.reason is HaltReason.ACKED_LOSS
         return min(halted.offset, world.cut_at[shard]) if at_start else halted.offset
-    if topic.endswith(".in") and shard not in world.hosts():
+    if topic.endswith(".in") and shard in world.deciders and shard not in world.hosts():
         return world.stopped_at.get(shard, 0)
     return world.log.end(partition)
 

@@ -3,6 +3,7 @@
 import functools
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum, auto
 
 from schemas.topics import QUARANTINE_TOPIC
@@ -14,12 +15,13 @@ from tests.simulation.corruption import (
     Miscomputation,
     MiscomputingLeader,
 )
-from tests.simulation.faults import Faults
-from tests.simulation.load import SETUP_PHASES, TRADING_PHASES, Envelope, Traffic, genesis
+from tests.simulation.faults import Faults, steps_of_shards
+from tests.simulation.load import SETUP_PHASES, Envelope, Traffic, genesis
 from tests.simulation.opening import opening
 from tests.simulation.races import Races
 from tests.simulation.replays import check_channels, check_promotions
 from tests.simulation.report import Report
+from tests.simulation.sizes import Size, drawn
 from tests.simulation.swarm import Swarm
 from tests.simulation.whole import run_whole
 from tests.simulation.world import World
@@ -32,7 +34,7 @@ STANDBY_EVERY = 16
 GENESIS_EVERY = 9
 """One of so many begins with an empty log."""
 
-WHOLE_EVERY, WHOLE_REST = 16, 2
+WHOLE_EVERY, WHOLE_REST = 10, 2
 """One of so many has gateways with their clients, and views."""
 
 SCHEDULES_PER_TRAFFIC = 32
@@ -48,13 +50,18 @@ def run_schedule(
 
     Of the swarm's faults those named in `only` are on, if any are named. `tell` is told each step.
     """
+    size, rng = size_of(seed), random.Random(~seed)
     faults = Faults(
         random.Random(seed),
-        crashes_left=1 + seed % 12,
-        mean_steps_between_crashes=random.Random(~seed).choice((12, 45, 110)),
+        crashes_left=rng.randint(1, size.crashes),
+        mean_steps_between_crashes=rng.choice(size.steps_between),
+        patience=size.patience,
+        steps=steps_of_shards(standby=kind_of(seed) in STANDING_BY),
         swarm=Swarm.drawn(seed, only),
         tell=tell,
     )
+    if tell is not None:
+        tell(f"{kind_of(seed).name}, {size.line()}")
     try:
         world, violations = _run_kind(seed, faults)
     except (Exception, ShardHalted) as error:
@@ -104,6 +111,15 @@ def kind_of(seed: int) -> Kind:
     return Kind.STANDBY if seed % STANDBY_EVERY == 1 else Kind.PLAIN
 
 
+def size_of(seed: int) -> Size:
+    """How large the schedule is. Those that are compared with one undisturbed run are equal."""
+    kind = kind_of(seed)
+    if kind is Kind.WHOLE:
+        return drawn(f"whole {seed}")
+    alone = kind in (Kind.RACE, Kind.RACE_OF_TWO)
+    return drawn(f"race {seed}" if alone else f"traffic {seed // SCHEDULES_PER_TRAFFIC}")
+
+
 def forget() -> None:
     """Let nothing of earlier runs be known: the product is another now."""
     _undisturbed.cache_clear()
@@ -120,7 +136,7 @@ def _run_kind(seed: int, faults: Faults) -> tuple[World, list[str]]:
     """The world and what is wrong with it."""
     kind = kind_of(seed)
     if kind is Kind.WHOLE:
-        return run_whole(seed, faults)
+        return run_whole(seed, faults, size_of(seed))
     if kind in (Kind.RACE, Kind.RACE_OF_TWO):
         world = _race(seed, faults)
         if world.halted:
@@ -135,32 +151,37 @@ def _run_kind(seed: int, faults: Faults) -> tuple[World, list[str]]:
 
 def _race(seed: int, faults: Faults) -> World:
     faults.happened["race"] += 1
-    world = World(faults, standby=kind_of(seed) in STANDING_BY)
-    _open(world, seed)
-    Races(random.Random(seed)).run(world)
+    size = size_of(seed)
+    world = _opened(seed, faults, size, standby=kind_of(seed) in STANDING_BY)
+    Races(random.Random(seed), size).run(world)
     faults.end()
     world.restart_all()
     return world
 
 
-def _open(world: World, seed: int) -> None:
+def _opened(seed: int, faults: Faults, size: Size, *, standby: bool) -> World:
+    """A world at its beginning; where it is an empty log, all shards run to be set up."""
     if seed % GENESIS_EVERY:
+        world = World(faults, standby=standby, shard_ids=size.shard_ids)
         opening().put_into(world)
     else:
+        world = World(faults, standby=standby)
         genesis(world)
+    return world
 
 
 def _run(seed: int, faults: Faults, corruption: Corruption | None, *, standby: bool) -> World:
     # What is compared with another run must not depend on what time it was.
     faults.swarm = faults.swarm.without("clock jump")
-    world = World(faults, standby=standby)
-    _open(world, seed)
-    for number, phase in enumerate(_phases(seed // SCHEDULES_PER_TRAFFIC, corruption is not None)):
+    long = corruption is not None
+    traffic_seed = seed // SCHEDULES_PER_TRAFFIC
+    world = _opened(seed, faults, _traffic_size(traffic_seed, long), standby=standby)
+    for number, phase in enumerate(_phases(traffic_seed, long)):
         if number >= SETUP_PHASES or not world.opening:
             _send(world, phase)
             # What leases and losses come to takes time, too.
             traded = any(source == "gw" for _, source, _ in phase)
-            world.settle(always=traded and (standby or corruption is not None))
+            world.settle(always=traded and (standby or long))
         if corruption is not None:
             corruption.after_phase(world, number)
     faults.end()
@@ -177,8 +198,13 @@ def _send(world: World, phase: list[Envelope]) -> None:
 
 @functools.lru_cache(maxsize=4)
 def _phases(traffic_seed: int, long: bool) -> list[list[Envelope]]:
-    lengths = (max(TRADING_PHASES),) if long else TRADING_PHASES
-    return list(Traffic(random.Random(traffic_seed), lengths).phases())
+    return list(Traffic(random.Random(traffic_seed), _traffic_size(traffic_seed, long)).phases())
+
+
+def _traffic_size(traffic_seed: int, long: bool) -> Size:
+    size = drawn(f"traffic {traffic_seed}")
+    # What was corrupted shows in what comes after it.
+    return replace(size, phases=(max(3, *size.phases),)) if long else size
 
 
 def _judge(world: World, seed: int) -> list[str]:

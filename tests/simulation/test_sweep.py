@@ -1,14 +1,15 @@
 """The crash sweep: thousands of schedules without a violation, and mutants that it catches."""
 
 import os
+from collections import Counter
 
 import pytest
 
-from tests.simulation.breaking import MUTANTS, verdict
+from tests.simulation.breaking import MUTANTS, mutated, verdict
 from tests.simulation.examples import EXAMPLES
 from tests.simulation.faults import MICRO_STEPS
 from tests.simulation.report import Report, added, first_unused
-from tests.simulation.schedule import run_schedule
+from tests.simulation.schedule import run_schedule, size_of
 from tests.simulation.sweep import sweep
 from tests.simulation.trace import Trace
 
@@ -69,6 +70,26 @@ def test_there_are_mutants_enough() -> None:
 @pytest.mark.parametrize("seed", EXAMPLES)
 def test_what_once_failed_holds(seed: int) -> None:
     assert run_schedule(seed, Report()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.sources
+@pytest.mark.parametrize("seed", EXAMPLES)
+def test_what_once_failed_would_fail_again(seed: int) -> None:
+    _, mutant = EXAMPLES[seed]
+    with mutated(mutant):
+        assert run_schedule(seed, Report())
+
+
+def test_most_schedules_are_small_and_have_faults() -> None:
+    report, without, sizes = Report(), 0, Counter[str]()
+    for seed in range(1_000, 1_200):
+        crashes = report.crashes
+        sizes[size_of(seed).name] += 1
+        run_schedule(seed, report)
+        without += report.crashes == crashes
+    assert sizes["small"] > sizes["medium"] > sizes["large"] > 0
+    assert without <= 20
 
 
 def test_a_seed_tells_the_same_again() -> None:

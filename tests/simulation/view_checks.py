@@ -28,8 +28,9 @@ from schemas.record import Record, decode_envelope, decode_record
 from tests.oracles import naive_views
 from tests.simulation.clickhouse import SimClickHouse, Table
 from tests.simulation.log import LogWorld, Partition
-from tests.simulation.projectors import FED
+from tests.simulation.projectors import fed
 from tests.simulation.redis import SimRedis
+from tests.simulation.world import World
 
 PRICE_UNITS = 10**8
 
@@ -101,9 +102,9 @@ def check_clickhouse(store: SimClickHouse, folds: list[Folded]) -> Iterator[str]
                 break
 
 
-def folded(log: LogWorld) -> list[Folded]:
+def folded(world: World) -> list[Folded]:
     """What each feeding partition comes to."""
-    return [Folded(log, place) for place in FED]
+    return [Folded(world.log, place) for place in fed(world)]
 
 
 def _check_balances(store: SimRedis, fold: Folded) -> Iterator[str]:

@@ -12,17 +12,18 @@ from tests.simulation.clickhouse import SimClickHouse
 from tests.simulation.client_checks import check_answered, check_clients
 from tests.simulation.clients import Clients
 from tests.simulation.exchange import with_clients
-from tests.simulation.faults import GATEWAY_STEPS, MICRO_STEPS, VIEW_STEPS, Faults
+from tests.simulation.faults import GATEWAY_STEPS, VIEW_STEPS, Faults, steps_of_shards
 from tests.simulation.projectors import with_clickhouse, with_redis
 from tests.simulation.redis import SimRedis
+from tests.simulation.sizes import LARGE, Size
 from tests.simulation.view_checks import check_clickhouse, check_redis, folded
 from tests.simulation.world import World
 
-VIEWS_EVERY = 4
+VIEWS_EVERY = 3
 """One of so many schedules has views in Redis, one has them in ClickHouse: folding takes time."""
 
-CRASHES = (0, 2, 6, 15, 40)
-STEPS_BETWEEN = (50, 150, 500)
+AT_GATEWAYS, AT_VIEWS = 8, 16
+"""So much oftener than at each step of shards, crashes aim at those that are nowhere else."""
 
 
 @dataclass
@@ -35,33 +36,35 @@ class Whole:
     clickhouse: SimClickHouse | None
 
 
-def run_whole(seed: int, faults: Faults) -> tuple[World, list[str]]:
-    """The exchange after a schedule, and what is wrong with it."""
+def run_whole(seed: int, faults: Faults, size: Size = LARGE) -> tuple[World, list[str]]:
+    """The exchange after a schedule of this size, and what is wrong with it."""
     rng = random.Random(f"whole {seed}")
-    faults.crashes_left = rng.choice(CRASHES)
-    faults.mean_steps_between_crashes = rng.choice(STEPS_BETWEEN)
-    whole = made(rng, faults)
+    faults.crashes_left = rng.choice(size.crashes_of_whole)
+    faults.mean_steps_between_crashes = rng.choice(size.steps_of_whole)
+    whole = made(rng, faults, size)
     # What the product would tell operators is no violation.
     with buggified(lambda name: _buggify(faults, name)), capture_logs():
-        return whole.world, trade(whole, rng)
+        return whole.world, trade(whole, rng, size)
 
 
-def made(rng: random.Random, faults: Faults) -> Whole:
-    """An exchange that is set up, with everybody down."""
-    world = World(faults, standby=rng.random() < 0.2)
-    clients = with_clients(world)
+def made(rng: random.Random, faults: Faults, size: Size = LARGE) -> Whole:
+    """An exchange of this size that is set up, with everybody down."""
+    world = World(faults, standby=rng.random() < 0.2, shard_ids=size.shard_ids)
+    of_shards = steps_of_shards(standby=world.standby)
+    clients = with_clients(world, size)
     views = rng.randrange(VIEWS_EVERY)
     redis = with_redis(world) if views == 0 else None
     clickhouse = with_clickhouse(world) if views == 1 else None
-    faults.steps = MICRO_STEPS + GATEWAY_STEPS + (VIEW_STEPS[2 * views :][:2] if views < 2 else ())
+    of_views = VIEW_STEPS[2 * views :][:2] if views < 2 else ()
+    faults.steps = of_shards + AT_GATEWAYS * GATEWAY_STEPS + AT_VIEWS * of_views
     return Whole(world, clients, redis, clickhouse)
 
 
-def trade(whole: Whole, rng: random.Random) -> list[str]:
+def trade(whole: Whole, rng: random.Random, size: Size = LARGE) -> list[str]:
     """Let clients trade among faults, then in peace; all that is wrong."""
     world, clients = whole.world, whole.clients
-    for _ in range(rng.randint(1, 3)):
-        clients.wish(rng.randint(1, 3))
+    for _ in range(rng.randint(1, size.rounds)):
+        clients.wish(rng.randint(1, size.wishes))
         world.drain()
     world.faults.end()
     world.restart_all()
@@ -99,6 +102,6 @@ def _buggify(faults: Faults, name: str) -> bool:
 
 def _check_views(whole: Whole) -> list[str]:
     redis, clickhouse = whole.redis, whole.clickhouse
-    folds = folded(whole.world.log) if redis or clickhouse else []
+    folds = folded(whole.world) if redis or clickhouse else []
     found = list(check_redis(redis, folds)) if redis else []
     return found + (list(check_clickhouse(clickhouse, folds)) if clickhouse else [])

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 LEDGERS = 2
 MATCHERS = 2
+ALL_SHARDS = shards(LEDGERS, MATCHERS)
 POLICY = HostPolicy(commit_interval_s=0.05, snapshot_interval_s=1e9, snapshot_records=7)
 MAX_TURNS = 100_000
 MAX_ROUNDS = 1_000
@@ -55,19 +56,20 @@ class World:
     """All processes of an exchange around one simulated log.
 
     With `standby` each process has a second one for the same shards, and leases say who leads.
+    Of all shards, those named run; nobody reads what the others are sent.
     """
 
-    def __init__(self, faults: Faults, *, standby: bool = False) -> None:
+    def __init__(
+        self, faults: Faults, *, standby: bool = False, shard_ids: Sequence[str] = ALL_SHARDS
+    ) -> None:
         self.standby = standby
         self.promotions: list[Promotion] = []
         self._holders = 0
         self.faults = faults
         self.clock = SimClock()
         self.log = LogWorld(faults, self.clock)
-        self.files = {shard: SimFiles(faults) for shard in shards(LEDGERS, MATCHERS)}
-        self.deciders: dict[str, Decider[Any]] = {
-            shard: decider_of(shard) for shard in shards(LEDGERS, MATCHERS)
-        }
+        self.files = {shard: SimFiles(faults) for shard in shard_ids}
+        self.deciders: dict[str, Decider[Any]] = {shard: decider_of(shard) for shard in shard_ids}
         self.halted: dict[str, ShardHalted] = {}
         self.processes = [Process(group, self.files) for group in placed(faults.rng, self.deciders)]
         self.members: list[Member] = []
@@ -366,6 +368,12 @@ class World:
             return self.processes if waits else ()
         # Where leases are kept, all must have their turns.
         return [*working, *working, *self.processes] if self.standby else working
+
+    def awaits_time(self, whose: Member) -> bool:
+        """Whether but for this member nobody has to do with anything but time."""
+        if any(each is not whose and each.busy() for each in self.members):
+            return False
+        return not any(self._is_busy(process) for process in self.processes)
 
     def _is_unled(self) -> bool:
         """Whether somebody waits to take over a shard that nobody leads."""

@@ -11,9 +11,10 @@ from streams.audit.findings import Findings
 from streams.audit.verify import Verdict, verify
 from tests.simulation.faults import Faults
 from tests.simulation.load import Traffic, genesis
+from tests.simulation.sizes import Size
 from tests.simulation.world import LEDGERS, MATCHERS, World
 
-LENGTHS = (8,)
+SIZE = Size("of an archive", phases=(8,))
 """How many phases trade: enough for something to be in flight wherever the log is cut off."""
 
 Partitions = dict[Place, list[tuple[int, bytes]]]
@@ -46,7 +47,7 @@ def traded(seed: int, *, crashes: int = 0, duplicate_rate: float = 0.0) -> World
     """
     world = World(Faults(random.Random(seed), crashes, duplicate_rate=duplicate_rate))
     genesis(world)
-    for number, phase in enumerate(Traffic(random.Random(seed), LENGTHS).phases()):
+    for number, phase in enumerate(Traffic(random.Random(seed), SIZE).phases()):
         for envelope in phase:
             world.send(*envelope)
         if number == 12:

@@ -8,6 +8,7 @@ from schemas.record import chain_hash, decode_record
 from streams.auditor.violations import Violation
 from tests.simulation.faults import Faults
 from tests.simulation.load import Traffic, genesis
+from tests.simulation.sizes import Size
 from tests.simulation.world import World
 from tests.streams.growing_log import audited, auditor_on, follow, last_from, log_of
 from tests.streams.records import forged
@@ -24,7 +25,9 @@ def traded_after_a_forgery(seed: int) -> tuple[World, int]:
     world = World(Faults(random.Random(seed), 0))
     genesis(world)
     value = b""
-    for number, phase in enumerate(Traffic(random.Random(seed), (PHASES,)).phases()):
+    for number, phase in enumerate(
+        Traffic(random.Random(seed), Size("of circles", phases=(PHASES,))).phases()
+    ):
         for envelope in phase:
             world.send(*envelope)
             if number == 12:
