@@ -3,22 +3,33 @@
 Faust would read on from the offset it committed. Its one place for that, `Consumer.perform_seek`
 (called after every assignment, before records flow), asks us instead. Offsets are committed all the
 same, once records are applied, so that Kafka's own tools can show the lag; nobody reads them.
+
+A message costs Faust 0.1 ms, whatever is in it. So what a fetch brings of a partition is handed on
+as few messages, each a `Bundle` of records.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import faust
 from faust.transport.drivers import aiokafka
+from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from projections.follower import RawRecord
 
 SeekOf = Callable[[str, int], Awaitable[int]]
 """Tells the offset at which to read a (topic, partition) that was assigned."""
 
 READ_AT_MOST = 2_000
-# Between Faust's reader and its agent. They run in turn: more would only be more memory.
-STREAM_BUFFER = 256
+BUNDLE_BYTES = 64 * 1024
+RECORD_BYTES = 100
+"""What a record takes beside its value, about."""
+
+# Bundles between Faust's reader and its agent. They run in turn: more would only be more memory.
+STREAM_BUFFER = 16
 COMMIT_EVERY_S = 5.0
 # The shortest that brokers allow unless they are told otherwise. The partitions of a killed worker
 # are given to another only after this; one that comes back under the same member's name goes on at
@@ -60,6 +71,7 @@ def make_app(group: str, member: str, bootstrap: str, data_dir: Path, seek_of: S
         broker_session_timeout=SESSION_S,
         broker_heartbeat_interval=HEARTBEAT_S,
         consumer_metadata_max_age_ms=LOOK_FOR_TOPICS_MS,
+        ConsumerScheduler=_Bundling,
         broker_commit_livelock_soft_timeout=0,
         stream_buffer_maxsize=STREAM_BUFFER,
         stream_wait_empty=False,
@@ -67,6 +79,42 @@ def make_app(group: str, member: str, bootstrap: str, data_dir: Path, seek_of: S
     app.transport = _Transport(app.conf.broker_consumer, app)
     app.transport.seek_of = seek_of
     return app
+
+
+class Bundle(ConsumerMessage):
+    """Records of one partition in their order, as Faust's one message at the offset of the last."""
+
+    __slots__ = ("records", "size")
+
+    records: Sequence[RawRecord]
+    size: int
+    """Bytes of all records, about."""
+
+
+class _Bundling(DefaultSchedulingStrategy):
+    """Takes turns among topics and partitions as Faust does, a bundle at a time."""
+
+    def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, Any]]:
+        bundled = {tp: _bundles(found) for tp, found in records.items()}
+        turns: Iterator[tuple[TP, Any]] = super().iterate(bundled)
+        return turns
+
+
+def _bundles(found: Sequence[Any]) -> list[list[Any]]:
+    """The client's records in pieces of `BUNDLE_BYTES`; the last of each may go beyond that."""
+    bundles: list[list[Any]] = []
+    size = BUNDLE_BYTES
+    for record in found:
+        if size >= BUNDLE_BYTES:
+            bundles.append([])
+            size = 0
+        bundles[-1].append(record)
+        size += _size(record)
+    return bundles
+
+
+def _size(record: Any) -> int:
+    return RECORD_BYTES + len(record.value or b"")
 
 
 class _ConsumerThread(aiokafka.AIOKafkaConsumerThread):
@@ -106,16 +154,45 @@ class _Consumer(aiokafka.Consumer):
             await self.callback(message)
             self._read_offset[tp] = message.offset
 
+    def _to_message(self, tp: TP, record: Any) -> Bundle:
+        last = record[-1]
+        bundle = Bundle(
+            topic=tp.topic,
+            partition=tp.partition,
+            offset=last.offset,
+            timestamp=last.timestamp / 1_000,
+            timestamp_type=last.timestamp_type,
+            headers=None,
+            key=None,
+            value=b"",
+            checksum=None,
+            tp=tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+        bundle.records = [RawRecord(each.offset, each.value) for each in record]
+        bundle.size = sum(map(_size, record))
+        return bundle
+
+    def _new_offset(self, tp: TP) -> int | None:
+        """Where to commit: bundles are acknowledged in their order, so behind the last of them."""
+        acknowledged = self._acked[tp]
+        if not acknowledged:
+            return None
+        behind = int(max(acknowledged)) + 1
+        self._forget_acknowledged(tp)
+        return behind
+
+    def _forget_acknowledged(self, tp: TP) -> None:
+        self._acked[tp].clear()
+        self._acked_index[tp].clear()
+
     async def perform_seek(self) -> None:
         for tp in sorted(self.assignment()):
             await self.read_from(tp, await self.transport.seek_of(tp.topic, tp.partition))
 
     async def read_from(self, tp: TP, offset: int) -> None:
         """Read the partition from `offset` on; what was acknowledged beyond it is forgotten."""
-        # Without this the list of acknowledged offsets would wait for those between, and grow.
-        self._acked[tp].clear()
-        self._acked_index[tp].clear()
-        self._gap.pop(tp, None)
+        self._forget_acknowledged(tp)
         self._committed_offset[tp] = offset
         await self.seek_wait({tp: offset})
 

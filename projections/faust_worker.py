@@ -28,10 +28,10 @@ from projections.sink import Sink
 
 TOPICS = (LEDGER_EVENTS, MATCHING_EVENTS)
 
-BUFFERED_RECORDS, BUFFERED_BYTES = 8_192, 32 * 1024 * 1024
-"""Received and not yet applied; beyond either nothing more is received."""
+BUFFERED_BYTES = 8 * 1024 * 1024
+"""Received and not yet applied; beyond it nothing more is received."""
 
-STEP_BYTES = 64 * 1024
+STEP_BYTES = 256 * 1024
 """Of one partition in one apply, which must end long before it counts as hung."""
 
 HUNG_AFTER_S = 10.0
@@ -83,7 +83,6 @@ class FaustWorker:
         self._app: Any = None
         self._followers: dict[TP, Follower] = {}
         self._waiting: dict[TP, deque[Any]] = {}
-        self._waiting_records = 0
         self._waiting_bytes = 0
         WAITING.labels(sink_name).set_function(lambda: self._waiting_bytes)
         WAITING_LIMIT.labels(sink_name).set(BUFFERED_BYTES)
@@ -150,14 +149,10 @@ class FaustWorker:
     async def _receive(self, stream: Any) -> None:
         """Collect what arrives; it is acknowledged only once it is applied."""
         async for event in stream.noack().events():
-            tp = event.message.tp
-            self._waiting.setdefault(tp, deque()).append(event)
-            self._waiting_records += 1
-            self._waiting_bytes += _size(event)
+            self._waiting.setdefault(event.message.tp, deque()).append(event)
+            self._waiting_bytes += event.message.size
             self._news.set()
-            while (
-                self._waiting_records >= BUFFERED_RECORDS or self._waiting_bytes >= BUFFERED_BYTES
-            ):
+            while self._waiting_bytes >= BUFFERED_BYTES:
                 self._room.clear()
                 await self._room.wait()
 
@@ -191,15 +186,14 @@ class FaustWorker:
             for follower, offset in resumed.items():
                 await self._read_from(TP(follower.topic, follower.partition), offset)
         for events in events_of.values():
-            self._waiting_records -= len(events)
-            self._waiting_bytes -= sum(map(_size, events))
             for event in events:
+                self._waiting_bytes -= event.message.size
                 event.ack()
         self._room.set()
 
     def _expected(self, tp: TP, events: Sequence[Any]) -> Sequence[RawRecord]:
-        """The records of `events`; after a seek, those from before it are left out."""
-        records = [RawRecord(event.message.offset, event.message.value) for event in events]
+        """The records in `events`; after a seek, those from before it are left out."""
+        records = [record for event in events for record in event.message.records]
         return self._seeks.expected(tp, records)
 
     async def _seek_of(self, topic: str, partition: int) -> int:
@@ -260,12 +254,8 @@ def _piece(events: deque[Any]) -> list[Any]:
     size = 0
     while events and size < STEP_BYTES:
         piece.append(events.popleft())
-        size += _size(piece[-1])
+        size += piece[-1].message.size
     return piece
-
-
-def _size(event: Any) -> int:
-    return len(event.message.value or b"")
 
 
 class _Health:

@@ -105,12 +105,12 @@ class Waiting:
 
     def __init__(self, size):
         self.message = self
-        self.value = bytes(size) if size else None
+        self.size = size
 
 
 def test_steps_are_bounded_by_bytes_and_keep_the_order(monkeypatch):
     monkeypatch.setattr(faust_worker, "STEP_BYTES", 100)
-    many = deque(Waiting(size) for size in (60, 60, 10, 100, 300, 0))
+    many = deque(Waiting(size) for size in (60, 60, 10, 100, 300, 5))
     few = deque([Waiting(5), Waiting(5)])
     waiting = {BUSY: many, QUIET: few}
     late = Waiting(7)
@@ -118,7 +118,7 @@ def test_steps_are_bounded_by_bytes_and_keep_the_order(monkeypatch):
     few.append(late)
     while any(waiting.values()):
         steps.append(take_step(waiting))
-    sizes = [[each.value and len(each.value) for each in step[BUSY]] for step in steps]
-    assert sizes == [[60, 60], [10, 100], [300], [None]]
+    sizes = [[each.size for each in step[BUSY]] for step in steps]
+    assert sizes == [[60, 60], [10, 100], [300], [5]]
     assert [len(step.get(QUIET, ())) for step in steps] == [2, 1, 0, 0]
     assert steps[1][QUIET] == [late], "what came meanwhile does not wait for the backlog"
