@@ -40,8 +40,9 @@ _SETTINGS = {
     "group.initial.rebalance.delay.ms": "0",
     "share.coordinator.state.topic.num.partitions": "1",
     "transaction.state.log.num.partitions": "1",
-    "num.network.threads": "2",
-    "num.io.threads": "4",
+    # One thread that always has work wakes less often than several: a sixth of processor time.
+    "num.network.threads": "1",
+    "num.io.threads": "1",
     # A killed node may come back only when its session is over.
     "broker.session.timeout.ms": "2500",
     "broker.heartbeat.interval.ms": "500",
