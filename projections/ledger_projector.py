@@ -107,19 +107,26 @@ class LedgerProjector:
 
     def _post(self, message: Message, idx: int, position: Position, changes: Changes) -> None:
         """Move balances by the event's transfers, each of which is a ledger entry."""
-        for leg, (asset, debit, credit, amount) in enumerate(postings(message)):
+        transfers = postings(message)
+        if not transfers:
+            return
+        cseq, time_us = position.cseq, position.time_us
+        source = (
+            type(message).__name__,
+            str(getattr(message, "reference", "")),
+            int(getattr(message, "order_id", 0)),
+            int(getattr(message, "market_id", 0)),
+        )
+        user: UserViews | None = None
+        for leg, (asset, debit, credit, amount) in enumerate(transfers):
             user_id = 0
             for account, signed in ((debit, -amount), (credit, amount)):
                 if account >= LOWEST_USER_ACCOUNT:
                     user_id = owner_of(account)
-                    self._touch(user_id).move(asset, account, signed, position.time_us)
-            at = (self.partition, position.cseq, idx, leg, position.time_us)
-            source = (
-                type(message).__name__,
-                str(getattr(message, "reference", "")),
-                int(getattr(message, "order_id", 0)),
-                int(getattr(message, "market_id", 0)),
-            )
+                    if user is None or user.user_id != user_id:
+                        user = self._touch(user_id)
+                    user.move(asset, account, signed, time_us)
+            at = (self.partition, cseq, idx, leg, time_us)
             row = (*at, user_id, asset, debit, credit, amount, *source)
             changes.add("ledger_entries", row)
 

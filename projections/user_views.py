@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from domain.ledger.chart import AccountKind, kind_of
+from domain.ledger.chart import available_account
 from domain.orders.messages import OrderAccepted
 from projections.changes import Cells, Changes
 from projections.intervals import DAY_US, MINUTE_US, SECOND_US
@@ -30,6 +30,7 @@ class UserViews:
     """Folds what happened to one user; `flush` writes what it comes to."""
 
     __slots__ = (
+        "_available",
         "_changed_assets",
         "_changed_orders",
         "_closed",
@@ -48,6 +49,7 @@ class UserViews:
 
     def __init__(self, user_id: int, reference: Reference) -> None:
         self.user_id = user_id
+        self._available = available_account(user_id)
         self.active_minute = 0
         self.balances: dict[int, list[int]] = {}
         self.open: dict[int, StoredOrder] = {}
@@ -88,7 +90,7 @@ class UserViews:
         """Add `amount` (negative for a debit) to one of the user's two accounts of an asset."""
         self._moved_us = time_us
         balance = self.balances.setdefault(asset, [0, 0])
-        balance[0 if kind_of(account) is AccountKind.AVAILABLE else 1] += amount
+        balance[0 if account == self._available else 1] += amount
         self._changed_assets.add(asset)
 
     def count_order(self, event: OrderAccepted, time_us: int, changes: Changes) -> None:
