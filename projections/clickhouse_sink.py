@@ -6,7 +6,8 @@ that reads with FINAL count each once. The projectors' cells and the positions a
 stored whole or not at all.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
 from typing import Any
 
 from infra.clickhouse import ClickHouseClient, ClickHouseError
@@ -29,6 +30,9 @@ NOT_REMEMBERED = ("trades:", "closed:")
 
 POSITION_CELL = "position"
 
+ASK_BUILD_EVERY_S = 1.0
+"""How often an apply asks which build is the current one."""
+
 LOAD_SQL = """
     SELECT cell, field, text FROM {database:Identifier}.memory FINAL
     WHERE topic = {topic:String} AND partition = {partition:Int32}
@@ -42,17 +46,26 @@ COLUMNS_SQL = """
 class ClickHouseSink:
     """History in the current build, or in `build` while it is under construction.
 
-    When another build becomes the current one, the next apply of each partition answers GAP and
-    its next load tells where that build stands.
+    When another build becomes the current one, each partition's apply answers GAP within a second
+    and its next load tells where that build stands.
     """
 
     name = "clickhouse"
     pause_s = 0.1
 
-    def __init__(self, client: ClickHouseClient, build: str | None = None) -> None:
+    def __init__(
+        self,
+        client: ClickHouseClient,
+        build: str | None = None,
+        monotonic_s: Callable[[], float] = monotonic,
+    ) -> None:
         self._client = client
         self._wanted = build
+        self._monotonic_s = monotonic_s
         self._build = ""
+        # The build that readers read, as it was when it was last asked for.
+        self._named = ""
+        self._named_s = 0.0
         self._loaded_from: dict[tuple[str, int], str] = {}
         self._contexts: dict[str, Any] = {}
         self._choose_build()
@@ -81,7 +94,7 @@ class ClickHouseSink:
     def apply(self, steps: Sequence[Step]) -> list[Verdict]:
         """Store the rows of all steps, then the cells with the positions."""
         # A partition that went on from another build would leave a hole in this one.
-        build = self._build if self._wanted is not None else named_build(self._client)
+        build = self._current()
         verdicts: list[Verdict] = []
         blocks: dict[str, list[Row]] = {}
         memory: list[Row] = []
@@ -96,7 +109,7 @@ class ClickHouseSink:
         try:
             self._store(blocks, memory)
         except ClickHouseError:
-            if self._wanted is not None or named_build(self._client) == build:
+            if self._wanted is not None or self._asked() == build:
                 raise
             # The build was replaced and removed meanwhile.
             return [Verdict.GAP] * len(steps)
@@ -106,8 +119,25 @@ class ClickHouseSink:
         """Give the connection back."""
         self._client.close()
 
+    def _current(self) -> str:
+        """The build to write into.
+
+        One that was current a moment ago still takes what is written: nobody reads it any more,
+        and the partition goes on where the new build stands. Once it is removed, storing fails.
+        """
+        if self._wanted is not None:
+            return self._wanted
+        if self._monotonic_s() >= self._named_s + ASK_BUILD_EVERY_S:
+            return self._asked()
+        return self._named
+
+    def _asked(self) -> str:
+        self._named, self._named_s = named_build(self._client), self._monotonic_s()
+        return self._named
+
     def _choose_build(self) -> None:
         build = self._wanted or current_build(self._client)
+        self._named, self._named_s = build, self._monotonic_s()
         if build != self._build:
             make_build(self._client, build)
             self._build = build

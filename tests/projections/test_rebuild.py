@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 from fakeredis import FakeRedis
@@ -153,8 +154,8 @@ def test_clickhouse_is_rebuilt_while_trading_goes_on(history):
 @pytest.mark.integration
 def test_a_build_that_is_removed_under_a_live_apply_is_a_gap(history, monkeypatch):
     """Trading goes on in the moment between asking for the build and storing in it."""
-    exchange = busy_exchange(9, 100)
-    sink = ClickHouseSink(history)
+    exchange, now_s = busy_exchange(9, 100), count(0.0, clickhouse_sink.ASK_BUILD_EVERY_S)
+    sink = ClickHouseSink(history, monotonic_s=lambda: next(now_s))
     live = feed_live(exchange, sink)
     ask = clickhouse_builds.named_build
 
@@ -167,6 +168,31 @@ def test_a_build_that_is_removed_under_a_live_apply_is_a_gap(history, monkeypatc
     exchange.place(2, Side.BUY, 6_000_000, 9)
     monkeypatch.setattr(clickhouse_sink, "named_build", ask_early)
     go_on(exchange, sink, live)
+    assert_whole(history, exchange)
+
+
+@pytest.mark.integration
+def test_the_current_build_is_asked_for_once_a_second_and_then_obeyed(history, monkeypatch):
+    exchange, now_s = busy_exchange(9, 100), [100.0]
+    sink = ClickHouseSink(history, monotonic_s=lambda: now_s[0])
+    live = feed_live(exchange, sink)
+    named, asked = clickhouse_builds.named_build, []
+
+    def counted(client):
+        asked.append(now_s[0])
+        return named(client)
+
+    monkeypatch.setattr(clickhouse_sink, "named_build", counted)
+    monkeypatch.setattr(clickhouse_builds, "remove_build", lambda *_: None)
+    rebuild_clickhouse(history, ListLog(exchange.outboxes), SOURCES, lambda *_: None)
+    for _ in range(4):
+        exchange.place(2, Side.BUY, 6_000_000, 9)
+        go_on(exchange, sink, live)
+    assert asked == []
+    now_s[0] += clickhouse_sink.ASK_BUILD_EVERY_S
+    exchange.place(2, Side.BUY, 6_000_000, 9)
+    go_on(exchange, sink, live)
+    assert asked == [now_s[0]]
     assert_whole(history, exchange)
 
 
