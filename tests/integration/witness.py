@@ -15,6 +15,8 @@ MIDDLES = {"BTCUSDT": 60_000, "ETHUSDT": 3_000}
 UNKNOWN = (0, 502, 503, 504)
 RETRY_PAUSE_S = 0.25
 PACE_S = 0.02
+ASKED_AT_MOST = 20
+"""Orders that are looked for by their ids, too; each answer waits until views are fresh."""
 
 
 @dataclass(slots=True)
@@ -136,6 +138,7 @@ class Findings:
     def __init__(self, witness: Watched) -> None:
         self._trader = witness.trader
         self._record = witness.record
+        self._asked = 0
         self.orders: dict[str, dict[str, Any]] = {}
         self.fills: list[dict[str, Any]] = []
         for symbol in SYMBOLS:
@@ -167,9 +170,10 @@ class Findings:
         assert {status[order_id] for order_id in self._record.canceled} <= {"CANCELED"}
 
     def _resolve(self, entry: Entry, found: dict[str, Any] | None) -> None:
-        """Whatever the client does not know, its own id tells."""
-        if entry.acknowledged or entry.refused:
+        """Whatever the client does not know, its own id tells, as the list of all orders does."""
+        if entry.acknowledged or entry.refused or self._asked == ASKED_AT_MOST:
             return
+        self._asked += 1
         answer = self._trader.ask(
             "GET", "/api/v3/order", symbol=entry.symbol, origClientOrderId=entry.client_order_id
         )
