@@ -4,7 +4,7 @@ import functools
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from copy import copy
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 from domain.decider import Message, Outcome
 from domain.ledger.messages import DepositCredited, FundingRejected, WithdrawalDebited
@@ -72,7 +72,7 @@ class Fold:
     def copy(self) -> "Fold":
         """A fold to go on with; only while no order is open, for these are shared."""
         assert not self.open_orders and not self.of_all
-        fold = Fold(**{each.name: copy(getattr(self, each.name)) for each in fields(self)})
+        fold = Fold(**{name: copy(value) for name, value in vars(self).items()})
         fold.ledgers.update({shard: copied(rules) for shard, rules in self.ledgers.items()})
         fold.books.update({shard: copied(rules) for shard, rules in self.books.items()})
         return fold

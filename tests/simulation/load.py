@@ -5,6 +5,7 @@ only and accounts do not change, so that balances, orders and books after the ph
 however the processes were scheduled: that is what makes a run comparable with a crash-free one.
 """
 
+import functools
 import itertools
 import random
 from collections.abc import Iterator
@@ -238,6 +239,7 @@ def users_of(ledger: int) -> list[int]:
     return [number * LEDGERS + ledger for number in range(1, USERS_PER_LEDGER + 1)]
 
 
+@functools.cache
 def _login(ledger: int, number: int) -> bytes:
     """A login digest that lives in the ledger's partition."""
     attempt = 0
@@ -248,6 +250,7 @@ def _login(ledger: int, number: int) -> bytes:
         attempt += 1
 
 
+@functools.cache
 def _symbol_in(matcher: int) -> str:
     """A symbol whose market lives in the matching shard."""
     number = 0

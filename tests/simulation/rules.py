@@ -7,7 +7,7 @@ product has an assertion for it.
 from collections import Counter
 from collections.abc import Iterator
 from copy import copy
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from domain.accounts.messages import FeesChanged, FeeTierChanged, UserDisabled, UserEnabled
@@ -42,7 +42,7 @@ Followed = TypeVar("Followed", "LedgerRules", "BookRules")
 
 def copied(rules: Followed) -> Followed:
     """The same, to go on with by itself; orders in it are shared."""
-    return type(rules)(**{each.name: copy(getattr(rules, each.name)) for each in fields(rules)})
+    return type(rules)(**{name: copy(value) for name, value in vars(rules).items()})
 
 
 @dataclass

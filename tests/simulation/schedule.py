@@ -15,6 +15,7 @@ from tests.simulation.corruption import (
     Miscomputation,
     MiscomputingLeader,
 )
+from tests.simulation.ending import RESTARTS, end
 from tests.simulation.faults import Faults, steps_of_shards
 from tests.simulation.load import SETUP_PHASES, Envelope, Traffic, genesis
 from tests.simulation.opening import opening
@@ -34,7 +35,7 @@ STANDBY_EVERY = 16
 GENESIS_EVERY = 9
 """One of so many begins with an empty log."""
 
-WHOLE_EVERY, WHOLE_REST = 10, 2
+WHOLE_EVERY, WHOLE_REST = 14, 2
 """One of so many has gateways with their clients, and views."""
 
 SCHEDULES_PER_TRAFFIC = 32
@@ -154,8 +155,7 @@ def _race(seed: int, faults: Faults) -> World:
     size = size_of(seed)
     world = _opened(seed, faults, size, standby=kind_of(seed) in STANDING_BY)
     Races(random.Random(seed), size).run(world)
-    faults.end()
-    world.restart_all()
+    end(world)
     return world
 
 
@@ -167,6 +167,7 @@ def _opened(seed: int, faults: Faults, size: Size, *, standby: bool) -> World:
     else:
         world = World(faults, standby=standby)
         genesis(world)
+    world.policy = replace(world.policy, snapshot_records=size.snapshot_records)
     return world
 
 
@@ -184,8 +185,8 @@ def _run(seed: int, faults: Faults, corruption: Corruption | None, *, standby: b
             world.settle(always=traded and (standby or long))
         if corruption is not None:
             corruption.after_phase(world, number)
-    faults.end()
-    world.restart_all()
+    # Who lives on with what was corrupted shows it, at the latest, as it recovers.
+    end(world, 1.0 if long else RESTARTS)
     return world
 
 
@@ -204,7 +205,7 @@ def _phases(traffic_seed: int, long: bool) -> list[list[Envelope]]:
 def _traffic_size(traffic_seed: int, long: bool) -> Size:
     size = drawn(f"traffic {traffic_seed}")
     # What was corrupted shows in what comes after it.
-    return replace(size, phases=(max(3, *size.phases),)) if long else size
+    return replace(size, phases=(max(3, *size.phases),), snapshot_records=3) if long else size
 
 
 def _judge(world: World, seed: int) -> list[str]:

@@ -3,6 +3,7 @@
 A fault that needs many shards, phases and orders is met by the few that are large.
 """
 
+import functools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ class Size:
     rounds: int = 3
     wishes: int = 3
     """At most so many times each client wants at most so many things."""
+    snapshot_records: int = 7
+    """After so many there is a snapshot."""
     crashes: int = 12
     """At most so many."""
     steps_between: Sequence[int] = (12, 45, 110)
@@ -65,13 +68,14 @@ class Size:
 LARGE = Size("large")
 
 
-def drawn(seed: object) -> Size:
+@functools.lru_cache(maxsize=64)
+def drawn(seed: str) -> Size:
     """The size of the schedule, or of the traffic that some share."""
     rng = random.Random(f"size {seed}")
     lot = rng.random()
-    if lot >= 0.9:
+    if lot >= 0.93:
         return LARGE
-    if lot >= 0.65:
+    if lot >= 0.7:
         return _medium(rng)
     return _small(rng)
 
@@ -83,6 +87,7 @@ def _small(rng: random.Random) -> Size:
         matchers=rng.choice(((0,), (0,), (1,), (0, 1))),
         phases=(1, 1, 2, 2),
         commands=3,
+        snapshot_records=5,
         races=(1,),
         orders=(2, 4),
         users=2,
@@ -111,6 +116,6 @@ def _medium(rng: random.Random) -> Size:
         crashes=8,
         steps_between=(8, 20, 50),
         crashes_of_whole=(0, 2, 4, 10),
-        steps_of_whole=(20, 60, 250),
+        steps_of_whole=(20, 60, 150),
         patience=120,
     )

@@ -11,8 +11,9 @@ from tests.simulation.checks import check_all
 from tests.simulation.clickhouse import SimClickHouse
 from tests.simulation.client_checks import check_answered, check_clients
 from tests.simulation.clients import Clients
+from tests.simulation.ending import end
 from tests.simulation.exchange import with_clients
-from tests.simulation.faults import GATEWAY_STEPS, VIEW_STEPS, Faults, steps_of_shards
+from tests.simulation.faults import GATEWAY_STEPS, PATIENCE, VIEW_STEPS, Faults, steps_of_shards
 from tests.simulation.projectors import with_clickhouse, with_redis
 from tests.simulation.redis import SimRedis
 from tests.simulation.sizes import LARGE, Size
@@ -22,7 +23,7 @@ from tests.simulation.world import World
 VIEWS_EVERY = 3
 """One of so many schedules has views in Redis, one has them in ClickHouse: folding takes time."""
 
-AT_GATEWAYS, AT_VIEWS = 8, 16
+AT_GATEWAYS, AT_VIEWS = 8, 14
 """So much oftener than at each step of shards, crashes aim at those that are nowhere else."""
 
 
@@ -41,6 +42,8 @@ def run_whole(seed: int, faults: Faults, size: Size = LARGE) -> tuple[World, lis
     rng = random.Random(f"whole {seed}")
     faults.crashes_left = rng.choice(size.crashes_of_whole)
     faults.mean_steps_between_crashes = rng.choice(size.steps_of_whole)
+    # There are many steps from request to request.
+    faults.patience = PATIENCE
     whole = made(rng, faults, size)
     # What the product would tell operators is no violation.
     with buggified(lambda name: _buggify(faults, name)), capture_logs():
@@ -66,8 +69,7 @@ def trade(whole: Whole, rng: random.Random, size: Size = LARGE) -> list[str]:
     for _ in range(rng.randint(1, size.rounds)):
         clients.wish(rng.randint(1, size.wishes))
         world.drain()
-    world.faults.end()
-    world.restart_all()
+    end(world)
     before = len(clients.record)
     clients.be_patient()
     clients.wish(1)

@@ -68,6 +68,7 @@ class World:
         self.faults = faults
         self.clock = SimClock()
         self.log = LogWorld(faults, self.clock)
+        self.policy = POLICY
         self.files = {shard: SimFiles(faults) for shard in shard_ids}
         self.deciders: dict[str, Decider[Any]] = {shard: decider_of(shard) for shard in shard_ids}
         self.halted: dict[str, ShardHalted] = {}
@@ -247,10 +248,10 @@ class World:
         background = SimBackground(files, self.faults)
         snapshots = SnapshotStore(files, background, f"-{self.processes.index(process)}")
         if not self.standby:
-            return Host(shard, decider, log, process.clock, snapshots, POLICY, _ignore)
+            return Host(shard, decider, log, process.clock, snapshots, self.policy, _ignore)
         room = LITTLE_ROOM if self.faults.strikes("little room") else HELD_BYTES
         return Shadow(
-            shard, decider, log, process.clock, snapshots, POLICY, _ignore, held_bytes=room
+            shard, decider, log, process.clock, snapshots, self.policy, _ignore, held_bytes=room
         )
 
     def _give_leases(self, process: Process, holder: str) -> None:
