@@ -219,7 +219,8 @@ class Findings:
         start = 0
         while True:
             page = self._trader.good("GET", path, symbol=symbol, limit=1_000, **{cursor: start})
-            rows += page
             if len(page) < 1_000:
-                return rows
-            start = page[-1][key] + 1
+                return rows + page
+            # A trade with oneself has two rows with one id, between which a page may end.
+            start = page[-1][key]
+            rows += [row for row in page if row[key] != start]
