@@ -1,12 +1,17 @@
 """Stores history in ClickHouse: one block per table for all steps, and the positions last.
 
-A block costs the engine 4 ms of processor whatever its size, hence few and large ones. A crash
-between two blocks leaves rows beyond the positions. They are written again, with the same keys, so
-that reads with FINAL count each once. The projectors' cells and the positions are one block: it is
-stored whole or not at all.
+A block costs the engine 4 ms of processor whatever its size, hence few and large ones. The
+projectors' cells are needed after a restart only: they wait here, the last text of each, and are
+stored every two seconds, as one block with the position they belong to.
+
+A crash leaves rows beyond the positions, and positions beyond that of the cells. A restart goes on
+from the cells: what lies between is written again, with the same keys, so that reads with FINAL
+count each row once, and a position never goes back.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
@@ -33,14 +38,32 @@ POSITION_CELL = "position"
 ASK_BUILD_EVERY_S = 1.0
 """How often an apply asks which build is the current one."""
 
+REMEMBER_EVERY_S = 2.0
+"""How often cells are stored: a restart folds so much again, beside what it would anyway."""
+
+MOST_WAITING = 50_000
+"""Cells that wait to be stored; beyond it they are stored at once. About 20 MB."""
+
 LOAD_SQL = """
     SELECT cell, field, text FROM {database:Identifier}.memory FINAL
+    WHERE topic = {topic:String} AND partition = {partition:Int32}
+"""
+REACHED_SQL = """
+    SELECT cseq, offset, time_us FROM {database:Identifier}.positions FINAL
     WHERE topic = {topic:String} AND partition = {partition:Int32}
 """
 COLUMNS_SQL = """
     SELECT name, type FROM system.columns
     WHERE database = {database:String} AND table = {table:String} ORDER BY position
 """
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Cells of one partition that are not stored yet, and the position they belong to."""
+
+    upto: Position = NOWHERE
+    cells: dict[tuple[str, str], str | None] = field(default_factory=dict)
 
 
 class ClickHouseSink:
@@ -67,57 +90,88 @@ class ClickHouseSink:
         self._named = ""
         self._named_s = 0.0
         self._loaded_from: dict[tuple[str, int], str] = {}
+        self._waiting: dict[tuple[str, int], _Waiting] = {}
+        # The first apply stores cells, so that a process that lives for a moment gets further.
+        self._remember_s = 0.0
         self._contexts: dict[str, Any] = {}
         self._choose_build()
 
     def load(self, topic: str, partition: int) -> tuple[Position, Cells]:
-        """The partition's position, and the cells from which its projector goes on."""
+        """The position of the partition's cells, and these, from which its projector goes on."""
         self._choose_build()
+        self.remember()
         self._loaded_from[topic, partition] = self._build
-        found = self._client.query(
-            LOAD_SQL,
-            parameters={
-                "database": database(self._build),
-                "topic": topic,
-                "partition": partition,
-            },
-        )
         position = NOWHERE
         cells: dict[str, dict[str, str]] = {}
-        for cell, field, text in found.result_rows:
+        for cell, name, text in self._rows_of(LOAD_SQL, topic, partition):
             if cell == POSITION_CELL:
-                position = unpack(Position, text)
+                # A former version wrote one for each table. None stands for good but the greatest.
+                position = max(position, unpack(Position, text))
             else:
-                cells.setdefault(cell, {})[field] = text
+                cells.setdefault(cell, {})[name] = text
         return position, cells
 
+    def reached(self, topic: str, partition: int) -> Position:
+        """How far tables have got, which a load may have to do once more."""
+        found = self._rows_of(REACHED_SQL, topic, partition)
+        return max((Position(*row) for row in found), default=NOWHERE)
+
     def apply(self, steps: Sequence[Step]) -> list[Verdict]:
-        """Store the rows of all steps, then the cells with the positions."""
-        # A partition that went on from another build would leave a hole in this one.
+        """Store the rows of all steps, then the positions, and now and then the cells."""
         build = self._current()
-        verdicts: list[Verdict] = []
-        blocks: dict[str, list[Row]] = {}
-        memory: list[Row] = []
-        for step in steps:
-            if self._loaded_from[step.topic, step.partition] != build:
-                verdicts.append(Verdict.GAP)
-                continue
-            verdicts.append(Verdict.APPLIED)
-            for table, rows in step.changes.rows.items():
-                blocks.setdefault(table, []).extend(rows)
-            memory += _memory(step)
+        # A partition that went on from another build would leave a hole in this one.
+        ours = [self._loaded_from[step.topic, step.partition] == build for step in steps]
+        if build != self._build or not any(ours):
+            return [Verdict.GAP] * len(steps)
+        applied = [step for step, is_ours in zip(steps, ours, strict=True) if is_ours]
         try:
-            self._store(blocks, memory)
+            for table, block in _blocks(applied).items():
+                self._insert(table, block)
+            self._keep(applied)
+            if self._is_time_to_remember():
+                self.remember()
         except ClickHouseError:
             if self._wanted is not None or self._asked() == build:
                 raise
             # The build was replaced and removed meanwhile.
             return [Verdict.GAP] * len(steps)
-        return verdicts
+        return [Verdict.APPLIED if is_ours else Verdict.GAP for is_ours in ours]
+
+    def remember(self) -> None:
+        """Store the cells that wait, each partition's with their position: all of them or none."""
+        rows: list[Row] = []
+        for (topic, partition), waiting in self._waiting.items():
+            cseq = waiting.upto.cseq
+            rows.append((topic, partition, POSITION_CELL, "", pack(waiting.upto), 0, cseq))
+            for (key, name), text in waiting.cells.items():
+                rows.append((topic, partition, key, name, text or "", int(text is None), cseq))
+        if not rows:
+            return
+        self._insert("memory", rows)
+        self._waiting.clear()
+        self._remember_s = self._monotonic_s() + REMEMBER_EVERY_S
 
     def close(self) -> None:
-        """Give the connection back."""
-        self._client.close()
+        """Store the cells that wait, if that can be done, and give the connection back."""
+        try:
+            with suppress(ClickHouseError):
+                self.remember()
+        finally:
+            self._client.close()
+
+    def _keep(self, steps: Sequence[Step]) -> None:
+        """Let the cells of steps whose rows are stored wait, the last text of each."""
+        for topic, partition, changes in steps:
+            waiting = self._waiting.setdefault((topic, partition), _Waiting())
+            waiting.upto = changes.upto
+            for cell, text in changes.cells.items():
+                if not cell[0].startswith(NOT_REMEMBERED):
+                    waiting.cells[cell] = text
+
+    def _is_time_to_remember(self) -> bool:
+        if sum(len(waiting.cells) for waiting in self._waiting.values()) > MOST_WAITING:
+            return True
+        return self._monotonic_s() >= self._remember_s
 
     def _current(self) -> str:
         """The build to write into.
@@ -142,12 +196,13 @@ class ClickHouseSink:
             make_build(self._client, build)
             self._build = build
             self._contexts.clear()
+            # They go on from the build that was replaced, perhaps further than this one stands.
+            self._waiting.clear()
 
-    def _store(self, blocks: Mapping[str, list[Row]], memory: list[Row]) -> None:
-        for table, block in blocks.items():
-            self._insert(table, block)
-        if memory:
-            self._insert("memory", memory)
+    def _rows_of(self, sql: str, topic: str, partition: int) -> Sequence[Sequence[Any]]:
+        names = {"database": database(self._build), "topic": topic, "partition": partition}
+        found: Sequence[Sequence[Any]] = self._client.query(sql, parameters=names).result_rows
+        return found
 
     def _insert(self, table: str, rows: Sequence[Row]) -> None:
         context = self._contexts.get(table)
@@ -165,15 +220,13 @@ class ClickHouseSink:
         self._client.insert(context=context)
 
 
-def _memory(step: Step) -> list[Row]:
-    """The rows of table `memory`: the cells that a projector needs, and the position."""
-    topic, partition, changes = step
-    tables = LEDGER_TABLES if topic == LEDGER_EVENTS else MATCHING_TABLES
-    cseq = changes.upto.cseq
-    rows: list[Row] = [
-        (topic, partition, POSITION_CELL, table, pack(changes.upto), 0, cseq) for table in tables
-    ]
-    for (key, field), text in changes.cells.items():
-        if not key.startswith(NOT_REMEMBERED):
-            rows.append((topic, partition, key, field, text or "", int(text is None), cseq))
-    return rows
+def _blocks(steps: Sequence[Step]) -> dict[str, list[Row]]:
+    """The rows of each table, and last where all the tables of the steps' partitions stand then."""
+    blocks: dict[str, list[Row]] = {}
+    positions: list[Row] = []
+    for topic, partition, changes in steps:
+        for table, rows in changes.rows.items():
+            blocks.setdefault(table, []).extend(rows)
+        tables = LEDGER_TABLES if topic == LEDGER_EVENTS else MATCHING_TABLES
+        positions += [(table, topic, partition, *changes.upto) for table in tables]
+    return {**blocks, "positions": positions}

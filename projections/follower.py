@@ -6,7 +6,7 @@ from time import monotonic
 
 from infra.metrics import Counter, Gauge, Histogram
 from projections.changes import Changes, PlacedRecord, Projector
-from projections.layout import LEDGER_EVENTS, Position
+from projections.layout import LEDGER_EVENTS, NOWHERE, Position
 from projections.ledger_projector import LedgerProjector
 from projections.matching_projector import MatchingProjector
 from projections.sink import Sink, Step, Verdict
@@ -91,12 +91,16 @@ class Follower:
         self._sink = sink
         self._make_projector = make_projector
         self._projector = make_projector(topic, partition)
+        self._reached = NOWHERE
         self._labels = (sink.name, topic, str(partition))
 
     @property
     def position(self) -> Position:
-        """The last record that the projector contains."""
-        return self._projector.position
+        """The last record that the view contains.
+
+        After a load the projector may stand before it and fold once more what is stored already.
+        """
+        return max(self._projector.position, self._reached)
 
     def tell_lag(self, end_offset: int) -> None:
         """Let the metrics say how many records stand between the position and the log's end."""
@@ -107,6 +111,7 @@ class Follower:
         position, cells = self._sink.load(self.topic, self.partition)
         self._projector = self._make_projector(self.topic, self.partition)
         self._projector.load(position, cells)
+        self._reached = self._sink.reached(self.topic, self.partition)
         self._report()
         return position.offset + 1
 
@@ -132,7 +137,7 @@ class Follower:
     ) -> tuple[list[PlacedRecord], PlacedRecord | None]:
         """The records that follow the position without a gap, and the one behind the gap."""
         following: list[PlacedRecord] = []
-        wanted = self.position.cseq + 1
+        wanted = self._projector.position.cseq + 1
         for raw in records:
             record = decode_record(raw.value)
             if record.cseq > wanted:
@@ -149,7 +154,7 @@ class Follower:
         put it earlier still, and then the next gap leads there.
         """
         hint = self.load()
-        missing = gap.record.cseq - (self.position.cseq + 1)
+        missing = gap.record.cseq - (self._projector.position.cseq + 1)
         return max(0, min(hint, gap.offset - max(missing, 0)))
 
     def _report(self) -> None:

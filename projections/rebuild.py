@@ -60,7 +60,9 @@ def rebuild_clickhouse(
     old = clickhouse_builds.current_build(client)
     new = str(int(old) + 1)
     clickhouse_builds.remove_build(client, new)
-    catch_up(log, sources, ClickHouseSink(client, new), progress)
+    sink = ClickHouseSink(client, new)
+    catch_up(log, sources, sink, progress)
+    sink.remember()
     clickhouse_builds.flip(client, new)
     clickhouse_builds.remove_build(client, old)
     return new

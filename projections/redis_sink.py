@@ -37,6 +37,7 @@ class RedisSink:
         self._wanted = build
         self._build = build or FIRST_BUILD
         self._script = client.register_script(APPLY_SCRIPT)
+        self._loaded: dict[tuple[str, int], Position] = {}
 
     def load(self, topic: str, partition: int) -> tuple[Position, Mapping[str, Mapping[str, str]]]:
         """The partition's position, and the cells from which its projector goes on.
@@ -51,6 +52,7 @@ class RedisSink:
             position = Position(
                 int(stored[b"cseq"]), int(stored[b"offset"]), int(stored[b"time_us"])
             )
+        self._loaded[topic, partition] = position
         names = sorted(
             name.decode() for name in self._client.smembers(self._key(index_key(topic, partition)))
         )
@@ -63,6 +65,10 @@ class RedisSink:
             for name, texts in zip(some, pipeline.execute(), strict=True):
                 cells[name] = {field.decode(): text.decode() for field, text in texts.items()}
         return position, cells
+
+    def reached(self, topic: str, partition: int) -> Position:
+        """What the last `load` told: cells and position are stored together."""
+        return self._loaded.get((topic, partition), NOWHERE)
 
     def apply(self, steps: Sequence[Step]) -> list[Verdict]:
         """Store the steps, each as one script, all sent together."""

@@ -32,7 +32,10 @@ class Sink(Protocol):
     """How long to collect records before the next apply; 0 for a store that takes small steps."""
 
     def load(self, topic: str, partition: int) -> tuple[Position, Cells]:
-        """The partition's position, and the cells from which its projector goes on."""
+        """The partition's cells, from which its projector goes on, and the position they are of."""
+
+    def reached(self, topic: str, partition: int) -> Position:
+        """The last record that anything stored contains; what `load` tells may lie before it."""
 
     def apply(self, steps: Sequence[Step]) -> list[Verdict]:
         """Store each step whole or not at all: a partition must stand where its step begins.

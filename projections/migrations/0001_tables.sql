@@ -52,13 +52,13 @@ CREATE TABLE IF NOT EXISTS {database}.risk_samples (
 
 -- The projector's state as cells (key, field, text); a cell with `gone` 1 is no more. The key
 -- 'position' has a field for each table of the topic: [cseq, offset, time_us]. The cells of an apply
--- and its position come in one block, after the rows of the tables, hence all or none.
+-- and its position come in one block, after the rows of the tables, hence all or none (see 0002).
 CREATE TABLE IF NOT EXISTS {database}.memory (
     topic LowCardinality(String), partition Int32, cell String, field String, text String,
     gone UInt8, cseq Int64
 ) ENGINE = ReplacingMergeTree(cseq, gone) ORDER BY (topic, partition, cell, field);
 
--- How far each table stands in each partition: filled from memory, for readers.
+-- How far each table stands in each partition, for readers: filled from memory until 0002.
 CREATE TABLE IF NOT EXISTS {database}.positions (
     table_name LowCardinality(String), topic LowCardinality(String), partition Int32,
     cseq Int64, offset Int64, time_us Int64

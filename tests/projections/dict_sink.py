@@ -29,6 +29,9 @@ class DictSink:
         position = self.positions.get((topic, partition), NOWHERE)
         return position, {key: dict(cells) for key, cells in self.cells.items()}
 
+    def reached(self, topic: str, partition: int) -> Position:
+        return self.positions.get((topic, partition), NOWHERE)
+
     def apply(self, steps: Sequence[Step]) -> list[Verdict]:
         return [self._apply(*step) for step in steps]
 

@@ -7,9 +7,10 @@ from typing import cast
 
 import pytest
 
+from domain.orders.messages import Side
 from infra.clickhouse import ClickHouseClient, clickhouse_client
 from projections.clickhouse_builds import MIGRATIONS, make_build, remove_build, statements
-from projections.clickhouse_sink import ClickHouseSink
+from projections.clickhouse_sink import REMEMBER_EVERY_S, ClickHouseSink
 from projections.follower import Follower, offer_all
 from projections.layout import (
     LEDGER_EVENTS,
@@ -21,6 +22,7 @@ from projections.layout import (
     database,
 )
 from tests.oracles import naive_views
+from tests.projections.crashing_sink import CrashingSink, live_and_die
 from tests.projections.dict_sink import Crash, DictSink
 from tests.projections.scenarios import busy_exchange, feed, offer, raw
 from tests.projections.small_exchange import LOT, MARKET, SmallExchange
@@ -45,21 +47,6 @@ def build(client: ClickHouseClient) -> Iterator[str]:
     name = str(next(numbers))
     yield name
     remove_build(client, name)
-
-
-class CrashingSink(ClickHouseSink):
-    """Ends its process before or after the insert whose number comes up."""
-
-    crash_at = -1
-    crash_after_insert = False
-
-    def _insert(self, table, rows):
-        self.crash_at -= 1
-        if self.crash_at == 0 and not self.crash_after_insert:
-            raise Crash(table)
-        super()._insert(table, rows)
-        if self.crash_at == 0:
-            raise Crash(table)
 
 
 def rows(client, build, table):
@@ -93,24 +80,39 @@ def test_tables_hold_every_event_once(client, build):
 
 @pytest.mark.parametrize("after_insert", [False, True])
 def test_p3_counts_are_exact_after_a_crash_at_every_insert(client, build, after_insert):
-    exchange, crash_at, left = busy_exchange(2, 120), 1, True
-    while left:
-        sink = CrashingSink(client, build)
-        followers = {topic: Follower(topic, 0, sink) for topic in exchange.outboxes()}
-        at = {topic: follower.load() for topic, follower in followers.items()}
-        sink.crash_at, sink.crash_after_insert = crash_at, after_insert
-        try:
-            while left:
-                offers = {
-                    followers[topic]: raw(values)[at[topic] : at[topic] + 40]
-                    for topic, values in exchange.outboxes().items()
-                }
-                assert offer_all(sink, offers) == {}
-                at = {topic: follower.position.offset + 1 for topic, follower in followers.items()}
-                left = any(at[topic] < len(v) for topic, v in exchange.outboxes().items())
-        except Crash:
-            crash_at = crash_at % 11 + 1
+    exchange = busy_exchange(2, 120)
+    call_s = REMEMBER_EVERY_S / 3
+    live_and_die(client, build, exchange, after_insert=after_insert, call_s=call_s)
     check(client, build, exchange)
+
+
+def test_history_of_the_former_version_goes_on(client, build):
+    """Its cells came with each apply, with a position for each table, which a view copied."""
+    exchange, sink = busy_exchange(8, 60), ClickHouseSink(client, build)
+    feed(exchange, sink)
+    stood = sink.load(LEDGER_EVENTS, 0)
+    name = database(build)
+    was = client.query(f"SELECT * FROM {name}.memory FINAL WHERE cell = 'position'").result_rows
+    client.command(f"DELETE FROM {name}.memory WHERE cell = 'position'")
+    client.command(f"TRUNCATE TABLE {name}.positions")
+    former = (MIGRATIONS / "0001_tables.sql").read_text().replace("{database}", name)
+    client.command(statements(former)[-1])
+    client.command(f"DELETE FROM {name}.migrations WHERE name > '0002'")
+    told = [
+        (topic, partition, cell, table, text, gone, cseq)
+        for topic, partition, cell, _, text, gone, cseq in was
+        for table in (LEDGER_TABLES if topic == LEDGER_EVENTS else MATCHING_TABLES)
+    ]
+    client.insert("memory", told, database=name)
+    assert make_build(client, build) == ["0002_positions.sql"]
+    after = ClickHouseSink(client, build)
+    assert after.load(LEDGER_EVENTS, 0) == stood
+    assert after.reached(LEDGER_EVENTS, 0) == stood[0]
+    for _ in range(20):
+        exchange.place(1, Side.BUY, 5_999_000, 3)
+    feed(exchange, after)
+    check(client, build, exchange)
+    assert after.load(LEDGER_EVENTS, 0)[0].cseq == len(exchange.outboxes()[LEDGER_EVENTS])
 
 
 def test_a_partition_that_stands_elsewhere_holds_up_no_other(client, build):
@@ -166,11 +168,11 @@ def test_statements_are_split_without_comments():
 def test_the_simulated_engine_holds_what_this_one_holds(client, build):
     exchange, store = busy_exchange(6, 40), SimClickHouse(Faults(Random(0), crashes_left=0))
     for engine in (client, cast(ClickHouseClient, SimulatedClient(store))):
-        sink = CrashingSink(engine, build)
+        sink = CrashingSink(engine, build, monotonic_s=count(0.0, 0.5).__next__)
         sink.crash_at, sink.crash_after_insert = 9, True
         with pytest.raises(Crash):
             feed(exchange, sink, 20)
-        feed(exchange, ClickHouseSink(engine, build), 30)
-    for table in (*TABLES, "memory"):
+        feed(exchange, ClickHouseSink(engine, build, monotonic_s=count(0.0, 0.5).__next__), 30)
+    for table in (*TABLES, "memory", "positions"):
         found = store.tables[f"{database(build)}.{table}"].final()
         assert sorted(tuple(row.values()) for row in found) == rows(client, build, table), table

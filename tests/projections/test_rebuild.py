@@ -197,6 +197,32 @@ def test_the_current_build_is_asked_for_once_a_second_and_then_obeyed(history, m
 
 
 @pytest.mark.integration
+def test_cells_of_the_replaced_build_are_not_stored_in_the_new_one(history, monkeypatch):
+    """A partition that has loaded stores the cells of all; another's are still of the old build."""
+    exchange, now_s = busy_exchange(9, 100), [100.0]
+    sink = ClickHouseSink(history, monotonic_s=lambda: now_s[0])
+    live = feed_live(exchange, sink)
+    flip = clickhouse_builds.flip
+
+    def flip_late(client, build):
+        for number in range(6):
+            exchange.place(1 + number % 3, Side(number % 2), 6_000_000, 3)
+        go_on(exchange, sink, live)
+        flip(client, build)
+
+    monkeypatch.setattr(clickhouse_builds, "flip", flip_late)
+    rebuild_clickhouse(history, ListLog(exchange.outboxes), SOURCES, lambda *_: None)
+    exchange.place(2, Side.BUY, 6_000_000, 9)
+    go_on(exchange, sink, {MATCHING_EVENTS: live[MATCHING_EVENTS]})
+    now_s[0] += clickhouse_sink.REMEMBER_EVERY_S
+    exchange.place(2, Side.BUY, 6_000_000, 9)
+    go_on(exchange, sink, {MATCHING_EVENTS: live[MATCHING_EVENTS]})
+    restarted = ClickHouseSink(history)
+    go_on(exchange, restarted, feed_live(exchange, restarted))
+    assert_whole(history, exchange)
+
+
+@pytest.mark.integration
 def test_a_build_in_use_that_fails_is_a_failure(history):
     exchange = busy_exchange(9, 100)
     sink = ClickHouseSink(history)

@@ -97,7 +97,7 @@ class Client:
         self._store = store
 
     def command(self, statement: str) -> None:
-        """Definitions; a view that fills `positions` for readers is left out."""
+        """Definitions; a view that a later migration removes is left out."""
         self._store.make(statement)
 
     def query(self, statement: str, parameters: Mapping[str, Any] | None = None) -> _Found:
@@ -115,12 +115,14 @@ class Client:
             return _Found(list(table.columns.items()))
         if found := re.match(r"SELECT name FROM (\S+)", words):
             return _Found([(row["name"],) for row in self._store.tables[found[1]].final()])
-        assert ".memory FINAL" in words, f"the simulated ClickHouse does not know {words}"
-        rows = self._store.tables[f"{asked['database']}.memory"].final()
-        places = [
-            r for r in rows if (r["topic"], r["partition"]) == (asked["topic"], asked["partition"])
-        ]
-        return _Found([(row["cell"], row["field"], row["text"]) for row in places])
+        found = re.search(
+            r"^SELECT (.*) FROM \{database:Identifier\}\.(memory|positions) FINAL", words
+        )
+        assert found, f"the simulated ClickHouse does not know {words}"
+        names, table = found[1].split(", "), self._store.tables[f"{asked['database']}.{found[2]}"]
+        place = (asked["topic"], asked["partition"])
+        rows = [row for row in table.final() if (row["topic"], row["partition"]) == place]
+        return _Found([tuple(row[name] for name in names) for row in rows])
 
     def create_insert_context(
         self,

@@ -140,7 +140,8 @@ def with_clickhouse(world: World) -> SimClickHouse:
     store = SimClickHouse(world.faults)
 
     def open_sink() -> ClickHouseSink:
-        return ClickHouseSink(cast(ClickHouseClient, clickhouse.Client(store)))
+        client = cast(ClickHouseClient, clickhouse.Client(store))
+        return ClickHouseSink(client, monotonic_s=world.clock.monotonic_s)
 
     world.members.append(Projector(world, open_sink))
     return store

@@ -12,7 +12,9 @@ from projections.layout import (
     BUILD_KEY,
     FIRST_BUILD,
     LEDGER_EVENTS,
+    LEDGER_TABLES,
     MATCHING_EVENTS,
+    MATCHING_TABLES,
     TABLES,
     Balance,
     MarketRisk,
@@ -87,9 +89,16 @@ def check_clickhouse(store: SimClickHouse, folds: list[Folded]) -> Iterator[str]
             for row in rows:
                 key, values = _keyed(store.tables[f"{base}.{name}"], row)
                 expected[name][key] = values
-        memory = store.tables[f"{base}.memory"].final()
-        told = {r["text"] for r in memory if _is_position(r, fold.place)}
-        if {unpack(Position, text).cseq for text in told} != {fold.position.cseq}:
+        positions = store.tables[f"{base}.positions"].final()
+        told = {
+            str(row["table_name"]): Position(row["cseq"], row["offset"], row["time_us"])
+            for row in positions
+            if (row["topic"], row["partition"]) == fold.place
+        }
+        tables = LEDGER_TABLES if fold.place[0] == LEDGER_EVENTS else MATCHING_TABLES
+        if {name: at.cseq for name, at in told.items()} != dict.fromkeys(
+            tables, fold.position.cseq
+        ):
             yield f"P2: {fold.place} must stand at {fold.position}, was at {told}"
         yield from _check_candles(store.tables[f"{base}.candles"], fold)
     for name, rows_by_key in expected.items():
@@ -167,10 +176,6 @@ def _keyed(table: Table, row: Row) -> tuple[Row, Row]:
     if table.version:
         return key, tuple(v for n, v in values.items() if n not in ("cseq", "time_us"))
     return key, row
-
-
-def _is_position(row: Mapping[str, object], place: Partition) -> bool:
-    return (row["topic"], row["partition"], row["cell"]) == (*place, "position")
 
 
 def _records(log: LogWorld, place: Partition) -> Iterator[tuple[int, Record]]:
