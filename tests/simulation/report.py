@@ -11,7 +11,7 @@ CRASHES_WANTED = 100
 """At each micro-step, once there are enough schedules."""
 
 FEW, ENOUGH, MANY = 2_000, 20_000, 200_000
-"""So many schedules must have had each of `WANTED`, each end of a process, each fault."""
+"""So many schedules must have had each of `WANTED`, each end of a process of shards, the rest."""
 
 WANTED = (
     "duplicate",
@@ -78,10 +78,10 @@ class Report:
     def lacking(self) -> list[str]:
         """What so many schedules should have had; nothing is asked of a few."""
         events: list[str] = [*WANTED] if self.schedules >= FEW else []
-        every = (*MICRO_STEPS, *GATEWAY_STEPS, *VIEW_STEPS)
-        steps = every if self.schedules >= ENOUGH else ()
+        steps: list[str] = [*MICRO_STEPS] if self.schedules >= ENOUGH else []
         if self.schedules >= MANY:
             events += HIGHEST_RATES
+            steps += (*GATEWAY_STEPS, *VIEW_STEPS)
         return [
             *(f"no schedule had: {name}" for name in events if not self.happened[name]),
             *(

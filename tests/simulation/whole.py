@@ -23,7 +23,7 @@ from tests.simulation.world import World
 VIEWS_EVERY = 3
 """One of so many schedules has views in Redis, one has them in ClickHouse: folding takes time."""
 
-AT_GATEWAYS, AT_VIEWS = 8, 14
+AT_GATEWAYS, AT_VIEWS = 16, 24
 """So much oftener than at each step of shards, crashes aim at those that are nowhere else."""
 
 
