@@ -1,5 +1,6 @@
 """Rows of the continuous auditor: what is false in a view or forged in the log is found at once."""
 
+import json
 import time
 import urllib.error
 import urllib.request
@@ -90,6 +91,7 @@ def rows_are_false(run: Run) -> None:
     """
     stack = run.stack
     before = _live(run)
+    stack.until(lambda: _has_trades(stack), SERVES_S, "history must have a trade")
     with stack.no_restarts():
         run.fault("SIGKILL query; a row of trades is removed, a candle doubled")
         stack.sigkill("query")
@@ -231,6 +233,12 @@ def _is_halted(stack: FaultStack, fields: dict[str, Any]) -> bool:
     except Refusal as refusal:
         return "WITHDRAWALS_HALTED" in str(refusal)
     return False
+
+
+def _has_trades(stack: FaultStack) -> bool:
+    url = f"http://127.0.0.1:{stack.settings.query_port}/api/v3/aggTrades?symbol=BTCUSDT&fromId=0"
+    with urllib.request.urlopen(url, timeout=5.0) as answer:
+        return bool(json.load(answer))
 
 
 def _answers(stack: FaultStack) -> bool:
