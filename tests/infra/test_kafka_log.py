@@ -1,15 +1,13 @@
 """KafkaLog and topic settings on a real broker."""
 
 import itertools
-import subprocess
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import NewTopic
 
-from infra import kafka_broker
 from infra.children import spawn, stop, wait_until
 from infra.java import java_command, kafka_jars
 from infra.kafka import (
@@ -21,13 +19,7 @@ from infra.kafka import (
     check_topics,
     create_topics,
 )
-from infra.kafka_broker import (
-    kafka_processes,
-    node_argv,
-    plan_nodes,
-    prepare_node,
-    with_any_port,
-)
+from infra.kafka_broker import node_argv, plan_nodes, prepare_node, with_any_port
 from infra.log import LogFailure, LogRecord, Mark
 from infra.settings import Settings
 
@@ -389,36 +381,3 @@ def test_three_brokers_replicate_and_survive_the_loss_of_one(tmp_path):
     finally:
         for child in children:
             stop(child, 1)
-
-
-def test_ports_that_are_taken_are_passed_over(kafka):
-    moved, (node,) = plan_nodes(kafka, 1)
-    assert moved.kafka_bootstrap != kafka.kafka_bootstrap
-    assert str(node.port) in moved.kafka_bootstrap
-    assert replace(moved, kafka_bootstrap=kafka.kafka_bootstrap) == kafka
-
-
-def test_a_cluster_id_may_begin_with_a_dash(tmp_path):
-    settings, nodes = plan_nodes(with_any_port(Settings(data_dir=tmp_path)), 1)
-    folder = nodes[0].folder.parent
-    folder.mkdir(parents=True)
-    (folder / "cluster.id").write_text("-" + "A" * 21)
-    prepare_node(nodes[0], nodes, java_command(), kafka_jars())
-    assert "cluster.id=-AAAA" in (nodes[0].folder / "data" / "meta.properties").read_text()
-    assert settings.replication_factor == 1
-
-
-@pytest.mark.slow
-def test_classes_are_archived_in_a_form_that_the_runtime_takes(tmp_path, monkeypatch):
-    archive = tmp_path / "kafka.jsa"
-    monkeypatch.setattr(kafka_broker, "class_archive", lambda _jars: archive)
-    settings, nodes = plan_nodes(with_any_port(Settings(data_dir=tmp_path)), 1)
-    (process,) = kafka_processes(settings, nodes)
-    assert process.argv[1] == f"-XX:SharedArchiveFile={archive}"
-    # With this option a runtime that cannot use the archive does not start.
-    strictly = [process.argv[0], "-Xshare:on", *process.argv[1 : process.argv.index("kafka.Kafka")]]
-    answer = subprocess.run([*strictly, "-version"], capture_output=True, text=True, check=False)
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    archive.write_bytes(b"something else")
-    answer = subprocess.run([*strictly, "-version"], capture_output=True, text=True, check=False)
-    assert answer.returncode != 0
