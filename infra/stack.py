@@ -30,8 +30,11 @@ SHARDS_METRICS = {"shards": (0, 8), "engines": (44, 45)}
 AUDITOR_METRICS, SUPERVISOR_METRICS, GATEWAYS_METRICS, METRICS_STEPS = 4, 7, 12, 50
 """From the base of the metrics ports: of shards and their standbys, and of others; how many."""
 
-VIEWS, AUDIT = 4, 10
-"""Niceness: where the processor is short, orders go first, then views and history, then audit."""
+VIEWS = 4
+"""Niceness: where the processor is short, orders go first, then views, history and audit.
+
+An auditor that waited longer would stop withdrawals too late.
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +85,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     ]
     if not arguments.no_auditor:
         processes.append(
-            _process(settings, "auditor", ["auditor"], metrics=AUDITOR_METRICS, niceness=AUDIT)
+            _process(settings, "auditor", ["auditor"], metrics=AUDITOR_METRICS, niceness=VIEWS)
         )
     if not arguments.no_demo:
         processes += demo_processes(settings, bots=not arguments.no_bots)
