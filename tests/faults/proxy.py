@@ -98,6 +98,8 @@ class Proxy:
         try:
             while data := await reader.read(CHUNK_BYTES):
                 await self._wait(link, way)
+                if writer.is_closing():
+                    break
                 writer.write(data)
                 await writer.drain()
         except OSError:
