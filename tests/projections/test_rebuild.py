@@ -113,12 +113,8 @@ def assert_whole(history, exchange):
         assert found == [(len(model.rows[table]),)], table
 
 
-@pytest.mark.integration
-def test_live_partitions_that_are_ahead_of_the_new_build_leave_no_hole_in_it(history, monkeypatch):
-    """All partitions share a sink: each must go back to where the new build stands."""
-    exchange = busy_exchange(9, 100)
-    sink = ClickHouseSink(history)
-    live = feed_live(exchange, sink)
+def trade_before_the_flip(monkeypatch, exchange, sink, live):
+    """Let the old build get ahead of the new one, right before readers get that."""
     flip = clickhouse_builds.flip
 
     def flip_late(client, build):
@@ -128,6 +124,15 @@ def test_live_partitions_that_are_ahead_of_the_new_build_leave_no_hole_in_it(his
         flip(client, build)
 
     monkeypatch.setattr(clickhouse_builds, "flip", flip_late)
+
+
+@pytest.mark.integration
+def test_live_partitions_that_are_ahead_of_the_new_build_leave_no_hole_in_it(history, monkeypatch):
+    """All partitions share a sink: each must go back to where the new build stands."""
+    exchange = busy_exchange(9, 100)
+    sink = ClickHouseSink(history)
+    live = feed_live(exchange, sink)
+    trade_before_the_flip(monkeypatch, exchange, sink, live)
     rebuild_clickhouse(history, ListLog(exchange.outboxes), SOURCES, lambda *_: None)
     exchange.place(2, Side.BUY, 6_000_000, 9)
     go_on(exchange, sink, live)
@@ -202,15 +207,7 @@ def test_cells_of_the_replaced_build_are_not_stored_in_the_new_one(history, monk
     exchange, now_s = busy_exchange(9, 100), [100.0]
     sink = ClickHouseSink(history, monotonic_s=lambda: now_s[0])
     live = feed_live(exchange, sink)
-    flip = clickhouse_builds.flip
-
-    def flip_late(client, build):
-        for number in range(6):
-            exchange.place(1 + number % 3, Side(number % 2), 6_000_000, 3)
-        go_on(exchange, sink, live)
-        flip(client, build)
-
-    monkeypatch.setattr(clickhouse_builds, "flip", flip_late)
+    trade_before_the_flip(monkeypatch, exchange, sink, live)
     rebuild_clickhouse(history, ListLog(exchange.outboxes), SOURCES, lambda *_: None)
     exchange.place(2, Side.BUY, 6_000_000, 9)
     go_on(exchange, sink, {MATCHING_EVENTS: live[MATCHING_EVENTS]})
