@@ -78,8 +78,8 @@ def simulation_part(told: Part) -> str:
         "## Simulation",
         "",
         f"**{schedules:,} schedules** of shards on a log in memory, with {crashes:,} crashes: "
-        f"{failed} of them violated an invariant. Wanted are {SCHEDULES_WANTED:,}. Seven in ten are "
-        "small, with three to five shards and few commands; these find the most for their time. "
+        f"{failed} of them violated an invariant. Wanted are {SCHEDULES_WANTED:,}. Seven in ten "
+        "are small, with three to five shards and few commands: these find the most for their time. "
         "One in fourteen has gateways with their clients, too, and most of these the views of a "
         "store.",
         "",
