@@ -79,7 +79,7 @@ def simulation_part(told: Part) -> str:
         "",
         f"**{schedules:,} schedules** of shards on a log in memory, with {crashes:,} crashes: "
         f"{failed} of them violated an invariant. Wanted are {SCHEDULES_WANTED:,}. Seven in ten "
-        "are small, with three to five shards and few commands: these find the most for their time. "
+        "are small, with three to five shards and few commands: these find most in their time. "
         "One in fourteen has gateways with their clients, too, and most of these the views of a "
         "store.",
         "",
