@@ -213,11 +213,8 @@ def _archive_classes(settings: Settings, java: str, jars: Path) -> None:
         passing, nodes = plan_nodes(passing, 1)
         prepare_node(nodes[0], nodes, java, jars)
         argv = _argv(nodes[0], java, jars, f"-XX:ArchiveClassesAtExit={draft}")
-        child = spawn(argv, Path(folder) / "kafka.log")
-        try:
-            wait_until(_all_answer(passing, 1), START_TIMEOUT_S, "Kafka must answer")
-        finally:
-            stop(child, STOP_TIMEOUT_S)
+        with _answering(argv, passing, Path(folder) / "kafka.log"):
+            pass
     if draft.exists():
         draft.replace(archive)
 
@@ -232,12 +229,19 @@ def running_kafka(settings: Settings) -> Iterator[Settings]:
     """One node for a test or a bench, on any ports; gives the settings that lead to it."""
     settings, nodes = plan_nodes(with_any_port(settings), 1)
     (process,) = kafka_processes(settings, nodes)
-    child = spawn(process.argv, settings.logs_dir / f"{process.name}.log")
+    with _answering(process.argv, settings, settings.logs_dir / f"{process.name}.log"):
+        yield settings
+
+
+@contextmanager
+def _answering(argv: Sequence[str], settings: Settings, log: Path) -> Iterator[None]:
+    """The only node of its cluster, from its first answer until the block ends."""
+    child = spawn(argv, log)
     try:
         wait_until(_all_answer(settings, 1), START_TIMEOUT_S, "Kafka must answer")
-        yield settings
+        yield
     finally:
-        stop(child, process.stop_timeout_s)
+        stop(child, STOP_TIMEOUT_S)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
