@@ -89,7 +89,7 @@ class Bench:
         run = Run(stack, load, rng, self._minutes, self._quick, result.violations)
         load.start()
         try:
-            run.wait(WARM_S)
+            self._warm_up(run)
             row.act(run)
             run.wait(CALM_S)
         finally:
