@@ -41,7 +41,7 @@ _SHARED: Mapping[str, Any] = {
     # A broker that stands still, or is cut off, is left after this; the next one is asked at once.
     "socket.timeout.ms": 2_000,
     # Who leads is asked now and then, since one that stands still does not tell that it was left.
-    "topic.metadata.refresh.interval.ms": 1_000,
+    "topic.metadata.refresh.interval.ms": 250,
     "socket.connection.setup.timeout.ms": 3_000,
     "socket.keepalive.enable": True,
     "socket.nagle.disable": True,

@@ -23,12 +23,12 @@ still had, under the id that its client was told; and books may have met the oth
 record that F31 has forged stays in the log: the audit must name it, and nothing else.
 
 The clients make 200 requests a second together (`--rate`), as far as earlier ones are answered.
-All processes share two cores, with each other and mostly with other work. Unavailability is the
-longest time in which no order of some ledger shard was acknowledged, from the fault to the end of
-the run; "before" is the same before the fault, which tells how busy the machine was. A missed
-target is shown as missed, and not counted as violated; other numbers that have a target show it in
-the last column. Each run is a line of
-[faults.jsonl](faults.jsonl); `make faults` adds more.
+All processes share two cores, with each other and mostly with other work; brokers have Java's
+quick compiler alone since 22 November 2026. Unavailability is the longest time in which no order of
+some ledger shard was acknowledged, from the fault to the end of the run; "before" is the same in
+the 3 s before the fault, which tells how busy the machine was. A missed target is shown as missed,
+and not counted as violated; other numbers that have a target show it in the last column. Each run
+is a line of [faults.jsonl](faults.jsonl); `make faults` adds more.
 
 ![Unavailability by fault]({PLOT})
 """

@@ -25,8 +25,6 @@ class Run:
     violations: list[str] = field(default_factory=list)
     measured: dict[str, float] = field(default_factory=dict)
     words: list[str] = field(default_factory=list)
-    began_s: float = 0.0
-    """When the load was steady; until then the stack warmed up."""
     fault_s: float = 0.0
     forged: list[str] = field(default_factory=list)
     """Positions that the audit must name, and no others."""

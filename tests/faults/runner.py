@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.percentiles import percentile
 from tests.faults.load import Load
 from tests.faults.oracle import judge
 from tests.faults.rows import Row, Run, longest_gap
@@ -19,10 +18,8 @@ CLIENTS = 8
 FUNDS = {"USDT": "10000000", "BTC": "100", "ETH": "1000"}
 RUNS_PER_STACK = 8
 WARM_S, CALM_S = 3.0, 3.0
-WARMEST_S = 75.0
-STEADY_S = 0.25
-"""Brokers that have just started compile themselves for a minute, which costs more than the load
-does: a row begins when the slowest tenth of answers is faster than this, or after `WARMEST_S`."""
+FRESH_S = 12.0
+"""A stack that has just started is slow for so long: brokers compile themselves."""
 
 
 @dataclass(slots=True)
@@ -89,7 +86,7 @@ class Bench:
         run = Run(stack, load, rng, self._minutes, self._quick, result.violations)
         load.start()
         try:
-            self._warm_up(run)
+            run.wait(FRESH_S if self._runs == 1 and not self._quick else WARM_S)
             row.act(run)
             run.wait(CALM_S)
         finally:
@@ -102,14 +99,6 @@ class Bench:
         result.duplicates = oracle.duplicates
         if row.may_lose:
             result.measured["acknowledged and lost"] = oracle.gone
-
-    def _warm_up(self, run: Run) -> None:
-        """Wait until the stack answers as fast as one that has run for long."""
-        give_up_s = time.monotonic() + (0.0 if self._quick else WARMEST_S)
-        run.wait(WARM_S)
-        while time.monotonic() < give_up_s and slowest_tenth(run.load, WARM_S) > STEADY_S:
-            run.wait(1.0)
-        run.began_s = time.monotonic() - WARM_S
 
     def _stack_for(self, row: Row) -> FaultStack:
         kind = (row.stack, row.proxied, row.leases, row.planted, row.auditor)
@@ -144,22 +133,13 @@ class Bench:
         return [account for shard in found for account in shard[: CLIENTS // 2]]
 
 
-def slowest_tenth(load: Load, seconds: float) -> float:
-    """What nine in ten answers of the last so many seconds did not take longer than, in seconds."""
-    since_s = time.monotonic() - seconds
-    took_s = [s.answered_s - s.began_s for s in load.acknowledged() if s.answered_s > since_s]
-    return percentile(took_s, 90.0) if took_s else seconds
-
-
 def _note(result: Result, run: Run) -> None:
     """What the clients saw, in numbers."""
     load = run.load
     acknowledged = load.acknowledged()
     fault_s = run.fault_s or load.ended_s
     result.gap_s = longest_gap(acknowledged, fault_s, load.ended_s)
-    # The first answers come when the connections stand.
-    first_s = acknowledged[0].answered_s if acknowledged else load.began_s
-    result.quiet_gap_s = longest_gap(acknowledged, max(first_s, run.began_s), fault_s)
+    result.quiet_gap_s = longest_gap(acknowledged, fault_s - WARM_S, fault_s)
     after = [sent for sent in acknowledged if sent.sent_s > fault_s]
     result.recovery_s = after[0].answered_s - fault_s if after and run.fault_s else 0.0
     result.requests = sum(len(client.record) for client in load.clients)

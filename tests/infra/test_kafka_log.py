@@ -327,7 +327,7 @@ def test_a_shard_outlives_a_broker_that_is_killed(tmp_path):
     prepare_node(nodes[0], nodes, java, jars)
 
     def start():
-        child = spawn(node_argv(nodes[0], java, jars), tmp_path / "kafka.log")
+        child = spawn(node_argv(nodes[0], nodes, java, jars), tmp_path / "kafka.log")
         wait_until(lambda: broker_count(settings) == 1, 60, "Kafka must answer")
         return child
 
@@ -364,7 +364,8 @@ def test_three_brokers_replicate_and_survive_the_loss_of_one(tmp_path):
     try:
         for node in nodes:
             prepare_node(node, nodes, java, jars)
-            children.append(spawn(node_argv(node, java, jars), tmp_path / f"{node.node_id}.log"))
+            argv = node_argv(node, nodes, java, jars)
+            children.append(spawn(argv, tmp_path / f"{node.node_id}.log"))
         wait_until(lambda: broker_count(settings) == 3, 90, "three brokers must answer")
         assert create_topics(settings, [Wanted("t")]) == ["t"]
         log = KafkaLog(settings)
