@@ -42,6 +42,8 @@ _SHARED: Mapping[str, Any] = {
     "socket.timeout.ms": 2_000,
     # Who leads is asked now and then, since one that stands still does not tell that it was left.
     "topic.metadata.refresh.interval.ms": 250,
+    # Of all brokers: one that is cut off from the others goes on telling that it leads.
+    "enable.sparse.connections": False,
     "socket.connection.setup.timeout.ms": 3_000,
     "socket.keepalive.enable": True,
     "socket.nagle.disable": True,
