@@ -1,7 +1,9 @@
 """Tends leases from a thread of its own, so that a slow store keeps nobody waiting."""
 
+import faulthandler
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Condition, Thread
 
 from infra.lease import Lease
@@ -17,14 +19,35 @@ A call to brokers may take a minute, and if only this process is cut off from th
 shall lead meanwhile. If all are cut off, nobody takes the lease, since those who stand by notice
 it sooner (`STALL_S`, `Lease.able`): its holder renews it once its call has returned, and goes on.
 """
+LOST_S = 75.0
+"""A main thread that was not seen for so long does not come back: no call waits for more than 60 s.
+
+Its process ends, since nobody would stand by for whoever leads instead.
+"""
+
+
+def end_hung_process() -> None:
+    """Say where every thread stands, and end this process at once."""
+    os.write(2, f"the main thread hangs since {LOST_S:.0f} s, this process ends\n".encode())
+    faulthandler.dump_traceback(all_threads=True)
+    os._exit(1)
 
 
 class LeaseKeeper:
-    """Keeps the leases of one process; its main thread beats and reads how they stand."""
+    """Keeps the leases of one process; its main thread beats and reads how they stand.
 
-    def __init__(self, leases: Sequence[Lease]) -> None:
+    `on_hang` is called in the keeper's thread when the main thread does not come back.
+    """
+
+    def __init__(
+        self, leases: Sequence[Lease], on_hang: Callable[[], None] = end_hung_process
+    ) -> None:
         self._leases = leases
+        self._on_hang = on_hang
         self._beat_s: float | None = None
+        self._seen_beat_s: float | None = None
+        self._watched_s = 0.0
+        self._missed_s = 0.0
         self._asked = 0
         self._answered = 0
         self._closing = False
@@ -56,6 +79,18 @@ class LeaseKeeper:
             if not lease.is_held or silent_s <= HANG_S:
                 lease.tend()
 
+    def watch(self) -> None:
+        """Count how long the main thread is missing, but not while the whole process is frozen."""
+        now_s = time.monotonic()
+        passed_s = min(now_s - self._watched_s, STALL_S)
+        self._watched_s = now_s
+        if self._beat_s is None or self._beat_s != self._seen_beat_s:
+            self._seen_beat_s, self._missed_s = self._beat_s, 0.0
+            return
+        self._missed_s += passed_s
+        if self._missed_s > LOST_S:
+            self._on_hang()
+
     def close(self) -> None:
         """Give back all that is held."""
         with self._changed:
@@ -68,6 +103,7 @@ class LeaseKeeper:
         while not self._closing:
             asked = self._asked
             self.look(asked=asked != self._answered)
+            self.watch()
             urgent = any(lease.urgent for lease in self._leases)
             with self._changed:
                 self._answered = asked
