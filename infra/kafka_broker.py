@@ -61,6 +61,8 @@ _SEVERAL = {
     # A follower that does not keep up, such as one that is cut off from its leader alone, holds
     # acknowledgements up for so long.
     "replica.lag.time.max.ms": "3000",
+    # A follower whose question was lost on the way asks again after that.
+    "replica.socket.timeout.ms": "2000",
     # A follower that asks a new leader too early asks again after that.
     "replica.fetch.backoff.ms": "100",
 }

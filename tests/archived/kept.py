@@ -15,6 +15,8 @@ from streams.shard import hash_of_dump
 
 HERE = Path(__file__).parent
 LOG, REPLAY = "log.tar.xz", "replay.json"
+_HARMLESS: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+"""Debian's Python 3.11.2 knows no filters yet; what is unpacked here is ours."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -34,7 +36,7 @@ class Kept:
         """The export's directory, for as long as the block runs."""
         with TemporaryDirectory(prefix="logbourse-archive-") as folder:
             with tarfile.open(HERE / self.name / LOG) as archive:
-                archive.extractall(folder, filter="data")
+                archive.extractall(folder, **_HARMLESS)
             yield Path(folder) / "log"
 
     def state_hash(self, shard: str, dumped: bytes) -> str:
