@@ -45,7 +45,6 @@ class LeaseKeeper:
         self._leases = leases
         self._on_hang = on_hang
         self._beat_s: float | None = None
-        self._seen_beat_s: float | None = None
         self._watched_s = 0.0
         self._missed_s = 0.0
         self._asked = 0
@@ -61,6 +60,7 @@ class LeaseKeeper:
     def beat(self) -> None:
         """Say that the main thread is at work; from the first time on it must be said again."""
         self._beat_s = time.monotonic()
+        self._missed_s = 0.0
 
     def refresh(self, timeout_s: float) -> None:
         """Look at all leases now, and return when that is done, or after `timeout_s` without."""
@@ -84,10 +84,8 @@ class LeaseKeeper:
         now_s = time.monotonic()
         passed_s = min(now_s - self._watched_s, STALL_S)
         self._watched_s = now_s
-        if self._beat_s is None or self._beat_s != self._seen_beat_s:
-            self._seen_beat_s, self._missed_s = self._beat_s, 0.0
-            return
-        self._missed_s += passed_s
+        if self._beat_s is not None:
+            self._missed_s += passed_s
         if self._missed_s > LOST_S:
             self._on_hang()
 
