@@ -21,7 +21,8 @@ from infra.settings import Settings
 HALTED = 3
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 10.0
-STEADY_S = 30.0
+# Whoever lived for so long is started again at once, like one that died for the first time.
+STEADY_S = 5.0
 LOOK_EVERY_S = 0.1
 HINT_LENGTH = 300
 # A process that was never ready and died this often will not become ready by another try.
