@@ -95,9 +95,7 @@ def test_what_dies_is_started_again_and_that_is_said(journal, settings):
     assert "a started again" in said
 
 
-def test_what_lived_for_long_enough_does_not_wait_longer_each_time(
-    journal, settings, monkeypatch
-):
+def test_what_lived_for_long_enough_does_not_wait_longer_each_time(journal, settings, monkeypatch):
     monkeypatch.setattr("infra.supervisor.STEADY_S", 0.3)
     children = [journal.child("a", then="time.sleep(0.5); os._exit(7)")]
     status, said = run(children, settings, lambda: journal.lines().count("a:start") >= 3)
