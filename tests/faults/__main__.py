@@ -7,7 +7,7 @@ from tests.faults.results import append, finished, headline, record
 from tests.faults.rows import Row, find_rows
 from tests.faults.runner import Bench
 
-RATE = 200.0
+RATE = 500.0
 
 
 def main() -> int:
@@ -18,7 +18,7 @@ def main() -> int:
         print("\n".join(f"{each.id:<14} {each.title}" for each in rows.values()))
         return 0
     wanted = [each for each in rows.values() if _is_wanted(each, arguments.rows)]
-    bench = Bench(rate=arguments.rate, minutes=arguments.minutes)
+    bench = Bench(rate=arguments.rate, minutes=arguments.minutes, keep=arguments.keep)
     violated = False
     try:
         for each in wanted:
@@ -32,7 +32,7 @@ def main() -> int:
 
 def _runs(bench: Bench, row: Row, arguments: argparse.Namespace) -> bool:
     """Runs that are still wanted of a row; whether one of them was violated."""
-    done = 0 if arguments.dry else finished(row.id)
+    done = 0 if arguments.dry else finished(row.id, arguments.rate)
     last = done + arguments.runs if arguments.more else arguments.runs
     violated = False
     for number in range(done + 1, last + 1):
@@ -60,6 +60,7 @@ def _arguments(rows: dict[str, Row]) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=2.0, help="how long F30 and F32 take")
     parser.add_argument("--seed", type=int, help="instead of the number of the run")
     parser.add_argument("--dry", action="store_true", help="record nothing")
+    parser.add_argument("--keep", action="store_true", help="keep the data of every run")
     parser.add_argument("--list", action="store_true", help="print the rows")
     arguments = parser.parse_args()
     names = set(rows) | {each.split()[0] for each in rows}

@@ -29,6 +29,9 @@ AGAIN_S, LONGEST_AGAIN_S = 0.25, 1.0
 UNANSWERED_S = 8.0
 DRAIN_S = 120.0
 IN_FLIGHT = 30
+BURST = 10
+"""So many requests a client makes at once, as bots do that move their quotes."""
+
 OPEN_ORDERS = 12
 WINDOW_MS = 59_999
 KINDS: Mapping[str, Sequence[Mapping[str, str]]] = {
@@ -125,12 +128,13 @@ class Client:
 
     async def send_steadily(self, per_second: float, stopping: threading.Event) -> None:
         """Make requests at that rate, as far as earlier ones are answered, until told to stop."""
-        next_s = time.monotonic() + self._rng.random() / per_second
+        pause_s = BURST / per_second
+        next_s = time.monotonic() + self._rng.random() * pause_s
         while not (stopping.is_set() and not self._pending):
             now_s = time.monotonic()
             while next_s <= now_s and not stopping.is_set():
-                next_s += 1.0 / per_second
-                if len(self._pending) < IN_FLIGHT:
+                next_s += pause_s
+                for _ in range(min(BURST, IN_FLIGHT - len(self._pending))):
                     await self._ask()
             next_s = max(next_s, now_s - 0.5)
             await self._ask_again(now_s)

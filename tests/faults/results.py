@@ -15,6 +15,9 @@ from tests.faults.runner import Result
 RUNS = ROOT / "docs" / "faults.jsonl"
 """A line of JSON for each run that was finished, oldest first."""
 
+FORMER_RATE = 200.0
+"""Requests a second where a line does not say it."""
+
 
 def append(result: Result, file: Path = RUNS) -> None:
     """Add a finished run, with the commit it was made at."""
@@ -30,9 +33,9 @@ def read(file: Path = RUNS) -> list[Line]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-def finished(row: str, file: Path = RUNS) -> int:
-    """How many runs of a row there are."""
-    return sum(line["row"] == row for line in read(file))
+def finished(row: str, rate: float, file: Path = RUNS) -> int:
+    """How many runs of a row with so many requests a second there are."""
+    return sum(line["row"] == row and _rate(line) == rate for line in read(file))
 
 
 def headline(result: Result) -> str:
@@ -50,16 +53,20 @@ def headline(result: Result) -> str:
 
 def record(rows: Mapping[str, Row], file: Path = RUNS) -> None:
     """Bring the facts up to what the file has, and draw the page."""
-    table = summary(read(file), rows)
+    lines = read(file)
+    table = summary(lines, rows)
     draw(table, reliability.FACTS.parent / PLOT)
-    reliability.update("faults", lambda _: {"rows": table})
+    others = [line for line in lines if _rate(line) < _highest_rate(lines, line["row"])]
+    told = {"runs": len(others), "violated": sum(bool(each["violations"]) for each in others)}
+    reliability.update("faults", lambda _: {"rows": table, "with less load": told})
 
 
 def summary(lines: Sequence[Line], rows: Mapping[str, Row]) -> list[Line]:
-    """A line for each row that was run, in the order of the matrix."""
+    """A line for each row that was run, in the order of the matrix: its runs with most load."""
     found = []
     for id, each in rows.items():
-        runs = [line for line in lines if line["row"] == id]
+        rate = _highest_rate(lines, id)
+        runs = [line for line in lines if line["row"] == id and _rate(line) == rate]
         if not runs:
             continue
         gaps = [run["gap_s"] for run in runs]
@@ -68,6 +75,7 @@ def summary(lines: Sequence[Line], rows: Mapping[str, Row]) -> list[Line]:
             {
                 "row": id,
                 "title": each.title,
+                "rate": round(rate),
                 "runs": len(runs),
                 "violated": sum(bool(run["violations"]) for run in runs),
                 "gap_p50_s": round(median(gaps), 2),
@@ -82,6 +90,15 @@ def summary(lines: Sequence[Line], rows: Mapping[str, Row]) -> list[Line]:
             }
         )
     return found
+
+
+def _highest_rate(lines: Sequence[Line], row: str) -> float:
+    return max((_rate(line) for line in lines if line["row"] == row), default=0.0)
+
+
+def _rate(line: Line) -> float:
+    rate: float = line.get("rate", FORMER_RATE)
+    return rate
 
 
 def _measured(runs: Sequence[Line], row: Row) -> dict[str, float]:

@@ -9,7 +9,6 @@ from tests.faults.stack import BROKERS
 
 PAUSE_S = (2.0, 10.0)
 SHARE_BROKEN = 0.3
-WINDOW_S = 1.0
 SAMPLE_S = 5.0
 SETTLED = 0.25
 """The first part of a soak does not count: caches fill."""
@@ -43,7 +42,10 @@ def storm(run: Run) -> None:
     run.recovered(end_s)
     run.words.append(f"killed: {', '.join(f'{n} {name}' for name, n in sorted(kills.items()))}")
     run.measured["kills"] = sum(kills.values())
-    run.measured["seconds with acknowledgements %"] = _availability(run, begin_s, end_s)
+    moments = _seconds_acknowledged(run, begin_s, end_s)
+    seconds = max(1, int(end_s - begin_s))
+    run.measured["seconds with acknowledgements %"] = 100.0 * len(moments) / seconds
+    run.words.append(f"seconds without: {_ranges(set(range(seconds)) - moments)}")
 
 
 def _some_trouble(run: Run) -> tuple[Rule, ...]:
@@ -61,14 +63,24 @@ def _some_trouble(run: Run) -> tuple[Rule, ...]:
     )
 
 
-def _availability(run: Run, begin_s: float, end_s: float) -> float:
-    """The share of seconds in which an order was acknowledged, in percent."""
-    moments = {
-        int((sent.answered_s - begin_s) / WINDOW_S)
+def _seconds_acknowledged(run: Run, begin_s: float, end_s: float) -> set[int]:
+    """The seconds of the storm in which an order was acknowledged."""
+    return {
+        int(sent.answered_s - begin_s)
         for sent in run.load.acknowledged()
-        if begin_s <= sent.answered_s < end_s
+        if begin_s <= sent.answered_s < begin_s + int(end_s - begin_s)
     }
-    return 100.0 * len(moments) / max(1, int((end_s - begin_s) / WINDOW_S))
+
+
+def _ranges(numbers: set[int]) -> str:
+    """Numbers as "3 to 5, 9"."""
+    found: list[list[int]] = []
+    for number in sorted(numbers):
+        if found and found[-1][-1] == number - 1:
+            found[-1].append(number)
+        else:
+            found.append([number])
+    return ", ".join(f"{e[0]} to {e[-1]}" if len(e) > 1 else f"{e[0]}" for e in found) or "none"
 
 
 @row(

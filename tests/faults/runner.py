@@ -29,6 +29,8 @@ class Result:
     row: str
     run: int
     seed: int
+    rate: float = 0.0
+    """Requests a second that the clients were to make together."""
     violations: list[str] = field(default_factory=list)
     gap_s: float = 0.0
     quiet_gap_s: float = 0.0
@@ -45,8 +47,10 @@ class Result:
 class Bench:
     """Stacks for rows: one is used for some runs of rows that want the same kind."""
 
-    def __init__(self, *, rate: float, minutes: float, quick: bool = False) -> None:
-        self._rate, self._minutes, self._quick = rate, minutes, quick
+    def __init__(
+        self, *, rate: float, minutes: float, quick: bool = False, keep: bool = False
+    ) -> None:
+        self._rate, self._minutes, self._quick, self._keep = rate, minutes, quick, keep
         self._stack: FaultStack | None = None
         self._kind: tuple[Any, ...] = ()
         self._runs = 0
@@ -57,7 +61,7 @@ class Bench:
         Raises `AssertionError` if there is no whole stack to begin with.
         """
         stack = self._stack_for(row)
-        result = Result(row.id, number, seed)
+        result = Result(row.id, number, seed, self._rate)
         begin_s = time.monotonic()
         try:
             self._run(row, stack, result, random.Random(f"{row.id}/{seed}"))
@@ -69,13 +73,13 @@ class Bench:
         return result
 
     def close(self, *, keep: bool = False) -> None:
-        """End the stack; its data is removed unless it shows a violation."""
+        """End the stack; its data is removed unless it shows a violation or all is kept."""
         if self._stack is None:
             return
         self._stack.end()
         folder = self._stack.data_dir.parent
         self._stack = None
-        if keep:
+        if keep or self._keep:
             print(f"kept for inspection: {folder}", flush=True)
         else:
             shutil.rmtree(folder, ignore_errors=True)

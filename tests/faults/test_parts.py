@@ -267,8 +267,18 @@ def test_the_table_tells_medians_worst_cases_and_what_was_violated():
     assert (told["gap_p50_s"], told["gap_max_s"], told["within"]) == (2.0, 4.0, 2)
     text = faults_part({"rows": [told]})
     assert "1 run violated something" in text
-    assert "| F1 | killed | 3 | 1 | 0.50 | 2.00 | 4.00 | 3 | 2 of 3 | x 1.0 |" in text
+    assert "| F1 | killed | 200 | 3 | 1 | 0.50 | 2.00 | 4.00 | 3 | 2 of 3 | x 1.0 |" in text
     assert plot([told]).count("<circle") == 3
+
+
+def test_the_table_is_of_the_runs_with_most_load():
+    rows = {"F1": Row("F1", "killed", lambda _: None)}
+    line = {"row": "F1", "acknowledged": 10, "quiet_gap_s": 0.5, "violations": [], "measured": {}}
+    lines = [line | {"gap_s": 9.0}, line | {"gap_s": 1.0, "rate": 500.0}]
+    (told,) = summary(lines, rows)
+    assert (told["rate"], told["runs"], told["gap_max_s"]) == (500, 1, 1.0)
+    text = faults_part({"rows": [told], "with less load": {"runs": 1, "violated": 1}})
+    assert "Of 1 run with less load, before, 1 did." in text
 
 
 def test_numbers_with_a_target_show_whether_it_is_met():

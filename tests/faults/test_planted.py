@@ -48,6 +48,22 @@ for shard.rules_version in (1, 2):
 print(SUPPORTED_RULES)
 """
 
+SPOILING = """
+import os
+from pathlib import Path
+from infra.clickhouse import EMBEDDED, clickhouse_client
+from projections.clickhouse_sink import ClickHouseSink
+folder = Path(os.environ["FOLDER"])
+client = clickhouse_client(EMBEDDED + str(folder / "engine"))
+sink = ClickHouseSink(client)
+file = folder / "spoil-history"
+file.write_text("DROP TABLE {database}.trades; DROP TABLE {database}.candles")
+sink.apply([])
+found = client.query("SELECT name FROM system.tables WHERE name IN ('trades', 'candles', 'orders')")
+print(found.result_rows, file.exists())
+client.close()
+"""
+
 
 def said(program: str, folder: Path, **variables: str) -> str:
     """What the program prints in a process of its own."""
@@ -78,3 +94,7 @@ def test_a_process_knows_the_rules_that_were_planted_before_it_began(tmp_path):
     assert said(RULES, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path)) == "UNKNOWN_RULES (1,)"
     (tmp_path / "rules").write_text("1 2")
     assert said(RULES, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path)) == "(1, 2)"
+
+
+def test_history_is_spoilt_once_after_what_is_stored_next(tmp_path):
+    assert said(SPOILING, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path)) == "[('orders',)] False"

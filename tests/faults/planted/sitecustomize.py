@@ -3,8 +3,9 @@
 Python imports this before anything else. What happens is said by files in LOGBOURSE_PLANTED_DIR:
 `clock-<pid>` holds nanoseconds by which the process's wall clock is wrong, `faulty-market` the id
 of a market on which planning an order fails, and from which log time on. `rules` holds the versions
-of the rules that a process knows which starts from then on, as if it were of another build. Without
-the variable nothing happens.
+of the rules that a process knows which starts from then on, as if it were of another build.
+`spoil-history` holds statements that whoever projects into ClickHouse runs once, after what it
+stores next, as a bug of it would. Without the variable nothing happens.
 """
 
 import importlib.abc
@@ -59,9 +60,26 @@ def _plant_rules(rules: Any, folder: Path) -> None:
         rules.SUPPORTED_RULES = tuple(map(int, file.read_text().split()))
 
 
+def _plant_spoiling(sinks: Any, folder: Path) -> None:
+    right, file = sinks.ClickHouseSink.apply, folder / "spoil-history"
+
+    def apply(sink: Any, steps: Any) -> Any:
+        verdicts = right(sink, steps)
+        if file.exists():
+            for statement in file.read_text().split(";"):
+                where = sinks.database(sink._build)
+                sink._client.command(statement.format(database=where), settings=AT_ONCE)
+            file.unlink()
+        return verdicts
+
+    sinks.ClickHouseSink.apply = apply
+
+
+AT_ONCE = {"mutations_sync": 1}
 PLANTS: dict[str, Callable[[Any, Path], None]] = {
     "streams.families": _plant_bug,
     "domain.rules": _plant_rules,
+    "projections.clickhouse_sink": _plant_spoiling,
 }
 """What is done to a module once it is loaded."""
 
