@@ -39,7 +39,7 @@ def finished(row: str, rate: float, file: Path = RUNS) -> int:
 
 
 def headline(result: Result) -> str:
-    """One run in one line, its violations below."""
+    """One run in one line, below it its violations and what else it noted."""
     numbers = ", ".join(f"{name} {value:.2f}" for name, value in result.measured.items())
     line = (
         f"  {'VIOLATED' if result.violations else 'ok'}: without acknowledgement "
@@ -48,7 +48,7 @@ def headline(result: Result) -> str:
         f"{result.requests} requests, {result.retried} sent again, {result.duplicates} duplicates, "
         f"{result.seconds:.0f} s {numbers}"
     )
-    return "\n".join([line, *(f"  - {each}" for each in result.violations)])
+    return "\n".join([line, *(f"  - {each}" for each in (*result.violations, *result.words))])
 
 
 def record(rows: Mapping[str, Row], file: Path = RUNS) -> None:
