@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from infra.buggify import buggify
 from infra.log import LogRecord
-from schemas.record import Record, decode_envelope, decode_record
+from schemas.record import decode_envelope
 from schemas.topics import outbox
 
 CHUNK_RECORDS = 500
@@ -24,7 +24,7 @@ class OriginalRecords:
     def __init__(self, scan: Scan) -> None:
         self._scan = scan
 
-    async def read(self, shard: str, cause: int, before: int) -> AsyncIterator[Record]:
+    async def read(self, shard: str, cause: int, before: int) -> AsyncIterator[LogRecord]:
         """The shard's records from the first with `cause` on, of those before offset `before`.
 
         Each comes once, in the order of their sequence, however often it was written.
@@ -35,18 +35,18 @@ class OriginalRecords:
             # From the cause before on, lest the first of several records of `cause` be missed.
             start = await self._find(topic, partition, cause - 1, start) if cause > 1 else 0
             async for stored in self._stored(topic, partition, start, before):
-                record = decode_record(stored.value)
-                last = last or record.cseq - 1
-                if record.cseq > last + 1:
+                envelope = decode_envelope(stored.value)
+                last = last or envelope.cseq - 1
+                if envelope.cseq > last + 1:
                     # Late copies end here: what follows on them first stands before them.
                     assert start > max(cause - 2, 0), f"{topic}.{partition} must have no gap"
                     break
                 if stored.offset == before:
                     return
-                if record.cseq == last + 1:
-                    last = record.cseq
-                    if record.cause >= cause:
-                        yield record
+                if envelope.cseq == last + 1:
+                    last = envelope.cseq
+                    if envelope.cause >= cause:
+                        yield stored
 
     async def _stored(
         self, topic: str, partition: int, start: int, last: int
@@ -62,10 +62,17 @@ class OriginalRecords:
     async def _find(self, topic: str, partition: int, cause: int, before: int) -> int:
         """The offset of a record with `cause`, which first stands before offset `before`.
 
-        Behind a record with a greater cause it need not be looked for; behind one with a smaller
-        it may stand before all the same, if that is a late copy. It is at least at `cause` - 1,
-        and exactly there where nothing was ever repeated or split.
+        Most are asked for soon, so that little was repeated or split since. Else: behind a record
+        with a greater cause it need not be looked for; behind one with a smaller it may stand
+        before all the same, if that is a late copy. It is at least at `cause` - 1, and exactly
+        there where nothing was ever repeated or split.
         """
+        # Each input in between has a record in between.
+        between = await self._cause_at(topic, partition, before) - cause - 1
+        stop = before - max(0, between)
+        for stored in await self._scan(topic, partition, max(cause - 1, stop - _chunk()), stop):
+            if decode_envelope(stored.value).cause == cause:
+                return stored.offset
         low, high, middle = cause - 1, before, cause - 1
         while (found := await self._cause_at(topic, partition, middle)) != cause:
             low, high = (low, middle) if found > cause else (middle + 1, high)

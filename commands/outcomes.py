@@ -2,18 +2,19 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from domain.decider import Message, Outcome
 from domain.protocol import CommandExpired, CommandFaulted, CommandRepeated
 from infra.http import errors
 from infra.http.errors import ApiError
+from infra.log import LogRecord
 from infra.logging import get_logger
-from schemas.record import Record
+from schemas.record import Record, decode_record
 from schemas.topics import outbox
 
-Originals = Callable[[str, int, int], AsyncIterator[Record]]
+Originals = Callable[[str, int, int], AsyncIterator[LogRecord]]
 """Of a shard: the records from cause (2nd) on, of those that stand before offset (3rd)."""
 
 _logger = get_logger("outcomes")
@@ -117,6 +118,14 @@ class Pending:
         self.later = []
         self.repeated = True
 
+    def catch_up(self, shard: str) -> None:
+        """Take what came meanwhile, but for what was read of this shard with the original."""
+        read = max((seen.cseq for seen in self.seen), default=0)
+        later, self.later = self.later or [], None
+        for seen in later:
+            if seen.shard != shard or seen.cseq > read:
+                self.feed(seen)
+
 
 class Outcomes:
     """The commands that wait in this process, by command id."""
@@ -124,7 +133,9 @@ class Outcomes:
     def __init__(self, originals: Originals) -> None:
         self._originals = originals
         self._pending: dict[bytes, Pending] = {}
-        self._reading: set[asyncio.Task[None]] = set()
+        self._repeats: dict[str, list[_Repeat]] = {}
+        """By shard, those whose original is to be read next."""
+        self._reading: dict[str, asyncio.Task[None]] = {}
 
     def __len__(self) -> int:
         """How many commands wait."""
@@ -154,12 +165,10 @@ class Outcomes:
         Others' commands, and all that happens after an answer, thus cost a search of the bytes. A
         hit may be chance, so the record is then decoded as a whole.
         """
-        pending = self._pending
-        return bool(pending) and any(id in pending for id in _COMMAND_ID.findall(value))
+        return _names_any(value, self._pending)
 
     def apply(self, shard: str, offset: int, record: Record) -> None:
         """Take in one record of the shard's outbox, which stands at `offset`."""
-        repeated: dict[int, list[Pending]] = {}
         for message in record.messages:
             if not isinstance(message, Outcome):
                 continue
@@ -169,41 +178,61 @@ class Outcomes:
             if isinstance(message, CommandRepeated):
                 if pending.result is None and pending.later is None:
                     pending.restart()
-                    repeated.setdefault(message.original_cause, []).append(pending)
+                    repeat = _Repeat(pending, message.original_cause, offset)
+                    self._repeats.setdefault(shard, []).append(repeat)
                 continue
             seen = Seen(shard, record.cseq, record.time_us, message)
             if pending.later is not None:
                 pending.later.append(seen)
             else:
                 pending.feed(seen)
-        for cause, commands in repeated.items():
-            task = asyncio.ensure_future(self._replay(commands, shard, cause, offset))
-            self._reading.add(task)
-            task.add_done_callback(self._reading.discard)
+        if shard in self._repeats and shard not in self._reading:
+            self._reading[shard] = asyncio.ensure_future(self._read_originals(shard))
 
-    async def _replay(
-        self, commands: Sequence[Pending], shard: str, cause: int, before: int
-    ) -> None:
-        """Read what became of commands of one cause: a batch is read once, not for each of it."""
-        by_id = {pending.command_id: pending for pending in commands}
+    async def _read_originals(self, shard: str) -> None:
+        """Read for all that wait at once: who got no answers asks for all of them again."""
         try:
-            async for record in self._originals(shard, cause, before):
+            while repeats := self._repeats.pop(shard, []):
+                await self._replay(shard, repeats)
+        finally:
+            del self._reading[shard]
+
+    async def _replay(self, shard: str, repeats: Sequence["_Repeat"]) -> None:
+        by_id = {repeat.pending.command_id: repeat.pending for repeat in repeats}
+        cause = min(repeat.cause for repeat in repeats)
+        before = max(repeat.offset for repeat in repeats)
+        try:
+            async for stored in self._originals(shard, cause, before):
+                if not _names_any(stored.value or b"", by_id):
+                    continue
+                record = decode_record(stored.value)
                 for message in record.messages:
                     if not isinstance(message, Outcome) or isinstance(message, CommandRepeated):
                         continue
                     if pending := by_id.get(message.command_id):
                         pending.feed(Seen(shard, record.cseq, record.time_us, message))
-                if all(pending.result is not None for pending in commands):
+                if all(pending.result is not None for pending in by_id.values()):
                     return
         except Exception as error:
-            # The request alone is lost by this, not the process: its sender may ask again.
-            _logger.error("reading an original outcome failed", shard=shard, error=repr(error))
-            for pending in commands:
+            # The requests alone are lost by this, not the process: their senders may ask again.
+            _logger.error("reading original outcomes failed", shard=shard, error=repr(error))
+            for pending in by_id.values():
                 pending.end(errors.outcome_unknown())
-        for pending in commands:
-            later, pending.later = pending.later or [], None
-            for seen in later:
-                pending.feed(seen)
+        for pending in by_id.values():
+            pending.catch_up(shard)
+
+
+@dataclass(slots=True, frozen=True)
+class _Repeat:
+    """A command that had its effect before, by the input `cause`; it shows so at `offset`."""
+
+    pending: Pending
+    cause: int
+    offset: int
+
+
+def _names_any(value: bytes, commands: Collection[bytes]) -> bool:
+    return bool(commands) and any(id in commands for id in _COMMAND_ID.findall(value))
 
 
 def position_of(seen: Iterable[Seen]) -> str:

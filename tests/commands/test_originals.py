@@ -4,7 +4,7 @@ import pytest
 
 from commands.originals import OriginalRecords
 from infra.log import LogRecord
-from schemas.record import encode_record
+from schemas.record import decode_envelope, encode_record
 
 LAST = 1_400
 
@@ -63,7 +63,7 @@ def encoded(cseq: int, cause: int) -> bytes:
 async def read(outbox: Outbox, cause: int) -> list[int]:
     before = len(outbox.records) - 1
     found = OriginalRecords(outbox.scan).read("L0", cause, before)
-    return [record.cseq async for record in found]
+    return [decode_envelope(stored.value).cseq async for stored in found]
 
 
 @pytest.mark.parametrize("cause_of", [whole, split])
@@ -75,10 +75,13 @@ async def test_all_records_from_the_cause_on_come_once_and_in_order(sequences, c
         assert await read(outbox, cause) == wanted, f"cause {cause}"
 
 
-async def test_where_nothing_was_repeated_the_first_look_finds_it():
-    outbox = Outbox(CLEAN, whole)
-    await read(outbox, LAST - 10)
-    assert outbox.asked == 2
+@pytest.mark.parametrize("sequences", [CLEAN, RESTARTED, IN_ONE_PIECE, TWICE])
+@pytest.mark.parametrize("cause_of", [whole, split])
+async def test_what_was_asked_for_a_moment_ago_is_found_at_once(sequences, cause_of):
+    """However often leaders were replaced before: a storm of them must not make answers late."""
+    outbox = Outbox(sequences, cause_of)
+    await read(outbox, cause_of(LAST) - 30)
+    assert outbox.asked == 3
 
 
 async def test_an_outbox_that_lacks_records_is_told_from_a_late_leader():

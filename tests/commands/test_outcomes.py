@@ -16,7 +16,8 @@ from domain.orders.messages import (
 )
 from domain.protocol import CommandFaulted, CommandRepeated
 from infra.http.errors import ApiError
-from schemas.record import Record, encode_message, outside_record
+from infra.log import LogRecord
+from schemas.record import Record, encode_message, encode_record, outside_record
 
 ID = b"c" * 16
 ACCEPTED = OrderAccepted(
@@ -29,8 +30,23 @@ def record(cause, *messages):
     return Record(bytes(16), 0, "L0", cause, cause, 1, bytes(16), list(messages))
 
 
+def stored(cause, *messages):
+    """The record as an outbox has it."""
+    value = encode_record(
+        src="L0",
+        cseq=cause,
+        prev=bytes(16),
+        cause=cause,
+        cause_offset=0,
+        time_us=1,
+        input_hash=bytes(16),
+        messages=[encode_message(message) for message in messages],
+    )
+    return LogRecord("ledger.ev", 0, cause - 1, -1, value)
+
+
 async def no_originals(_shard, _cause, _before):
-    nothing: list[Record] = []
+    nothing: list[LogRecord] = []
     for found in nothing:
         yield found
 
@@ -40,8 +56,8 @@ async def test_a_report_without_its_beginning_is_not_taken_for_an_answer():
 
     async def originals(_shard, cause, _before):
         assert cause == 7
-        yield record(7, ACCEPTED)
-        yield record(8, RESTED)
+        yield stored(7, ACCEPTED)
+        yield stored(8, RESTED)
 
     outcomes = Outcomes(originals)
     came: asyncio.Future[Answer | ApiError] = asyncio.get_running_loop().create_future()
@@ -53,6 +69,55 @@ async def test_a_report_without_its_beginning_is_not_taken_for_an_answer():
     assert isinstance(answer, Answer)
     assert [seen.message for seen in answer.seen] == [ACCEPTED, RESTED]
     assert answer.repeated
+
+
+async def test_originals_of_many_are_read_together():
+    """A client that got no answers asks for all at once; one reading each would take too long."""
+    ids = [bytes([number]) * 16 for number in range(1, 101)]
+    readings = []
+    all_asked = asyncio.Event()
+
+    async def originals(_shard, cause, before):
+        readings.append((cause, before))
+        await all_asked.wait()
+        for number in range(cause, 101):
+            yield stored(number, replace(ACCEPTED, command_id=ids[number - 1]))
+
+    loop = asyncio.get_running_loop()
+    outcomes = Outcomes(originals)
+    came: list[asyncio.Future[Answer | ApiError]] = [loop.create_future() for _ in ids]
+    for id, future in zip(ids, came, strict=True):
+        outcomes.expect(id, Awaited({"L0": ACCEPTANCE}, starts=STARTS), future.set_result)
+    for number in range(100, 0, -1):
+        repeated = CommandRepeated(ids[number - 1], number)
+        outcomes.apply("L0", 300 - number, record(301 - number, repeated))
+        await asyncio.sleep(0)
+    all_asked.set()
+    for id, answer in zip(ids, await asyncio.gather(*came), strict=True):
+        assert isinstance(answer, Answer)
+        assert [seen.message for seen in answer.seen] == [replace(ACCEPTED, command_id=id)]
+    assert readings == [(100, 200), (1, 299)]
+
+
+async def test_what_comes_while_the_original_is_read_counts_once():
+    beginning = asyncio.Event()
+
+    async def originals(_shard, _cause, _before):
+        await beginning.wait()
+        yield stored(7, ACCEPTED)
+        yield stored(11, RESTED)
+
+    outcomes = Outcomes(originals)
+    came: asyncio.Future[Answer | ApiError] = asyncio.get_running_loop().create_future()
+    awaited = Awaited({"L0": (CommandFaulted,)}, starts=STARTS)
+    outcomes.expect(ID, awaited, came.set_result)
+    outcomes.apply("L0", 9, record(10, CommandRepeated(ID, 7)))
+    outcomes.apply("L0", 10, record(11, RESTED))
+    outcomes.apply("L0", 11, record(12, CommandFaulted(ID, "RestOrder", "KeyError")))
+    beginning.set()
+    answer = await asyncio.wait_for(came, 5)
+    assert isinstance(answer, Answer)
+    assert [seen.cseq for seen in answer.seen] == [7, 11, 12]
 
 
 async def test_an_outcome_from_its_beginning_is_the_answer():
