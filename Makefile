@@ -42,7 +42,8 @@ check: setup  ## format, lint, strict types, import contracts, tidy and unit tes
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest -q -m "not integration and not slow" $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not integration and not slow" \
+	  --hypothesis-profile quick $(ARGS)
 
 format: setup  ## rewrite the sources as ruff wants them
 	@$(BIN)/ruff format .

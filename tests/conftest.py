@@ -13,6 +13,10 @@ from native.selection import build_in_use
 # A shared machine is slow at times, which is no failure; a failure prints how to repeat it.
 hypothesis.settings.register_profile("logbourse", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("logbourse")
+# What `make check` has time for.
+hypothesis.settings.register_profile(
+    "quick", parent=hypothesis.settings.get_profile("logbourse"), max_examples=25
+)
 
 
 def pytest_report_header() -> str:

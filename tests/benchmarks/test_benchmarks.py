@@ -18,6 +18,7 @@ ONCE = Effort(runs=1, scale=0.0)
 ON_KAFKA = {"shard", "path", "latency", "fresh"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(BENCHMARKS.keys() - ON_KAFKA))
 def test_a_benchmark_runs_and_says_what_it_measured(name):
     expect_figures(name)

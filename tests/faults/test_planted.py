@@ -6,6 +6,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 from tests.faults.stack import PLANTED
 from tests.integration.running_stack import ROOT
 
@@ -96,5 +98,6 @@ def test_a_process_knows_the_rules_that_were_planted_before_it_began(tmp_path):
     assert said(RULES, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path)) == "(1, 2)"
 
 
+@pytest.mark.slow
 def test_history_is_spoilt_once_after_what_is_stored_next(tmp_path):
     assert said(SPOILING, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path)) == "[('orders',)] False"

@@ -118,6 +118,7 @@ def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_is_silent(
     assert all(set(fires) == {True, False} for fires in cases.values())
 
 
+@pytest.mark.slow
 def test_the_rules_and_their_cases_hold(promtool):
     for words in (["check", "rules", "alerts.yml"], ["test", "rules", *TESTS_OF_ALERTS]):
         done = subprocess.run(

@@ -47,11 +47,9 @@ def test_a_recorded_day_is_the_same_in_both_builds_whatever_the_hash_seed():
 
 
 @compiled_only
-@pytest.mark.parametrize(
-    "kind", ["not slow", pytest.param("slow", marks=pytest.mark.slow, id="slow")]
-)
-def test_what_is_of_the_sources_passes_on_the_sources(kind):
-    python("-m", "pytest", "-q", "-m", f"sources and {kind}", "tests", pure="1")
+@pytest.mark.slow
+def test_what_is_of_the_sources_passes_on_the_sources():
+    python("-m", "pytest", "-q", "-m", "sources", "tests", pure="1")
 
 
 @compiled_only

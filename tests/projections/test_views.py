@@ -43,6 +43,7 @@ from projections.layout import (
 )
 from projections.ledger_projector import LedgerProjector
 from schemas.record import decode_record
+from tests.examples import examples
 from tests.oracles import naive_views
 from tests.projections.dict_sink import Crash, DictSink
 from tests.projections.scenarios import busy_exchange, exchanges, feed, offer, raw
@@ -201,7 +202,7 @@ def test_a_day_is_1440_log_minutes(minutes, remembered):
     assert len(sink.cells[volume_key(2)]) == remembered
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(exchange=exchanges(), step=cuts, seed=st.integers(0, 1 << 32))
 def test_a_projector_loaded_at_any_cut_goes_on_as_if_nothing_had_happened(exchange, step, seed):
     """Crashes before and after the sink's step, reloads, repeated and overlapping records."""

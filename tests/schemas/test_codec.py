@@ -10,6 +10,7 @@ from domain.matching.messages import BookChanged, OrderTerminated
 from domain.orders.messages import CancelAllRequested, CloseReason, Side
 from schemas import catalogue
 from schemas.record import decode_record, encode_message, encode_record
+from tests.examples import examples
 from tests.schemas.data import (
     EXTREMES,
     INT64_MAX,
@@ -57,7 +58,9 @@ def test_message_of_extremes(name, choice):
 
 @pytest.mark.parametrize("name", MESSAGES)
 def test_any_message(name):
-    @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(
+        max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
     @given(any_datum(name, TYPES))
     def check(message):
         check_both_directions(envelope((name, message)))
@@ -65,7 +68,7 @@ def test_any_message(name):
     check()
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(RECORD)
 def test_any_record(datum):
     check_both_directions(datum)

@@ -25,6 +25,7 @@ from schemas.record import (
     record_hash,
     to_dict,
 )
+from tests.examples import examples
 from tests.streams.records import encoded
 
 FILLED = OrderTerminated(b"", 300_001, 2, CloseReason.FILLED, 0)
@@ -191,13 +192,13 @@ def decodes_canonically_or_not_at_all(value: bytes) -> None:
         assert encoded(record) == value
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.sampled_from(HEADERS), st.binary(max_size=200))
 def test_any_bytes(header, tail):
     decodes_canonically_or_not_at_all(header + tail)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(
     st.sampled_from(HEADERS),
     st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255), st.integers(0, 2))),

@@ -33,6 +33,7 @@ from schemas.record import (
     encode_message,
     outside_record,
 )
+from tests.examples import examples
 from tests.schemas.data import any_datum, datum_of, types_in, written_by_fastavro
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -96,7 +97,9 @@ def test_any_record_of_a_former_schema_is_read(fingerprint):
     schema = archived(fingerprint)
     types = types_in(schema)
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(
+        max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
     @given(any_datum(catalogue.RECORD, types))
     def check(datum):
         record = decode_record(written_by_fastavro(schema, datum))
@@ -116,7 +119,9 @@ def test_same_bytes_are_read_as_the_same_messages(fingerprint):
     """So that a record may be compared with what its shard writes today."""
     schema = archived(fingerprint)
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(
+        max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
     @given(any_datum(catalogue.RECORD, types_in(schema)))
     def check(datum):
         value = written_by_fastavro(schema, datum)

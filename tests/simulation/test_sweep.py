@@ -81,6 +81,7 @@ def test_what_once_failed_would_fail_again(seed: int) -> None:
         assert run_schedule(seed, Report())
 
 
+@pytest.mark.slow
 def test_most_schedules_are_small_and_have_faults() -> None:
     report, without, sizes = Report(), 0, Counter[str]()
     for seed in range(1_000, 1_200):

@@ -56,6 +56,7 @@ def test_no_client_is_told_what_the_log_does_not_say() -> None:
     assert seed < 0, f"seed {seed}, {faults_of(seed).swarm}: {violation}"
 
 
+@pytest.mark.slow
 def test_one_seed_is_one_run_whatever_the_hash_seed() -> None:
     found = []
     for hash_seed in ("1", "2"):

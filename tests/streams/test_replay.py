@@ -66,6 +66,7 @@ def test_other_processes_come_to_the_same_verdict():
     assert there.findings.compared == here.findings.compared
 
 
+@pytest.mark.slow
 def test_state_hashes_do_not_depend_on_the_hash_seed():
     script = (
         "from tests.streams.test_replay import world\n"

@@ -21,6 +21,7 @@ from schemas.record import (
 from schemas.topics import inbox
 from streams.audit.archive import Archive, Place, position_name
 from streams.audit.findings import Kind
+from tests.examples import examples
 from tests.simulation.processes import START_US
 from tests.simulation.world import World
 from tests.streams.audited_log import (
@@ -66,7 +67,7 @@ def test_an_untouched_log_is_equal():
     assert judged(partitions_of(world())) == ""
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(data=st.data())
 def test_a_changed_byte_is_found_wherever_it_is(data):
     partitions = partitions_of(world())

@@ -1,6 +1,7 @@
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ from domain.orders.messages import (
 )
 from tests.domain.matching.draws import Draw, changes_rules, draws, message_of, opening
 from tests.domain.matching.shard import BUY, GTC, LIMIT, USERS, MemoryShard, accepted
+from tests.examples import examples
 from tests.oracles.naive_book import NaiveMatching
 
 Step = tuple[str, Message, int]
@@ -59,7 +61,7 @@ def first_listing() -> ListMarket:
     return message
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(draws())
 def test_every_event_is_the_naive_books(drawn):
     steps, events = steps_of(drawn)
@@ -69,7 +71,7 @@ def test_every_event_is_the_naive_books(drawn):
         assert found == naive.apply(time_us, message)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(draws(), st.integers(0, 60))
 def test_a_snapshot_at_any_cut_continues_alike_and_dumps_alike(drawn, cut):
     steps, events = steps_of(drawn)
@@ -81,7 +83,7 @@ def test_a_snapshot_at_any_cut_continues_alike_and_dumps_alike(drawn, cut):
     assert replay(steps[cut:], shard) == events[cut:]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(draws())
 def test_users_names_do_not_matter(drawn):
     steps, events = steps_of(drawn)
@@ -105,7 +107,7 @@ def with_user(message: Message, shift: int) -> Message:
     return message
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(draws())
 def test_an_order_that_nobody_can_meet_changes_no_trade(drawn):
     # It does keep the market from being empty, so lot and tick could no longer change.
@@ -126,7 +128,7 @@ def reports(events: list[list[Message]]) -> list[Message]:
     return [event for some in events for event in some if isinstance(event, kinds)]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(draws(), st.sampled_from(Side), st.integers(96, 104), st.integers(1, 9), st.integers(1, 9))
 def test_an_order_and_its_two_parts_trade_the_same(drawn, side, price_ticks, first, second):
     steps, _ = steps_of(drawn)
@@ -171,7 +173,7 @@ def levels(shard: MemoryShard) -> list[tuple[int, int]]:
     ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(draws())
 def test_each_order_has_one_first_report_and_each_cancel_one_answer(drawn):
     steps, events = steps_of(drawn)
@@ -197,7 +199,7 @@ def is_book_event(event: Message) -> bool:
     return filled or isinstance(event, TradeExecuted | BookChanged)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(draws())
 def test_the_book_is_the_sum_of_its_changes(drawn):
     shard = new_shard()
@@ -221,7 +223,7 @@ def test_the_book_is_the_sum_of_its_changes(drawn):
             assert {level.price_ticks: level.lots for level in levels} == wanted
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(Side), st.integers(1, 30)), max_size=60), st.data())
 def test_the_best_level_is_found_whatever_comes_and_goes(placed, data):
     book = Book()
@@ -237,6 +239,7 @@ def test_the_best_level_is_found_whatever_comes_and_goes(placed, data):
     assert (book.bids.levels, book.asks.levels, book.orders) == ({}, {}, {})
 
 
+@pytest.mark.slow
 def test_the_draws_reach_every_way_an_order_can_end():
     """The properties above say little if the random orders do not meet."""
     seen: Counter[str] = Counter()

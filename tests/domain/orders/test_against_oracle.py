@@ -7,9 +7,10 @@ from domain.accounts.messages import FeesChanged
 from domain.fees import FeeTier
 from tests.domain.orders.random_steps import Step, by_quote, funded, limit_orders, play, ppm, steps
 from tests.domain.orders.toy_exchange import ASSETS
+from tests.examples import examples
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(partitions=st.sampled_from([1, 2]), script=st.lists(steps, min_size=5, max_size=80))
 def test_the_ledger_says_and_books_what_the_dict_ledger_does(
     partitions: int, script: list[Step]
@@ -23,7 +24,7 @@ def test_the_ledger_says_and_books_what_the_dict_ledger_does(
     assert exchange.clearing() == dict.fromkeys(ASSETS, 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(partitions=st.sampled_from([1, 2]), script=st.lists(steps, min_size=5, max_size=80))
 def test_cancel_everything_and_all_holds_are_zero(partitions: int, script: list[Step]) -> None:
     exchange = funded(partitions)
@@ -40,7 +41,7 @@ def test_cancel_everything_and_all_holds_are_zero(partitions: int, script: list[
 trading = st.lists(st.tuples(st.just("say"), st.one_of(limit_orders, by_quote)), max_size=30)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(script=trading, cut=st.integers(0, 30))
 def test_a_snapshot_at_any_cut_goes_on_alike(script: list[Step], cut: int) -> None:
     straight, reloaded = funded(2), funded(2)
@@ -56,7 +57,7 @@ def test_a_snapshot_at_any_cut_goes_on_alike(script: list[Step], cut: int) -> No
         assert one.decider.dump(one.state) == other.decider.dump(other.state)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(script=trading, lower=ppm, higher=ppm)
 def test_higher_rates_never_take_less(script: list[Step], lower: int, higher: int) -> None:
     taken = []

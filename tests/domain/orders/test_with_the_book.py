@@ -23,6 +23,7 @@ from tests.domain.orders.random_steps import (
 from tests.domain.orders.tables import ETH_RULES, NOON_US, RULES, genesis
 from tests.domain.orders.toy_exchange import ASSETS
 from tests.domain.orders.toy_matching import Facts, ToyMatching
+from tests.examples import examples
 
 
 class RealMatching(ToyMatching):
@@ -72,7 +73,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(script=st.lists(steps, min_size=5, max_size=80))
 def test_what_the_book_reports_settles_to_the_last_unit(script: list[Step]) -> None:
     exchange = funded(2)
