@@ -63,6 +63,8 @@ _SEVERAL = {
     "replica.lag.time.max.ms": "3000",
     # A follower whose question was lost on the way asks again after that.
     "replica.socket.timeout.ms": "2000",
+    # So does a broker that asked the controller, such as a leader for another set in sync.
+    "controller.socket.timeout.ms": "2000",
     # A follower that asks a new leader too early asks again after that.
     "replica.fetch.backoff.ms": "100",
 }
