@@ -112,11 +112,15 @@ class Pending:
                 done(result)
 
     def restart(self) -> None:
-        """Forget what was seen: the outcome will be read from where it first stood."""
-        self.seen.clear()
-        self.missing = set(self.awaited.shards)
+        """The outcome will be read from where it first stood."""
+        self.forget()
         self.later = []
         self.repeated = True
+
+    def forget(self) -> None:
+        """Begin anew with what is seen."""
+        self.seen.clear()
+        self.missing = set(self.awaited.shards)
 
     def catch_up(self, shard: str) -> None:
         """Take what came meanwhile, but for what was read of this shard with the original."""
@@ -198,28 +202,42 @@ class Outcomes:
             del self._reading[shard]
 
     async def _replay(self, shard: str, repeats: Sequence["_Repeat"]) -> None:
-        by_id = {repeat.pending.command_id: repeat.pending for repeat in repeats}
-        cause = min(repeat.cause for repeat in repeats)
-        before = max(repeat.offset for repeat in repeats)
+        """Read in one pass; if that fails, for each alone, so that it fails alone."""
+        # Whoever nobody waits for any more makes nobody wait.
+        left = [each for each in repeats if each.pending.waiters and each.pending.result is None]
         try:
-            async for stored in self._originals(shard, cause, before):
-                if not _names_any(stored.value or b"", by_id):
-                    continue
-                record = decode_record(stored.value)
-                for message in record.messages:
-                    if not isinstance(message, Outcome) or isinstance(message, CommandRepeated):
-                        continue
-                    if pending := by_id.get(message.command_id):
-                        pending.feed(Seen(shard, record.cseq, record.time_us, message))
-                if all(pending.result is not None for pending in by_id.values()):
-                    return
+            if left:
+                await self._feed(shard, left)
         except Exception as error:
-            # The requests alone are lost by this, not the process: their senders may ask again.
-            _logger.error("reading original outcomes failed", shard=shard, error=repr(error))
-            for pending in by_id.values():
-                pending.end(errors.outcome_unknown())
-        for pending in by_id.values():
-            pending.catch_up(shard)
+            if len(left) > 1:
+                for each in left:
+                    await self._replay(shard, [each])
+                return
+            # The request alone is lost by this, not the process: its sender may ask again.
+            _logger.error("reading an original outcome failed", shard=shard, error=repr(error))
+            left[0].pending.end(errors.outcome_unknown())
+        for each in left:
+            each.pending.catch_up(shard)
+
+    async def _feed(self, shard: str, repeats: Sequence["_Repeat"]) -> None:
+        by_id = {each.pending.command_id: each for each in repeats}
+        for each in repeats:
+            each.pending.forget()
+        cause, before = min(each.cause for each in repeats), max(each.offset for each in repeats)
+        async for stored in self._originals(shard, cause, before):
+            assert stored.value is not None, "outboxes have no tombstones"
+            if not _names_any(stored.value, by_id):
+                continue
+            record = decode_record(stored.value)
+            for message in record.messages:
+                if not isinstance(message, Outcome) or isinstance(message, CommandRepeated):
+                    continue
+                found = by_id.get(message.command_id)
+                # The same id may have expired before it had an effect.
+                if found is not None and record.cause >= found.cause:
+                    found.pending.feed(Seen(shard, record.cseq, record.time_us, message))
+            if all(each.pending.result is not None for each in repeats):
+                return
 
 
 @dataclass(slots=True, frozen=True)

@@ -21,7 +21,7 @@ from infra.settings import Settings
 HALTED = 3
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 10.0
-# Whoever lived for so long is started again at once, like one that died for the first time.
+# After a life of so long, which is a pause of its own, the shortest pause is enough.
 STEADY_S = 5.0
 LOOK_EVERY_S = 0.1
 HINT_LENGTH = 300

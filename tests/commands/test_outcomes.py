@@ -14,7 +14,7 @@ from domain.orders.messages import (
     Side,
     TimeInForce,
 )
-from domain.protocol import CommandFaulted, CommandRepeated
+from domain.protocol import CommandExpired, CommandFaulted, CommandRepeated
 from infra.http.errors import ApiError
 from infra.log import LogRecord
 from schemas.record import Record, encode_message, encode_record, outside_record
@@ -97,6 +97,44 @@ async def test_originals_of_many_are_read_together():
         assert isinstance(answer, Answer)
         assert [seen.message for seen in answer.seen] == [replace(ACCEPTED, command_id=id)]
     assert readings == [(100, 200), (1, 299)]
+
+
+async def test_what_an_id_said_before_its_original_is_not_its_answer():
+    """A key that was used too late, and then in time, beside another that repeats an older one."""
+    other = b"d" * 16
+
+    async def originals(_shard, cause, _before):
+        assert cause == 5
+        yield stored(5, replace(ACCEPTED, command_id=other))
+        yield stored(6, CommandExpired(ID, 1))
+        yield stored(8, ACCEPTED)
+
+    outcomes = Outcomes(originals)
+    came: asyncio.Future[Answer | ApiError] = asyncio.get_running_loop().create_future()
+    outcomes.expect(other, Awaited({"L0": ACCEPTANCE}, starts=STARTS), lambda _: None)
+    outcomes.expect(ID, Awaited({"L0": ACCEPTANCE}, starts=STARTS), came.set_result)
+    outcomes.apply("L0", 9, record(10, CommandRepeated(other, 5), CommandRepeated(ID, 8)))
+    answer = await asyncio.wait_for(came, 5)
+    assert isinstance(answer, Answer)
+    assert [seen.message for seen in answer.seen] == [ACCEPTED]
+
+
+async def test_an_original_that_cannot_be_read_fails_alone():
+    other = b"d" * 16
+
+    async def originals(_shard, cause, _before):
+        assert cause != 5, "gone"
+        yield stored(8, ACCEPTED)
+
+    loop = asyncio.get_running_loop()
+    outcomes = Outcomes(originals)
+    lost: asyncio.Future[Answer | ApiError] = loop.create_future()
+    came: asyncio.Future[Answer | ApiError] = loop.create_future()
+    outcomes.expect(other, Awaited({"L0": ACCEPTANCE}, starts=STARTS), lost.set_result)
+    outcomes.expect(ID, Awaited({"L0": ACCEPTANCE}, starts=STARTS), came.set_result)
+    outcomes.apply("L0", 9, record(10, CommandRepeated(other, 5), CommandRepeated(ID, 8)))
+    assert isinstance(await asyncio.wait_for(lost, 5), ApiError)
+    assert isinstance(await asyncio.wait_for(came, 5), Answer)
 
 
 async def test_what_comes_while_the_original_is_read_counts_once():

@@ -56,7 +56,12 @@ def _arguments(rows: dict[str, Row]) -> argparse.Namespace:
     parser.add_argument("rows", nargs="*", metavar="ROW", help='such as F1, or "F6 leader"')
     parser.add_argument("--runs", type=int, default=5, help="of each row, earlier ones included")
     parser.add_argument("--more", action="store_true", help="so many runs more")
-    parser.add_argument("--rate", type=float, default=RATE, help="requests a second")
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=RATE,
+        help="requests a second; another than usual records nothing",
+    )
     parser.add_argument("--minutes", type=float, default=2.0, help="how long F30 and F32 take")
     parser.add_argument("--seed", type=int, help="instead of the number of the run")
     parser.add_argument("--dry", action="store_true", help="record nothing")
@@ -66,6 +71,7 @@ def _arguments(rows: dict[str, Row]) -> argparse.Namespace:
     names = set(rows) | {each.split()[0] for each in rows}
     if unknown := set(arguments.rows) - names:
         parser.error(f"rows of the matrix are wanted, was {', '.join(sorted(unknown))}")
+    arguments.dry |= arguments.rate != RATE
     return arguments
 
 
