@@ -205,9 +205,10 @@ class Outcomes:
         """Read in one pass; if that fails, for each alone, so that it fails alone."""
         # Whoever nobody waits for any more makes nobody wait.
         left = [each for each in repeats if each.pending.waiters and each.pending.result is None]
+        if not left:
+            return
         try:
-            if left:
-                await self._feed(shard, left)
+            await self._feed(shard, left)
         except Exception as error:
             if len(left) > 1:
                 for each in left:

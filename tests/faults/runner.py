@@ -29,7 +29,7 @@ class Result:
     row: str
     run: int
     seed: int
-    rate: float = 0.0
+    rate: float
     """Requests a second that the clients were to make together."""
     violations: list[str] = field(default_factory=list)
     gap_s: float = 0.0
