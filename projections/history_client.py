@@ -26,10 +26,14 @@ class HistoryClient:
         self._url = url
         self._token = token
 
-    def table(self, name: str, upto: Mapping[int, int]) -> TableTold:
-        """The sums of rows up to these sequences, of partitions that stand there already."""
+    def table(self, name: str, upto: Mapping[int, int], *, exact: bool = False) -> TableTold:
+        """The sums of rows up to these sequences, of partitions that stand there already.
+
+        Unless they shall be `exact`, which takes longer, a row that was stored twice may count
+        twice.
+        """
         pairs = ",".join(f"{partition}:{cseq}" for partition, cseq in sorted(upto.items()))
-        answer = self._get(f"history?table={name}&upto={pairs}")
+        answer = self._get(f"history?table={name}&upto={pairs}&exact={str(exact).lower()}")
         sums: dict[int, dict[int, Sum]] = {}
         for partition, block, *each in answer["blocks"]:
             sums.setdefault(partition, {})[block] = tuple(each)

@@ -5,18 +5,14 @@ from typing import Any
 
 from infra.http import errors
 from infra.http.app import Call, Endpoint
-from projections.history_sums import BLOCK
-from projections.layout import CURRENT_BUILD_SQL, Candle, database
+from projections.layout import Candle
 from projections.query.history import History
 from projections.query.requests import is_operators
+from projections.query.table_sums import TableSums
 from projections.view_fold import SUMMED
 
 UPTO = "[0-9]{1,9}:[0-9]{1,16}(,[0-9]{1,9}:[0-9]{1,16}){0,1023}"
 
-_COLUMNS_SQL = """
-    SELECT name, type FROM system.columns
-    WHERE database = {database:String} AND table = {table:String} ORDER BY position
-"""
 _POSITIONS_SQL = """
     SELECT partition, cseq FROM {database:Identifier}.positions FINAL
     WHERE table_name = {table:String} AND topic = {topic:String}
@@ -29,7 +25,7 @@ class AuditEndpoints:
     def __init__(self, history: History, operator_token: str) -> None:
         self._history = history
         self._operator_token = operator_token
-        self._sums: dict[str, str] = {}
+        self._sums = TableSums(history)
 
     def endpoints(self) -> list[Endpoint]:
         """The paths."""
@@ -43,6 +39,8 @@ class AuditEndpoints:
 
         `upto`, such as "0:120,1:98", names the sequences up to which rows are added up; partitions
         that do not stand there yet are left out. A row is [partition, block, rows, sums …].
+        With `exact=true` the whole table is read, and each row counts once; without it, a row that
+        was stored twice may count twice.
         """
         self._expect_operator(call)
         table = call.parameters.text("table")
@@ -50,11 +48,15 @@ class AuditEndpoints:
         if topic is None:
             raise errors.invalid_data("table")
         upto = _upto(call)
-        found = await self._history.rows(_POSITIONS_SQL, table=table, topic=topic)
-        positions = {int(partition): int(cseq) for partition, cseq in found}
+        stood = await self._history.rows(_POSITIONS_SQL, table=table, topic=topic)
+        positions = {int(partition): int(cseq) for partition, cseq in stood}
         reached = {p: cseq for p, cseq in upto.items() if 0 < cseq <= positions.get(p, 0)}
-        rows = await self._rows(table, reached) if reached else []
-        return {"positions": sorted(positions.items()), "blocks": rows}
+        add_up = self._sums.exact if call.parameters.flag("exact") else self._sums.quick
+        found = await add_up(table, reached) if reached else {}
+        return {
+            "positions": sorted(positions.items()),
+            "blocks": [[*key, *each] for key, each in found.items()],
+        }
 
     async def candles(self, call: Call) -> dict[str, Any]:
         """Of each series the sum of all its candles, and the last one."""
@@ -71,28 +73,6 @@ class AuditEndpoints:
                 for market, interval, *total, last in rows
             ]
         }
-
-    async def _rows(self, table: str, reached: dict[int, int]) -> list[list[int]]:
-        # Numbers of our own, so that they may stand in the text.
-        parts = (f"partition = {p} AND cseq <= {cseq}" for p, cseq in sorted(reached.items()))
-        rows = await self._history.rows(
-            f"SELECT partition, intDiv(cseq, {BLOCK}) AS block, count(), {await self._sum(table)} "
-            f"FROM {{database:Identifier}}.{table} FINAL WHERE ({') OR ('.join(parts)}) "
-            "GROUP BY partition, block"
-        )
-        return [list(row) for row in rows]
-
-    async def _sum(self, table: str) -> str:
-        """One sum per column; the tables are the same in every build that a process serves."""
-        if table not in self._sums:
-            ((build,),) = await self._history.rows(CURRENT_BUILD_SQL)
-            parameters = {"database": database(str(build)), "table": table}
-            found = await self._history.rows(_COLUMNS_SQL, **parameters)
-            self._sums[table] = ", ".join(
-                f"sum(toInt64(CRC32({name})))" if "String" in kind else f"sum(toInt64({name}))"
-                for name, kind in found
-            )
-        return self._sums[table]
 
     def _expect_operator(self, call: Call) -> None:
         if not is_operators(call, self._operator_token):

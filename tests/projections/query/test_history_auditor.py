@@ -138,6 +138,24 @@ async def test_a_row_that_is_dropped_changed_or_doubled_is_named(stage, sql, inv
     assert await stage.rounds(2) == [complaint], "it is said once"
 
 
+async def test_rows_that_were_stored_twice_are_no_complaint_and_hide_none(stage):
+    await stage.settled()
+    client = stage.store.client
+    client.command(f"SYSTEM STOP MERGES {DATABASE}.trades")
+    try:
+        stage.spoil(f"INSERT INTO {DATABASE}.trades SELECT * FROM {DATABASE}.trades LIMIT 2")
+        assert await stage.rounds(4) == []
+        assert stage.history._exact_until_s.keys() == {"trades"}
+        stage.spoil(
+            f"INSERT INTO {DATABASE}.trades SELECT * REPLACE(trade_id + 1000 AS trade_id) "
+            f"FROM {DATABASE}.trades LIMIT 1"
+        )
+        (complaint,) = await stage.rounds(2)
+        assert "clickhouse trades of" in complaint.where
+    finally:
+        client.command(f"SYSTEM START MERGES {DATABASE}.trades")
+
+
 async def test_a_trade_that_is_on_its_way_to_history_is_no_doubled_candle(stage):
     stage.store_up_to(0.97)
     stage.fold_up_to(1)

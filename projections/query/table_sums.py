@@ -1,0 +1,132 @@
+"""Adds up tables of history block by block, and reads no row again that has been added up.
+
+The engine never changes a part of a table: what is inserted, merged or removed shows as a part that
+was not there before. So what a part adds up to is kept for as long as the part is there. The last
+block, which grows, is read each time.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from projections.history_sums import BLOCK, Sum, block_of, together
+from projections.layout import CURRENT_BUILD_SQL, database
+from projections.query.history import History
+
+TRIES = 3
+"""So many times parts are asked for that were merged into others meanwhile."""
+
+_COLUMNS_SQL = """
+    SELECT name, type FROM system.columns
+    WHERE database = {database:String} AND table = {table:String} ORDER BY position
+"""
+_PARTS_SQL = """
+    SELECT name, hash_of_all_files, rows FROM system.parts
+    WHERE active AND database = {database:String} AND table = {table:String}
+"""
+
+Key = tuple[int, int]
+"""Partition and block."""
+
+
+class _Part(NamedTuple):
+    """What tells a part from every other."""
+
+    name: str
+    content_hash: str
+    rows: int
+
+
+class TableSums:
+    """The sums of the current build's tables. Raises what `History.rows` raises."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._columns: dict[str, str] = {}
+        self._known: dict[str, dict[_Part, dict[Key, Sum]]] = {}
+
+    async def exact(self, table: str, upto: Mapping[int, int]) -> dict[Key, Sum]:
+        """The sums of all rows up to a sequence in each partition, each row counted once.
+
+        It reads the whole table.
+        """
+        return await self._read(f"{table} FINAL", table, _within(upto))
+
+    async def quick(self, table: str, upto: Mapping[int, int]) -> dict[Key, Sum]:
+        """The same from what is known of parts.
+
+        A row that was stored twice counts twice until the engine has merged it.
+        """
+        parts = await self._parts(table)
+        if parts is None:
+            return await self.exact(table, upto)
+        found: dict[Key, Sum] = {}
+        for sums in parts:
+            for (partition, block), more in sums.items():
+                if block < block_of(upto.get(partition, 0)):
+                    known = found.get((partition, block))
+                    found[partition, block] = more if known is None else together(known, more)
+        begun = {p: block_of(cseq) * BLOCK for p, cseq in upto.items()}
+        return found | await self._read(table, table, _within(upto, begun))
+
+    async def _parts(self, table: str) -> list[dict[Key, Sum]] | None:
+        """What each part adds up to; None if parts come and go faster than they are read."""
+        for _ in range(TRIES):
+            listed = [_Part(*row) for row in await self._history.rows(_PARTS_SQL, table=table)]
+            known = self._known.get(table, {})
+            known = {part: known[part] for part in listed if part in known}
+            if unknown := [part for part in listed if part not in known]:
+                known |= await self._add_up(table, unknown)
+            self._known[table] = known
+            if len(known) == len(listed):
+                return list(known.values())
+        return None
+
+    async def _add_up(self, table: str, parts: Sequence[_Part]) -> dict[_Part, dict[Key, Sum]]:
+        """What those of the parts add up to that are still there."""
+        found = await self._history.rows(
+            f"SELECT _part, partition, intDiv(cseq, {BLOCK}) AS block, count(), "
+            f"{await self._sum(table)} FROM {{database:Identifier}}.{table} "
+            "WHERE _part IN {parts:Array(String)} GROUP BY _part, partition, block",
+            parts=[part.name for part in parts],
+        )
+        sums: dict[str, dict[Key, Sum]] = {}
+        for name, partition, block, *each in found:
+            sums.setdefault(name, {})[partition, block] = tuple(each)
+        read = {part: sums.get(part.name, {}) for part in parts}
+        return {
+            part: blocks
+            for part, blocks in read.items()
+            if sum(each[0] for each in blocks.values()) == part.rows
+        }
+
+    async def _read(self, source: str, table: str, condition: str) -> dict[Key, Sum]:
+        if not condition:
+            return {}
+        found = await self._history.rows(
+            f"SELECT partition, intDiv(cseq, {BLOCK}) AS block, count(), {await self._sum(table)} "
+            f"FROM {{database:Identifier}}.{source} WHERE {condition} GROUP BY partition, block"
+        )
+        return {(partition, block): tuple(each) for partition, block, *each in found}
+
+    async def _sum(self, table: str) -> str:
+        """One sum per column; the tables are the same in every build that a process serves."""
+        if table not in self._columns:
+            ((build,),) = await self._history.rows(CURRENT_BUILD_SQL)
+            parameters = {"database": database(str(build)), "table": table}
+            found = await self._history.rows(_COLUMNS_SQL, **parameters)
+            self._columns[table] = ", ".join(
+                f"sum(toInt64(CRC32({name})))" if "String" in kind else f"sum(toInt64({name}))"
+                for name, kind in found
+            )
+        return self._columns[table]
+
+
+def _within(upto: Mapping[int, int], begun: Mapping[int, int] | None = None) -> str:
+    """The condition on rows; numbers of our own, so that they may stand in the text."""
+    return " OR ".join(_each(upto, begun or {}))
+
+
+def _each(upto: Mapping[int, int], begun: Mapping[int, int]) -> Iterator[str]:
+    for partition, cseq in sorted(upto.items()):
+        first = begun.get(partition, 0)
+        yield f"(partition = {partition} AND cseq BETWEEN {first} AND {cseq})"
