@@ -47,7 +47,7 @@ class Log(Protocol):
         """Up to `max_records` of the sought partitions, in order in each; empty on timeout."""
 
     def scan(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
-        """The records of [start, stop) now, apart from what `read` returns."""
+        """The records of [start, stop), which are there, apart from what `read` returns."""
 
     def produce(
         self,

@@ -29,6 +29,7 @@ ANSWER_TIMEOUT_S = 15.0
 QUESTION_S = 3.0
 # A broker that is restarted is back within seconds; after this the process starts afresh instead.
 PATIENCE_S = 60.0
+END_PATIENCE_S = 5.0
 SCAN_RECORDS = 1_000
 RETRY_S = 0.05
 GATHERED_BYTES = 1_000_000
@@ -157,16 +158,17 @@ class KafkaLog:
         return [_record(message) for message in messages if not _is_error(message)]
 
     def scan(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
-        """The records of [start, stop) now, apart from what `read` returns.
+        """The records of [start, stop), apart from what `read` returns.
 
-        Ends early at the end of the partition. Raises `LogFailure` as `read` does.
+        `stop` is not beyond what `ends` has told. Raises `LogFailure` as `read` does, and where the
+        partition ends before `stop` for long: fewer records would pass for all there are.
         """
         if start >= stop:
             return
         scanner = self._idle_scanners.pop() if self._idle_scanners else self._scanner()
         scanner.assign([TopicPartition(topic, partition, start)])
         try:
-            yield from _until(scanner, stop)
+            yield from _until(scanner, f"{topic}.{partition}", stop)
         finally:
             scanner.unassign()
             self._idle_scanners.append(scanner)
@@ -283,12 +285,14 @@ class KafkaLog:
         raise failure
 
 
-def _until(scanner: Consumer, stop: int) -> Iterator[LogRecord]:
-    give_up_s = monotonic() + PATIENCE_S
+def _until(scanner: Consumer, place: str, stop: int) -> Iterator[LogRecord]:
+    # A new leader shows no more than it knows its followers have, which it learns a moment later.
+    give_up_s = end_overdue_s = monotonic() + PATIENCE_S
     while monotonic() < give_up_s:
         for message in _waiting(scanner, SCAN_RECORDS, 0.5):
             if _at_end(message):
-                return
+                end_overdue_s = min(end_overdue_s, monotonic() + END_PATIENCE_S)
+                continue
             if _is_error(message):
                 continue
             record = _record(message)
@@ -296,7 +300,9 @@ def _until(scanner: Consumer, stop: int) -> Iterator[LogRecord]:
                 yield record
             if record.offset + 1 >= stop:
                 return
-            give_up_s = monotonic() + PATIENCE_S
+            give_up_s = end_overdue_s = monotonic() + PATIENCE_S
+        if monotonic() >= end_overdue_s:
+            raise LogFailure(f"{place} must show its records before offset {stop}, ended earlier")
     raise LogFailure(f"a scan must go on within {PATIENCE_S} s, did not")
 
 

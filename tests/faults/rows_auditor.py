@@ -29,7 +29,7 @@ from tests.integration.auditor import (
 
 WANTED_S, LATEST_S = 2.0, 10.0
 FALSE_BALANCES = 3
-ANEW_S = 300.0
+ANEW_S = 600.0
 SERVES_S = 120.0
 SPOILING = (
     "ALTER TABLE {database}.trades DELETE WHERE (market_id, trade_id) IN "

@@ -1,6 +1,7 @@
 """KafkaLog and topic settings on a real broker."""
 
 import itertools
+import threading
 import time
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from infra.kafka import (
     broker_count,
     check_topics,
     create_topics,
+    kafka_log,
 )
 from infra.kafka_broker import node_argv, plan_nodes, prepare_node, with_any_port
 from infra.log import LogFailure, LogRecord, Mark
@@ -135,8 +137,28 @@ def test_a_scan_gives_exactly_its_range_beside_a_read(log, topic):
     log.seek(topic, 0, 0)
     assert [record.offset for record in log.scan(topic, 0, 10, 15)] == [10, 11, 12, 13, 14]
     assert list(log.scan(topic, 0, 15, 15)) == []
-    assert [record.offset for record in log.scan(topic, 0, 38, 99)] == [38, 39]
+    assert [record.offset for record in log.scan(topic, 0, 38, 40)] == [38, 39]
     assert [record.offset for record in read_all(log, 40)] == list(range(40))
+
+
+def test_a_scan_waits_for_what_a_new_leader_does_not_show_yet(log, topic):
+    append(log, topic, 0, [b"0", b"1"])
+    found = log.scan(topic, 0, 0, 3)
+    assert [next(found).offset, next(found).offset] == [0, 1]
+    late = threading.Timer(0.7, append, (log, topic, 0, [b"2"]))
+    late.start()
+    assert [record.value for record in found] == [b"2"]
+    late.join()
+
+
+def test_a_scan_beyond_the_end_is_a_failure_and_never_a_shorter_answer(log, topic, monkeypatch):
+    monkeypatch.setattr(kafka_log, "END_PATIENCE_S", 0.5)
+    append(log, topic, 0, [b"0", b"1"])
+    found = log.scan(topic, 0, 0, 3)
+    assert [next(found).offset, next(found).offset] == [0, 1]
+    with pytest.raises(LogFailure, match="must show its records before offset 3"):
+        next(found)
+    assert [record.offset for record in log.scan(topic, 0, 0, 2)] == [0, 1]
 
 
 def test_two_scans_at_once_do_not_disturb_each_other(log, topic):
@@ -260,7 +282,7 @@ def test_a_clock_that_runs_ahead_is_refused_and_the_next_record_passes(kafka, to
     gateway.produce(topic, 0, b"good", time_us=now_us, acked=lambda: acked.append("good"))
     assert gateway.flush(20)
     assert acked == ["good"]
-    assert [record.value for record in gateway.scan(topic, 0, 0, 99)] == [b"good"]
+    assert [record.value for record in gateway.scan(topic, 0, 0, 1)] == [b"good"]
     gateway.close()
 
 
