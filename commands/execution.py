@@ -68,6 +68,12 @@ class Execution:
         finally:
             request.release()
 
+    def expect_no_lag(self, shards: Sequence[str]) -> None:
+        """Raises -1008, with their names, if accounts or ledger shards of these lag."""
+        lagging = [shard for shard in shards if self._follower.is_stale(shard)]
+        if lagging:
+            raise ApiError(503, -1008, f"Nothing was written, as {', '.join(lagging)} lags.")
+
     async def write(self, shard: str, message: Message, deadline_us: int) -> None:
         """Append a message that nobody answers, such as one for a halted shard.
 
@@ -98,9 +104,7 @@ class Execution:
         Where their outboxes tell it; shards that did not in time are missing. Raises -1008 before
         anything is appended if one of them lags.
         """
-        lagging = [shard for shard in shards if self._follower.is_stale(shard)]
-        if lagging:
-            raise ApiError(503, -1008, f"Nothing was written, as {', '.join(lagging)} lags.")
+        self.expect_no_lag(shards)
         told: dict[str, Seen] = {}
         complete = asyncio.Event()
 

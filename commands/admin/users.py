@@ -146,7 +146,11 @@ async def deposit(operator: Operator, fields: Fields) -> dict[str, Any]:
 
 
 async def withdraw(operator: Operator, fields: Fields) -> dict[str, Any]:
-    """Debit what leaves; the same reference again moves nothing and says so."""
+    """Debit what leaves; the same reference again moves nothing and says so.
+
+    Raises -1008 while the shard lags through which withdrawals are halted: nobody could stop it.
+    """
+    operator.execution.expect_no_lag(["A0"])
     user_id, asset_id, amount = _funding(operator, fields)
     command = DebitWithdrawal(
         *operator.identity(), user_id, asset_id, amount, fields.text("reference")

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from domain.decider import Command
 from domain.fees import FeeTier
@@ -61,9 +61,9 @@ class FakeExchange:
         self._run()
         self.tick()
 
-    def tick(self) -> None:
-        """One Tick to every shard, at the clock's time."""
-        for name in self.shards:
+    def tick(self, down: Collection[str] = ()) -> None:
+        """One Tick to every shard, at the clock's time, but to those that are down."""
+        for name in [each for each in self.shards if each not in down]:
             self._queue.append((name, "clock", self.clock.us, [Tick()]))
         self._run()
 

@@ -216,6 +216,33 @@ async def test_nothing_of_an_asset_leaves_until_an_operator_lets_it(world):
     assert await refused(world, "resume-withdrawals", asset="BTC") == "Refused: NOT_HALTED."
 
 
+async def test_nothing_leaves_while_the_shard_is_down_that_could_halt_it(world):
+    alice = await world.add_user("alice")
+    money = {"userId": alice.user_id, "asset": "BTC", "amount": "1"}
+    await world.operate("deposit", **money, reference="in")
+    world.exchange.clock.us += 60_000_000
+    world.exchange.tick(down=["A0"])
+    await until_missing(world, ["A0 lags"])
+    before = len(world.exchange.records_in)
+    answer = await world.operate("withdraw", status=503, **money, reference="out")
+    assert answer["code"] == -1008
+    assert "A0" in answer["msg"]
+    assert len(world.exchange.records_in) == before
+    await world.operate("deposit", **money, reference="in 2")
+    world.exchange.tick()
+    await until_missing(world, [])
+    assert (await world.operate("withdraw", **money, reference="out"))["repeated"] is False
+
+
+async def until_missing(world, expected: list[str]) -> None:
+    for _ in range(500):
+        answer = await world.gateway.get("/health/ready")
+        if (await answer.json()).get("missing", []) == expected:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"{expected} must be missing")
+
+
 async def test_only_the_token_opens_the_admin_port(world):
     not_utf8 = {"Authorization": "Bearer \udcff"}
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}, not_utf8):
