@@ -21,12 +21,27 @@ Watcher = Callable[[str, Record], None]
 
 @dataclass(slots=True)
 class _Reading:
-    """How far one outbox was read. `target`: the offset up to which this process must catch up."""
+    """How far one outbox was read. `target`: the offset up to which this process must catch up.
+
+    `far_cseq`: the sequence of the last record that did not follow.
+    """
 
     target: int
     next_offset: int = 0
     cseq: int = 0
+    far_cseq: int = 0
     time_us: int = 0
+
+    def is_next(self, cseq: int) -> bool:
+        """Whether a later record follows the last one, or one that did not.
+
+        A single record that is far ahead is nobody's: those that follow would pass for repeated.
+        The first record may be an old one that was written again.
+        """
+        if self.cseq and cseq not in (self.cseq + 1, self.far_cseq + 1):
+            self.far_cseq = cseq
+            return False
+        return True
 
 
 class Follower:
@@ -50,7 +65,7 @@ class Follower:
             reading = self._readings[shard]
             reading.next_offset = stored.offset + 1
             envelope = decode_envelope(stored.value)
-            if envelope.cseq <= reading.cseq:
+            if envelope.cseq <= reading.cseq or not reading.is_next(envelope.cseq):
                 continue
             reading.cseq = envelope.cseq
             reading.time_us = envelope.time_us

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
+from infra.logging import get_logger
 from infra.metrics import Counter, Gauge, Histogram
 from projections.changes import Changes, PlacedRecord, Projector
 from projections.layout import LEDGER_EVENTS, NOWHERE, Position
@@ -17,12 +18,17 @@ POSITION = Gauge("logbourse_projection_cseq", "Sequence of the last applied reco
 LOG_TIME = Gauge("logbourse_projection_log_time_seconds", "Log time that is applied", _LABELS)
 LAG = Gauge("logbourse_projection_lag_records", "Records in Kafka not yet applied", _LABELS)
 RECORDS = Counter("logbourse_projection_records", "Records applied", _LABELS)
+PASSED_OVER = Counter(
+    "logbourse_projection_passed_over", "Records beyond the next, which the log lacks", _LABELS
+)
 APPLY_S = Histogram(
     "logbourse_projection_apply_seconds",
     "Time to fold and store what waited",
     ("sink",),
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
 )
+
+_logger = get_logger("projections")
 
 
 @dataclass(slots=True, frozen=True)
@@ -92,6 +98,12 @@ class Follower:
         self._make_projector = make_projector
         self._projector = make_projector(topic, partition)
         self._reached = NOWHERE
+        self._is_read_through = False
+        """Whether every record was read that stands behind the loaded position in this log."""
+        self._gap = (0, 0)
+        """The sequence that did not follow, and the offset of what stood there instead."""
+        self._missing = 0
+        """A sequence that the log lacks."""
         self._labels = (sink.name, topic, str(partition))
 
     @property
@@ -111,6 +123,7 @@ class Follower:
         position, cells = self._sink.load(self.topic, self.partition)
         self._projector = self._make_projector(self.topic, self.partition)
         self._projector.load(position, cells)
+        self._is_read_through = position == NOWHERE
         self._reached = self._sink.reached(self.topic, self.partition)
         self._report()
         return position.offset + 1
@@ -137,11 +150,16 @@ class Follower:
     ) -> tuple[list[PlacedRecord], PlacedRecord | None]:
         """The records that follow the position without a gap, and the one behind the gap."""
         following: list[PlacedRecord] = []
-        wanted = self._projector.position.cseq + 1
+        position = self._projector.position
+        wanted = position.cseq + 1
         for raw in records:
             record = decode_record(raw.value)
+            if (raw.offset, record.cseq) == (position.offset, position.cseq):
+                self._is_read_through = True
             if record.cseq > wanted:
-                return following, PlacedRecord(raw.offset, record)
+                if wanted != self._missing:
+                    return following, PlacedRecord(raw.offset, record)
+                PASSED_OVER.labels(*self._labels).inc()
             if record.cseq == wanted:
                 following.append(PlacedRecord(raw.offset, record))
                 wanted += 1
@@ -151,11 +169,20 @@ class Follower:
         """Load, and say where to read on so that nothing before `gap` is left out.
 
         The stored offset is a hint: in a mirrored log the record may stand earlier. Duplicates may
-        put it earlier still, and then the next gap leads there.
+        put it earlier still, and then the next gap leads there. Where the record of the position
+        stands at that offset it is no hint; whoever meets the same gap behind it once more has
+        found a record that does not belong there, and waits for the right one further on.
         """
-        hint = self.load()
+        wanted, at = self._projector.position.cseq + 1, gap.offset
+        if self._is_read_through and self._gap == (wanted, at):
+            self._missing = wanted
+            place = f"{self.topic}.{self.partition}"
+            _logger.error("not in the log", place=place, cseq=wanted, instead=gap.record.cseq)
+            return at
+        self._gap = (wanted, at)
+        hint = self.load() - 1
         missing = gap.record.cseq - (self._projector.position.cseq + 1)
-        return max(0, min(hint, gap.offset - max(missing, 0)))
+        return max(0, min(hint, at - max(missing, 0)))
 
     def _report(self) -> None:
         POSITION.labels(*self._labels).set(self.position.cseq)

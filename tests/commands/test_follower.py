@@ -52,6 +52,20 @@ def test_records_that_a_restart_repeated_are_dropped(follower):
     assert follower.reference.assets[1].code == "BTC"
 
 
+def test_a_record_far_ahead_does_not_hide_those_that_follow(follower):
+    follower.take([stored("accounts.ev", 0, 1, listed(1, "BTC"))])
+    follower.take([stored("accounts.ev", 1, 900, listed(9, "XXX"))])
+    follower.take([stored("accounts.ev", 2, 2, listed(2, "ETH"))])
+    assert [asset.code for asset in follower.reference.assets.values()] == ["BTC", "ETH"]
+
+
+def test_a_ledger_is_followed_from_an_old_record_that_was_written_again(follower):
+    follower.take([stored("ledger.ev", 0, 3)])
+    for offset, cseq in enumerate((12, 13, 14), 1):
+        follower.take([stored("ledger.ev", offset, cseq)])
+    assert follower.position() == "ledger.ev.0@14"
+
+
 def test_caught_up_means_every_outbox_was_read_to_its_end(follower):
     assert not follower.is_caught_up()
     follower.take([stored("accounts.ev", 1, 2)])

@@ -267,10 +267,47 @@ def test_nothing_behind_a_gap_is_applied(topic):
     sink, records = DictSink(), raw(busy_exchange(1, 30).outboxes()[topic])
     follower = Follower(topic, 0, sink)
     follower.load()
-    assert offer(sink, follower, [*records[:5], *records[6:9]]) == 5
+    assert offer(sink, follower, [*records[:5], *records[6:9]]) == 4
     assert follower.position.cseq == sink.positions[topic, 0].cseq == 5
-    assert offer(sink, follower, records[5:9]) is None
+    assert offer(sink, follower, records[4:9]) is None
     assert follower.position.cseq == 9
+
+
+@pytest.mark.parametrize("topic", [LEDGER_EVENTS, MATCHING_EVENTS])
+def test_a_record_far_beyond_the_next_is_passed_over_once_it_was_met_twice(topic):
+    """Nobody but a forger writes it, and views must not stand still for that."""
+    sink, values = DictSink(), busy_exchange(1, 30).outboxes()[topic]
+    log = raw([*values[:5], values[7], *values[5:]])
+    follower = Follower(topic, 0, sink)
+    at: int | None = follower.load()
+    reads = []
+    while at is not None:
+        reads.append(at)
+        at = offer(sink, follower, log[at : reads[-1] + 9])
+        if at is None and reads[-1] + 9 < len(log):
+            at = reads[-1] + 9
+    assert reads[:3] == [0, 3, 5]
+    assert follower.position.cseq == len(values)
+
+
+def test_a_record_that_the_log_lost_is_never_passed_over():
+    sink, values = DictSink(), busy_exchange(1, 30).outboxes()[LEDGER_EVENTS]
+    log = raw([*values[:5], *values[6:]])
+    follower = Follower(LEDGER_EVENTS, 0, sink)
+    follower.load()
+    assert [offer(sink, follower, log[at:]) for at in (0, 4)] == [4, 5]
+    assert offer(sink, follower, log[5:]) is None
+    assert follower.position.cseq == sink.positions[LEDGER_EVENTS, 0].cseq == 5
+
+
+def test_a_gap_that_comes_of_reading_is_closed_by_reading_again():
+    sink, records = DictSink(), raw(busy_exchange(1, 30).outboxes()[LEDGER_EVENTS])
+    follower = Follower(LEDGER_EVENTS, 0, sink)
+    follower.load()
+    assert offer(sink, follower, [*records[:5], *records[7:9]]) == 4
+    assert offer(sink, follower, records[7:9]) == 4, "nothing behind the position was read"
+    assert offer(sink, follower, records[4:]) is None
+    assert follower.position.cseq == len(records)
 
 
 def test_an_offset_that_another_log_gave_is_only_a_hint():
@@ -282,7 +319,7 @@ def test_an_offset_that_another_log_gave_is_only_a_hint():
     mirrored = [RawRecord(record.offset - 7, record.value) for record in records]
     assert follower.load() == 20
     at = offer(sink, follower, mirrored[27:])
-    assert at == 13
+    assert at == 13, "one more may be read than is needed"
     assert offer(sink, follower, mirrored[20:]) is None
     assert follower.position.cseq == len(records)
 
