@@ -114,12 +114,12 @@ class AccountsView:
         self.positions: dict[Partition, Position] = {}
 
     def take(self, records: Sequence[LogRecord]) -> None:
-        """Fold a batch, repetitions apart."""
+        """Fold a batch, apart from repetitions and from a record that is far beyond the next."""
         for stored in records:
             partition = (stored.topic, stored.partition)
             self._next_offsets[partition] = stored.offset + 1
             record = decode_record(stored.value)
-            if record.cseq <= self.positions.get(partition, NOWHERE).cseq:
+            if record.cseq != self.positions.get(partition, NOWHERE).cseq + 1:
                 continue
             for event in record.messages:
                 self.reference.apply(event, stored.partition)

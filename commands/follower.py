@@ -23,29 +23,40 @@ Watcher = Callable[[str, Record], None]
 class _Reading:
     """How far one outbox was read. `target`: the offset up to which this process must catch up.
 
-    `far_cseq`: the sequence of the last record that did not follow.
+    `is_whole`: whether reading began at the first record. `far`: the last record, with its
+    sequence, if it was ahead of the next one.
     """
 
     target: int
+    is_whole: bool
     next_offset: int = 0
     cseq: int = 0
-    far_cseq: int = 0
+    far: tuple[int, LogRecord] | None = None
     time_us: int = 0
 
-    def is_next(self, cseq: int) -> bool:
-        """Whether a later record follows the last one, or one that did not.
+    def next_of(self, stored: LogRecord, cseq: int) -> Sequence[LogRecord]:
+        """What is to be taken now that this record was read: none that is there twice.
 
-        A single record that is far ahead is nobody's: those that follow would pass for repeated.
-        The first record may be an old one that was written again.
+        Nor one that is ahead: those that follow would pass for repeated. But where reading began
+        within the log, it may have begun at old records that were written again: then what is ahead
+        counts once its successor has come.
         """
-        if self.cseq and cseq not in (self.cseq + 1, self.far_cseq + 1):
-            self.far_cseq = cseq
-            return False
-        return True
+        if cseq == self.cseq + 1 or (self.cseq == 0 and not self.is_whole):
+            self.far = None
+            return (stored,)
+        if cseq <= self.cseq:
+            return ()
+        far, self.far = self.far, (cseq, stored)
+        if self.is_whole or far is None or far[0] + 1 != cseq:
+            return ()
+        return far[1], stored
 
 
 class Follower:
-    """What this process knows of the log, kept in memory only."""
+    """What this process knows of the log, kept in memory only.
+
+    Accounts are read from their first record, the others from anywhere.
+    """
 
     def __init__(self, outcomes: Outcomes, clock: Clock, targets: Mapping[str, int]) -> None:
         self.reference = ReferenceData()
@@ -53,7 +64,9 @@ class Follower:
         self._outcomes = outcomes
         self._watchers: list[Watcher] = []
         self._clock = clock
-        self._readings = {shard: _Reading(target) for shard, target in targets.items()}
+        self._readings = {
+            shard: _Reading(target, is_whole=shard[0] == "A") for shard, target in targets.items()
+        }
 
     def take(self, records: Sequence[LogRecord]) -> None:
         """Fold a batch. Raises `UndecodableRecord` if an outbox holds what no shard writes.
@@ -64,14 +77,12 @@ class Follower:
             shard = shard_of(stored.topic, stored.partition)
             reading = self._readings[shard]
             reading.next_offset = stored.offset + 1
-            envelope = decode_envelope(stored.value)
-            if envelope.cseq <= reading.cseq or not reading.is_next(envelope.cseq):
-                continue
-            reading.cseq = envelope.cseq
-            reading.time_us = envelope.time_us
-            wanted = shard[0] == "A" or self._watchers
-            if wanted or self._outcomes.are_in(stored.value or b""):
-                self._fold(shard, stored.offset, decode_record(stored.value))
+            for each in reading.next_of(stored, decode_envelope(stored.value).cseq):
+                envelope = decode_envelope(each.value)
+                reading.cseq, reading.time_us = envelope.cseq, envelope.time_us
+                wanted = shard[0] == "A" or self._watchers
+                if wanted or self._outcomes.are_in(each.value or b""):
+                    self._fold(shard, each.offset, decode_record(each.value))
 
     @contextmanager
     def watched(self, look: Watcher) -> Iterator[None]:

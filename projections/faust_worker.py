@@ -237,8 +237,8 @@ class FaustWorker:
                 f"{end}, stands at {position.offset}: logbourse rebuild {self._sink_name}"
             )
         follower.tell_lag(end)
-        behind = end > position.offset + 1
-        stuck_s = self._health.stuck_s(tp, position.offset, behind=behind)
+        # What is passed over is read, too: a sequence that never comes is no hang.
+        stuck_s = self._health.stuck_s(tp, follower.read_to, behind=end > follower.read_to + 1)
         overdue = self._seeks.overdue(tp)
         if overdue is not None and stuck_s:
             await self._read_from(tp, overdue)

@@ -104,6 +104,7 @@ class Follower:
         """The sequence that did not follow, and the offset of what stood there instead."""
         self._missing = 0
         """A sequence that the log lacks."""
+        self._passed_to = -1
         self._labels = (sink.name, topic, str(partition))
 
     @property
@@ -113,6 +114,11 @@ class Follower:
         After a load the projector may stand before it and fold once more what is stored already.
         """
         return max(self._projector.position, self._reached)
+
+    @property
+    def read_to(self) -> int:
+        """The offset of the last record that needs no more reading: applied, or passed over."""
+        return max(self.position.offset, self._passed_to)
 
     def tell_lag(self, end_offset: int) -> None:
         """Let the metrics say how many records stand between the position and the log's end."""
@@ -124,6 +130,7 @@ class Follower:
         self._projector = self._make_projector(self.topic, self.partition)
         self._projector.load(position, cells)
         self._is_read_through = position == NOWHERE
+        self._passed_to = -1
         self._reached = self._sink.reached(self.topic, self.partition)
         self._report()
         return position.offset + 1
@@ -160,6 +167,7 @@ class Follower:
                 if wanted != self._missing:
                     return following, PlacedRecord(raw.offset, record)
                 PASSED_OVER.labels(*self._labels).inc()
+                self._passed_to = raw.offset
             if record.cseq == wanted:
                 following.append(PlacedRecord(raw.offset, record))
                 wanted += 1
@@ -174,13 +182,16 @@ class Follower:
         found a record that does not belong there, and waits for the right one further on.
         """
         wanted, at = self._projector.position.cseq + 1, gap.offset
-        if self._is_read_through and self._gap == (wanted, at):
+        again = self._gap == (wanted, at)
+        if again and self._is_read_through:
             self._missing = wanted
             place = f"{self.topic}.{self.partition}"
             _logger.error("not in the log", place=place, cseq=wanted, instead=gap.record.cseq)
             return at
         self._gap = (wanted, at)
-        hint = self.load() - 1
+        hint = max(0, self.load() - 1)
+        if not again and hint < at:
+            return hint
         missing = gap.record.cseq - (self._projector.position.cseq + 1)
         return max(0, min(hint, at - max(missing, 0)))
 

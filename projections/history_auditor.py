@@ -1,8 +1,9 @@
 """Rounds over the tables of history: what they add up to, beside what the fold's rows add up to.
 
-A round asks for sums that cost little, however long a table is. A table that differs is read as a
-whole at once, and for a while: rows that were stored twice after a crash count twice until the
-engine has merged them. That takes longer the longer it is, and the pause after it grows with that.
+A round asks for sums of tables that are kept by the part, so that what was added up is not read
+again; only candles are. Rows that were stored twice after a crash count twice there until the
+engine has merged them. So a table that differs is read as a whole before anything is said, and how
+much too much its parts add up to is known from then on.
 """
 
 from collections import deque
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 from projections.candle_sums import Series, Told
 from projections.history_client import HistoryClient, TableTold
-from projections.history_sums import first_difference
+from projections.history_sums import Sum, differences
 from projections.layout import MATCHING_EVENTS, trades_key
 from projections.view_auditor import Complaint, Place, ViewAuditor
 from projections.view_fold import SUMMED, SumMark
@@ -22,7 +23,6 @@ PAUSE_S = 0.5
 PAUSE_PER_ROUND = 5
 """So many times as long as a round takes where nobody is in its way: a sixth of a processor."""
 
-EXACT_FOR_S = 60.0
 ROUNDS_REMEMBERED = 20
 
 
@@ -50,11 +50,11 @@ class HistoryAuditor:
         """Where the fold stood when it was first judged to have a series."""
         self._suspected: set[str] = set()
         self._told: set[str] = set()
-        self._exact_until_s: dict[str, float] = {}
-        """Until when a table is read as a whole."""
-        self._rounds_s: dict[bool, deque[float]] = {
-            exact: deque(maxlen=ROUNDS_REMEMBERED) for exact in (False, True)
-        }
+        self._unsure: dict[tuple[str, Place], dict[int, Sum]] = {}
+        """What parts add up to beyond what they must, until the table was read as a whole."""
+        self._surplus: dict[tuple[str, Place], dict[int, Sum]] = {}
+        """The same of tables that were right: of rows that were stored twice."""
+        self._rounds_s: deque[float] = deque(maxlen=ROUNDS_REMEMBERED)
         self.round_s = 0.0
         """How long the last round took."""
 
@@ -66,8 +66,7 @@ class HistoryAuditor:
                 self._next_s = monotonic() + PAUSE_S
                 self._judge(finished.result(), report)
         elif monotonic() >= self._next_s:
-            now_s = monotonic()
-            exact = frozenset(t for t, until_s in self._exact_until_s.items() if now_s < until_s)
+            exact = frozenset(table for table, _ in self._unsure)
             self._running = self._thread.submit(self._ask, self._choose_marks(), exact)
 
     def close(self) -> None:
@@ -97,14 +96,15 @@ class HistoryAuditor:
 
     def _judge(self, done: Round, report: Callable[[Complaint], None]) -> None:
         self.round_s = done.seconds
-        rounds_s = self._rounds_s[bool(done.exact)]
-        rounds_s.append(done.seconds)
-        complaints = [*self._table_complaints(done), *self._candle_complaints(done)]
+        if not done.exact:
+            self._rounds_s.append(done.seconds)
+        doubts = self._table_complaints(done, exact=False)
+        complaints = [*self._table_complaints(done, exact=True), *self._candle_complaints(done)]
         for topic, names in SUMMED.items():
             for name in names:
                 for partition, cseq in done.tables[name].positions.items():
                     self._positions[name, (topic, partition)] = cseq
-        differing = {complaint.where for complaint in complaints}
+        differing = {complaint.where for complaint in (*doubts, *complaints)}
         for complaint in complaints:
             if complaint.where in self._suspected - self._told:
                 self._told.add(complaint.where)
@@ -112,25 +112,46 @@ class HistoryAuditor:
         # A build that was switched between two questions differs once.
         again = differing - self._told
         self._suspected, self._told = differing, self._told & differing
-        pause_s = max(PAUSE_S, PAUSE_PER_ROUND * min(rounds_s))
+        pause_s = max(PAUSE_S, PAUSE_PER_ROUND * min(self._rounds_s, default=0.0))
         self._next_s = monotonic() + (0 if again else pause_s)
 
-    def _table_complaints(self, done: Round) -> list[Complaint]:
+    def _table_complaints(self, done: Round, *, exact: bool) -> list[Complaint]:
+        """What is wrong with tables that were read as a whole, or with those that were not."""
         complaints = []
         for (table, place), mark in done.marks.items():
             told = done.tables[table]
-            if told.positions.get(place[1], 0) < mark.cseq:
+            if (table in done.exact) is not exact or told.positions.get(place[1], 0) < mark.cseq:
                 continue
             self._views.checks["P1"] += 1
             wanted = self._views.folds[place].sums_at(table, mark)
-            difference = first_difference(wanted, told.sums.get(place[1], {}))
-            if difference is not None:
-                self._exact_until_s[table] = monotonic() + EXACT_FOR_S
-                block, ours, theirs = difference
-                words = f"block {block} must add up to {ours}, adds up to {theirs}"
-                where = f"clickhouse {table} of {place[0]}.{place[1]}"
-                complaints.append(Complaint("P1", where, f"before #{mark.cseq + 1} {words}"))
+            found = told.sums.get(place[1], {})
+            beyond = differences(wanted, found)
+            where = f"clickhouse {table} of {place[0]}.{place[1]}"
+            if not self._is_accepted((table, place), beyond, exact=exact, told=where in self._told):
+                block = min(beyond)
+                words = f"must add up to {wanted.get(block)}, adds up to {found.get(block)}"
+                sentence = f"before #{mark.cseq + 1} block {block} {words}"
+                complaints.append(Complaint("P1", where, sentence))
         return complaints
+
+    def _is_accepted(
+        self, key: tuple[str, Place], beyond: Mapping[int, Sum], *, exact: bool, told: bool
+    ) -> bool:
+        """Whether a table may add up to so much beyond what it must; notes what is to be looked at.
+
+        One that is known to be wrong is not read as a whole again: it is being built anew.
+        """
+        if exact:
+            before = self._unsure.pop(key, None)
+            if before is not None and not beyond:
+                self._surplus[key] = before
+            return not beyond
+        known = self._surplus.get(key, {})
+        if all(each == known.get(block) for block, each in beyond.items()):
+            return True
+        if not told:
+            self._unsure[key] = dict(beyond)
+        return False
 
     def _candle_complaints(self, done: Round) -> list[Complaint]:
         complaints = []

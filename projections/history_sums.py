@@ -28,8 +28,15 @@ def sum_of(rows: Sequence[Row]) -> Sum:
 
 
 def together(one: Sum, other: Sum) -> Sum:
-    """The sum of both."""
+    """The sum of both; an empty one is of no rows."""
+    if not one or not other:
+        return one or other
     return (one[0] + other[0], *(signed(a + b) for a, b in zip(one[1:], other[1:], strict=True)))
+
+
+def negative(one: Sum) -> Sum:
+    """What makes the sum that of no rows."""
+    return tuple(signed(-each) for each in one)
 
 
 def signed(number: int) -> int:
@@ -38,14 +45,13 @@ def signed(number: int) -> int:
     return rest - _MODULUS if rest >= _MODULUS // 2 else rest
 
 
-def first_difference(
-    wanted: Mapping[int, Sum], found: Mapping[int, Sum]
-) -> tuple[int, Sum | None, Sum | None] | None:
-    """The first block whose sums differ, with both sides; None if all are equal."""
-    for block in sorted(wanted.keys() | found.keys()):
-        if wanted.get(block) != found.get(block):
-            return block, wanted.get(block), found.get(block)
-    return None
+def differences(wanted: Mapping[int, Sum], found: Mapping[int, Sum]) -> dict[int, Sum]:
+    """By block, what is found beyond what is wanted; blocks that are equal are left out."""
+    return {
+        block: together(found.get(block, ()), negative(wanted.get(block, ())))
+        for block in sorted(wanted.keys() | found.keys())
+        if wanted.get(block) != found.get(block)
+    }
 
 
 class TableSums:

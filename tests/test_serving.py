@@ -31,3 +31,9 @@ def test_it_knows_the_log_once_all_that_stood_there_is_folded():
     accounts.take([stored(2, 2)])
     assert accounts.knows_log()
     assert accounts.positions[PLACE].cseq == 2
+
+
+def test_a_record_far_ahead_does_not_hide_those_that_follow():
+    accounts = AccountsView()
+    accounts.take([stored(0, 1), stored(1, 900), stored(2, 2)])
+    assert accounts.positions[PLACE].cseq == 2

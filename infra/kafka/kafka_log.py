@@ -30,6 +30,8 @@ QUESTION_S = 3.0
 # A broker that is restarted is back within seconds; after this the process starts afresh instead.
 PATIENCE_S = 60.0
 END_PATIENCE_S = 5.0
+"""For so long a new leader may not know yet that its followers have what its predecessor showed."""
+
 SCAN_RECORDS = 1_000
 RETRY_S = 0.05
 GATHERED_BYTES = 1_000_000

@@ -1,11 +1,13 @@
-"""Adds up tables of history block by block, and reads no row again that has been added up.
+"""Adds up tables of history block by block, and reads few rows again that have been added up.
 
 The engine never changes a part of a table: what is inserted, merged or removed shows as a part that
 was not there before. So what a part adds up to is kept for as long as the part is there. The last
-block, which grows, is read each time.
+block, which grows, is read each time, in the parts that have any of it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from projections.history_sums import BLOCK, Sum, block_of, together
@@ -43,32 +45,37 @@ class TableSums:
         self._history = history
         self._columns: dict[str, str] = {}
         self._known: dict[str, dict[_Part, dict[Key, Sum]]] = {}
+        self._reading: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def exact(self, table: str, upto: Mapping[int, int]) -> dict[Key, Sum]:
         """The sums of all rows up to a sequence in each partition, each row counted once.
 
         It reads the whole table.
         """
-        return await self._read(f"{table} FINAL", table, _within(upto))
+        return await self._read(f"{table} FINAL", table, upto)
 
     async def quick(self, table: str, upto: Mapping[int, int]) -> dict[Key, Sum]:
         """The same from what is known of parts.
 
         A row that was stored twice counts twice until the engine has merged it.
         """
-        parts = await self._parts(table)
+        # Whoever asks again, since the first answer takes long, shall not have it read twice.
+        async with self._reading[table]:
+            parts = await self._parts(table)
         if parts is None:
             return await self.exact(table, upto)
+        last = {partition: block_of(cseq) for partition, cseq in upto.items()}
         found: dict[Key, Sum] = {}
-        for sums in parts:
+        old = []
+        for part, sums in parts.items():
             for (partition, block), more in sums.items():
-                if block < block_of(upto.get(partition, 0)):
-                    known = found.get((partition, block))
-                    found[partition, block] = more if known is None else together(known, more)
-        begun = {p: block_of(cseq) * BLOCK for p, cseq in upto.items()}
-        return found | await self._read(table, table, _within(upto, begun))
+                if block < last.get(partition, 0):
+                    found[partition, block] = together(found.get((partition, block), ()), more)
+            if all(block < last.get(partition, block + 1) for partition, block in sums):
+                old.append(part.name)
+        return found | await self._read(table, table, upto, last, old)
 
-    async def _parts(self, table: str) -> list[dict[Key, Sum]] | None:
+    async def _parts(self, table: str) -> dict[_Part, dict[Key, Sum]] | None:
         """What each part adds up to; None if parts come and go faster than they are read."""
         for _ in range(TRIES):
             listed = [_Part(*row) for row in await self._history.rows(_PARTS_SQL, table=table)]
@@ -78,7 +85,7 @@ class TableSums:
                 known |= await self._add_up(table, unknown)
             self._known[table] = known
             if len(known) == len(listed):
-                return list(known.values())
+                return known
         return None
 
     async def _add_up(self, table: str, parts: Sequence[_Part]) -> dict[_Part, dict[Key, Sum]]:
@@ -99,12 +106,23 @@ class TableSums:
             if sum(each[0] for each in blocks.values()) == part.rows
         }
 
-    async def _read(self, source: str, table: str, condition: str) -> dict[Key, Sum]:
-        if not condition:
+    async def _read(
+        self,
+        source: str,
+        table: str,
+        upto: Mapping[int, int],
+        first: Mapping[int, int] | None = None,
+        without: Collection[str] = (),
+    ) -> dict[Key, Sum]:
+        """The sums up to these sequences, from these blocks on, without rows of some parts."""
+        if not upto:
             return {}
         found = await self._history.rows(
             f"SELECT partition, intDiv(cseq, {BLOCK}) AS block, count(), {await self._sum(table)} "
-            f"FROM {{database:Identifier}}.{source} WHERE {condition} GROUP BY partition, block"
+            f"FROM {{database:Identifier}}.{source} "
+            f"WHERE ({' OR '.join(_within(upto, first or {}))}) "
+            "AND NOT has({without:Array(String)}, _part) GROUP BY partition, block",
+            without=list(without),
         )
         return {(partition, block): tuple(each) for partition, block, *each in found}
 
@@ -121,12 +139,8 @@ class TableSums:
         return self._columns[table]
 
 
-def _within(upto: Mapping[int, int], begun: Mapping[int, int] | None = None) -> str:
-    """The condition on rows; numbers of our own, so that they may stand in the text."""
-    return " OR ".join(_each(upto, begun or {}))
-
-
-def _each(upto: Mapping[int, int], begun: Mapping[int, int]) -> Iterator[str]:
+def _within(upto: Mapping[int, int], first: Mapping[int, int]) -> Iterator[str]:
+    """Conditions on rows; numbers of our own, so that they may stand in the text."""
     for partition, cseq in sorted(upto.items()):
-        first = begun.get(partition, 0)
-        yield f"(partition = {partition} AND cseq BETWEEN {first} AND {cseq})"
+        begin = first.get(partition, 0) * BLOCK
+        yield f"(partition = {partition} AND cseq BETWEEN {begin} AND {cseq})"

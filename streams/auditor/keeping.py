@@ -9,7 +9,7 @@ from infra.log import Log
 from infra.logging import get_logger
 from infra.refusal import Refusal
 from schemas.record import record_hash
-from streams.audit.archive import position_name
+from streams.audit.archive import Place, position_name
 from streams.auditor import checkpoint, metrics
 from streams.auditor.log_auditor import LogAuditor
 from streams.snapshots import PendingSnapshot, SnapshotStore, UnsoundState
@@ -87,14 +87,21 @@ class Keeping:
             _logger.warning("checkpoint failed", why=str(error))
         return ""
 
+    def _holds(self, place: Place, offset: int, wanted_hash: bytes) -> bool:
+        """Whether this record stands there."""
+        start, end = self._log.ends(*place)
+        if not start <= offset < end:
+            return False
+        (stored,) = self._log.scan(*place, offset, offset + 1)
+        return record_hash(stored.value or b"") == wanted_hash
+
     def _expect_log(self, auditor: LogAuditor) -> None:
         """A log that lost its tail, or another one, does not go on from a checkpoint."""
         for followed in auditor.followed.values():
             before = followed.position - 1
             if before < 0:
                 continue
-            found = next(self._log.scan(*followed.place, before, followed.position), None)
-            if found is None or record_hash(found.value or b"") != followed.last_hash:
+            if not self._holds(followed.place, before, followed.last_hash):
                 raise AnotherLog(
                     f"{position_name(followed.place, before)} must be the record that the auditor "
                     "has read there, is not: restore the log, or remove <data>/auditor first"

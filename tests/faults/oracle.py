@@ -31,6 +31,10 @@ COMMAND_S = 600.0
 TOLD = 5
 LATE_ASKED = 5
 """The API is asked for so many of a client's orders that came too late; the log is, for all."""
+REFUSED_BY_THE_BOOK = {
+    (reason.name, 0, 0) for reason in (CloseReason.WOULD_TAKE, CloseReason.MARKET_HALTED)
+}
+"""What becomes of an accepted order whose client is told that it was refused."""
 CANCEL_REFUSED_BY_THE_BOOK = [CancelRequested.__name__, CancelRejected.__name__]
 NO_REQUEST = Request("POST", "/ws-api/v3", "", "")
 
@@ -93,7 +97,7 @@ def judge(
     verdict.note(_audited(stack, forged))
     verdict.note(_views_differ(stack, log))
     if loss is None:
-        verdict.note(_clients_differ(stack, load, funds))
+        verdict.note(_clients_differ(stack, load, funds, effects))
     return verdict
 
 
@@ -165,7 +169,7 @@ def _order_differs(
         yield f"{name} is an order, the log has {event}"
     elif sent.acknowledged and event.order_id != sent.result["orderId"]:
         yield f"{name} was acknowledged as {sent.result['orderId']}, the log has {event}"
-    elif sent.refused and orders[event.order_id] != (CloseReason.WOULD_TAKE.name, 0, 0):
+    elif sent.refused and orders[event.order_id] not in REFUSED_BY_THE_BOOK:
         yield f"{name} was refused with {sent.code}, in the log it is {orders[event.order_id]}"
 
 
@@ -276,14 +280,16 @@ def _open_orders_differ(client: Any, build: str, log: _Log) -> Iterable[str]:
             yield f"P1: open orders of user {user_id} differ by {odd}"
 
 
-def _clients_differ(stack: FaultStack, load: Load, funds: Mapping[str, str]) -> Iterable[str]:
+def _clients_differ(
+    stack: FaultStack, load: Load, funds: Mapping[str, str], effects: Effects
+) -> Iterable[str]:
     """What the API tells each client in the end, beside what the client wrote down."""
     units = {asset: int(amount) * 10**8 for asset, amount in funds.items()}
     for client in load.clients:
         trader = Trader(stack.url, client.account)
         # Views may lag on a busy machine; what they tell in the end is what is judged.
         trader.patience_s = VIEWS_S
-        watched = Watched(trader, _as_record(client.record))
+        watched = Watched(trader, _as_record(client.record, effects))
         try:
             Findings(watched).judge(units)
         except AssertionError as wrong:
@@ -300,7 +306,7 @@ class Watched:
     record: Record
 
 
-def _as_record(record: Sequence[Sent]) -> Record:
+def _as_record(record: Sequence[Sent], effects: Effects) -> Record:
     found = Record()
     late = 0
     for sent in record:
@@ -310,8 +316,8 @@ def _as_record(record: Sequence[Sent]) -> Record:
         if sent.places:
             error = {"code": sent.code} if sent.code else sent.result
             # What the book refuses exists, as expired: `Findings` asks for it as for the unknown.
-            asked = sent.refused and '"LIMIT_MAKER"' in sent.frame
-            answer = None if asked else Answer(sent.status, error, {})
+            exists = any(isinstance(e, OrderAccepted) for _, e in effects.get(sent.command_id, ()))
+            answer = None if sent.refused and exists else Answer(sent.status, error, {})
             found.placed[sent.client_order_id] = Entry(
                 sent.symbol, sent.client_order_id, NO_REQUEST, sent.attempts, answer
             )

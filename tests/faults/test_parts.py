@@ -119,6 +119,21 @@ def accepted(order_id: int = 7, **changed: Any) -> OrderAccepted:
 
 
 @pytest.mark.parametrize(
+    ("end", "is_wrong"),
+    [
+        (("WOULD_TAKE", 0, 0), False),
+        (("MARKET_HALTED", 0, 0), False),
+        (("MARKET_HALTED", 1, 5), True),
+        (("FILLED", 1, 5), True),
+    ],
+)
+def test_who_is_refused_has_no_fill_and_no_order_that_rests(end, is_wrong):
+    """An order that the book refuses was accepted before, for there are markets that halt."""
+    refused = replace(ORDER, status=400, code=-2010)
+    assert bool(list(compare([refused], effects_of([(5, accepted())]), {7: end}))) is is_wrong
+
+
+@pytest.mark.parametrize(
     ("sent", "events", "wrong"),
     [
         (ORDER, [(5, accepted())], ""),
