@@ -30,6 +30,8 @@ from tests.integration.auditor import (
 WANTED_S, LATEST_S = 2.0, 10.0
 FALSE_BALANCES = 3
 ANEW_S = 600.0
+"""On two cores that 500 orders a second fill, 338 s were measured; at 200 a second it is 6."""
+
 SERVES_S = 120.0
 SPOILING = (
     "ALTER TABLE {database}.trades DELETE WHERE (market_id, trade_id) IN "
