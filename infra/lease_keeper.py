@@ -1,11 +1,10 @@
 """Tends leases from a thread of its own, so that a slow store keeps nobody waiting."""
 
-import faulthandler
-import os
 import time
 from collections.abc import Callable, Sequence
 from threading import Condition, Thread
 
+from infra.ending import end_process
 from infra.lease import Lease
 
 LOOK_S = 0.05
@@ -28,9 +27,7 @@ Its process ends, since nobody would stand by for whoever leads instead.
 
 def end_hung_process() -> None:
     """Say where every thread stands, and end this process at once."""
-    os.write(2, f"the main thread hangs since {LOST_S:.0f} s, this process ends\n".encode())
-    faulthandler.dump_traceback(all_threads=True)
-    os._exit(1)
+    end_process("leases", f"the main thread hangs since {LOST_S:.0f} s", stacks=True)
 
 
 class LeaseKeeper:

@@ -1,10 +1,14 @@
-"""Structured log lines: one JSON object each, with secrets taken out before they are written."""
+"""Structured log lines: one JSON object each, with secrets taken out before they are written.
+
+A line that cannot be written, since the disk is full, is lost: nothing fails for that.
+"""
 
 import logging
-import sys
+import os
 from collections.abc import MutableMapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, cast
 
 import structlog
 
@@ -25,6 +29,8 @@ SECRET_WORDS = (
     "cookie",
 )
 
+STANDARD_ERROR = 2
+
 QUOTE_REQUESTS = ("aiohttp.server",)
 """Loggers whose errors quote what a client sent, which may be a key or a token."""
 
@@ -38,7 +44,7 @@ def configure_logging(level: str = "info", path: Path | None = None) -> None:
 
     Lines of libraries that use the standard logging module take the same way from warnings up.
     """
-    stream = _stream(path)
+    lines = _Lines(STANDARD_ERROR if path is None else _opened(path))
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -47,9 +53,10 @@ def configure_logging(level: str = "info", path: Path | None = None) -> None:
             structlog.processors.dict_tracebacks,
             redact,
             structlog.processors.JSONRenderer(default=str),
+            _encoded,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.BytesLoggerFactory(cast(BinaryIO, lines)),
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
@@ -61,6 +68,11 @@ def get_logger(name: str, **context: Any) -> Logger:
     """A logger whose lines carry `component=name` and the context."""
     logger: Logger = structlog.get_logger(component=name, **context)
     return logger
+
+
+def say(sentence: str) -> None:
+    """Write a sentence to standard error, for people, if that can be done."""
+    _Lines(STANDARD_ERROR).write(f"{sentence}\n".encode())
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Any:
@@ -80,12 +92,30 @@ def _redacted(name: object, value: Any) -> Any:
     return value
 
 
-def _stream(path: Path | None) -> TextIO:
-    if path is None:
-        return sys.stderr
+def _opened(path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Line buffered, so that a killed process leaves whole lines.
-    return path.open("a", buffering=1)
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+
+def _encoded(_logger: object, _method: str, line: Any) -> bytes:
+    return str(line).encode()
+
+
+class _Lines:
+    """Writes each line at once, so that a killed process leaves whole lines.
+
+    Nothing is kept back, which Python would fail to write at the end and tell by another status.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, line: bytes) -> None:
+        with suppress(OSError):
+            os.write(self._descriptor, line)
+
+    def flush(self) -> None:
+        pass
 
 
 class _Forward(logging.Handler):

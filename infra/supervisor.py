@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -175,8 +175,10 @@ class _Child:
         )
         self._started_s = time.monotonic()
         self._start_again_s = None
-        self._pid_file.parent.mkdir(parents=True, exist_ok=True)
-        self._pid_file.write_text(f"{self._popen.pid}\n")
+        # For people alone: a full disk must not end what runs.
+        with suppress(OSError):
+            self._pid_file.parent.mkdir(parents=True, exist_ok=True)
+            self._pid_file.write_text(f"{self._popen.pid}\n")
         if not self.process.task:
             child_metrics.started(self.process.name, self._popen.pid)
 
@@ -199,8 +201,7 @@ class _Child:
             self._start_again_s = time.monotonic()
         if self._start_again_s is not None and time.monotonic() >= self._start_again_s:
             self.restarts += 1
-            self.start()
-            return f"{self.process.name} started again (pid {self.pid})"
+            return self._start_again()
         return None
 
     def hint(self) -> str:
@@ -212,6 +213,16 @@ class _Child:
         if self._popen is not None:
             stop(self._popen, self.process.stop_timeout_s if patient() else 0.0)
             self._forget()
+
+    def _start_again(self) -> str:
+        try:
+            self.start()
+        except OSError as error:
+            self._start_again_s = time.monotonic() + LONGEST_PAUSE_S
+            return (
+                f"{self.process.name} cannot be started: {error}, again in {LONGEST_PAUSE_S:.0f} s"
+            )
+        return f"{self.process.name} started again (pid {self.pid})"
 
     def _ended(self, status: int) -> str | None:
         assert self._popen is not None
@@ -257,17 +268,21 @@ class _StatusLine:
 
     def say(self, line: str) -> None:
         erase = "\r\x1b[2K" if self._live else ""
-        self._out.write(f"{erase}{line}\n")
-        self._out.flush()
+        self._write(f"{erase}{line}\n")
         self._shown = ""
 
     def show(self, line: str) -> None:
         if not self._live or line == self._shown:
             return
         width = shutil.get_terminal_size().columns - 1
-        self._out.write(f"\r\x1b[2K{line[:width]}")
-        self._out.flush()
+        self._write(f"\r\x1b[2K{line[:width]}")
         self._shown = line
+
+    def _write(self, text: str) -> None:
+        # Into a file on a full disk, perhaps, or to a terminal that is gone.
+        with suppress(OSError):
+            self._out.write(text)
+            self._out.flush()
 
 
 def _how(status: int) -> str:

@@ -10,7 +10,7 @@ import threading
 from infra.clickhouse import EMBEDDED, clickhouse_client
 from infra.settings import Settings
 from projections.clickhouse_sink import ClickHouseSink
-from projections.faust_worker import FaustWorker, end_process
+from projections.faust_worker import FaustWorker, end_worker
 from projections.rebuild_request import RebuildRequests
 
 STOP_TIMEOUT_S = 10.0
@@ -47,7 +47,7 @@ class ClickHouseProjector:
         try:
             asyncio.run(self._work())
         except Exception as error:
-            end_process(f"{type(error).__name__}: {error}")
+            end_worker(f"{type(error).__name__}: {error}")
 
     async def _work(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -6,7 +6,6 @@ acknowledged; the supervisor starts it again, and it reads on from where the sin
 """
 
 import asyncio
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 
 from faust.types import TP
 
-from infra.logging import get_logger
+from infra.ending import end_process
 from infra.metrics import Gauge
 from infra.processor import effort_s
 from infra.settings import Settings
@@ -51,11 +50,9 @@ class ViewAheadOfLog(Exception):
     """P2: the log is shorter than what was folded from it, so that it is another log."""
 
 
-def end_process(sentence: str) -> None:
-    """Say why and end this process at once, with whatever else runs in it."""
-    get_logger("projections").error("worker ended", why=sentence)
-    os.write(2, f"logbourse: projection worker ended: {sentence}\n".encode())
-    os._exit(1)
+def end_worker(sentence: str) -> None:
+    """End this process, with whatever else runs in it."""
+    end_process("projections", sentence)
 
 
 class FaustWorker:
@@ -70,7 +67,7 @@ class FaustWorker:
         settings: Settings,
         sink_name: str,
         open_sink: Callable[[], Sink],
-        on_failure: Callable[[str], None] = end_process,
+        on_failure: Callable[[str], None] = end_worker,
         member: str = "",
     ) -> None:
         self._settings = settings

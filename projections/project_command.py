@@ -12,7 +12,7 @@ from infra.metrics import serve_metrics
 from infra.redis import redis_client
 from infra.settings import Settings, load_settings
 from projections.clickhouse_projector import clickhouse_worker
-from projections.faust_worker import FaustWorker, end_process
+from projections.faust_worker import FaustWorker, end_worker
 from projections.redis_sink import RedisSink
 
 
@@ -51,4 +51,4 @@ async def _until_told(make_worker: Callable[[], FaustWorker]) -> None:
     try:
         await worker.run()
     except Exception as error:
-        end_process(f"{type(error).__name__}: {error}")
+        end_worker(f"{type(error).__name__}: {error}")

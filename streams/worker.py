@@ -4,7 +4,6 @@ import argparse
 import os
 import random
 import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from itertools import cycle
@@ -18,7 +17,7 @@ from infra.lease import Gathering, Lease
 from infra.lease_keeper import LeaseKeeper
 from infra.lease_stores import is_gone, open_lease_store, this_holder
 from infra.log import Log, LogFailure
-from infra.logging import configure_logging, get_logger
+from infra.logging import configure_logging, get_logger, say
 from infra.settings import Settings, load_settings
 from native.selection import build_in_use
 from streams.families import decider_of
@@ -217,14 +216,14 @@ def _status_after(why: ShardHalted | LeaseLost | LogFailure, metrics: WorkerMetr
         case ShardHalted():
             metrics.halted(why)
             _logger.error("shard halted", shard=why.shard, reason=why.reason, detail=str(why))
-            print(why, file=sys.stderr)
+            say(str(why))
             return EXIT_STATUS_HALTED
         case LeaseLost():
             _logger.warning("stepped down", detail=str(why))
             return EXIT_STATUS_STEPPED_DOWN
         case LogFailure():
             _logger.error("log failed", detail=str(why))
-            print(f"the log failed: {why}", file=sys.stderr)
+            say(f"the log failed: {why}")
             return 1
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from pathlib import Path
 
 import pytest
 import structlog
@@ -26,6 +27,12 @@ def test_a_line_is_one_json_object_with_its_context(log_lines):
     assert (line["event"], line["level"]) == ("order accepted", "info")
     assert (line["component"], line["shard"], line["order_id"]) == ("gateway", "L0", 42)
     assert line["timestamp"].endswith("Z")
+
+
+def test_a_full_disk_loses_lines_and_fails_nothing():
+    configure_logging("info", Path("/dev/full"))
+    get_logger("gateway").error("no room")
+    structlog.reset_defaults()
 
 
 def test_lines_below_the_level_are_not_written(log_lines):

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,32 @@ def test_what_is_killed_is_started_again(journal, settings):
     status, said = run([journal.child("a")], settings, kill_once)
     assert (status, journal.lines()) == (0, ["a:start", "a:start", "a:end"])
     assert "a ended with signal SIGKILL" in said
+
+
+def test_what_cannot_be_started_again_is_tried_later(journal, settings, monkeypatch, tmp_path):
+    monkeypatch.setattr("infra.supervisor.LONGEST_PAUSE_S", 0.3)
+    python = tmp_path / "python"
+    python.symlink_to(sys.executable)
+    child = journal.child("a", then=f"os.unlink({str(python)!r}); os._exit(7)")
+    child = replace(child, argv=(str(python), *child.argv[1:]))
+
+    def is_back() -> bool:
+        if journal.lines() == ["a:start"] and not python.exists():
+            time.sleep(0.8)
+            python.symlink_to(sys.executable)
+        return journal.lines().count("a:start") >= 2
+
+    status, said = run([child, journal.child("b")], settings, is_back)
+    assert status == 0
+    assert "a cannot be started: [Errno 2]" in said
+    assert journal.lines()[-1] == "b:end"
+
+
+def test_a_process_runs_whose_pid_cannot_be_written(journal, settings):
+    (settings.data_dir / "run").mkdir()
+    (settings.data_dir / "run" / "a.pid").symlink_to("/dev/full")
+    status, _ = run([journal.child("a")], settings, lambda: True)
+    assert (status, journal.lines()) == (0, ["a:start", "a:end"])
 
 
 def test_what_halts_stays_down(journal, settings):
