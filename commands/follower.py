@@ -77,8 +77,9 @@ class Follower:
             shard = shard_of(stored.topic, stored.partition)
             reading = self._readings[shard]
             reading.next_offset = stored.offset + 1
-            for each in reading.next_of(stored, decode_envelope(stored.value).cseq):
-                envelope = decode_envelope(each.value)
+            newest = decode_envelope(stored.value)
+            for each in reading.next_of(stored, newest.cseq):
+                envelope = newest if each is stored else decode_envelope(each.value)
                 reading.cseq, reading.time_us = envelope.cseq, envelope.time_us
                 wanted = shard[0] == "A" or self._watchers
                 if wanted or self._outcomes.are_in(each.value or b""):

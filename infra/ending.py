@@ -2,14 +2,23 @@
 
 import faulthandler
 import os
+import threading
 from typing import NoReturn
 
 from infra.logging import get_logger
 
+TELL_WITHIN_S = 2.0
+
 
 def end_process(component: str, sentence: str, *, stacks: bool = False) -> NoReturn:
-    """Say why, with where every thread stands if `stacks`, and end with status 1."""
+    """Say why, with where every thread stands if `stacks`, and end with status 1.
+
+    Also if that cannot be written, or does not come back.
+    """
     try:
+        impatient = threading.Timer(TELL_WITHIN_S, os._exit, (1,))
+        impatient.daemon = True
+        impatient.start()
         get_logger(component).error("process ends", why=sentence)
         if stacks:
             faulthandler.dump_traceback(all_threads=True)

@@ -72,7 +72,7 @@ def get_logger(name: str, **context: Any) -> Logger:
 
 def say(sentence: str) -> None:
     """Write a sentence to standard error, for people, if that can be done."""
-    _Lines(STANDARD_ERROR).write(f"{sentence}\n".encode())
+    _Lines(STANDARD_ERROR).write(f"{sentence}\n".encode(errors="backslashreplace"))
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Any:
@@ -105,14 +105,20 @@ class _Lines:
     """Writes each line at once, so that a killed process leaves whole lines.
 
     Nothing is kept back, which Python would fail to write at the end and tell by another status.
+    Of a line for which there is not enough room a piece may be left, alone on its line.
     """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._is_torn = False
 
     def write(self, line: bytes) -> None:
+        left = whole = b"\n" + line if self._is_torn else line
         with suppress(OSError):
-            os.write(self._descriptor, line)
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+        if len(left) < len(whole):
+            self._is_torn = bool(left)
 
     def flush(self) -> None:
         pass

@@ -200,7 +200,6 @@ class _Child:
             self.halted = False
             self._start_again_s = time.monotonic()
         if self._start_again_s is not None and time.monotonic() >= self._start_again_s:
-            self.restarts += 1
             return self._start_again()
         return None
 
@@ -222,6 +221,7 @@ class _Child:
             return (
                 f"{self.process.name} cannot be started: {error}, again in {LONGEST_PAUSE_S:.0f} s"
             )
+        self.restarts += 1
         return f"{self.process.name} started again (pid {self.pid})"
 
     def _ended(self, status: int) -> str | None:
@@ -253,7 +253,8 @@ class _Child:
 
     def _forget(self) -> None:
         self._popen = None
-        self._pid_file.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._pid_file.unlink(missing_ok=True)
         if not self.process.task:
             child_metrics.is_down(self.process.name)
 
@@ -291,9 +292,13 @@ def _how(status: int) -> str:
 
 def _last_words(log: Path) -> str:
     """The event of the last line if that is JSON, else the last line itself."""
-    with log.open("rb") as stream:
-        stream.seek(max(0, os.fstat(stream.fileno()).st_size - 65_536))
-        lines = stream.read().decode(errors="replace").split("\n")
+    try:
+        with log.open("rb") as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - 65_536))
+            lines = stream.read().decode(errors="replace").split("\n")
+    except OSError:
+        # An operator may have made room.
+        lines = []
     last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
     try:
         event = json.loads(last)

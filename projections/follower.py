@@ -104,7 +104,7 @@ class Follower:
         """The sequence that did not follow, and the offset of what stood there instead."""
         self._missing = 0
         """A sequence that the log lacks."""
-        self._passed_to = -1
+        self._read_to = -1
         self._labels = (sink.name, topic, str(partition))
 
     @property
@@ -117,8 +117,13 @@ class Follower:
 
     @property
     def read_to(self) -> int:
-        """The offset of the last record that needs no more reading: applied, or passed over."""
-        return max(self.position.offset, self._passed_to)
+        """The offset of the last record that need not be read again, applied or not."""
+        return max(self.position.offset, self._read_to)
+
+    @property
+    def lacks(self) -> int:
+        """The sequence that the log lacks, so that nothing behind it is applied; 0 if none."""
+        return self._missing if self._missing == self._projector.position.cseq + 1 else 0
 
     def tell_lag(self, end_offset: int) -> None:
         """Let the metrics say how many records stand between the position and the log's end."""
@@ -130,7 +135,7 @@ class Follower:
         self._projector = self._make_projector(self.topic, self.partition)
         self._projector.load(position, cells)
         self._is_read_through = position == NOWHERE
-        self._passed_to = -1
+        self._read_to = -1
         self._reached = self._sink.reached(self.topic, self.partition)
         self._report()
         return position.offset + 1
@@ -167,7 +172,7 @@ class Follower:
                 if wanted != self._missing:
                     return following, PlacedRecord(raw.offset, record)
                 PASSED_OVER.labels(*self._labels).inc()
-                self._passed_to = raw.offset
+            self._read_to = raw.offset
             if record.cseq == wanted:
                 following.append(PlacedRecord(raw.offset, record))
                 wanted += 1
@@ -193,7 +198,9 @@ class Follower:
         if not again and hint < at:
             return hint
         missing = gap.record.cseq - (self._projector.position.cseq + 1)
-        return max(0, min(hint, at - max(missing, 0)))
+        begin = max(0, min(hint, at - max(missing, 0)))
+        self._is_read_through = begin == 0
+        return begin
 
     def _report(self) -> None:
         POSITION.labels(*self._labels).set(self.position.cseq)

@@ -1,9 +1,9 @@
 """Rounds over the tables of history: what they add up to, beside what the fold's rows add up to.
 
-A round asks for sums of tables that are kept by the part, so that what was added up is not read
-again; only candles are. Rows that were stored twice after a crash count twice there until the
-engine has merged them. So a table that differs is read as a whole before anything is said, and how
-much too much its parts add up to is known from then on.
+A round asks for sums of tables that are kept by the part, so that little of what was added up is
+read again, apart from candles. Rows that were stored twice after a crash count twice there until
+the engine has merged them. So a table that differs is read as a whole before anything is said, and
+how much too much its parts add up to is known from then on.
 """
 
 from collections import deque
@@ -30,10 +30,16 @@ class Round(NamedTuple):
     """What the tables were asked for, and what came back."""
 
     marks: Mapping[tuple[str, Place], SumMark]
-    exact: frozenset[str]
+    doubts: Mapping[tuple[str, Place], Mapping[int, Sum]]
+    """What parts added up to beyond what they must: these tables were read as a whole."""
     tables: Mapping[str, TableTold]
     candles: Mapping[Series, Told]
     seconds: float
+
+    @property
+    def exact(self) -> set[str]:
+        """The tables that were read as a whole."""
+        return {table for table, _ in self.doubts}
 
 
 class HistoryAuditor:
@@ -50,10 +56,12 @@ class HistoryAuditor:
         """Where the fold stood when it was first judged to have a series."""
         self._suspected: set[str] = set()
         self._told: set[str] = set()
-        self._unsure: dict[tuple[str, Place], dict[int, Sum]] = {}
-        """What parts add up to beyond what they must, until the table was read as a whole."""
-        self._surplus: dict[tuple[str, Place], dict[int, Sum]] = {}
+        self._doubts: dict[tuple[str, Place], Mapping[int, Sum]] = {}
+        """What parts add up to beyond what they must, of tables to be read as a whole."""
+        self._surplus: dict[tuple[str, Place], Mapping[int, Sum]] = {}
         """The same of tables that were right: of rows that were stored twice."""
+        self._known_wrong: dict[tuple[str, Place], Mapping[int, Sum]] = {}
+        """The same of tables that are being built anew."""
         self._rounds_s: deque[float] = deque(maxlen=ROUNDS_REMEMBERED)
         self.round_s = 0.0
         """How long the last round took."""
@@ -66,8 +74,9 @@ class HistoryAuditor:
                 self._next_s = monotonic() + PAUSE_S
                 self._judge(finished.result(), report)
         elif monotonic() >= self._next_s:
-            exact = frozenset(table for table, _ in self._unsure)
-            self._running = self._thread.submit(self._ask, self._choose_marks(), exact)
+            # Were they kept until they are judged, one that is never answered would be for ever.
+            doubts, self._doubts = self._doubts, {}
+            self._running = self._thread.submit(self._ask, self._choose_marks(), doubts)
 
     def close(self) -> None:
         """Ask no more."""
@@ -82,7 +91,12 @@ class HistoryAuditor:
                     marks[table, place] = mark
         return marks
 
-    def _ask(self, marks: Mapping[tuple[str, Place], SumMark], exact: frozenset[str]) -> Round:
+    def _ask(
+        self,
+        marks: Mapping[tuple[str, Place], SumMark],
+        doubts: Mapping[tuple[str, Place], Mapping[int, Sum]],
+    ) -> Round:
+        exact = {table for table, _ in doubts}
         started_s = monotonic()
         tables = {}
         for topic, names in SUMMED.items():
@@ -92,11 +106,11 @@ class HistoryAuditor:
                 upto = {p: mark.cseq if mark else 0 for p, mark in wanted.items()}
                 tables[name] = self._client.table(name, upto, exact=name in exact)
         candles = self._client.candles()
-        return Round(marks, exact, tables, candles, monotonic() - started_s)
+        return Round(marks, doubts, tables, candles, monotonic() - started_s)
 
     def _judge(self, done: Round, report: Callable[[Complaint], None]) -> None:
         self.round_s = done.seconds
-        if not done.exact:
+        if not done.doubts:
             self._rounds_s.append(done.seconds)
         doubts = self._table_complaints(done, exact=False)
         complaints = [*self._table_complaints(done, exact=True), *self._candle_complaints(done)]
@@ -127,30 +141,33 @@ class HistoryAuditor:
             found = told.sums.get(place[1], {})
             beyond = differences(wanted, found)
             where = f"clickhouse {table} of {place[0]}.{place[1]}"
-            if not self._is_accepted((table, place), beyond, exact=exact, told=where in self._told):
+            if not self._accept((table, place), beyond, done, told=where in self._told):
                 block = min(beyond)
                 words = f"must add up to {wanted.get(block)}, adds up to {found.get(block)}"
                 sentence = f"before #{mark.cseq + 1} block {block} {words}"
                 complaints.append(Complaint("P1", where, sentence))
         return complaints
 
-    def _is_accepted(
-        self, key: tuple[str, Place], beyond: Mapping[int, Sum], *, exact: bool, told: bool
+    def _accept(
+        self, key: tuple[str, Place], beyond: Mapping[int, Sum], done: Round, *, told: bool
     ) -> bool:
-        """Whether a table may add up to so much beyond what it must; notes what is to be looked at.
+        """Take note of what a table adds up to beyond what it must; whether it may.
 
-        One that is known to be wrong is not read as a whole again: it is being built anew.
+        One that is known to be wrong is not read as a whole again, unless it is so in another way.
         """
-        if exact:
-            before = self._unsure.pop(key, None)
+        if key[0] in done.exact:
+            before = done.doubts.get(key)
             if before is not None and not beyond:
-                self._surplus[key] = before
+                self._surplus[key] = {block: each for block, each in before.items() if each[0] > 0}
             return not beyond
         known = self._surplus.get(key, {})
         if all(each == known.get(block) for block, each in beyond.items()):
+            self._known_wrong.pop(key, None)
             return True
-        if not told:
-            self._unsure[key] = dict(beyond)
+        if not told or self._known_wrong.get(key, beyond) != beyond:
+            self._doubts[key] = beyond
+        if told:
+            self._known_wrong[key] = beyond
         return False
 
     def _candle_complaints(self, done: Round) -> list[Complaint]:

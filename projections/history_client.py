@@ -9,7 +9,7 @@ from projections.candle_sums import Series, Told
 from projections.history_sums import Sum
 from projections.layout import Candle
 
-ANSWER_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S, EXACT_TIMEOUT_S = 10.0, 300.0
 
 
 class TableTold(NamedTuple):
@@ -33,7 +33,9 @@ class HistoryClient:
         twice.
         """
         pairs = ",".join(f"{partition}:{cseq}" for partition, cseq in sorted(upto.items()))
-        answer = self._get(f"history?table={name}&upto={pairs}&exact={str(exact).lower()}")
+        timeout_s = EXACT_TIMEOUT_S if exact else ANSWER_TIMEOUT_S
+        path = f"history?table={name}&upto={pairs}&exact={str(exact).lower()}"
+        answer = self._get(path, timeout_s)
         sums: dict[int, dict[int, Sum]] = {}
         for partition, block, *each in answer["blocks"]:
             sums.setdefault(partition, {})[block] = tuple(each)
@@ -46,9 +48,9 @@ class HistoryClient:
             for market, interval, total, last in self._get("candles")["series"]
         }
 
-    def _get(self, path: str) -> Any:
+    def _get(self, path: str, timeout_s: float = ANSWER_TIMEOUT_S) -> Any:
         request = urllib.request.Request(
             f"{self._url}/x/v1/audit/{path}", headers={"Authorization": f"Bearer {self._token}"}
         )
-        with urllib.request.urlopen(request, timeout=ANSWER_TIMEOUT_S) as answer:
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
             return json.load(answer)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from infra.clickhouse import ClickHouseClient
 from infra.log import LogRecord
+from infra.refusal import Refusal
 from projections import clickhouse_builds, redis_sink
 from projections.clickhouse_sink import ClickHouseSink
 from projections.follower import Follower, RawRecord, offer_all
@@ -71,7 +72,10 @@ def rebuild_clickhouse(
 def catch_up(
     log: ReadableLog, sources: list[tuple[str, int]], sink: Sink, progress: Progress
 ) -> None:
-    """Feed the sink until hardly anything is left; the log may go on growing meanwhile."""
+    """Feed the sink until hardly anything is left; the log may go on growing meanwhile.
+
+    Raises `Refusal` if the log lacks a record, so that the view would end in front of it.
+    """
     followers = {source: Follower(*source, sink) for source in sources}
     for (topic, partition), follower in followers.items():
         log.seek(topic, partition, follower.load())
@@ -84,6 +88,9 @@ def catch_up(
             _feed(log, sink, followers, log.read(READ_AT_MOST, READ_TIMEOUT_S))
             left = _left(followers, ends)
             progress(total - left, total)
+        for (topic, partition), follower in followers.items():
+            if follower.lacks:
+                raise Refusal(f"{topic}.{partition} must have #{follower.lacks}, has lost it")
         if begun_with <= HARDLY_ANYTHING:
             return
 
@@ -93,7 +100,7 @@ def _left(
 ) -> int:
     """How many records stand between the followers and the ends."""
     return sum(
-        max(0, end - max(start, followers[source].position.offset + 1))
+        max(0, end - max(start, followers[source].read_to + 1))
         for source, (start, end) in ends.items()
     )
 

@@ -52,7 +52,8 @@ class TableSums:
 
         It reads the whole table.
         """
-        return await self._read(f"{table} FINAL", table, upto)
+        async with self._reading[table]:
+            return await self._read(f"{table} FINAL", table, upto)
 
     async def quick(self, table: str, upto: Mapping[int, int]) -> dict[Key, Sum]:
         """The same from what is known of parts.

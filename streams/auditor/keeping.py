@@ -14,6 +14,8 @@ from streams.auditor import checkpoint, metrics
 from streams.auditor.log_auditor import LogAuditor
 from streams.snapshots import PendingSnapshot, SnapshotStore, UnsoundState
 
+SHOWN_WITHIN_S, LOOK_S = 5.0, 0.05
+
 _logger = get_logger("auditor")
 
 
@@ -39,7 +41,7 @@ class Keeping:
         while self._pending is not None:
             # Its child is waited for, so that nobody is left behind.
             self.tend()
-            sleep(0.05)
+            sleep(LOOK_S)
         for snapshot in self._store.newest_first():
             try:
                 data = json.loads(snapshot.payload)
@@ -88,10 +90,12 @@ class Keeping:
         return ""
 
     def _holds(self, place: Place, offset: int, wanted_hash: bytes) -> bool:
-        """Whether this record stands there."""
-        start, end = self._log.ends(*place)
-        if not start <= offset < end:
-            return False
+        """Whether this record stands there; a new leader may show a moment later that it does."""
+        give_up_s = monotonic() + SHOWN_WITHIN_S
+        while self._log.ends(*place)[1] <= offset:
+            if monotonic() >= give_up_s:
+                return False
+            sleep(LOOK_S)
         (stored,) = self._log.scan(*place, offset, offset + 1)
         return record_hash(stored.value or b"") == wanted_hash
 

@@ -26,6 +26,15 @@ def test_any_thread_ends_the_process(errors_to):
     assert status_of(ENDS, errors_to) == 1
 
 
+def test_it_ends_also_where_writing_hangs():
+    """Nobody reads the pipe, which is full."""
+    words = "import os; os.set_blocking(2, False)\nfor _ in range(99999):\n  say('x' * 99)\n"
+    words += f"os.set_blocking(2, True); {ENDS}"
+    command = [sys.executable, "-c", BEGIN + words]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as child:
+        assert child.wait(20) == 1
+
+
 @pytest.mark.parametrize("errors_to", ["/dev/null", "/dev/full"])
 @pytest.mark.parametrize("status", [0, 3])
 def test_a_full_disk_neither_ends_a_process_nor_changes_its_status(errors_to, status):

@@ -1,7 +1,9 @@
 """Log lines are JSON, and no secret is in them whatever the way it came."""
 
+import errno
 import json
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ def log_lines(tmp_path):
     before = logging.getLogger().handlers[:], logging.getLogger().level
     path = tmp_path / "logs" / "test.log"
     configure_logging("info", path)
-    yield lambda: [json.loads(line) for line in path.read_text().splitlines()]
+    yield lambda torn=0: [json.loads(line) for line in path.read_text().splitlines()[torn:]]
     structlog.reset_defaults()
     logging.getLogger().handlers[:], _ = before
     logging.getLogger().setLevel(before[1])
@@ -29,10 +31,30 @@ def test_a_line_is_one_json_object_with_its_context(log_lines):
     assert line["timestamp"].endswith("Z")
 
 
-def test_a_full_disk_loses_lines_and_fails_nothing():
+def test_a_full_disk_loses_lines_and_fails_nothing(log_lines):
     configure_logging("info", Path("/dev/full"))
     get_logger("gateway").error("no room")
-    structlog.reset_defaults()
+
+
+def test_a_line_that_was_torn_spoils_none_behind_it(log_lines, monkeypatch):
+    write, room = os.write, [20]
+
+    def write_what_fits(descriptor: int, line: bytes) -> int:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, "no room")
+        written = write(descriptor, line[: room[0]])
+        room[0] -= written
+        return written
+
+    monkeypatch.setattr("infra.logging.os.write", write_what_fits)
+    for _ in range(3):
+        get_logger("gateway").info("no room")
+    room[0] = 10_000
+    get_logger("gateway").info("room")
+    get_logger("gateway").info("again")
+    monkeypatch.undo()
+    lines = log_lines(torn=1)
+    assert [line["event"] for line in lines] == ["room", "again"]
 
 
 def test_lines_below_the_level_are_not_written(log_lines):

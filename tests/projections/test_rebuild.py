@@ -9,6 +9,7 @@ from fakeredis import FakeRedis
 
 from domain.orders.messages import Side
 from infra.clickhouse import ClickHouseError, clickhouse_client
+from infra.refusal import Refusal
 from infra.settings import load_settings
 from projections import clickhouse_builds, clickhouse_sink, rebuild_request, redis_sink
 from projections.clickhouse_sink import ClickHouseSink
@@ -85,6 +86,24 @@ def test_progress_ends_at_the_whole():
     whole = sum(len(values) for values in exchange.outboxes().values())
     assert progress.told[0] == (0, whole)
     assert progress.told[-1] == (whole, whole)
+
+
+@pytest.mark.parametrize("topic", ["ledger.ev", "matching.ev"])
+def test_a_log_that_ends_in_repeated_records_is_read_to_its_end(topic):
+    outboxes = busy_exchange(8, 50).outboxes()
+    repeated = {**outboxes, topic: [*outboxes[topic], *outboxes[topic][-3:]]}
+    client = FakeRedis()
+    assert rebuild_redis(client, ListLog(lambda: repeated), SOURCES, lambda *_: None) == "2"
+
+
+def test_a_view_of_a_log_that_lacks_a_record_is_not_served():
+    outboxes = busy_exchange(8, 50).outboxes()
+    lacking = {**outboxes, "ledger.ev": [*outboxes["ledger.ev"][:9], *outboxes["ledger.ev"][10:]]}
+    client = FakeRedis()
+    build = redis_sink.current_build(client)
+    with pytest.raises(Refusal, match=r"ledger\.ev\.0 must have #10, has lost it"):
+        rebuild_redis(client, ListLog(lambda: lacking), SOURCES, lambda *_: None)
+    assert redis_sink.current_build(client) == build
 
 
 def test_progress_is_told_in_lines_where_there_is_no_terminal(capsys):

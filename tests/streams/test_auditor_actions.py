@@ -239,7 +239,8 @@ def test_without_a_checkpoint_or_with_a_damaged_one_it_begins_at_genesis(tmp_pat
 
 
 @pytest.mark.parametrize("spoilt", ["shorter", "another"])
-def test_a_checkpoint_of_another_log_is_refused(tmp_path, spoilt):
+def test_a_checkpoint_of_another_log_is_refused(tmp_path, spoilt, monkeypatch):
+    monkeypatch.setattr("streams.auditor.keeping.SHOWN_WITHIN_S", 0.2)
     log = kept(tmp_path)
     values = log.whole["ledger.in", 1]
     if spoilt == "shorter":

@@ -147,7 +147,7 @@ async def test_rows_that_were_stored_twice_are_no_complaint_and_hide_none(stage)
         exact = []
         for _ in range(5):
             assert await stage.rounds(1) == []
-            exact.append(bool(stage.history._unsure))
+            exact.append(bool(stage.history._doubts))
         assert exact == [True, False, False, False, False], "a table is read as a whole once"
         stage.spoil(
             f"INSERT INTO {DATABASE}.trades SELECT * REPLACE(trade_id + 1000 AS trade_id) "
@@ -157,7 +157,33 @@ async def test_rows_that_were_stored_twice_are_no_complaint_and_hide_none(stage)
         (complaint,) = await stage.rounds(1)
         assert "clickhouse trades of" in complaint.where
         assert await stage.rounds(4) == [complaint]
-        assert not stage.history._unsure, "what is being built anew is not read as a whole"
+        assert not stage.history._doubts, "what is being built anew is not read as a whole"
+    finally:
+        client.command(f"SYSTEM START MERGES {DATABASE}.trades")
+
+
+async def test_a_doubt_whose_answer_never_comes_stops_no_other_check(stage, monkeypatch):
+    await stage.settled()
+    client = stage.store.client
+    client.command(f"SYSTEM STOP MERGES {DATABASE}.trades")
+    right = stage.history._client.table
+
+    def too_slow(name, upto, *, exact=False):
+        if exact:
+            raise TimeoutError
+        return right(name, upto)
+
+    monkeypatch.setattr(stage.history._client, "table", too_slow)
+    try:
+        stage.spoil(f"INSERT INTO {DATABASE}.trades SELECT * FROM {DATABASE}.trades LIMIT 2")
+        assert await stage.rounds(1) == []
+        with pytest.raises(TimeoutError):
+            await stage.rounds(1)
+        stage.spoil(f"TRUNCATE TABLE {DATABASE}.candles")
+        assert await stage.rounds(1) == []
+        with pytest.raises(TimeoutError):
+            await stage.rounds(1)
+        assert {complaint.invariant for complaint in await stage.rounds(1)} == {"P3"}
     finally:
         client.command(f"SYSTEM START MERGES {DATABASE}.trades")
 

@@ -76,9 +76,9 @@ async def test_parts_add_up_to_what_the_rows_add_up_to(store, history, seed):
         if step < 0.6 or not rows:
             more = []
             for partition in stored:
-                upto = stored[partition] + rng.randint(1, BLOCK)
-                more += [trade(partition, n) for n in range(stored[partition] + 1, upto, 3)]
-                stored[partition] = upto
+                end = stored[partition] + rng.randint(1, BLOCK)
+                more += [trade(partition, n) for n in range(stored[partition] + 1, end, 3)]
+                stored[partition] = end
             store.insert("trades", more)
             rows += more
         elif step < 0.75:
