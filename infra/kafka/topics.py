@@ -88,9 +88,13 @@ def _create(admin: AdminClient, topics: Sequence[Topic], replicas: int) -> None:
         )
         for topic in topics
     ]
-    for name, future in admin.create_topics(new, operation_timeout=ANSWER_TIMEOUT_S).items():
+    # Without a timeout of its own a request has that of the sockets, 2 s, to find a controller.
+    made = admin.create_topics(
+        new, operation_timeout=ANSWER_TIMEOUT_S, request_timeout=ANSWER_TIMEOUT_S
+    )
+    for name, future in made.items():
         try:
-            future.result(ANSWER_TIMEOUT_S)
+            future.result()
         except KafkaException as error:
             reason = error.args[0]
             # Another process may have been faster; the check that follows judges its work.
@@ -121,7 +125,8 @@ def _partition_counts(admin: AdminClient) -> dict[str, int]:
 def _check_settings(admin: AdminClient, topic: Topic, replicas: int) -> None:
     resource = ConfigResource(ResourceType.TOPIC, topic.name)
     try:
-        found = admin.describe_configs([resource])[resource].result(ANSWER_TIMEOUT_S)
+        asked = admin.describe_configs([resource], request_timeout=ANSWER_TIMEOUT_S)
+        found = asked[resource].result()
     except KafkaException as error:
         said = error.args[0].str()
         raise TopicRefused(f"{topic.name} must tell its settings, said: {said}") from error
