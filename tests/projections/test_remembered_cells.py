@@ -127,7 +127,7 @@ def test_a_view_that_is_stored_further_than_its_cells_says_so(stage):
     assert (stage.begun_at, stage.follower.position.cseq) == (10, 30)
     assert stage.offer(10, 20) is None
     assert stage.follower.position.cseq == 30
-    assert stage.offer(40, 50) == 20, "a gap leads to where the projector stands"
+    assert stage.offer(40, 50) == 19, "a gap leads to the record at which the projector stands"
     assert stage.offer(20, 30) is None
     assert [stage.rows(table) for table in ("orders", "ledger_entries", "positions")] == before
     assert stage.offer(30, 40) is None
