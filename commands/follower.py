@@ -18,38 +18,42 @@ STALE_US = 3_000_000
 Watcher = Callable[[str, Record], None]
 """Is shown a shard and a record of its outbox."""
 
+_Placed = tuple[Record, LogRecord]
+"""A record without its messages, and what is stored of it."""
+
 
 @dataclass(slots=True)
 class _Reading:
     """How far one outbox was read. `target`: the offset up to which this process must catch up.
 
     `is_whole`: whether reading began at the first record. `far`: the last record, with its
-    sequence, if it was ahead of the next one.
+    envelope, if it was ahead of the next one.
     """
 
     target: int
     is_whole: bool
     next_offset: int = 0
     cseq: int = 0
-    far: tuple[int, LogRecord] | None = None
+    far: _Placed | None = None
     time_us: int = 0
 
-    def next_of(self, stored: LogRecord, cseq: int) -> Sequence[LogRecord]:
+    def next_of(self, envelope: Record, stored: LogRecord) -> Sequence[_Placed]:
         """What is to be taken now that this record was read: none that is there twice.
 
         Nor one that is ahead: those that follow would pass for repeated. But where reading began
         within the log, it may have begun at old records that were written again: then what is ahead
         counts once its successor has come.
         """
+        cseq, placed = envelope.cseq, (envelope, stored)
         if cseq == self.cseq + 1 or (self.cseq == 0 and not self.is_whole):
             self.far = None
-            return (stored,)
+            return (placed,)
         if cseq <= self.cseq:
             return ()
-        far, self.far = self.far, (cseq, stored)
-        if self.is_whole or far is None or far[0] + 1 != cseq:
+        far, self.far = self.far, placed
+        if self.is_whole or far is None or far[0].cseq + 1 != cseq:
             return ()
-        return far[1], stored
+        return far, placed
 
 
 class Follower:
@@ -77,9 +81,7 @@ class Follower:
             shard = shard_of(stored.topic, stored.partition)
             reading = self._readings[shard]
             reading.next_offset = stored.offset + 1
-            newest = decode_envelope(stored.value)
-            for each in reading.next_of(stored, newest.cseq):
-                envelope = newest if each is stored else decode_envelope(each.value)
+            for envelope, each in reading.next_of(decode_envelope(stored.value), stored):
                 reading.cseq, reading.time_us = envelope.cseq, envelope.time_us
                 wanted = shard[0] == "A" or self._watchers
                 if wanted or self._outcomes.are_in(each.value or b""):

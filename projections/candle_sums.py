@@ -36,8 +36,7 @@ class CandleSums:
             series, candle = (market, interval), Candle(*map(int, row[FIRST_FIELD:]))
             before = self.last.get(series)
             if before is not None and before.open_us != candle.open_us:
-                known, more = self.ended.get(series), sum_of([before])
-                self.ended[series] = more if known is None else together(known, more)
+                self.ended[series] = together(self.ended.get(series, ()), sum_of([before]))
             self.last[series] = candle
 
     def complaint(

@@ -19,6 +19,7 @@ from infra.clickhouse import ClickHouseClient, ClickHouseError
 from projections.changes import Cells, Row
 from projections.clickhouse_builds import current_build, make_build, named_build
 from projections.layout import (
+    COLUMNS_SQL,
     LEDGER_EVENTS,
     LEDGER_TABLES,
     MATCHING_TABLES,
@@ -51,10 +52,6 @@ LOAD_SQL = """
 REACHED_SQL = """
     SELECT cseq, offset, time_us FROM {database:Identifier}.positions FINAL
     WHERE topic = {topic:String} AND partition = {partition:Int32}
-"""
-COLUMNS_SQL = """
-    SELECT name, type FROM system.columns
-    WHERE database = {database:String} AND table = {table:String} ORDER BY position
 """
 
 

@@ -7,7 +7,7 @@ how much too much its parts add up to is known from then on.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from time import monotonic
 from typing import NamedTuple
@@ -25,21 +25,21 @@ PAUSE_PER_ROUND = 5
 
 ROUNDS_REMEMBERED = 20
 
+Key = tuple[str, Place]
+"""A table, and the outbox that its rows are of."""
+
 
 class Round(NamedTuple):
     """What the tables were asked for, and what came back."""
 
-    marks: Mapping[tuple[str, Place], SumMark]
-    doubts: Mapping[tuple[str, Place], Mapping[int, Sum]]
-    """What parts added up to beyond what they must: these tables were read as a whole."""
+    marks: Mapping[Key, SumMark]
+    doubts: Mapping[Key, Mapping[int, Sum]]
+    """What parts had added up to beyond what they must."""
+    exact: Collection[str]
+    """The tables that were read as a whole for that."""
     tables: Mapping[str, TableTold]
     candles: Mapping[Series, Told]
     seconds: float
-
-    @property
-    def exact(self) -> set[str]:
-        """The tables that were read as a whole."""
-        return {table for table, _ in self.doubts}
 
 
 class HistoryAuditor:
@@ -51,16 +51,16 @@ class HistoryAuditor:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="history-audit")
         self._running: Future[Round] | None = None
         self._next_s = 0.0
-        self._positions: dict[tuple[str, Place], int] = {}
+        self._positions: dict[Key, int] = {}
         self._known_at: dict[Series, int] = {}
         """Where the fold stood when it was first judged to have a series."""
         self._suspected: set[str] = set()
         self._told: set[str] = set()
-        self._doubts: dict[tuple[str, Place], Mapping[int, Sum]] = {}
+        self._doubts: dict[Key, Mapping[int, Sum]] = {}
         """What parts add up to beyond what they must, of tables to be read as a whole."""
-        self._surplus: dict[tuple[str, Place], Mapping[int, Sum]] = {}
+        self._surplus: dict[Key, Mapping[int, Sum]] = {}
         """The same of tables that were right: of rows that were stored twice."""
-        self._known_wrong: dict[tuple[str, Place], Mapping[int, Sum]] = {}
+        self._known_wrong: dict[Key, Mapping[int, Sum]] = {}
         """The same of tables that are being built anew."""
         self._rounds_s: deque[float] = deque(maxlen=ROUNDS_REMEMBERED)
         self.round_s = 0.0
@@ -82,7 +82,7 @@ class HistoryAuditor:
         """Ask no more."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _choose_marks(self) -> dict[tuple[str, Place], SumMark]:
+    def _choose_marks(self) -> dict[Key, SumMark]:
         marks = {}
         for place, fold in self._views.folds.items():
             for table in SUMMED[place[0]]:
@@ -91,11 +91,7 @@ class HistoryAuditor:
                     marks[table, place] = mark
         return marks
 
-    def _ask(
-        self,
-        marks: Mapping[tuple[str, Place], SumMark],
-        doubts: Mapping[tuple[str, Place], Mapping[int, Sum]],
-    ) -> Round:
+    def _ask(self, marks: Mapping[Key, SumMark], doubts: Mapping[Key, Mapping[int, Sum]]) -> Round:
         exact = {table for table, _ in doubts}
         started_s = monotonic()
         tables = {}
@@ -106,21 +102,21 @@ class HistoryAuditor:
                 upto = {p: mark.cseq if mark else 0 for p, mark in wanted.items()}
                 tables[name] = self._client.table(name, upto, exact=name in exact)
         candles = self._client.candles()
-        return Round(marks, doubts, tables, candles, monotonic() - started_s)
+        return Round(marks, doubts, exact, tables, candles, monotonic() - started_s)
 
     def _judge(self, done: Round, report: Callable[[Complaint], None]) -> None:
         self.round_s = done.seconds
-        if not done.doubts:
+        if not done.exact:
             self._rounds_s.append(done.seconds)
-        doubts = self._table_complaints(done, exact=False)
-        complaints = [*self._table_complaints(done, exact=True), *self._candle_complaints(done)]
+        complaints = [*self._table_complaints(done), *self._candle_complaints(done)]
         for topic, names in SUMMED.items():
             for name in names:
                 for partition, cseq in done.tables[name].positions.items():
                     self._positions[name, (topic, partition)] = cseq
-        differing = {complaint.where for complaint in (*doubts, *complaints)}
+        differing = {complaint.where for complaint in complaints}
+        doubted = {_where(*key) for key in self._doubts}
         for complaint in complaints:
-            if complaint.where in self._suspected - self._told:
+            if complaint.where in self._suspected - self._told - doubted:
                 self._told.add(complaint.where)
                 report(complaint)
         # A build that was switched between two questions differs once.
@@ -129,28 +125,25 @@ class HistoryAuditor:
         pause_s = max(PAUSE_S, PAUSE_PER_ROUND * min(self._rounds_s, default=0.0))
         self._next_s = monotonic() + (0 if again else pause_s)
 
-    def _table_complaints(self, done: Round, *, exact: bool) -> list[Complaint]:
-        """What is wrong with tables that were read as a whole, or with those that were not."""
+    def _table_complaints(self, done: Round) -> list[Complaint]:
+        """What is wrong with tables, or may be: then they are doubted."""
         complaints = []
         for (table, place), mark in done.marks.items():
             told = done.tables[table]
-            if (table in done.exact) is not exact or told.positions.get(place[1], 0) < mark.cseq:
+            if told.positions.get(place[1], 0) < mark.cseq:
                 continue
             self._views.checks["P1"] += 1
             wanted = self._views.folds[place].sums_at(table, mark)
             found = told.sums.get(place[1], {})
             beyond = differences(wanted, found)
-            where = f"clickhouse {table} of {place[0]}.{place[1]}"
-            if not self._accept((table, place), beyond, done, told=where in self._told):
+            if not self._accept((table, place), beyond, done):
                 block = min(beyond)
                 words = f"must add up to {wanted.get(block)}, adds up to {found.get(block)}"
                 sentence = f"before #{mark.cseq + 1} block {block} {words}"
-                complaints.append(Complaint("P1", where, sentence))
+                complaints.append(Complaint("P1", _where(table, place), sentence))
         return complaints
 
-    def _accept(
-        self, key: tuple[str, Place], beyond: Mapping[int, Sum], done: Round, *, told: bool
-    ) -> bool:
+    def _accept(self, key: Key, beyond: Mapping[int, Sum], done: Round) -> bool:
         """Take note of what a table adds up to beyond what it must; whether it may.
 
         One that is known to be wrong is not read as a whole again, unless it is so in another way.
@@ -164,6 +157,7 @@ class HistoryAuditor:
         if all(each == known.get(block) for block, each in beyond.items()):
             self._known_wrong.pop(key, None)
             return True
+        told = _where(*key) in self._told
         if not told or self._known_wrong.get(key, beyond) != beyond:
             self._doubts[key] = beyond
         if told:
@@ -189,3 +183,8 @@ class HistoryAuditor:
                     where = f"clickhouse candles {series[1]} of market {series[0]}"
                     complaints.append(Complaint("P3", where, words))
         return complaints
+
+
+def _where(table: str, place: Place) -> str:
+    """How a complaint names a table."""
+    return f"clickhouse {table} of {place[0]}.{place[1]}"

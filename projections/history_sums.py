@@ -68,8 +68,7 @@ class TableSums:
             assert isinstance(cseq, int)
             by_block.setdefault(block_of(cseq), []).append(row)
         for block, some in by_block.items():
-            known, more = self.blocks.get(block), sum_of(some)
-            self.blocks[block] = more if known is None else together(known, more)
+            self.blocks[block] = together(self.blocks.get(block, ()), sum_of(some))
 
 
 def _number(value: int | str) -> int:

@@ -65,6 +65,12 @@ FIRST_BUILD = "1"
 CURRENT_BUILD_SQL = "SELECT argMax(build, flipped) FROM logbourse.builds"
 """Answers the id of the current build; empty if there is none yet."""
 
+COLUMNS_SQL = """
+    SELECT name, type FROM system.columns
+    WHERE database = {database:String} AND table = {table:String} ORDER BY position
+"""
+"""Answers the names and types of a table's columns, as rows have them."""
+
 TABLES = (
     "trades",
     "orders",

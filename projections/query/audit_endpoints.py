@@ -8,7 +8,7 @@ from infra.http.app import Call, Endpoint
 from projections.layout import Candle
 from projections.query.history import History
 from projections.query.requests import is_operators
-from projections.query.table_sums import TableSums
+from projections.query.table_sums import StoredSums
 from projections.view_fold import SUMMED
 
 UPTO = "[0-9]{1,9}:[0-9]{1,16}(,[0-9]{1,9}:[0-9]{1,16}){0,1023}"
@@ -25,7 +25,7 @@ class AuditEndpoints:
     def __init__(self, history: History, operator_token: str) -> None:
         self._history = history
         self._operator_token = operator_token
-        self._sums = TableSums(history)
+        self._sums = StoredSums(history)
 
     def endpoints(self) -> list[Endpoint]:
         """The paths."""

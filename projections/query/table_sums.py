@@ -11,16 +11,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from projections.history_sums import BLOCK, Sum, block_of, together
-from projections.layout import CURRENT_BUILD_SQL, database
+from projections.layout import COLUMNS_SQL
 from projections.query.history import History
 
 TRIES = 3
 """So many times parts are asked for that were merged into others meanwhile."""
 
-_COLUMNS_SQL = """
-    SELECT name, type FROM system.columns
-    WHERE database = {database:String} AND table = {table:String} ORDER BY position
-"""
 _PARTS_SQL = """
     SELECT name, hash_of_all_files, rows FROM system.parts
     WHERE active AND database = {database:String} AND table = {table:String}
@@ -38,7 +34,7 @@ class _Part(NamedTuple):
     rows: int
 
 
-class TableSums:
+class StoredSums:
     """The sums of the current build's tables. Raises what `History.rows` raises."""
 
     def __init__(self, history: History) -> None:
@@ -130,9 +126,7 @@ class TableSums:
     async def _sum(self, table: str) -> str:
         """One sum per column; the tables are the same in every build that a process serves."""
         if table not in self._columns:
-            ((build,),) = await self._history.rows(CURRENT_BUILD_SQL)
-            parameters = {"database": database(str(build)), "table": table}
-            found = await self._history.rows(_COLUMNS_SQL, **parameters)
+            found = await self._history.rows(COLUMNS_SQL, table=table)
             self._columns[table] = ", ".join(
                 f"sum(toInt64(CRC32({name})))" if "String" in kind else f"sum(toInt64({name}))"
                 for name, kind in found

@@ -222,7 +222,7 @@ async def test_nothing_leaves_while_the_shard_is_down_that_could_halt_it(world):
     await world.operate("deposit", **money, reference="in")
     world.exchange.clock.us += 60_000_000
     world.exchange.tick(down=["A0"])
-    await until_missing(world, ["A0 lags"])
+    await world.until_missing(["A0 lags"])
     before = len(world.exchange.records_in)
     answer = await world.operate("withdraw", status=503, **money, reference="out")
     assert answer["code"] == -1008
@@ -230,17 +230,8 @@ async def test_nothing_leaves_while_the_shard_is_down_that_could_halt_it(world):
     assert len(world.exchange.records_in) == before
     await world.operate("deposit", **money, reference="in 2")
     world.exchange.tick()
-    await until_missing(world, [])
+    await world.until_missing([])
     assert (await world.operate("withdraw", **money, reference="out"))["repeated"] is False
-
-
-async def until_missing(world, expected: list[str]) -> None:
-    for _ in range(500):
-        answer = await world.gateway.get("/health/ready")
-        if (await answer.json()).get("missing", []) == expected:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"{expected} must be missing")
 
 
 async def test_only_the_token_opens_the_admin_port(world):

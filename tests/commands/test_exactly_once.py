@@ -150,10 +150,7 @@ async def test_a_lagging_ledger_is_overloaded_and_the_gateway_unready(world, ali
     assert answer.status == 503
     assert f"L{alice.user_id % 2} lags" in (await answer.json())["missing"]
     world.exchange.tick()
-    for _ in range(500):
-        if (await world.gateway.get("/health/ready")).status == 200:
-            break
-        await asyncio.sleep(0.01)
+    await world.until_missing([])
     await alice.limit("BUY", "59000", "0.1")
     assert (await world.gateway.get("/health/live")).status == 200
 

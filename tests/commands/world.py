@@ -1,5 +1,6 @@
 """A served exchange for contract tests: gateway and admin clients over the fake exchange."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -57,6 +58,15 @@ class World:
         found = await answer.json()
         assert answer.status == status, found
         return found
+
+    async def until_missing(self, expected: list[str]) -> None:
+        """Wait until just this keeps the gateway from being ready."""
+        for _ in range(500):
+            answer = await self.gateway.get("/health/ready")
+            if (await answer.json()).get("missing", []) == expected:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"{expected} must be missing")
 
     async def add_user(self, login: str, **money: str) -> "User":
         user_id = (await self.operate("register-user", login=login))["userId"]

@@ -42,12 +42,13 @@ from projections.layout import (
     volume_key,
 )
 from projections.ledger_projector import LedgerProjector
-from schemas.record import decode_record, encode_message, encode_record
+from schemas.record import decode_record
 from tests.examples import examples
 from tests.oracles import naive_views
 from tests.projections.dict_sink import Crash, DictSink
 from tests.projections.scenarios import busy_exchange, exchanges, feed, offer, raw
 from tests.projections.small_exchange import BTC, LOT, MARKET, TICK, USDT, SmallExchange
+from tests.streams.records import forged
 
 PRICE = 1_000_000
 """A tick of the small exchange, 0.01 USDT per BTC, in 10^-8."""
@@ -273,25 +274,11 @@ def test_nothing_behind_a_gap_is_applied(topic):
     assert follower.position.cseq == 9
 
 
-def far_ahead(value: bytes) -> bytes:
-    record = decode_record(value)
-    return encode_record(
-        prev=record.prev,
-        cause_offset=record.cause_offset,
-        src=record.src,
-        cseq=10**9,
-        cause=record.cause,
-        time_us=record.time_us,
-        input_hash=record.input_hash,
-        messages=[encode_message(message) for message in record.messages],
-    )
-
-
 @pytest.mark.parametrize("topic", [LEDGER_EVENTS, MATCHING_EVENTS])
 def test_a_record_far_beyond_the_next_is_passed_over_once_it_was_met_twice(topic):
     """Nobody but a forger writes it, and views must not stand still for that."""
     sink, values = DictSink(), busy_exchange(1, 30).outboxes()[topic]
-    log = raw([*values[:5], far_ahead(values[5]), *values[5:]])
+    log = raw([*values[:5], forged(values[5], cseq=10**9), *values[5:]])
     follower = Follower(topic, 0, sink)
     at: int | None = follower.load()
     reads = []

@@ -9,10 +9,9 @@ import pytest_asyncio
 
 from infra.clickhouse import clickhouse_client
 from projections import layout
-from projections.history_sums import BLOCK, Sum, block_of
-from projections.history_sums import TableSums as Oracle
+from projections.history_sums import BLOCK, Sum, TableSums, block_of
 from projections.query.history import History
-from projections.query.table_sums import Key, TableSums
+from projections.query.table_sums import Key, StoredSums
 from tests.projections.query.world import BUILD, Store
 
 pytestmark = pytest.mark.integration
@@ -60,7 +59,7 @@ def expected(rows: Sequence[Row], upto: dict[int, int]) -> dict[Key, Sum]:
     """Each row once, as the auditor's fold adds them up."""
     found: dict[Key, Sum] = {}
     for partition, cseq in upto.items():
-        sums = Oracle()
+        sums = TableSums()
         sums.add([row for row in set(rows) if row[0] == partition and row[1] <= cseq], 1)
         found |= {(partition, block): each for block, each in sums.blocks.items()}
     return found
@@ -68,7 +67,7 @@ def expected(rows: Sequence[Row], upto: dict[int, int]) -> dict[Key, Sum]:
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_parts_add_up_to_what_the_rows_add_up_to(store, history, seed):
-    rng, sums = Random(seed), TableSums(history)
+    rng, sums = Random(seed), StoredSums(history)
     rows: list[Row] = []
     stored = {0: 0, 1: 0}
     for _ in range(25):
@@ -94,7 +93,7 @@ async def test_parts_add_up_to_what_the_rows_add_up_to(store, history, seed):
 
 
 async def test_a_part_is_read_once_for_as_long_as_it_is_there(store, history):
-    sums, upto = TableSums(history), {0: 3 * BLOCK}
+    sums, upto = StoredSums(history), {0: 3 * BLOCK}
     store.insert("trades", [trade(0, n) for n in range(1, 3 * BLOCK)])
     first = await sums.quick("trades", upto)
     assert history.read_parts() == 1
@@ -107,7 +106,7 @@ async def test_a_part_is_read_once_for_as_long_as_it_is_there(store, history):
 
 
 async def test_a_row_that_was_stored_twice_counts_twice_until_it_is_merged(store, history):
-    sums, upto = TableSums(history), {0: 2 * BLOCK}
+    sums, upto = StoredSums(history), {0: 2 * BLOCK}
     rows = [trade(0, n) for n in range(1, 2 * BLOCK)]
     store.client.command(f"SYSTEM STOP MERGES {TRADES}")
     try:
@@ -141,4 +140,4 @@ async def test_parts_that_are_merged_before_they_are_read_are_asked_for_again(
     history.before_read = merge
     upto = {0: BLOCK + 49}
     assert block_of(upto[0]) == 1
-    assert await TableSums(history).quick("trades", upto) == expected(rows, upto)
+    assert await StoredSums(history).quick("trades", upto) == expected(rows, upto)
