@@ -67,6 +67,9 @@ _SEVERAL = {
     "controller.socket.timeout.ms": "2000",
     # A follower that asks a new leader too early asks again after that.
     "replica.fetch.backoff.ms": "100",
+    # A follower that waits for records of one partition asks for others of that leader after that:
+    # for those that were led by a broker that is gone.
+    "replica.fetch.wait.max.ms": "100",
 }
 """Timers of several nodes, so that the loss of one holds orders up for 1 to 3 s."""
 
