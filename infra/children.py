@@ -17,13 +17,11 @@ def spawn(
     argv: Sequence[str],
     output: Path,
     environment: Mapping[str, str] | None = None,
-    *,
-    niceness: int = 0,
 ) -> subprocess.Popen[bytes]:
     """Start a child in a process group of its own, both of its outputs appended to a file.
 
     The kernel kills it when the calling *thread* ends, so call from the main thread. `environment`
-    is added to ours. `niceness` 19 leaves the processor to everybody else first.
+    is added to ours.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     parent = os.getpid()
@@ -32,8 +30,6 @@ def spawn(
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:
             os._exit(1)
-        if niceness:
-            _be_nice(niceness)
 
     with output.open("ab") as stream:
         return subprocess.Popen(
@@ -47,11 +43,27 @@ def spawn(
         )
 
 
-def _be_nice(niceness: int) -> None:
-    os.nice(niceness)
+def make_nice(pid: int, niceness: int) -> bool:
+    """Let a child leave the processor to others first, 19 to everybody, with all its threads.
+
+    False if the kernel wants to be asked again a moment later.
+    """
+    ours, nice = os.getpriority(os.PRIO_PROCESS, 0), set[str]()
+    with suppress(ProcessLookupError, FileNotFoundError):
+        # Whoever is made by a thread that is nice is nice; one more look finds all others.
+        while threads := set(os.listdir(f"/proc/{pid}/task")) - nice:
+            for thread in threads:
+                with suppress(ProcessLookupError):
+                    os.setpriority(os.PRIO_PROCESS, int(thread), ours + niceness)
+            nice |= threads
     # Where the kernel shares the processor among sessions first, niceness counts within one only.
-    with suppress(OSError), open("/proc/self/autogroup", "w") as autogroup:
-        autogroup.write(str(niceness))
+    try:
+        Path(f"/proc/{pid}/autogroup").write_text(str(niceness))
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def stop(child: subprocess.Popen[bytes], timeout_s: float) -> int:

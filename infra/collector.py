@@ -1,6 +1,19 @@
 """Python's search for garbage in cycles: much state without cycles does without it."""
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Search for nothing while modules are imported: they stay. A seventh of a start's time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def leave_to_reference_counts() -> None:

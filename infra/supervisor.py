@@ -15,7 +15,7 @@ from types import FrameType
 from typing import TextIO
 
 from infra import child_metrics
-from infra.children import kill, spawn, stop
+from infra.children import kill, make_nice, spawn, stop
 from infra.settings import Settings
 
 HALTED = 3
@@ -24,6 +24,9 @@ LONGEST_PAUSE_S = 10.0
 # After a life of so long, which is a pause of its own, the shortest pause is enough.
 STEADY_S = 5.0
 LOOK_EVERY_S = 0.1
+HEAD_START_S = 10.0
+"""For so long a nice process is not nice yet: on a full machine it takes as long to start."""
+
 HINT_LENGTH = 300
 # A process that was never ready and died this often will not become ready by another try.
 DEATHS_BEFORE_READY = 5
@@ -35,7 +38,8 @@ class Process:
 
     `ready` is asked until it says yes, before the next process starts; None means at once. A
     `task` is ready when it has ended with status 0 and is not started again. `niceness` is the
-    kernel's, 0 to 19. `metrics_port` is where it answers /metrics, 0 if it does not.
+    kernel's, 0 to 19, once `HEAD_START_S` are over. `metrics_port` is where it answers /metrics, 0
+    if it does not.
     """
 
     name: str
@@ -155,6 +159,7 @@ class _Child:
         self._start_again_s: float | None = None
         self._done = False
         self._was_ready = False
+        self._is_nice = False
 
     @property
     def pid(self) -> int:
@@ -167,13 +172,9 @@ class _Child:
     def start(self) -> None:
         # A wish from before this start is not about a halt to come.
         self._restart_file.unlink(missing_ok=True)
-        self._popen = spawn(
-            self.process.argv,
-            self._log,
-            self.process.environment,
-            niceness=self.process.niceness,
-        )
+        self._popen = spawn(self.process.argv, self._log, self.process.environment)
         self._started_s = time.monotonic()
+        self._is_nice = self.process.niceness == 0
         self._start_again_s = None
         # For people alone: a full disk must not end what runs.
         with suppress(OSError):
@@ -195,7 +196,11 @@ class _Child:
         """Notice an end, start again when it is time; returns what is worth saying."""
         if self._popen is not None:
             status = self._popen.poll()
-            return None if status is None else self._ended(status)
+            if status is not None:
+                return self._ended(status)
+            if not self._is_nice and time.monotonic() - self._started_s >= HEAD_START_S:
+                self._is_nice = make_nice(self._popen.pid, self.process.niceness)
+            return None
         if self.halted and self._restart_file.exists():
             self.halted = False
             self._start_again_s = time.monotonic()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import faust
+from faust.tables import TableManager
 from faust.transport.drivers import aiokafka
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
@@ -72,6 +73,7 @@ def make_app(group: str, member: str, bootstrap: str, data_dir: Path, seek_of: S
         broker_heartbeat_interval=HEARTBEAT_S,
         consumer_metadata_max_age_ms=LOOK_FOR_TOPICS_MS,
         ConsumerScheduler=_Bundling,
+        TableManager=_NoTables,
         broker_commit_livelock_soft_timeout=0,
         stream_buffer_maxsize=STREAM_BUFFER,
         stream_wait_empty=False,
@@ -89,6 +91,14 @@ class Bundle(ConsumerMessage):
     records: Sequence[RawRecord]
     size: int
     """Bytes of all records, about."""
+
+
+class _NoTables(TableManager):
+    """Faust waits for a second at every start, so that tables can be declared; there are none."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class _Bundling(DefaultSchedulingStrategy):

@@ -13,7 +13,7 @@ from subprocess import Popen
 from commands.genesis import write_genesis
 from domain.decider import Message
 from domain.orders.messages import OrderAccepted, OrderClosed
-from infra.children import spawn, stop, wait_until
+from infra.children import make_nice, spawn, stop, wait_until
 from infra.kafka import KafkaLog, create_topics
 from infra.kafka_broker import kafka_processes, plan_nodes, with_any_port
 from infra.ports import any_port
@@ -91,7 +91,8 @@ def bare_stack(data_dir: Path, users: int, *, views: bool = False) -> Iterator[B
 
         def start(process: Process) -> None:
             log = settings.logs_dir / f"{process.name}.log"
-            child = spawn(process.argv, log, process.environment, niceness=process.niceness)
+            child = spawn(process.argv, log, process.environment)
+            make_nice(child.pid, process.niceness)
             ending.callback(stop, child, process.stop_timeout_s)
             stack.children[process.name] = child
             if process.ready is not None:

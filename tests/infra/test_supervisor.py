@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.children import spawn, wait_until
+from infra.children import make_nice, spawn, wait_until
 from infra.metrics import REGISTRY
 from infra.settings import Settings
 from infra.supervisor import Process, Supervisor
@@ -270,8 +270,28 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_a_nice_child_is_nice(tmp_path):
-    output = tmp_path / "log"
-    child = spawn((sys.executable, "-c", "import os; print(os.nice(0))"), output, niceness=7)
+def test_a_process_is_nice_once_it_has_started(journal, settings, monkeypatch):
+    monkeypatch.setattr("infra.supervisor.HEAD_START_S", 0.5)
+    wanted = min(os.nice(0) + 7, 19)
+    then = f"""
+            import threading
+            threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+            threads = [int(thread) for thread in os.listdir("/proc/self/task")]
+            def niceness():
+                return {{os.getpriority(os.PRIO_PROCESS, thread) for thread in threads}}
+            note("first-" + "-".join(map(str, niceness())))
+            while niceness() != {{{wanted}}}:
+                time.sleep(0.05)
+            note(f"then-{{len(threads)}}")
+            time.sleep(60)
+    """
+    children = [journal.child("a", then=then, niceness=7)]
+    status, _ = run(children, settings, lambda: "a:then-2" in journal.lines())
+    assert status == 0
+    assert journal.lines() == ["a:start", f"a:first-{os.nice(0)}", "a:then-2", "a:end"]
+
+
+def test_a_process_that_is_gone_is_not_made_nice(tmp_path):
+    child = spawn((sys.executable, "-S", "-c", ""), tmp_path / "log")
     assert child.wait(30) == 0
-    assert output.read_text() == f"{min(os.nice(0) + 7, 19)}\n"
+    assert make_nice(child.pid, 7)
