@@ -84,9 +84,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
         ),
     ]
     if not arguments.no_auditor:
-        processes.append(
-            _process(settings, "auditor", ["auditor"], metrics=AUDITOR_METRICS)
-        )
+        processes.append(_process(settings, "auditor", ["auditor"], metrics=AUDITOR_METRICS))
     if not arguments.no_demo:
         processes += demo_processes(settings, bots=not arguments.no_bots)
 

@@ -9,6 +9,11 @@ from tests.faults.stack import BROKERS
 
 PAUSE_S = (2.0, 10.0)
 SHARE_BROKEN = 0.3
+ORDERS_NEED = ("kafka", "shards", "gateway")
+KILL_COSTS_S = 3.0
+"""What the loss of one of these alone may cost (F1, F2, F6): 99 % of a storm cannot be had with it,
+see docs/decisions/0024."""
+
 SAMPLE_S = 5.0
 SETTLED = 0.25
 """The first part of a soak does not count: caches fill."""
@@ -21,6 +26,7 @@ SETTLED = 0.25
     own_stack=True,
     stack=("--gateways", "2"),
     at_least={"seconds with acknowledgements %": 99.0},
+    at_most={"outage by kill s": KILL_COSTS_S},
 )
 def storm(run: Run) -> None:
     stack, rng = run.stack, run.rng
@@ -45,6 +51,8 @@ def storm(run: Run) -> None:
     moments = _seconds_acknowledged(run, begin_s, end_s)
     seconds = max(1, int(end_s - begin_s))
     run.measured["seconds with acknowledgements %"] = 100.0 * len(moments) / seconds
+    needed = sum(n for name, n in kills.items() if name.startswith(ORDERS_NEED))
+    run.measured["outage by kill s"] = (seconds - len(moments)) / max(1, needed)
     run.words.append(f"seconds without: {_ranges(set(range(seconds)) - moments)}")
 
 

@@ -15,6 +15,8 @@ from tests.simulation import redis
 from tests.simulation.faults import Faults
 from tests.simulation.gateway_mutants import GATEWAY
 from tests.simulation.redis import SimRedis
+from tests.simulation.report import Report
+from tests.simulation.schedule import run_schedule
 from tests.simulation.swarm import Swarm
 from tests.simulation.whole import digest, made, run_whole, trade
 
@@ -54,6 +56,11 @@ def first_caught(schedules: int) -> tuple[int, str]:
 def test_no_client_is_told_what_the_log_does_not_say() -> None:
     seed, violation = first_caught(SCHEDULES)
     assert seed < 0, f"seed {seed}, {faults_of(seed).swarm}: {violation}"
+
+
+def test_views_that_were_wiped_come_back_with_the_next_tick() -> None:
+    # In this one nothing else comes of a market's shard once Redis has forgotten it.
+    assert run_schedule(731_082, Report()) == []
 
 
 @pytest.mark.slow
