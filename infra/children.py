@@ -44,16 +44,16 @@ def spawn(
 
 
 def make_nice(pid: int, niceness: int) -> bool:
-    """Let a child leave the processor to others first, 19 to everybody, with all its threads.
+    """Let a child, with all its threads, be nicer than this process by so much, 19 at most.
 
-    False if the kernel wants to be asked again a moment later.
+    Whoever is nicer already stays so. False if the kernel wants to be asked again a moment later.
     """
     ours, nice = os.getpriority(os.PRIO_PROCESS, 0), set[str]()
-    with suppress(ProcessLookupError, FileNotFoundError):
+    with suppress(OSError):
         # Whoever is made by a thread that is nice is nice; one more look finds all others.
         while threads := set(os.listdir(f"/proc/{pid}/task")) - nice:
             for thread in threads:
-                with suppress(ProcessLookupError):
+                with suppress(OSError):
                     os.setpriority(os.PRIO_PROCESS, int(thread), ours + niceness)
             nice |= threads
     # Where the kernel shares the processor among sessions first, niceness counts within one only.

@@ -1,4 +1,4 @@
-"""Python's search for garbage in cycles: much state without cycles does without it."""
+"""Python's search for garbage in cycles: where none is made, it is done without."""
 
 import gc
 from collections.abc import Iterator
@@ -8,12 +8,13 @@ from contextlib import contextmanager
 @contextmanager
 def importing() -> Iterator[None]:
     """Search for nothing while modules are imported: they stay. A seventh of a start's time."""
+    searched = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
-        gc.enable()
+        if searched:
+            gc.enable()
 
 
 def leave_to_reference_counts() -> None:

@@ -31,9 +31,9 @@ AUDITOR_METRICS, SUPERVISOR_METRICS, GATEWAYS_METRICS, METRICS_STEPS = 4, 7, 12,
 """From the base of the metrics ports: of shards and their standbys, and of others; how many."""
 
 VIEWS = 4
-"""Niceness: where the processor is short, orders go first, then views, history and audit.
+"""Niceness: where the processor is short, orders go first, then views and history.
 
-An auditor that waited longer would stop withdrawals too late.
+An auditor that waited for them would stop withdrawals too late.
 """
 
 

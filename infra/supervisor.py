@@ -37,9 +37,9 @@ class Process:
     """What to run, and how to see that it serves.
 
     `ready` is asked until it says yes, before the next process starts; None means at once. A
-    `task` is ready when it has ended with status 0 and is not started again. `niceness` is the
-    kernel's, 0 to 19, once `HEAD_START_S` are over. `metrics_port` is where it answers /metrics, 0
-    if it does not.
+    `task` is ready when it has ended with status 0 and is not started again. `niceness` is
+    added to this process's once `HEAD_START_S` are over. `metrics_port` is where it answers
+    /metrics, 0 if it does not.
     """
 
     name: str

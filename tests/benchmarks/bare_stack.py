@@ -92,9 +92,12 @@ def bare_stack(data_dir: Path, users: int, *, views: bool = False) -> Iterator[B
         def start(process: Process) -> None:
             log = settings.logs_dir / f"{process.name}.log"
             child = spawn(process.argv, log, process.environment)
-            make_nice(child.pid, process.niceness)
             ending.callback(stop, child, process.stop_timeout_s)
             stack.children[process.name] = child
+            if process.niceness:
+                wait_until(
+                    lambda: make_nice(child.pid, process.niceness), 5.0, "a child must be nice"
+                )
             if process.ready is not None:
                 wanted = f"{process.name} must be ready, see {log}"
                 wait_until(process.ready, START_S, wanted)

@@ -11,8 +11,7 @@ PAUSE_S = (2.0, 10.0)
 SHARE_BROKEN = 0.3
 ORDERS_NEED = ("kafka", "shards", "gateway")
 KILL_COSTS_S = 3.0
-"""What the loss of one of these alone may cost (F1, F2, F6): 99 % of a storm cannot be had with it,
-see docs/decisions/0024."""
+"""What the loss of one of these alone may cost (F1, F2, F6); see docs/decisions/0024."""
 
 SAMPLE_S = 5.0
 SETTLED = 0.25
@@ -52,8 +51,10 @@ def storm(run: Run) -> None:
     seconds = max(1, int(end_s - begin_s))
     run.measured["seconds with acknowledgements %"] = 100.0 * len(moments) / seconds
     needed = sum(n for name, n in kills.items() if name.startswith(ORDERS_NEED))
-    run.measured["outage by kill s"] = (seconds - len(moments)) / max(1, needed)
-    run.words.append(f"seconds without: {_ranges(set(range(seconds)) - moments)}")
+    without = set(range(seconds)) - moments
+    run.measured["outage by kill s"] = len(without) / max(1, needed)
+    run.measured["longest outage s"] = max((len(each) for each in _runs_of(without)), default=0)
+    run.words.append(f"seconds without: {_ranges(without)}")
 
 
 def _some_trouble(run: Run) -> tuple[Rule, ...]:
@@ -82,13 +83,19 @@ def _seconds_acknowledged(run: Run, begin_s: float, end_s: float) -> set[int]:
 
 def _ranges(numbers: set[int]) -> str:
     """Numbers as "3 to 5, 9"."""
+    words = [f"{e[0]} to {e[-1]}" if len(e) > 1 else f"{e[0]}" for e in _runs_of(numbers)]
+    return ", ".join(words) or "none"
+
+
+def _runs_of(numbers: set[int]) -> list[list[int]]:
+    """Numbers in order, those that follow each other together."""
     found: list[list[int]] = []
     for number in sorted(numbers):
         if found and found[-1][-1] == number - 1:
             found[-1].append(number)
         else:
             found.append([number])
-    return ", ".join(f"{e[0]} to {e[-1]}" if len(e) > 1 else f"{e[0]}" for e in found) or "none"
+    return found
 
 
 @row(

@@ -58,9 +58,11 @@ def test_no_client_is_told_what_the_log_does_not_say() -> None:
     assert seed < 0, f"seed {seed}, {faults_of(seed).swarm}: {violation}"
 
 
-def test_views_that_were_wiped_come_back_with_the_next_tick() -> None:
+def test_views_that_were_wiped_come_back_with_the_next_tick(monkeypatch) -> None:
     # In this one nothing else comes of a market's shard once Redis has forgotten it.
     assert run_schedule(731_082, Report()) == []
+    monkeypatch.setattr("tests.simulation.whole.let_leaders_tick", lambda world: None)
+    assert "P2: position:matching.ev:0 must be 5, was None" in run_schedule(731_082, Report())
 
 
 @pytest.mark.slow
