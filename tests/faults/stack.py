@@ -148,7 +148,16 @@ class FaultStack(RunningStack):
 
     def until_replicated(self) -> None:
         """Wait until every copy of every partition is in sync."""
-        self.until(self._replicated, WHOLE_S, "every replica must be in sync")
+        # One client for all questions: a new one connects to every broker, while they are at work.
+        client = admin_client(self.settings)
+
+        def replicated() -> bool:
+            found = client.list_topics(timeout=5.0)
+            partitions = [p for topic in found.topics.values() for p in topic.partitions.values()]
+            whole = [len(p.isrs) == len(p.replicas) == len(BROKERS) for p in partitions]
+            return len(found.brokers) == len(BROKERS) and all(whole)
+
+        self.until(replicated, WHOLE_S, "every replica must be in sync")
 
     def broker_leading(self, topic: str, partition: int) -> str:
         """The broker that leads a partition."""
@@ -202,12 +211,6 @@ class FaultStack(RunningStack):
 
     def _has_shadows(self) -> bool:
         return all(self.leading(shard) and self.standing_by(shard) for shard in SHARDS)
-
-    def _replicated(self) -> bool:
-        found = admin_client(self.settings).list_topics(timeout=5.0)
-        partitions = [p for topic in found.topics.values() for p in topic.partitions.values()]
-        whole = [len(p.isrs) == len(p.replicas) == len(BROKERS) for p in partitions]
-        return len(found.brokers) == len(BROKERS) and all(whole)
 
     def _leaders(self) -> dict[tuple[str, int], tuple[int, list[int]]]:
         found = admin_client(self.settings).list_topics(timeout=10.0).topics
