@@ -1,17 +1,16 @@
 """Re-execution of one shard over its inbox, from genesis or a snapshot, as its host ran it."""
 
-import gc
 import time
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from domain.decider import Decider
 from domain.matching.state import MatchingState
 from domain.protocol import HaltAction
+from infra.collector import no_search
 from infra.log import LogRecord
 from schemas.record import record_hash
 from schemas.topics import inbox, outbox
@@ -103,7 +102,7 @@ def rerun(
     while True:
         attempt = _Attempt(archive, shard, options, resolutions)
         attempt.run.resolved = resolved
-        with _no_garbage_collection():
+        with no_search():
             attempt.go(progress)
         halted = attempt.run.halted
         if halted is None or halted.offset in resolutions:
@@ -225,15 +224,3 @@ def _find_resolution(archive: Archive, place: Place, halted: Halted) -> HaltActi
 
 def _place_of(shard: str, destination: str) -> Place:
     return outbox(shard) if destination == shard else inbox(destination)
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """The state is large and has no cycles, so that looking for them is time lost."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
