@@ -10,6 +10,10 @@ EXAMPLES: dict[int, tuple[str, str]] = {
         "one of two leaders starts, the other goes on, and the log has lost nothing",
         "end asked before the outbox",
     ),
+    784_529: (
+        "a wrong leader's late record comes first, and a shadow that began behind it takes over",
+        "promotion without drain",
+    ),
 }
 """What each shows, by seed, and the mutant with which it fails: a seed may come to mean another
 schedule when the simulation changes, and then the example is looked for anew."""

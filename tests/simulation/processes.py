@@ -58,17 +58,26 @@ class Process:
     clock: OwnClock | None = None
     stands_still: int = 0
     """For how many of its turns it is frozen."""
+    began: dict[str, int] = field(default_factory=dict)
+    """The last input in the snapshot that each shadow began from."""
     refused: bool = False
     """It has found another history than its own in an outbox, and stays down."""
+
+    def start_hosts(self) -> None:
+        """Let all recover. Raises `ShardHalted`."""
+        for host in self.hosts:
+            host.start()
+            if isinstance(host, Shadow):
+                self.began[host.id] = host.host.shard.ordinal
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """How a shadow took over: how far it had computed, and how the log stood."""
+    """How a shadow took over: the inputs it had computed, and how the log stood."""
 
     shard: str
     right: bool
-    ordinal: int
+    computed: range
     outbox_end: int
     mark: int
     mark_taken: int

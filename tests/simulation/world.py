@@ -225,8 +225,7 @@ class World:
         process.readers |= {h.outbox: h for h in process.hosts if isinstance(h, Shadow)}
         if self._doubled.intersection(process.shard_ids):
             log.between = lambda: self._let_other_leaders_move(process)
-        for host in process.hosts:
-            host.start()
+        process.start_hosts()
         log.between = nobody_moves
 
     def _let_other_leaders_move(self, starting: Process) -> None:
@@ -312,10 +311,9 @@ class World:
     def _note_promotion(self, process: Process, shadow: Shadow) -> None:
         self.faults.happened["promotion"] += 1
         end, mark = self.leases.taken[(shadow.id, process.leases[0].holder)]
-        right = shadow.id not in process.deciders
-        ordinal = shadow.host.shard.ordinal
-        taken = shadow.mark_taken
-        self.promotions.append(Promotion(shadow.id, right, ordinal, end, mark, taken))
+        right, began = shadow.id not in process.deciders, process.began[shadow.id]
+        computed = range(began + 1, shadow.host.shard.ordinal + 1)
+        self.promotions.append(Promotion(shadow.id, right, computed, end, mark, shadow.mark_taken))
 
     def _second(self, process: Process) -> Process:
         """Another process for the same shards, with files of its own or shared ones."""
