@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from native.selection import build_in_use
 from tests.faults.results import append, finished, headline, record
 from tests.faults.rows import Row, find_rows
 from tests.faults.runner import Bench
@@ -72,6 +73,8 @@ def _arguments(rows: dict[str, Row]) -> argparse.Namespace:
     if unknown := set(arguments.rows) - names:
         parser.error(f"rows of the matrix are wanted, was {', '.join(sorted(unknown))}")
     arguments.dry |= arguments.rate != RATE
+    if not arguments.dry and build_in_use() != "compiled":
+        parser.error("runs are recorded with the hot modules compiled: make compile, or --dry")
     return arguments
 
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,7 @@ from streams.audit.export import export
 from streams.recovery.losses import find_losses
 from streams.recovery.plan import make_plan
 from streams.recovery.report import write_report
+from tests.faults import __main__ as faults
 from tests.faults.load import LATE, Sent
 from tests.faults.losses import Loss, read_loss
 from tests.faults.network import STEP, Network, cut
@@ -324,6 +326,14 @@ def test_an_audit_must_name_what_is_forged_and_nothing_else(forged, words, broke
     found = list(unsound({"violations": words, "invariants": invariants}, forged))
     assert bool(found) is bool(wrong), found
     assert wrong in " ".join(found)
+
+
+def test_runs_of_uncompiled_modules_are_not_recorded(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["faults", "F1"])
+    monkeypatch.setattr(faults, "build_in_use", lambda: "pure")
+    with pytest.raises(SystemExit, match="2"):
+        faults.main()
+    assert "make compile" in capsys.readouterr().err
 
 
 def test_rows_stand_in_the_order_of_the_matrix():
