@@ -5,6 +5,7 @@ import os
 import random
 import resource
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -139,6 +140,18 @@ class FaultStack(RunningStack):
     def until_restarted(self, name: str, before: int) -> None:
         """Wait until the supervisor has started another process than `before`."""
         self.until(lambda: self.pid(name) not in (0, before), 60.0, f"{name} must be restarted")
+
+    def listens(self, broker: str) -> bool:
+        """Whether a broker takes connections: it does once it has caught up with the controllers.
+
+        Asked beside its proxy, which always does.
+        """
+        settings = self.settings
+        first = int(settings.kafka_bootstrap.rpartition(":")[2]) - settings.proxy_step
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", first + BROKERS.index(broker)), 0.5).close()
+            return True
+        return False
 
     def until_whole(self) -> None:
         """Wait until every copy is in sync, every shard has leader and shadow, both APIs serve."""
