@@ -146,8 +146,8 @@ class FaultStack(RunningStack):
 
         Asked beside its proxy, which always does.
         """
-        settings = self.settings
-        first = int(settings.kafka_bootstrap.rpartition(":")[2]) - settings.proxy_step
+        address, _, _ = self.settings.kafka_bootstrap.partition(",")
+        first = int(address.rpartition(":")[2]) - self.settings.proxy_step
         with suppress(OSError):
             socket.create_connection(("127.0.0.1", first + BROKERS.index(broker)), 0.5).close()
             return True
