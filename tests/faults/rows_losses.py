@@ -172,8 +172,10 @@ def _trades(run: Run, since_s: float) -> bool:
 
 def _lost(stack: FaultStack, load: Load) -> set[bytes]:
     """The ids of acknowledged orders that no ledger's inbox has."""
+    # Asked first: while the log is read, more are acknowledged.
+    acknowledged = {sent.command_id for sent in load.acknowledged()}
     known: set[bytes] = set()
     for partition in range(stack.settings.ledger_partitions):
         for found in stack.records("ledger.in", partition):
             known |= command_ids(found.value)
-    return {sent.command_id for sent in load.acknowledged()} - known
+    return acknowledged - known
