@@ -8,7 +8,7 @@ from domain.reference import Market
 from infra.http import errors
 from infra.http.app import Call, Endpoint
 from infra.http.parameters import Parameters
-from projections.intervals import INTERVALS, next_open
+from projections.intervals import INTERVALS, interval_open, next_open
 from projections.layout import (
     BookTop,
     Candle,
@@ -185,7 +185,7 @@ class BookEndpoints:
         if text is None:
             return []
         latest = unpack(Candle, text)
-        await self._await_history(partition, latest, span)
+        await self._await_history(partition, interval, latest, span)
         first_us = await self._history.first_open(number, interval)
         opens = wanted_opens(
             interval,
@@ -205,12 +205,17 @@ class BookEndpoints:
             previous = await self._candle_before(number, interval, opens[0], latest)
         return list(filled(interval, opens, rows, previous))
 
-    async def _await_history(self, partition: Any, latest: Candle, span: Span) -> None:
-        """Wait until history has all that ended before the latest candle, or before the span's end.
+    async def _await_history(
+        self, partition: Any, interval: str, latest: Candle, span: Span
+    ) -> None:
+        """Wait until history has all candles before the latest, as far as the span touches them.
 
-        Without this a candle that ended just now would be shown as flat.
+        Without this a candle that ended just now would be shown flat, or without its last trades.
         """
-        needed_us = latest.open_us if span.end_us is None else min(latest.open_us, span.end_us)
+        needed_us = latest.open_us
+        if span.end_us is not None:
+            last_open_us = interval_open(interval, span.end_us)
+            needed_us = min(needed_us, next_open(interval, last_open_us))
         target = Target(time_us=needed_us)
         await self._sources.history.reach("candles", partition, target, give_up_s())
 

@@ -69,22 +69,25 @@ class LiveViews:
         self, partitions: Sequence[Partition], questions: Sequence[Question]
     ) -> tuple[dict[Partition, Position], list[Answer]]:
         while True:
-            build, positions, answers = await self._ask(partitions, questions)
+            # Kept, since others who read meanwhile may learn of another build first.
+            asked = self._build
+            build, positions, answers = await self._ask(asked, partitions, questions)
             # The build was flipped since: what was read belongs to the old one.
-            if build == self._build:
+            if build == asked:
                 return positions, answers
             self._build = build
 
     async def _ask(
-        self, partitions: Sequence[Partition], questions: Sequence[Question]
+        self, asked: str, partitions: Sequence[Partition], questions: Sequence[Question]
     ) -> tuple[str, dict[Partition, Position], list[Answer]]:
+        """The build that is current, and what stands in the build that is asked."""
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.get(BUILD_KEY)
         for partition in partitions:
-            key = redis_key(self._build, position_key(*partition))
+            key = redis_key(asked, position_key(*partition))
             pipeline.hmget(key, ["cseq", "offset", "time_us"])
         for command, name, *rest in questions:
-            pipeline.execute_command(command, redis_key(self._build, name), *rest)
+            pipeline.execute_command(command, redis_key(asked, name), *rest)
         try:
             build, *answers = await pipeline.execute()
         except RedisError:

@@ -160,6 +160,21 @@ async def test_klines_wait_until_history_has_the_candle_that_just_ended(world, a
     assert (status, [row[8] for row in rows]) == (200, [1, 1])
 
 
+async def test_a_candle_that_a_span_ends_in_is_whole(world, api):
+    partition, start = ("matching.ev", 0), T0_US // MS
+    await world.trade(BTCUSDT, [trade(1, T0_US), trade(2, T0_US + MINUTE_US)])
+    await world.advance(partition, Position(200, 199, T0_US + MINUTE_US), history=False)
+    span = {"symbol": "BTCUSDT", "interval": "1m", "startTime": start, "endTime": start + 1}
+
+    world.advance_history(partition, Position(150, 149, T0_US + MINUTE_US // 2))
+    status, answer = await get(api, "/api/v3/klines", **span)
+    assert (status, answer["code"]) == (503, -1008), "trades of the other half may be missing"
+
+    world.advance_history(partition, Position(200, 199, T0_US + MINUTE_US))
+    status, rows = await get(api, "/api/v3/klines", **span)
+    assert (status, [row[8] for row in rows]) == (200, [1])
+
+
 async def test_a_market_without_trades_has_no_klines(world, api):
     assert await get(api, "/api/v3/klines", symbol="ETHBTC", interval="1d") == (200, [])
 

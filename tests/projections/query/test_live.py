@@ -64,6 +64,15 @@ async def test_a_flip_in_between_is_noticed(redis):
     assert (await views.positions())[LEDGER_0].cseq == 6
 
 
+async def test_all_who_read_at_once_notice_a_flip(redis):
+    views = LiveViews(redis, lambda: [LEDGER_0])
+    await stand(redis, "1", LEDGER_0, Position(5, 9, 7))
+    await stand(redis, "2", LEDGER_0, Position(6, 10, 8))
+    await redis.set(layout.BUILD_KEY, "2")
+    found = await asyncio.gather(*(views.positions() for _ in range(4)))
+    assert [positions[LEDGER_0].cseq for positions in found] == [6, 6, 6, 6]
+
+
 async def test_a_thousand_waiters_are_served_by_one_watch(redis):
     views = LiveViews(redis, lambda: [LEDGER_0])
     await stand(redis, "1", LEDGER_0, Position(5, 9, 7))
