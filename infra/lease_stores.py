@@ -44,9 +44,11 @@ class FileLeaseStore:
             if newest == 0:
                 return None
             try:
-                return _decode((folder / str(newest)).read_bytes())
+                content = (folder / str(newest)).read_bytes()
             except FileNotFoundError:
                 continue
+            # A loss of power may leave the name without the content: nobody is known to hold it.
+            return _decode(content) if content else LeaseEntry("", newest, Phase.TAKING)
         raise OSError(f"{folder} changes faster than it can be read")
 
     def swap(self, name: str, old: LeaseEntry | None, new: LeaseEntry) -> bool:
@@ -107,8 +109,9 @@ def is_gone(holder: str) -> bool:
 
 
 def _machine() -> str:
-    # Containers may share a host name, but process ids mean something in their own space only.
-    return f"{socket.gethostname()}/{os.stat('/proc/self/ns/pid').st_ino}"
+    # Machines may share a host name, and process ids mean something in their own space only.
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{socket.gethostname()}/{boot}/{os.stat('/proc/self/ns/pid').st_ino}"
 
 
 def _began(process: int) -> str:

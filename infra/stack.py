@@ -220,6 +220,7 @@ def _process(
         task=task,
         niceness=niceness,
         metrics_port=0 if metrics is None else told.metrics_port,
+        halts=words[0] == "shard",
     )
 
 

@@ -39,7 +39,7 @@ class Process:
     `ready` is asked until it says yes, before the next process starts; None means at once. A
     `task` is ready when it has ended with status 0 and is not started again. `niceness` is
     added to this process's once `HEAD_START_S` are over. `metrics_port` is where it answers
-    /metrics, 0 if it does not.
+    /metrics, 0 if it does not. Whether it `halts`: its exit status 3 means just that.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Process:
     task: bool = False
     niceness: int = 0
     metrics_port: int = 0
+    halts: bool = False
 
 
 class StartFailed(Exception):
@@ -60,7 +61,7 @@ class StartFailed(Exception):
 class Supervisor:
     """Runs processes until SIGINT or SIGTERM.
 
-    Exit status 3 means halted: started again only once an operator makes <data>/run/<name>.restart.
+    What has halted is started again only once an operator makes <data>/run/<name>.restart.
     Outputs go to <data>/logs/<name>.log, process ids to <data>/run/<name>.pid. `on_ready` is
     called once when all serve.
     """
@@ -234,7 +235,7 @@ class _Child:
         # Whatever it had started goes too, before it starts again.
         kill(self._popen)
         self._forget()
-        if status == HALTED:
+        if status == HALTED and self.process.halts:
             self.halted = True
             child_metrics.ended(self.process.name, _how(status))
             child_metrics.halted(self.process.name, _last_words(self._log))

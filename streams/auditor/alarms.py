@@ -49,7 +49,7 @@ class Alarms:
         self._log = log
         self._clock = clock
         self._halts = halts
-        self._told: set[tuple[str, str]] = set()
+        self._told: set[tuple[str, str, int]] = set()
         self._waiting: list[Violation] = []
         self._pending: dict[tuple[int, int], _Pending] = {}
 
@@ -60,7 +60,8 @@ class Alarms:
 
     def take(self, violation: Violation) -> None:
         """Note a violation, unless it is known already."""
-        known = (_kind(violation), violation.position)
+        # Of several assets that do not add up at one cut, each is to be stopped.
+        known = (_kind(violation), violation.position, violation.asset)
         if known not in self._told:
             self._told.add(known)
             self._waiting.append(violation)

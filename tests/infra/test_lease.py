@@ -304,6 +304,17 @@ class TestStores:
         with pytest.raises(OSError, match="four values"):
             store.read("L0")
 
+    def test_an_entry_that_a_loss_of_power_has_emptied_is_of_nobody_who_is_known(
+        self, tmp_path, now
+    ):
+        (tmp_path / "L0.lease").mkdir()
+        (tmp_path / "L0.lease" / "7").touch()
+        lease = Lease("L0", "one", FileLeaseStore(tmp_path), now)
+        lease.tend()
+        assert lease.standing is Standing.WAITING
+        go_on(now, [lease], TTL_S + 0.3)
+        assert lease.standing is Standing.HELD
+
     def test_a_redis_that_is_gone_is_an_os_error(self):
         store = RedisLeaseStore("redis://127.0.0.1:1/0")
         with pytest.raises(OSError, match="Redis must tell a lease"):

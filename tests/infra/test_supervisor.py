@@ -150,7 +150,7 @@ def test_what_halts_stays_down(journal, settings):
         'print(\'{"event": "halted", "halt": "GAP", "shard": "L0"}\', flush=True); os._exit(3)'
     )
     until = time.monotonic() + 1.0
-    children = [journal.child("a", then=halting), journal.child("b")]
+    children = [journal.child("a", then=halting, halts=True), journal.child("b")]
     status, said = run(children, settings, lambda: time.monotonic() > until)
     assert status == 0
     assert journal.lines() == ["a:start", "b:start", "b:end"]
@@ -158,6 +158,16 @@ def test_what_halts_stays_down(journal, settings):
         f'a HALTED and stays down, last said "halted halt=GAP shard=L0", see {settings.logs_dir}'
         in said
     )
+
+
+def test_status_3_of_one_that_never_halts_is_an_end_like_others(journal, settings):
+    """Java's, for one, when its memory was not enough."""
+    starts = f"open({str(journal.path)!r}).read().count('a:start')"
+    ends_once = f"os._exit(3) if {starts} == 1 else time.sleep(60)"
+    child = journal.child("a", then=ends_once)
+    status, said = run([child], settings, lambda: journal.lines().count("a:start") == 2)
+    assert status == 0
+    assert "a ended with status 3" in said and "HALTED" not in said
 
 
 def test_what_halted_starts_again_on_an_operators_word(journal, settings):
@@ -172,7 +182,7 @@ def test_what_halted_starts_again_on_an_operators_word(journal, settings):
             wish.touch()
         return journal.lines().count("a:start") == 2
 
-    status, said = run([journal.child("a", then=halts_once)], settings, ask_once)
+    status, said = run([journal.child("a", then=halts_once, halts=True)], settings, ask_once)
     assert status == 0
     assert journal.lines() == ["a:start", "a:start", "a:end"]
     assert f"start it again with: touch {wish}" in said
@@ -196,7 +206,10 @@ def test_metrics_tell_how_processes_ended_and_which_shard_halted_why(journal, se
         )
         return found["halted"] is not None
 
-    children = [journal.child("h", then=halting, ready=lambda: True), journal.child("b")]
+    children = [
+        journal.child("h", then=halting, ready=lambda: True, halts=True),
+        journal.child("b"),
+    ]
     task = journal.child("t", then="os._exit(0)", task=True)
     run([task, *children], settings, look)
     assert (found.pop("memory") or 0) > 1_000_000

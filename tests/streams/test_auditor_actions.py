@@ -103,6 +103,18 @@ def test_a_violation_stops_each_asset_once_and_says_where_it_shows():
     assert len(log.stamps) == 1
 
 
+def test_each_asset_that_does_not_add_up_at_one_cut_is_stopped():
+    log, auditor = followed()
+    alarms = Alarms(log, WrongClock(), halts=True)
+    first, second, *_ = auditor.assets()
+    for asset in (first, second, first):
+        alarms.take(Violation("L2", AT, f"asset {asset}", asset=asset))
+    assert alarms.act(auditor)
+    ((_, (record,)),) = log.produced.items()
+    halts = [message for message in record.messages if isinstance(message, HaltWithdrawals)]
+    assert [halt.asset_id for halt in halts] == [first, second]
+
+
 def test_an_auditor_that_is_far_behind_gives_time_enough_at_the_end_of_the_log():
     log, auditor = followed()
     late_us = auditor.followed["A0"].shard.state.time_us + 3_600_000_000
