@@ -7,7 +7,6 @@ from infra.log import Log, LogRecord
 from schemas.record import Record, UndecodableRecord, decode_envelope
 from schemas.topics import outbox
 from streams.halts import Halt, HaltReason
-from streams.marks import Done
 
 STEP_BACK = 1_000
 
@@ -32,13 +31,15 @@ class Attestation:
         self.highest = _highest(log, shard)
         """The last input of which the outbox tells."""
 
-    def expect_told(self, mark: Done) -> None:
-        """Raises `Halt` if the outbox does not tell of all inputs before the mark."""
-        if self.highest < mark.ordinal:
-            raise Halt(
-                HaltReason.ACKED_LOSS,
-                f"input {mark.ordinal} was committed, {self._name} ends with input {self.highest}",
-            )
+    def expect_told(self, *, mark: int, snapshot: int) -> None:
+        """Raises `Halt` if the outbox does not tell of the last input before the mark, and of the
+        last in the snapshot: neither is made before its inputs are told."""
+        for ordinal, words in ((mark, "was committed"), (snapshot, "is in the snapshot")):
+            if self.highest < ordinal:
+                raise Halt(
+                    HaltReason.ACKED_LOSS,
+                    f"input {ordinal} {words}, {self._name} ends with input {self.highest}",
+                )
 
     def meet(self, ordinal: int, input_hash: bytes) -> None:
         """The shard has accepted this input: raises `Halt` if the outbox tells of another one."""

@@ -165,7 +165,7 @@ class Host:
         known = max(self._committed.ordinal, self.shard.ordinal)
         attestation = Attestation(self._log, self.id, known)
         try:
-            attestation.expect_told(self._committed)
+            attestation.expect_told(mark=self._committed.ordinal, snapshot=self.shard.ordinal)
         except Halt as halt:
             self._halt_for_good(halt)
         return attestation

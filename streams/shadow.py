@@ -202,9 +202,10 @@ class Shadow:
             raise self._halted(why) from why
 
     def _expect_told(self) -> None:
-        """What lies before the mark is not written again, so it must stand in the outbox."""
+        """What lies before mark and snapshot is not written again: the outbox must have it."""
+        mark, snapshot = self._held.mark.ordinal, self._host.shard.ordinal
         try:
-            Attestation(self._log, self.id, self._held.mark.ordinal).expect_told(self._held.mark)
+            Attestation(self._log, self.id, mark).expect_told(mark=mark, snapshot=snapshot)
         except Halt as why:
             raise self._halted(why) from why
 

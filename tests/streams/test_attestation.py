@@ -7,7 +7,6 @@ import pytest
 from schemas.record import encode_record
 from streams.attestation import STEP_BACK, Attestation
 from streams.halts import Halt, HaltReason
-from streams.marks import Done
 from tests.simulation.faults import Faults
 from tests.simulation.log import LogWorld, SimLog
 
@@ -43,7 +42,7 @@ def records(*ordinals: int) -> list[bytes]:
 
 def test_an_outbox_that_tells_of_the_inputs_that_are_read_is_met_and_done_with():
     attestation = Attestation(log_of(*records(*range(1, 8))), "L0", 4)
-    attestation.expect_told(Done(0, 7, bytes(16)))
+    attestation.expect_told(mark=7, snapshot=7)
     for ordinal in range(5, 8):
         attestation.meet(ordinal, hash_after(ordinal))
         assert not attestation.finished
@@ -54,7 +53,14 @@ def test_an_outbox_that_tells_of_the_inputs_that_are_read_is_met_and_done_with()
 def test_an_outbox_that_ends_before_the_mark_has_lost_its_end():
     attestation = Attestation(log_of(*records(1, 2, 3)), "L0", 4)
     with pytest.raises(Halt, match=r"input 4 was committed, .* ends with input 3") as halt:
-        attestation.expect_told(Done(0, 4, bytes(16)))
+        attestation.expect_told(mark=4, snapshot=0)
+    assert halt.value.reason is HaltReason.ACKED_LOSS
+
+
+def test_an_outbox_that_ends_before_the_snapshot_has_lost_its_end():
+    attestation = Attestation(log_of(*records(1, 2, 3)), "L0", 4)
+    with pytest.raises(Halt, match=r"input 4 is in the snapshot, .* ends with input 3") as halt:
+        attestation.expect_told(mark=2, snapshot=4)
     assert halt.value.reason is HaltReason.ACKED_LOSS
 
 
@@ -75,7 +81,7 @@ def test_an_inbox_that_grew_again_with_other_records_is_noticed_at_the_first():
 
 def test_an_empty_outbox_says_nothing():
     attestation = Attestation(log_of(), "L0", 0)
-    attestation.expect_told(Done(0, 0, bytes(16)))
+    attestation.expect_told(mark=0, snapshot=0)
     attestation.meet(1, hash_after(1))
     assert attestation.finished
 

@@ -264,6 +264,19 @@ class TestMarks:
         with pytest.raises(ShardHalted, match="ACKED_LOSS"):
             stage.start()
 
+    def test_an_outbox_that_ends_below_the_snapshot_halts(self, stage):
+        """All power was lost, the inbox is on disk, the ends of outbox and marks are not."""
+        stage.append(*[from_outside(deposit(100 + n)) for n in range(10)])
+        stage.run(stage.start(snapshot_records=4))
+        stage.log.close()
+        del stage.world.partitions[OUTBOX][5:]
+        for mark in (None, Mark(3, f"3 {bytes(16).hex()}")):
+            stage.world.marks.clear()
+            if mark is not None:
+                stage.world.marks[INBOX] = mark
+            with pytest.raises(ShardHalted, match=r"ACKED_LOSS: input .* is in the snapshot"):
+                stage.start()
+
     def test_a_missing_offset_halts(self, stage):
         stage.append(from_outside(deposit(5)), from_outside(deposit(6)))
         host = stage.start()

@@ -167,6 +167,17 @@ class TestComparison:
         with pytest.raises(ShardHalted, match="ACKED_LOSS"):
             pair.shadow()
 
+    def test_an_outbox_that_ends_below_the_snapshot_halts(self, pair):
+        pair.append(*deposits(100, 10))
+        first = pair.shadow(snapshot_records=3)
+        pair.lead(pair.leader())
+        pair.follow(first)
+        assert first.counts.snapshots > 0
+        del pair.world.partitions[OUTBOX][2:]
+        pair.world.marks.clear()
+        with pytest.raises(ShardHalted, match=r"ACKED_LOSS: input .* is in the snapshot"):
+            pair.shadow()
+
 
 class TestPromotion:
     def test_it_writes_what_lies_beyond_the_mark_and_then_leads(self, pair):
