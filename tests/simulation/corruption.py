@@ -10,8 +10,12 @@ from domain.orders.messages import OrderAccepted
 from schemas.topics import inbox, outbox
 from streams.audit.envelope import head_of
 from tests.simulation.files import SimFiles
+from tests.simulation.fold import first_records
 from tests.simulation.load import SETUP_PHASES
 from tests.simulation.world import World
+
+OUTBOX_ALONE = 0.25
+"""The share of losses that meet the outbox and not the inbox."""
 
 
 class Corruption(Protocol):
@@ -29,7 +33,7 @@ class LostTail:
 
     Its inbox loses its tail. Where its outbox, marks and snapshots are lost with it, nothing of its
     own tells: it starts again with another history than the one that other shards have received.
-    Where they are not, it must notice.
+    Where they are not, it must notice. Or its inbox was on disk, and its outbox loses its tail.
     """
 
     def __init__(self) -> None:
@@ -45,6 +49,9 @@ class LostTail:
         values = world.log.partitions[partition]
         world.faults.happened["acknowledged tail lost"] += 1
         world.kill_host_of(shard)
+        if rng.random() < OUTBOX_ALONE:
+            self._lose_outbox(world)
+            return
         world.log.ghosts = [ghost for ghost in world.log.ghosts if ghost[0] != partition]
         kept = values[:]
         del values[len(values) - rng.randint(1, 4) :]
@@ -68,8 +75,30 @@ class LostTail:
             world.files[shard].wipe()
         return known
 
+    def _lose_outbox(self, world: World) -> None:
+        """The inbox is whole; marks and snapshots may be there, and know more than the outbox."""
+        rng, place = world.faults.rng, outbox(self._shard)
+        world.log.ghosts = [ghost for ghost in world.log.ghosts if ghost[0] != place]
+        told = world.log.partitions[place]
+        world.cut_at[self._shard] = world.log.end(inbox(self._shard))
+        # What the opening has brought is on disk.
+        del told[max(world.log.begins.get(place, (0, {}))[0], len(told) - rng.randint(1, 6)) :]
+        if rng.random() < 0.7:
+            world.log.marks.pop(inbox(self._shard), None)
+        if rng.random() < 0.2:
+            world.files[self._shard].wipe()
+
     def judge(self, world: World) -> Iterator[str]:
-        """S2: whose mark or outbox tells of inputs that are no longer there does not go on."""
+        """S2: whose mark or outbox tells of inputs that are no longer there does not go on.
+
+        S5: nor does whose mark or snapshot tells of outputs that are not there.
+        """
+        high = world.log.begins.get(outbox(self._shard), (0, {}))[1].get(self._shard, (0,))[0]
+        for _, record in first_records(world.log, outbox(self._shard)) if self._shard else ():
+            if record.cseq != high + 1:
+                yield f"S5: {self._shard} went on behind a hole in its outbox, at cseq {high + 1}"
+                break
+            high = record.cseq
         host = world.hosts().get(self._shard)
         before = self._known
         if host is None or world.log.partitions[inbox(self._shard)][: len(before)] == before:

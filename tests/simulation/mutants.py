@@ -97,8 +97,12 @@ def _commit_one_too_far(self: Host, done: Done) -> None:
     _commit(self, Done(done.offset + 1, done.ordinal, done.input_hash))
 
 
-def _check_nothing(self: Host | Attestation, *_: object) -> None:
+def _check_nothing(self: Host | Attestation, *_: object, **__: object) -> None:
     """What should halt the shard goes unseen."""
+
+
+def _expect_the_mark_told(self: Attestation, *, mark: int, snapshot: int) -> None:
+    _expect_told(self, mark=mark, snapshot=mark)
 
 
 def _ask_for_the_end_first(self: Host, *, compared: bool = False) -> None:
@@ -142,6 +146,7 @@ def _leave_out_the_last(self: Shard, offset: int, step: Step) -> None:
 
 
 _accept = Shard._accept
+_expect_told = Attestation.expect_told
 _emit = Shard._emit
 _move_mark = HeldLog.move_mark
 _commit = Host._commit
@@ -174,8 +179,7 @@ PROTOCOL: dict[str, list[Patch]] = {
     "mark one too far": [(Host, "_commit", _commit_one_too_far)],
     "end asked before the outbox": [(Host, "start", _ask_for_the_end_first)],
     "outbox not asked after a loss": _OUTBOX_UNASKED,
-    "snapshot of another log taken": [(Host, "_expect_last", _check_nothing)],
-    "acknowledged loss unchecked": [(Host, "_expect_log", _check_nothing)],
+    "snapshot beyond its outbox taken": [(Attestation, "expect_told", _expect_the_mark_told)],
     "snapshot checksum ignored": [(streams.snapshots, "decode_snapshot", _believe_any_snapshot)],
     "one acknowledgement counts for all": [(PendingInput, "acked", _count_any_acknowledgement)],
     "halts skipped unasked": [(Host, "_find_resolution", _skip_whatever_halts)],
@@ -192,6 +196,5 @@ OF_SHADOWS = (
 )
 OF_LOSSES = (
     "outbox not asked after a loss",
-    "snapshot of another log taken",
-    "acknowledged loss unchecked",
+    "snapshot beyond its outbox taken",
 )
