@@ -146,10 +146,11 @@ class Auditor:
         """From the newest checkpoint, else from genesis."""
         settings = self._settings
         partitions = (settings.ledger_partitions, settings.matching_partitions)
-        self._auditor = LogAuditor(self._log, *partitions, self._resolutions, self._alarms.take)
         self._views = ViewAuditor(*partitions, self._complain, Random(), repairs=self._repairs)
+        self._auditor, beside = self._keeping.restore(
+            lambda: LogAuditor(self._log, *partitions, self._resolutions, self._alarms.take)
+        )
         self._snapshots = SnapshotWatch(self._log, self._auditor, self._store_of, Fork())
-        beside = self._keeping.restore(self._auditor)
         if beside is not None:
             from_plain(self._views, beside)
         for place, fold in self._views.folds.items():

@@ -12,6 +12,7 @@ from infra.demo.banner import banner
 from infra.kafka_broker import kafka_processes, plan_nodes
 from infra.metrics import serve_metrics
 from infra.ports import HIGHEST_PORT, free_port
+from infra.recoveries import expect_no_recovery
 from infra.redis_server import plan_redis, redis_process
 from infra.scraping import save_targets
 from infra.settings import LOOPBACK, Settings, load_settings, save_settings, to_environment
@@ -62,9 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run until Ctrl-C; the exit status. Raises `Refusal` while another stack has the data."""
+    """Run until Ctrl-C; the exit status.
+
+    Raises `Refusal` while another stack, or a recovery that is not finished, has the data.
+    """
     settings = load_settings()
     with owned_data(settings):
+        expect_no_recovery(settings.data_dir)
         return _run(settings, arguments)
 
 

@@ -18,6 +18,7 @@ from infra.lease_keeper import LeaseKeeper
 from infra.lease_stores import is_gone, open_lease_store, this_holder
 from infra.log import Log, LogFailure
 from infra.logging import configure_logging, get_logger, say
+from infra.recoveries import expect_no_recovery
 from infra.settings import Settings, load_settings
 from native.selection import build_in_use
 from streams.families import decider_of
@@ -139,7 +140,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the shards until SIGTERM; the exit status (3: a shard halted, its reason is printed).
 
-    Raises `Misunderstood` for a shard that the exchange does not have.
+    Raises `Misunderstood` for a shard that the exchange does not have, and `Refusal` while a
+    recovery is not finished.
     """
     settings = load_settings()
     configure_logging(settings.log_level)
@@ -147,6 +149,7 @@ def run(arguments: argparse.Namespace) -> int:
         snapshot_interval_s=arguments.snapshot_seconds,
         snapshot_records=arguments.snapshot_records,
     )
+    expect_no_recovery(settings.data_dir)
     shard_ids = named_shards(arguments.shards, settings)
     store = open_lease_store(settings)
     able = not arguments.standby  # A shadow is able once it has recovered.

@@ -33,16 +33,18 @@ class Keeping:
         self._kept_s = monotonic()
         self._unsound = ""
 
-    def restore(self, auditor: LogAuditor) -> Any:
-        """Put a new auditor where the newest good checkpoint is; returns what was kept beside it.
+    def restore(self, new: Callable[[], LogAuditor]) -> tuple[LogAuditor, Any]:
+        """A new auditor where the newest good checkpoint is, and what was kept beside it.
 
-        None if there is no checkpoint: then it begins at genesis. Raises `AnotherLog`.
+        None is beside it if there is no checkpoint: then it begins at genesis. Raises `AnotherLog`.
         """
         while self._pending is not None:
             # Its child is waited for, so that nobody is left behind.
             self.tend()
             sleep(LOOK_S)
         for snapshot in self._store.newest_first():
+            # One for each try: what fails in the middle leaves an auditor of two moments.
+            auditor = new()
             try:
                 data = json.loads(snapshot.payload)
                 checkpoint.load(auditor, data["log"])
@@ -51,8 +53,8 @@ class Keeping:
                 continue
             self._expect_log(auditor)
             _logger.info("begun at a checkpoint", positions=dict(auditor.positions()))
-            return data["beside"]
-        return None
+            return auditor, data["beside"]
+        return new(), None
 
     def begin(self, auditor: LogAuditor, beside: Callable[[], Any]) -> bool:
         """Write a checkpoint beside the work; False while one is written or a shard has halted."""

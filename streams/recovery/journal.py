@@ -5,8 +5,7 @@ import shutil
 from pathlib import Path
 
 from infra.files import replace_text
-
-AGREED, PROVED = "agreed", "proved"
+from infra.recoveries import JOURNAL, PROVED, recoveries_dir
 
 
 class Journal:
@@ -14,7 +13,7 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._file = folder / "journal.json"
+        self._file = folder / JOURNAL
         self._done: list[str] = json.loads(self._file.read_text()) if self._file.exists() else []
 
     def has(self, step: str) -> bool:
@@ -47,7 +46,7 @@ class Journal:
 
 def open_journal(data_dir: Path) -> Journal:
     """The recovery that is not finished yet, else a new one, in `<data>/recovery/<number>`."""
-    parent = data_dir / "recovery"
+    parent = recoveries_dir(data_dir)
     numbers = [int(path.name) for path in parent.glob("*") if path.name.isdigit()]
     newest = max(numbers, default=0)
     if newest:

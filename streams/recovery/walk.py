@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from infra.clock import SystemClock
 from infra.kafka import KafkaLog, create_topics, existing_topics
+from infra.recoveries import AGREED, PROVED
 from infra.refusal import Refusal
 from infra.settings import Settings
 from schemas.topics import catalogue
@@ -18,7 +19,7 @@ from streams.audit.progress import Bar
 from streams.audit.verify import verify
 from streams.recovery.brokers import local_nodes, running_brokers
 from streams.recovery.evidence import Evidence, is_needed, shown
-from streams.recovery.journal import AGREED, PROVED, Journal
+from streams.recovery.journal import Journal
 from streams.recovery.plan import Plan
 from streams.recovery.report import REPORT, name_of, read_plan, write_report
 from streams.recovery.rewriting import commit_marks, write_log, write_words

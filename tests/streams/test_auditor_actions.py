@@ -21,6 +21,7 @@ from streams.auditor.keeping import AnotherLog, Keeping
 from streams.auditor.log_auditor import LogAuditor
 from streams.auditor.snapshot_watch import SnapshotWatch
 from streams.auditor.violations import Violation
+from streams.shard import Shard
 from streams.snapshots import Inline, SnapshotStore
 from tests.streams.growing_log import GrowingLog, auditor_on, follow, log_of, world
 from tests.streams.records import forged
@@ -232,22 +233,39 @@ def kept(tmp_path: Path) -> Any:
 
 def test_it_begins_from_its_newest_checkpoint(tmp_path):
     log = kept(tmp_path)
-    auditor = auditor_on(log, [])
-    assert keeping(log, tmp_path).restore(auditor) == "views"
+    auditor, beside = keeping(log, tmp_path).restore(lambda: auditor_on(log, []))
+    assert beside == "views"
     _, before = followed()
     assert auditor.positions() == before.positions()
 
 
 def test_without_a_checkpoint_or_with_a_damaged_one_it_begins_at_genesis(tmp_path):
     log = log_of(world())
-    auditor = auditor_on(log, [])
-    assert keeping(log, tmp_path / "new").restore(auditor) is None
+    auditor, beside = keeping(log, tmp_path / "new").restore(lambda: auditor_on(log, []))
+    assert beside is None
     kept(tmp_path)
     for path in tmp_path.iterdir():
         if path.is_file():
             path.write_bytes(path.read_bytes()[:-1])
-    assert keeping(log, tmp_path).restore(auditor) is None
+    auditor, beside = keeping(log, tmp_path).restore(lambda: auditor_on(log, []))
+    assert beside is None
     assert set(auditor.positions().values()) == {0}
+
+
+def test_a_checkpoint_of_a_build_with_other_dumps_leaves_nothing_behind(tmp_path, monkeypatch):
+    log = kept(tmp_path)
+    load, loaded = Shard.load, []
+
+    def load_all_but_one(dumped, decider):
+        loaded.append(load(dumped, decider))
+        if loaded[-1].id == "L0":
+            raise ValueError("another layout")
+        return loaded[-1]
+
+    monkeypatch.setattr("streams.auditor.checkpoint.Shard.load", load_all_but_one)
+    auditor, beside = keeping(log, tmp_path).restore(lambda: auditor_on(log, []))
+    assert beside is None and len(loaded) > 1
+    assert set(auditor.positions().values()) == set(auditor.next_offsets.values()) == {0}
 
 
 @pytest.mark.parametrize("spoilt", ["shorter", "another"])
@@ -261,7 +279,7 @@ def test_a_checkpoint_of_another_log_is_refused(tmp_path, spoilt, monkeypatch):
         values[-1] = forged(values[-1], time_us=5)
     log.show_all()
     with pytest.raises(AnotherLog, match=r"ledger.in.1@\d+ must be the record"):
-        keeping(log, tmp_path).restore(auditor_on(log, []))
+        keeping(log, tmp_path).restore(lambda: auditor_on(log, []))
 
 
 def test_unsound_books_are_not_kept_but_told(tmp_path):

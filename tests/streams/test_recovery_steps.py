@@ -3,9 +3,10 @@
 import pytest
 
 from domain.protocol import HaltAction
+from infra.recoveries import AGREED, PROVED, expect_no_recovery
 from infra.refusal import Refusal
 from streams.marks import Done
-from streams.recovery.journal import AGREED, PROVED, open_journal
+from streams.recovery.journal import open_journal
 from streams.recovery.losses import Losses
 from streams.recovery.plan import Plan
 from streams.recovery.report import name_of, read_plan, write_report
@@ -30,6 +31,17 @@ def test_an_unfinished_recovery_goes_on_and_a_finished_one_is_followed_by_anothe
     assert not again.has(PROVED)
     again.note(PROVED)
     assert open_journal(tmp_path).folder.name == "2"
+
+
+def test_the_exchange_stays_closed_from_the_first_change_until_all_is_proved(tmp_path):
+    journal = open_journal(tmp_path)
+    journal.note("looked")
+    expect_no_recovery(tmp_path)
+    journal.note(AGREED)
+    with pytest.raises(Refusal, match="must be finished before the exchange starts"):
+        expect_no_recovery(tmp_path)
+    journal.note(PROVED)
+    expect_no_recovery(tmp_path)
 
 
 def test_what_is_set_aside_is_moved_once_and_whole(tmp_path):

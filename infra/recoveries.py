@@ -1,0 +1,26 @@
+"""Recoveries of a data directory: while one is under way, the exchange stays closed."""
+
+import json
+from pathlib import Path
+
+from infra.refusal import Refusal
+
+AGREED, PROVED = "agreed", "proved"
+"""The first step of a recovery that changes anything, and its last."""
+
+JOURNAL = "journal.json"
+
+
+def recoveries_dir(data_dir: Path) -> Path:
+    """Where each recovery has its folder, by number."""
+    return data_dir / "recovery"
+
+
+def expect_no_recovery(data_dir: Path) -> None:
+    """Raises `Refusal` while a recovery is not finished: its log is not whole, nor cancel-only."""
+    for file in recoveries_dir(data_dir).glob(f"*/{JOURNAL}"):
+        done = json.loads(file.read_text(encoding="utf-8"))
+        if AGREED in done and PROVED not in done:
+            raise Refusal(
+                f"{file.parent} must be finished before the exchange starts: logbourse recover"
+            )
