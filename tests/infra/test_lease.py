@@ -277,8 +277,7 @@ class TestStores:
         monkeypatch.setattr(os, "link", freeze)
         assert not store.swap("L0", None, LeaseEntry("one", 1, Phase.TAKING))
         found = store.read("L0")
-        assert found is not None
-        assert found.holder == "other"
+        assert found is not None and found.holder == "other"
 
     def test_drafts_of_two_hosts_with_one_process_id_do_not_mix(self, tmp_path, monkeypatch):
         """As in two containers that share the directory, each of them process 1."""
@@ -293,8 +292,7 @@ class TestStores:
         monkeypatch.setattr(os, "link", come_between)
         assert not store.swap("L0", None, LeaseEntry("here/1/9", 1, Phase.TAKING))
         found = store.read("L0")
-        assert found is not None
-        assert found.holder == "there/1/9"
+        assert found is not None and found.holder == "there/1/9"
         assert [path.name for path in (tmp_path / "L0.lease").iterdir()] == ["1"]
 
     def test_what_is_no_entry_is_a_store_that_does_not_answer(self, tmp_path):
@@ -304,23 +302,18 @@ class TestStores:
         with pytest.raises(OSError, match="four values"):
             store.read("L0")
 
-    def test_an_entry_that_a_loss_of_power_has_emptied_is_of_nobody_who_is_known(
-        self, tmp_path, now
-    ):
-        (tmp_path / "L0.lease").mkdir()
-        (tmp_path / "L0.lease" / "7").touch()
-        lease = Lease("L0", "one", FileLeaseStore(tmp_path), now)
-        lease.tend()
-        assert not lease.is_held
-        go_on(now, [lease], TTL_S + 0.3)
+    def test_an_entry_that_a_loss_of_power_has_emptied_is_of_nobody_known(self, tmp_path, now):
+        store = FileLeaseStore(tmp_path)
+        assert store.swap("L0", None, LeaseEntry("one", 7, Phase.LEADING))
+        os.truncate(tmp_path / "L0.lease" / "7", 0)
+        go_on(now, [lease := Lease("L0", "two", store, now)], TTL_S + 0.3)
         assert lease.is_held
 
     def test_a_redis_that_is_gone_is_an_os_error(self):
         store = RedisLeaseStore("redis://127.0.0.1:1/0")
-        with pytest.raises(OSError, match="Redis must tell a lease"):
-            store.read("L0")
-        with pytest.raises(OSError, match="Redis must swap a lease"):
-            store.swap("L0", None, LeaseEntry())
+        for ask in (store.read, lambda name: store.swap(name, None, LeaseEntry())):
+            with pytest.raises(OSError, match="Redis must (tell|swap) a lease"):
+                ask("L0")
 
     def test_the_setting_chooses(self, tmp_path):
         def chosen(name: str):
