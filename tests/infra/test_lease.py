@@ -312,7 +312,7 @@ class TestStores:
     def test_a_redis_that_is_gone_is_an_os_error(self):
         store = RedisLeaseStore("redis://127.0.0.1:1/0")
         for ask in (store.read, lambda name: store.swap(name, None, LeaseEntry())):
-            with pytest.raises(OSError, match="Redis must (tell|swap) a lease"):
+            with pytest.raises(OSError, match=r"Redis must (tell|swap) a lease"):
                 ask("L0")
 
     def test_the_setting_chooses(self, tmp_path):
