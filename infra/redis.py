@@ -6,6 +6,8 @@ from redis import exceptions as redis_exceptions
 
 AsyncRedis = redis_asyncio.Redis
 RedisError = redis_exceptions.RedisError
+LockError = redis_exceptions.LockError
+"""A lock that is not held (any more); it is a `RedisError`, too."""
 
 CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 10.0

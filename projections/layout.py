@@ -60,6 +60,9 @@ WRITE_ONLY = ("trades:",)
 BUILD_KEY = "lb:build"
 """Holds the id (decimal text) of the build that readers read and live workers feed."""
 
+REBUILD_LOCK = "lb:rebuild"
+"""Held by who makes a new build in Redis: two would write, and remove, the same one."""
+
 FIRST_BUILD = "1"
 
 CURRENT_BUILD_SQL = "SELECT argMax(build, flipped) FROM logbourse.builds"

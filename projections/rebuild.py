@@ -5,15 +5,17 @@ they read on from where the new build stands.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 from infra.clickhouse import ClickHouseClient
 from infra.log import LogRecord
+from infra.redis import LockError, RedisError
 from infra.refusal import Refusal
 from projections import clickhouse_builds, redis_sink
 from projections.clickhouse_sink import ClickHouseSink
 from projections.follower import Follower, RawRecord, offer_all
-from projections.layout import BUILD_KEY
+from projections.layout import BUILD_KEY, REBUILD_LOCK
 from projections.redis_sink import RedisSink
 from projections.sink import Sink
 
@@ -40,18 +42,26 @@ READ_TIMEOUT_S = 0.5
 HARDLY_ANYTHING = 1_000
 """Records: so few that live workers catch up with them in a moment after the flip."""
 
+HELD_S = 60.0
+"""So long Redis keeps the lock of a rebuild that tells no progress, such as one that was killed."""
+
 
 def rebuild_redis(
     client: Any, log: ReadableLog, sources: list[tuple[str, int]], progress: Progress
 ) -> str:
-    """Build Redis's views anew, flip, remove the old build; returns the new build's id."""
-    old = redis_sink.current_build(client)
-    new = str(int(old) + 1)
-    redis_sink.remove_build(client, new)
-    catch_up(log, sources, RedisSink(client, new), progress)
-    client.set(BUILD_KEY, new)
-    redis_sink.remove_build(client, old)
-    return new
+    """Build Redis's views anew, flip, remove the old build; returns the new build's id.
+
+    Raises `Refusal` if another rebuild is running, or may be, since this one lost its lock.
+    """
+    lock = client.lock(REBUILD_LOCK, timeout=HELD_S, blocking=False)
+    if not lock.acquire():
+        raise Refusal("one rebuild of redis may run at a time, another one is running")
+    try:
+        return _rebuild_redis(client, log, sources, progress, lock)
+    finally:
+        # Redis itself ends a lock that cannot be given back.
+        with suppress(RedisError):
+            lock.release()
 
 
 def rebuild_clickhouse(
@@ -93,6 +103,33 @@ def catch_up(
                 raise Refusal(f"{topic}.{partition} must have #{follower.lacks}, has lost it")
         if begun_with <= HARDLY_ANYTHING:
             return
+
+
+def _rebuild_redis(
+    client: Any, log: ReadableLog, sources: list[tuple[str, int]], progress: Progress, lock: Any
+) -> str:
+    def hold_and_tell(done: int, total: int) -> None:
+        _hold(lock)
+        progress(done, total)
+
+    for left_behind in redis_sink.other_builds(client):
+        redis_sink.remove_build(client, left_behind)
+        _hold(lock)
+    old = redis_sink.current_build(client)
+    new = str(int(old) + 1)
+    catch_up(log, sources, RedisSink(client, new), hold_and_tell)
+    _hold(lock)
+    client.set(BUILD_KEY, new)
+    redis_sink.remove_build(client, old)
+    return new
+
+
+def _hold(lock: Any) -> None:
+    """Hold the lock for `HELD_S` from now; `Refusal` if it is lost."""
+    try:
+        lock.reacquire()
+    except LockError as error:
+        raise Refusal(f"a rebuild must hold {REBUILD_LOCK} to its end, has lost it") from error
 
 
 def _left(

@@ -47,11 +47,11 @@ class RedisSink:
         if self._wanted is None:
             self._build = current_build(self._client)
         stored = self._client.hgetall(self._key(position_key(topic, partition)))
-        position = NOWHERE
-        if stored:
-            position = Position(
-                int(stored[b"cseq"]), int(stored[b"offset"]), int(stored[b"time_us"])
-            )
+        if not stored:
+            # Cells without a position are of nowhere: the projector writes them from the start.
+            self._loaded[topic, partition] = NOWHERE
+            return NOWHERE, {}
+        position = Position(int(stored[b"cseq"]), int(stored[b"offset"]), int(stored[b"time_us"]))
         self._loaded[topic, partition] = position
         names = sorted(
             name.decode() for name in self._client.smembers(self._key(index_key(topic, partition)))
@@ -121,7 +121,16 @@ def current_build(client: Any) -> str:
 def remove_build(client: Any, build: str) -> int:
     """Remove all keys of a build that is not current; returns how many there were."""
     assert current_build(client) != build, f"build {build} is the current one"
-    removed = 0
-    for key in client.scan_iter(match=redis_key(build, "*"), count=1_000):
-        removed += client.unlink(key)
-    return removed
+    removed = cursor = 0
+    while True:
+        cursor, keys = client.scan(cursor, match=redis_key(build, "*"), count=1_000)
+        if keys:
+            removed += client.unlink(*keys)
+        if cursor == 0:
+            return removed
+
+
+def other_builds(client: Any) -> list[str]:
+    """The builds that have keys and are not current, such as one whose rebuild was killed."""
+    keys = client.scan_iter(match=redis_key("*", "*"), count=1_000)
+    return sorted({key.decode().split(":")[1] for key in keys} - {current_build(client)})

@@ -18,7 +18,7 @@ class RepairFailed(Refusal):
 
 @dataclass(slots=True, frozen=True)
 class Repaired:
-    """What was wrong with a key, empty if nothing was, and the sequence it was written at."""
+    """What was wrong with a key, empty if nothing was, and the sequence it was found right at."""
 
     place: Place
     cseq: int
@@ -39,6 +39,8 @@ def repair_key(
 ) -> Repaired:
     """Fold the key's partition from the start as far as its view stands, and write the key.
 
+    It is looked at again until it is right: its worker may have removed a field that was missing
+    when the key was read, which a repair does not notice.
     `partitions`: how many of ledgers and of matching. Raises `Misunderstood` for a name that is no
     view's, `RepairFailed` if the view stands beyond the log, or the key changes all the time.
     """
@@ -48,6 +50,7 @@ def repair_key(
     fold = ViewFold(*place)
     start, _ = log.ends(*place)
     log.seek(*place, start)
+    words = ""
     for _ in range(TRIES):
         position, found = live.read(*place, [name])
         _fold_to(fold, log, position.cseq, lambda: live.read(*place, ())[0].cseq, progress)
@@ -55,9 +58,9 @@ def repair_key(
             continue
         wanted = fold.cells.get(name, {})
         if is_same(name, wanted, found[name]):
-            return Repaired(place, position.cseq, "")
-        if live.repair(place, name, found[name], wanted):
-            return Repaired(place, position.cseq, difference(wanted, found[name]))
+            return Repaired(place, position.cseq, words)
+        if live.repair(place, name, found[name], wanted) and not words:
+            words = difference(wanted, found[name])
     raise RepairFailed(f"{name} must stay as it is for a moment, did not in {TRIES} tries")
 
 

@@ -1,7 +1,8 @@
 -- Replaces one key by what it must be, if it still holds what was found wrong.
 --
--- Whatever its worker has written to it since would show, so that what was right at the sequence
--- at which it was looked at is right now.
+-- Most of what its worker has written to it since would show, but not all: a field that was missing
+-- when the key was looked at may have been removed meanwhile, and would be put back here. Who
+-- repairs must therefore look once more.
 --
 -- KEYS: build, index, the key.
 -- ARGV: build that must be current, the key's name if the projector loads it again (else ''),

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from domain.reference import REFERENCE_PARTITION, Asset, Market, ReferenceData
 from infra.clock import Clock
 from infra.http import errors
 from infra.http.app import Call
+from infra.http.errors import ApiError
 from infra.log import LogFailure
 from projections.layout import (
     LEDGER_EVENTS,
@@ -45,6 +46,8 @@ class Sources:
     history: History
     end_of_log: Callable[[str, int], Awaitable[int]]
     clock: Clock
+    _answered: dict[Partition, Position] = field(default_factory=dict, init=False)
+    """The furthest that this process has answered about markets from."""
 
     def ledger_partition(self, user_id: int) -> Partition:
         """The partition that feeds a user's views; -1008 (503) before genesis is known."""
@@ -76,11 +79,24 @@ class Sources:
     async def read_markets(
         self, call: Call, markets: Iterable[Market], questions: Sequence[Question]
     ) -> tuple[dict[Partition, Position], list[Answer]]:
-        """Answers about markets, not before the client's `X-Log-Min-Position`."""
+        """Answers about markets, not before the client's `X-Log-Min-Position`.
+
+        Nor before what was answered already: a view that was lost, and is built again, would tell
+        of empty books and of the past.
+        """
         wanted = wanted_positions(call)
-        partitions = {self.market_partition(market.market_id) for market in markets}
-        targets = {each: Target(cseq=wanted.get(each, 0)) for each in sorted(partitions)}
-        positions, answers = await self.live.read(targets, questions, give_up_s())
+        partitions = sorted({self.market_partition(market.market_id) for market in markets})
+        answered = {each: self._answered.get(each, NOWHERE) for each in partitions}
+        targets = {
+            each: Target(cseq=max(wanted.get(each, 0), answered[each].cseq)) for each in partitions
+        }
+        try:
+            positions, answers = await self.live.read(targets, questions, give_up_s())
+        except ApiError:
+            await self._forget_what_the_log_lacks(partitions)
+            raise
+        for each, position in positions.items():
+            self._answered[each] = max(position, self._answered.get(each, NOWHERE))
         call.position = format_positions(positions)
         return positions, answers
 
@@ -148,6 +164,21 @@ class Sources:
             target = Target(offset=await self.end_offset(place, deadline_s) - 1)
             if not target.met(self.reference_positions().get(place, NOWHERE)):
                 await watch.reach(place, target, deadline_s)
+
+    async def _forget_what_the_log_lacks(self, partitions: Iterable[Partition]) -> None:
+        """Let no read wait for what a view claimed to have that was spoilt or of another log.
+
+        A log that `logbourse recover` has cut needs no more: the stack is stopped for it, so that
+        this process begins anew and remembers nothing.
+        """
+        for each in partitions:
+            answered = self._answered.get(each)
+            if answered is None:
+                continue
+            end = await self.end_offset(each, give_up_s())
+            # The last record has an offset below the end, and a sequence not above the end.
+            if max(answered.cseq, answered.offset + 1) > end:
+                self._answered.pop(each, None)
 
     async def _reference_positions(self) -> Mapping[Partition, Position]:
         return self.reference_positions()

@@ -104,7 +104,8 @@ def test_history_of_the_former_version_goes_on(client, build):
         for table in (LEDGER_TABLES if topic == LEDGER_EVENTS else MATCHING_TABLES)
     ]
     client.insert("memory", told, database=name)
-    assert make_build(client, build) == ["0002_positions.sql"]
+    client.command(f"ALTER TABLE {name}.candles MODIFY COLUMN quote Int64")
+    assert make_build(client, build) == ["0002_positions.sql", "0003_turnover.sql"]
     after = ClickHouseSink(client, build)
     assert after.load(LEDGER_EVENTS, 0) == stood
     assert after.reached(LEDGER_EVENTS, 0) == stood[0]

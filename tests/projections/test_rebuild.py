@@ -14,7 +14,13 @@ from infra.settings import load_settings
 from projections import clickhouse_builds, clickhouse_sink, rebuild_request, redis_sink
 from projections.clickhouse_sink import ClickHouseSink
 from projections.follower import Follower
-from projections.layout import LEDGER_EVENTS, MATCHING_EVENTS, feeding_partitions, redis_key
+from projections.layout import (
+    LEDGER_EVENTS,
+    MATCHING_EVENTS,
+    REBUILD_LOCK,
+    feeding_partitions,
+    redis_key,
+)
 from projections.rebuild import rebuild_clickhouse, rebuild_redis
 from projections.rebuild_command import ProgressBar
 from projections.redis_sink import RedisSink
@@ -104,6 +110,57 @@ def test_a_view_of_a_log_that_lacks_a_record_is_not_served():
     with pytest.raises(Refusal, match=r"ledger\.ev\.0 must have #10, has lost it"):
         rebuild_redis(client, ListLog(lambda: lacking), SOURCES, lambda *_: None)
     assert redis_sink.current_build(client) == build
+
+
+def test_two_rebuilds_of_redis_do_not_run_at_once(client):
+    log, refused = ListLog(busy_exchange(8, 50).outboxes), []
+
+    def rebuild_too(_done, _total):
+        with pytest.raises(Refusal, match="another one is running") as caught:
+            rebuild_redis(client, log, SOURCES, lambda *_: None)
+        refused.append(caught.value)
+
+    assert rebuild_redis(client, log, SOURCES, rebuild_too) == "2"
+    assert refused
+    assert rebuild_redis(client, log, SOURCES, lambda *_: None) == "3"
+
+
+@pytest.mark.parametrize("holder", [None, "another"])
+def test_a_rebuild_that_lost_its_lock_is_not_switched_to(client, holder):
+    log = ListLog(busy_exchange(8, 50).outboxes)
+
+    def lose(done, total):
+        if done == total:
+            client.delete(REBUILD_LOCK)
+            if holder:
+                client.set(REBUILD_LOCK, holder)
+
+    with pytest.raises(Refusal, match="must hold lb:rebuild to its end, has lost it"):
+        rebuild_redis(client, log, SOURCES, lose)
+    assert redis_sink.current_build(client) == "1"
+    assert client.get(REBUILD_LOCK) == (holder.encode() if holder else None)
+
+
+def test_a_rebuild_that_fails_lets_the_next_one_begin(client):
+    log = ListLog(busy_exchange(8, 50).outboxes)
+
+    def stop(_done, _total):
+        raise rebuild_request.RebuildFailed("the process that rebuilds is stopping")
+
+    with pytest.raises(rebuild_request.RebuildFailed):
+        rebuild_redis(client, log, SOURCES, stop)
+    assert rebuild_redis(client, log, SOURCES, lambda *_: None) == "2"
+
+
+def test_what_killed_rebuilds_left_behind_is_removed(client):
+    for build in ("0", "2", "11"):
+        client.set(redis_key(build, "left:behind"), "by a rebuild that was killed")
+    client.set(redis_key("1", "balances:1"), "of the current build")
+    seen: list[set[bytes]] = []
+    log = ListLog(busy_exchange(8, 50).outboxes)
+    rebuild_redis(client, log, SOURCES, lambda *_: seen.append(set(client.keys("lb:*:*"))))
+    assert seen[0] == {b"lb:1:balances:1"}
+    assert redis_sink.other_builds(client) == []
 
 
 def test_progress_is_told_in_lines_where_there_is_no_terminal(capsys):

@@ -72,6 +72,14 @@ def test_p2_whatever_is_not_next_changes_nothing(client, after, upto):
     assert sink.load("ledger.ev", 0)[0] == FIRST
 
 
+def test_without_a_position_there_are_no_cells(client):
+    sink = opened(client)
+    apply(sink, changes(NOWHERE, FIRST, a="1"))
+    client.delete(redis_key("1", "position:ledger.ev:0"))
+    assert sink.load("ledger.ev", 0) == (NOWHERE, {})
+    assert sink.reached("ledger.ev", 0) == NOWHERE
+
+
 def test_news_come_after_the_data(client):
     listener = client.pubsub()
     listener.subscribe(applied_channel("1", "ledger.ev", 0), changed_channel("1", "ledger.ev", 0))

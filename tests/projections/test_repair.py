@@ -2,13 +2,15 @@
 
 import pytest
 
+from domain.orders.messages import Side
 from infra.refusal import Misunderstood
-from projections.layout import LEDGER_EVENTS, MATCHING_EVENTS
+from projections.layout import LEDGER_EVENTS, MATCHING_EVENTS, open_key
 from projections.live_cells import LiveCells
 from projections.repair import RepairFailed, key_name, repair_key
 from projections.view_auditor import place_of
 from tests.projections.list_log import ListLog
 from tests.projections.scenarios import busy_exchange
+from tests.projections.small_exchange import SmallExchange
 from tests.projections.test_view_auditor import Stage
 
 
@@ -46,6 +48,34 @@ def test_a_key_of_nobody_is_removed():
     repaired = repair_key(LiveCells(stage.client), log, "balances:77", (1, 1), nobody)
     assert repaired.words == "field 1 must be nothing, was [5,5]"
     assert not stage.client.exists(stage.key("balances:77"))
+
+
+class LateCells(LiveCells):
+    """Before a key is written, its worker applies the rest of the log."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(stage.client)
+        self.stage, self.repairs = stage, 0
+
+    def repair(self, place, name, found, wanted):
+        self.repairs += 1
+        self.stage.feed(place[0], len(self.stage.values[place[0]]))
+        return super().repair(place, name, found, wanted)
+
+
+def test_an_order_that_is_closed_between_the_look_and_the_repair_stays_closed():
+    exchange = SmallExchange()
+    order_id = exchange.place(1, Side.BUY, 5_999_000, 3)
+    stage, open_orders = Stage(exchange), open_key(1)
+    stage.feed(LEDGER_EVENTS, len(stage.values[LEDGER_EVENTS]))
+    assert stage.client.hdel(stage.key(open_orders), order_id) == 1
+    exchange.cancel(order_id)
+    live = LateCells(stage)
+    repaired = repair_key(live, ListLog(lambda: stage.values), open_orders, (1, 1), nobody)
+    assert live.repairs == 2
+    assert repaired.words.endswith(", was nothing"), "what was found first is told"
+    assert repaired.cseq == len(stage.values[LEDGER_EVENTS])
+    assert not stage.client.exists(stage.key(open_orders))
 
 
 def test_a_view_that_stands_beyond_the_log_cannot_be_repaired():

@@ -175,6 +175,18 @@ async def test_a_candle_that_a_span_ends_in_is_whole(world, api):
     assert (status, [row[8] for row in rows]) == (200, [1])
 
 
+async def test_a_candle_may_have_a_turnover_beyond_64_bits(world, api):
+    huge = {"quantity": 9 * 10**18, "quote": 9 * 10**18, "taker_side": 0}
+    hour = [trade(n, T0_US + n * MINUTE_US, **huge) for n in range(1, 4)]
+    await world.trade(BTCUSDT, [*hour, trade(4, T0_US + HOUR_US)])
+    await world.advance(("matching.ev", 0), Position(200, 199, T0_US + HOUR_US))
+
+    _, rows = await get(api, "/api/v3/klines", symbol="BTCUSDT", interval="1h")
+
+    sum_of_three = "270000000000.00000000"
+    assert [rows[0][n] for n in (5, 7, 9, 10)] == [sum_of_three] * 4
+
+
 async def test_a_market_without_trades_has_no_klines(world, api):
     assert await get(api, "/api/v3/klines", symbol="ETHBTC", interval="1d") == (200, [])
 

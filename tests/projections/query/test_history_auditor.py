@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestClient
 
 from infra.log import LogRecord
 from projections import layout
+from projections.candle_sums import CandleSums
 from projections.clickhouse_sink import ClickHouseSink
 from projections.follower import Follower
 from projections.history_auditor import HistoryAuditor
@@ -197,6 +198,22 @@ async def test_a_trade_that_is_on_its_way_to_history_is_no_doubled_candle(stage)
         f"quantity) FROM {DATABASE}.candles FINAL WHERE interval = '1M'"
     )
     assert [c.invariant for c in await stage.rounds(2)] == ["P3"]
+
+
+async def test_turnovers_beyond_64_bits_add_up_here_as_there(stage):
+    """Here sums are kept as 64 bits hold them, there as they are."""
+    sums, series = CandleSums(), (77, "1M")
+    for number, turnover in enumerate((1 << 63, 5 << 63, 1 << 65), 1):
+        prices, trades = (1, 1, 1, 1), (turnover, turnover, 1, turnover, turnover)
+        candle = layout.Candle(number, *prices, *trades, 1, 1)
+        rows = [(0, number, 0, *series, *candle)]
+        stage.store.insert("candles", rows)
+        sums.add(rows)
+    told = (await asyncio.to_thread(stage.history._client.candles))[series]
+    assert told.last == candle
+    assert sums.complaint(series, told, {}) == ""
+    wrong = told._replace(total=(*told.total[:-1], told.total[-1] + 1))
+    assert "must add up to" in sums.complaint(series, wrong, {})
 
 
 async def test_only_an_operator_is_told(stage):

@@ -96,6 +96,15 @@ async def test_a_window_of_days_reaches_into_history(world, api):
         assert row["lastPrice"] == "60003.00000000"
 
 
+async def test_a_turnover_beyond_64_bits_is_added_up(world, api):
+    most = 9 * 10**18
+    times = [T0_US - 2 * DAY_US + n * MINUTE_US for n in range(3)]
+    huge = [trade(n + 1, time_us, quote=most) for n, time_us in enumerate(times)]
+    await world.trade(BTCUSDT, [*huge, trade(4, T0_US, quote=E8)])
+    row = await get(api, "ticker", symbol="BTCUSDT", windowSize="3d")
+    assert (row["count"], row["quoteVolume"]) == (4, "270000000001.00000000")
+
+
 async def test_the_trading_day_begins_at_midnight(world, traded, api):
     row = await get(api, "ticker/tradingDay", symbol="BTCUSDT")
     assert (row["count"], row["openTime"]) == (1, T0_US // 1_000)
