@@ -133,4 +133,5 @@ def remove_build(client: Any, build: str) -> int:
 def other_builds(client: Any) -> list[str]:
     """The builds that have keys and are not current, such as one whose rebuild was killed."""
     keys = client.scan_iter(match=redis_key("*", "*"), count=1_000)
-    return sorted({key.decode().split(":")[1] for key in keys} - {current_build(client)})
+    builds = {key.decode().split(":")[1] for key in keys} - {current_build(client)}
+    return sorted(filter(str.isdigit, builds))
