@@ -136,13 +136,16 @@ async def serve_app(
     share_port: bool = False,
     connections: int = MAX_CONNECTIONS,
 ) -> web.AppRunner:
-    """Serve until the runner's `cleanup`. Raises `Refusal` if the port is taken.
+    """Serve until the runner's `cleanup`, bodies as they were sent, packed or not.
+
+    Raises `Refusal` if the port is taken.
 
     With `share_port` others of this user who say the same may listen there too; the kernel deals
     connections out to all of them (SO_REUSEPORT). Beyond so many `connections` at once clients are
     hung up on, with -1008 (503).
     """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+    # Whoever unpacks a body breaks its Content-Length for a proxy, and is open to bombs.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S, auto_decompress=False)
     await runner.setup()
     try:
         most = most_connections(connections)

@@ -3,11 +3,15 @@
 import gzip
 
 import pytest_asyncio
-from aiohttp import web
+from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 from yarl import URL
 
 from commands.proxy import Proxy
+from commands.serve import build_gateway_app
+from infra.http.app import serve_app
+from infra.keys import open_keys
+from infra.ports import any_port
 from tests.commands.world import opened_world
 
 
@@ -39,10 +43,21 @@ async def world(tmp_path):
     proxy = Proxy(str(server.make_url("/")))
     await proxy.start()
     async with opened_world(tmp_path, proxy=proxy) as opened:
-        opened.queries = server
+        opened.queries, opened.proxy = server, proxy
         yield opened
     await proxy.stop()
     await server.close()
+
+
+@pytest_asyncio.fixture
+async def served_at(world, tmp_path):
+    """The address of a gateway that is served as in production, not as tests are."""
+    port = any_port("127.0.0.1")
+    keys = open_keys(tmp_path / "other.key")
+    app = build_gateway_app(world.side, keys, world.exchange.clock, world.proxy)
+    runner = await serve_app(app, "127.0.0.1", port)
+    yield f"http://127.0.0.1:{port}"
+    await runner.cleanup()
 
 
 async def test_requests_are_passed_on_as_they_came(world):
@@ -62,6 +77,24 @@ async def test_requests_are_passed_on_as_they_came(world):
 async def test_bodies_are_passed_on(world):
     answer = await world.gateway.post("/sapi/v1/x", data="a=1&b=2")
     assert (await answer.json())["body"] == "a=1&b=2"
+
+
+async def test_packed_bodies_are_passed_on_packed(world, served_at):
+    packed_body = gzip.compress(b"a=1&b=" + b"2" * 50_000)
+    headers = {"Content-Encoding": "gzip", "Content-Type": "text/plain"}
+    async with ClientSession(served_at) as client:
+        for _ in range(2):
+            answer = await client.post("/sapi/v1/x", data=packed_body, headers=headers)
+            found = await answer.json()
+            assert found["body"] == "a=1&b=" + "2" * 50_000, "the query API alone unpacked it"
+            assert found["headers"]["content-length"] == str(len(packed_body))
+
+
+async def test_order_entry_unpacks_nothing(served_at):
+    bomb = gzip.compress(b"a" * 10_000_000)
+    async with ClientSession(served_at, headers={"Content-Encoding": "gzip"}) as client:
+        answer = await client.post("/api/v3/order", data=bomb)
+        assert (answer.status, (await answer.json())["code"]) == (400, -1100)
 
 
 async def test_answers_keep_their_status_and_encoding(world):
