@@ -57,6 +57,11 @@ class Call:
         assert self.principal is not None, "an endpoint without scope has no sender"
         return self.principal
 
+    @property
+    def payer(self) -> str:
+        """By what its weight counts: by the key of a sender who proved it, else by address."""
+        return self.principal.api_key if self.principal is not None else f"ip {self.client_ip}"
+
     def time(self, time_us: int) -> int:
         """A time as the client wants it: milliseconds, or microseconds if it said so."""
         return time_us if self.microseconds else time_us // 1_000
@@ -200,15 +205,7 @@ def _bind(frame: Frame, endpoint: Endpoint) -> Callable[[web.Request], Awaitable
 
 async def _respond(frame: Frame, endpoint: Endpoint, call: Call) -> web.StreamResponse:
     call.parameters = await _read_parameters(call.request, document=endpoint.document)
-    if endpoint.limited:
-        weight = endpoint.weight
-        amount = weight if isinstance(weight, int) else weight(call.parameters)
-        call.weight_used = frame.limits.charge(_sender(frame, call), amount, call.arrived_us)
-        if not frame.knows_log():
-            raise errors.overloaded()
-    if endpoint.scope is not None:
-        await _learn_key(frame, call)
-        call.principal = _authenticate(frame, endpoint.scope, call)
+    await _admit(frame, endpoint, call)
     answer = await endpoint.handler(call)
     return answer if isinstance(answer, web.StreamResponse) else json_response(answer)
 
@@ -227,31 +224,44 @@ async def _read_parameters(request: web.Request, *, document: bool) -> Parameter
     return parse(raw_query, raw_body)
 
 
-async def _learn_key(frame: Frame, call: Call) -> None:
+async def _admit(frame: Frame, endpoint: Endpoint, call: Call) -> None:
+    """Charge the weight, and refuse whom the endpoint is not for."""
     api_key = call.request.headers.get("X-MBX-APIKEY", "")
-    if api_key and frame.catch_up is not None and not frame.authenticator.knows(api_key):
-        await frame.catch_up()
+    if endpoint.scope is not None and frame.knows_log() and frame.authenticator.knows(api_key):
+        try:
+            _authenticate(frame, call, api_key)
+        finally:
+            # Afterwards, lest whoever has only seen a key could use up what its owner may send.
+            _charge(frame, endpoint, call)
+    else:
+        _charge(frame, endpoint, call)
+        if endpoint.limited and not frame.knows_log():
+            raise errors.overloaded()
+        if endpoint.scope is not None:
+            if api_key and frame.catch_up is not None:
+                await frame.catch_up()
+            _authenticate(frame, call, api_key)
+    if endpoint.scope is not None and endpoint.scope not in call.sender.scopes:
+        raise errors.api_key_refused()
 
 
-def _authenticate(frame: Frame, scope: Scope, call: Call) -> Principal:
-    api_key = call.request.headers.get("X-MBX-APIKEY", "")
-    principal = frame.authenticator.authenticate(
+def _authenticate(frame: Frame, call: Call, api_key: str) -> None:
+    call.principal = frame.authenticator.authenticate(
         api_key, call.parameters, client_ip=call.client_ip, now_us=call.arrived_us
     )
-    if scope not in principal.scopes:
-        raise errors.api_key_refused()
-    return principal
 
 
-def _sender(frame: Frame, call: Call) -> str:
-    api_key = call.request.headers.get("X-MBX-APIKEY", "")
-    return api_key if frame.authenticator.knows(api_key) else f"ip {call.client_ip}"
+def _charge(frame: Frame, endpoint: Endpoint, call: Call) -> None:
+    if endpoint.limited:
+        weight = endpoint.weight
+        amount = weight if isinstance(weight, int) else weight(call.parameters)
+        call.weight_used = frame.limits.charge(call.payer, amount, call.arrived_us)
 
 
 def _headers(frame: Frame, call: Call) -> dict[str, str]:
     weight = call.weight_used
     if weight is None:
-        weight = frame.limits.used(_sender(frame, call), call.arrived_us)
+        weight = frame.limits.used(call.payer, call.arrived_us)
     used = str(weight)
     headers = {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used}
     position = call.position or frame.log_position()

@@ -260,3 +260,25 @@ async def test_keys_and_signatures(world, alice):
     alice.api_key, alice.secret = read_only["apiKey"], read_only["secretKey"]
     status, found = await alice.order(**limit())
     assert (status, found["code"]) == (401, -2015)
+
+
+async def test_who_knows_a_key_alone_burns_the_weight_of_their_address(world, alice):
+    await world.operate("change-limits", requestWeightPerMinute=3)
+    forged = alice.signed(**limit()).replace("0.1", "0.2")
+    answers = [await alice.send("POST", "/api/v3/order", body=forged) for _ in range(24)]
+    assert [status for status, *_ in answers] == [400] * 3 + [429] * 20 + [418]
+    assert [headers["X-MBX-USED-WEIGHT"] for *_, headers in answers[:4]] == ["1", "2", "3", "4"]
+    unsigned = await world.gateway.get("/nowhere", headers={"X-MBX-APIKEY": alice.api_key})
+    assert unsigned.headers["X-MBX-USED-WEIGHT"] == "23", "a key that nobody proved counts nothing"
+    for weight, expected in (("1", 400), ("2", 400), ("3", 400), ("4", 429)):
+        query = alice.signed(symbol="BTCUSDT", orderId=weight)
+        status, _, headers = await alice.send("DELETE", "/api/v3/order", query)
+        assert (status, headers["X-MBX-USED-WEIGHT-1M"]) == (expected, weight)
+
+
+async def test_a_key_is_charged_for_what_it_may_not_do(world, alice):
+    key = await world.operate("create-api-key", userId=alice.user_id, scopes="READ")
+    alice.api_key, alice.secret = key["apiKey"], key["secretKey"]
+    await world.gateway.get("/nowhere")
+    status, _, headers = await alice.send("POST", "/api/v3/order", body=alice.signed(**limit()))
+    assert (status, headers["X-MBX-USED-WEIGHT"]) == (401, "1")
