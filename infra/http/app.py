@@ -37,8 +37,9 @@ encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 class Call:
     """One request on its way through an endpoint.
 
-    `arrived_us` is wall time, `weight_used` that of its sender in this minute. The endpoint may set
-    `position` (the `X-Log-Position` of what it read or wrote) and add `headers`.
+    `arrived_us` is the wall time at which all of it was here, `weight_used` the weight that its
+    `payer` has used in this minute. The endpoint may set `position` (the `X-Log-Position` of what
+    it read or wrote) and add `headers`.
     """
 
     request: web.Request
@@ -205,6 +206,8 @@ def _bind(frame: Frame, endpoint: Endpoint) -> Callable[[web.Request], Awaitable
 
 async def _respond(frame: Frame, endpoint: Endpoint, call: Call) -> web.StreamResponse:
     call.parameters = await _read_parameters(call.request, document=endpoint.document)
+    # A body may come slowly: a request is as old, and its key must live as long, as its last byte.
+    call.arrived_us = frame.clock.now_us()
     await _admit(frame, endpoint, call)
     answer = await endpoint.handler(call)
     return answer if isinstance(answer, web.StreamResponse) else json_response(answer)

@@ -1,5 +1,7 @@
 """Every number and text of the interface that order entry can answer."""
 
+import asyncio
+
 from commands.reasons import order_error
 from domain.limits import DEFAULT_LIMITS
 from domain.orders.messages import OrderReason
@@ -282,3 +284,17 @@ async def test_a_key_is_charged_for_what_it_may_not_do(world, alice):
     await world.gateway.get("/nowhere")
     status, _, headers = await alice.send("POST", "/api/v3/order", body=alice.signed(**limit()))
     assert (status, headers["X-MBX-USED-WEIGHT"]) == (401, "1")
+
+
+async def test_a_request_is_as_old_as_its_last_byte(world, alice):
+    body = alice.signed(**limit(), recvWindow=1_000).encode()
+
+    async def slowly():
+        yield body[:10]
+        await asyncio.sleep(0.05)
+        world.exchange.clock.us += 1_001_000
+        yield body[10:]
+
+    headers = {"X-MBX-APIKEY": alice.api_key}
+    answer = await world.gateway.post("/api/v3/order", data=slowly(), headers=headers)
+    assert (answer.status, (await answer.json())["code"]) == (400, -1021)
