@@ -1,9 +1,10 @@
 """Everything that is not order entry reaches the query API unchanged, and comes back unchanged."""
 
+import asyncio
 import gzip
 
 import pytest_asyncio
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession, TCPConnector, web
 from aiohttp.test_utils import TestServer
 from yarl import URL
 
@@ -13,6 +14,8 @@ from infra.http.app import serve_app
 from infra.keys import open_keys
 from infra.ports import any_port
 from tests.commands.world import opened_world
+
+MANY = 120
 
 
 async def echo(request: web.Request) -> web.Response:
@@ -35,7 +38,14 @@ async def packed(_request: web.Request) -> web.Response:
 
 @pytest_asyncio.fixture
 async def world(tmp_path):
+    all_at_once = asyncio.Barrier(MANY)
+
+    async def held(_request: web.Request) -> web.Response:
+        await all_at_once.wait()
+        return web.Response()
+
     app = web.Application()
+    app.router.add_get("/held", held)
     app.router.add_get("/packed", packed)
     app.router.add_route("*", "/{path:.*}", echo)
     server = TestServer(app)
@@ -115,3 +125,12 @@ async def test_a_query_api_that_is_away_is_a_503(world):
     await world.queries.close()
     answer = await world.gateway.get("/api/v3/time")
     assert (answer.status, (await answer.json())["code"]) == (503, -1008)
+
+
+async def test_many_reads_are_held_at_once(world):
+    async with (
+        asyncio.timeout(5),
+        ClientSession(world.gateway.make_url("/"), connector=TCPConnector(limit=0)) as client,
+    ):
+        answers = await asyncio.gather(*(client.get("/held") for _ in range(MANY)))
+    assert {answer.status for answer in answers} == {200}
