@@ -117,7 +117,7 @@ class OrderEntry:
         return responses.canceled(closed, cancel_id, market, time)
 
     async def cancel_all(self, call: Call) -> list[dict[str, Any]]:
-        """DELETE /api/v3/openOrders of one symbol; -2011 if none was open."""
+        """DELETE /api/v3/openOrders of one symbol; -2011 if none was canceled."""
         self._admit(call, cancels=True)
         command_id = _signed_id(call)
         command = parse_cancel_all(
@@ -132,11 +132,15 @@ class OrderEntry:
             raise cancel_error(answer.last.reason)
         market = self._reference.markets[command.market_id]
         cancel_id = client_order_id(call.parameters, command_id)
-        return [
+        canceled = [
             responses.canceled(seen.message, cancel_id, market, call.time(seen.time_us))
             for seen in answer.seen
             if isinstance(seen.message, OrderClosed)
         ]
+        if not canceled:
+            # All that were open had been filled before the book heard of the cancel.
+            raise errors.cancel_refused()
+        return canceled
 
     async def place_native(self, call: Call) -> dict[str, Any]:
         """POST /x/v1/orders: with one `Idempotency-Key` there is one order, and one answer.

@@ -9,9 +9,16 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from infra.http import errors
+from infra.http.connections import most_connections
 
 CHUNK_BYTES = 64 * 1024
+MAX_CONNECTIONS = 4_000
+"""More than the 3,000 reads of weight 2 that one sender may let wait at once, so that others are
+served meanwhile, and less than the 5,000 that the query API takes."""
+
 CONNECT_TIMEOUT_S = 2.0
+"""Also for one of the connections to be free."""
+
 ANSWER_TIMEOUT_S = 30.0
 
 _HOP_BY_HOP = frozenset(
@@ -40,7 +47,10 @@ class Proxy:
     async def start(self) -> None:
         """Open the pool of connections; to be called in the loop that serves."""
         timeout = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        # Clients may have half of the files that this process may open, this half of the others.
+        most = most_connections(2 * MAX_CONNECTIONS) // 2
         self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=most),
             timeout=timeout,
             auto_decompress=False,
             skip_auto_headers=("User-Agent", "Accept-Encoding", "Accept", "Content-Type"),

@@ -5,6 +5,7 @@ import binascii
 import secrets
 from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -170,7 +171,7 @@ def ed25519_bytes(text: str) -> bytes:
                 if len(raw) == 32
                 else load_der_public_key(raw)
             )
-    except (ValueError, binascii.Error):
+    except (UnsupportedAlgorithm, ValueError, binascii.Error):
         raise errors.invalid_data("publicKey") from None
     if not isinstance(key, Ed25519PublicKey):
         raise errors.invalid_data("publicKey")

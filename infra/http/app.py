@@ -37,8 +37,9 @@ encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 class Call:
     """One request on its way through an endpoint.
 
-    `arrived_us` is wall time, `weight_used` that of its sender in this minute. The endpoint may set
-    `position` (the `X-Log-Position` of what it read or wrote) and add `headers`.
+    `arrived_us` is the wall time at which all of it was here, `weight_used` the weight that its
+    `payer` has used in this minute. The endpoint may set `position` (the `X-Log-Position` of what
+    it read or wrote) and add `headers`.
     """
 
     request: web.Request
@@ -56,6 +57,11 @@ class Call:
         """The authenticated sender; only for endpoints with a scope."""
         assert self.principal is not None, "an endpoint without scope has no sender"
         return self.principal
+
+    @property
+    def payer(self) -> str:
+        """By what its weight counts: by the key of a sender who proved it, else by address."""
+        return self.principal.api_key if self.principal is not None else f"ip {self.client_ip}"
 
     def time(self, time_us: int) -> int:
         """A time as the client wants it: milliseconds, or microseconds if it said so."""
@@ -136,13 +142,16 @@ async def serve_app(
     share_port: bool = False,
     connections: int = MAX_CONNECTIONS,
 ) -> web.AppRunner:
-    """Serve until the runner's `cleanup`. Raises `Refusal` if the port is taken.
+    """Serve until the runner's `cleanup`, bodies as they were sent, packed or not.
+
+    Raises `Refusal` if the port is taken.
 
     With `share_port` others of this user who say the same may listen there too; the kernel deals
     connections out to all of them (SO_REUSEPORT). Beyond so many `connections` at once clients are
     hung up on, with -1008 (503).
     """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+    # Whoever unpacks a body breaks its Content-Length for a proxy, and is open to bombs.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S, auto_decompress=False)
     await runner.setup()
     try:
         most = most_connections(connections)
@@ -197,15 +206,9 @@ def _bind(frame: Frame, endpoint: Endpoint) -> Callable[[web.Request], Awaitable
 
 async def _respond(frame: Frame, endpoint: Endpoint, call: Call) -> web.StreamResponse:
     call.parameters = await _read_parameters(call.request, document=endpoint.document)
-    if endpoint.limited:
-        weight = endpoint.weight
-        amount = weight if isinstance(weight, int) else weight(call.parameters)
-        call.weight_used = frame.limits.charge(_sender(frame, call), amount, call.arrived_us)
-        if not frame.knows_log():
-            raise errors.overloaded()
-    if endpoint.scope is not None:
-        await _learn_key(frame, call)
-        call.principal = _authenticate(frame, endpoint.scope, call)
+    # A body may come slowly: a request is as old, and its key must live as long, as its last byte.
+    call.arrived_us = frame.clock.now_us()
+    await _admit(frame, endpoint, call)
     answer = await endpoint.handler(call)
     return answer if isinstance(answer, web.StreamResponse) else json_response(answer)
 
@@ -224,31 +227,44 @@ async def _read_parameters(request: web.Request, *, document: bool) -> Parameter
     return parse(raw_query, raw_body)
 
 
-async def _learn_key(frame: Frame, call: Call) -> None:
+async def _admit(frame: Frame, endpoint: Endpoint, call: Call) -> None:
+    """Charge the weight, and refuse whom the endpoint is not for."""
     api_key = call.request.headers.get("X-MBX-APIKEY", "")
-    if api_key and frame.catch_up is not None and not frame.authenticator.knows(api_key):
-        await frame.catch_up()
+    if endpoint.scope is not None and frame.knows_log() and frame.authenticator.knows(api_key):
+        try:
+            _authenticate(frame, call, api_key)
+        finally:
+            # Afterwards, lest whoever has only seen a key could use up what its owner may send.
+            _charge(frame, endpoint, call)
+    else:
+        _charge(frame, endpoint, call)
+        if endpoint.limited and not frame.knows_log():
+            raise errors.overloaded()
+        if endpoint.scope is not None:
+            if api_key and frame.catch_up is not None:
+                await frame.catch_up()
+            _authenticate(frame, call, api_key)
+    if endpoint.scope is not None and endpoint.scope not in call.sender.scopes:
+        raise errors.api_key_refused()
 
 
-def _authenticate(frame: Frame, scope: Scope, call: Call) -> Principal:
-    api_key = call.request.headers.get("X-MBX-APIKEY", "")
-    principal = frame.authenticator.authenticate(
+def _authenticate(frame: Frame, call: Call, api_key: str) -> None:
+    call.principal = frame.authenticator.authenticate(
         api_key, call.parameters, client_ip=call.client_ip, now_us=call.arrived_us
     )
-    if scope not in principal.scopes:
-        raise errors.api_key_refused()
-    return principal
 
 
-def _sender(frame: Frame, call: Call) -> str:
-    api_key = call.request.headers.get("X-MBX-APIKEY", "")
-    return api_key if frame.authenticator.knows(api_key) else f"ip {call.client_ip}"
+def _charge(frame: Frame, endpoint: Endpoint, call: Call) -> None:
+    if endpoint.limited:
+        weight = endpoint.weight
+        amount = weight if isinstance(weight, int) else weight(call.parameters)
+        call.weight_used = frame.limits.charge(call.payer, amount, call.arrived_us)
 
 
 def _headers(frame: Frame, call: Call) -> dict[str, str]:
     weight = call.weight_used
     if weight is None:
-        weight = frame.limits.used(_sender(frame, call), call.arrived_us)
+        weight = frame.limits.used(call.payer, call.arrived_us)
     used = str(weight)
     headers = {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used}
     position = call.position or frame.log_position()

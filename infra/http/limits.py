@@ -33,7 +33,7 @@ class _Usage:
 
 
 class RequestLimits:
-    """Counts in fixed windows of wall time, by API key, or by address for who has none."""
+    """Counts in fixed windows of wall time, by API key, or by address for who has proved none."""
 
     def __init__(self, limits: Callable[[], Limits]) -> None:
         self._limits = limits

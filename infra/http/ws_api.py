@@ -184,7 +184,7 @@ class _Connection:
         metrics = self._api.metrics_of(known)
         metrics.answered(began_s, answer["status"], refusal.code if refusal is not None else 0)
         if self._tells_limits and request.params.get("returnRateLimits") is not False:
-            answer["rateLimits"] = self._rate_limits(call, request)
+            answer["rateLimits"] = self._rate_limits(call)
         try:
             await self._socket.send_str(encode_json(answer))
         except ConnectionError:
@@ -194,8 +194,17 @@ class _Connection:
     async def _respond(self, call: Call, request: _Request) -> Any:
         method = self._methods.get(request.method)
         weight = method.weight if method is not None else 1
-        sender = self._sender(request)
-        call.weight_used = self._frame.limits.charge(sender, weight, call.arrived_us)
+        try:
+            method = self._admit(call, request, method)
+        finally:
+            # Afterwards, lest whoever has only seen a key could use up what its owner may send.
+            call.weight_used = self._frame.limits.charge(call.payer, weight, call.arrived_us)
+        if method.scope is not None and method.scope not in call.sender.scopes:
+            raise errors.api_key_refused()
+        return await method.handler(call)
+
+    def _admit(self, call: Call, request: _Request, method: Method | None) -> Method:
+        """The method, once its sender is known if it wants to know."""
         if request.error is not None:
             raise request.error
         if method is None:
@@ -204,24 +213,20 @@ class _Connection:
             raise errors.overloaded()
         call.parameters = _parameters(request.params)
         if method.scope is not None:
-            call.principal = self._authenticate(call, method.scope, request.frame_id)
-        return await method.handler(call)
+            call.principal = self._authenticate(call, request.frame_id)
+        return method
 
-    def _authenticate(self, call: Call, scope: Scope, frame_id: int | str | None) -> Principal:
+    def _authenticate(self, call: Call, frame_id: int | str | None) -> Principal:
         values = call.parameters.values
         if "apiKey" in values or "signature" in values or not self._api_key:
-            principal = self._signed(call)
-        else:
-            # Nothing is signed, so what tells one request from the next is its id, too.
-            identity = b"\0%a" % (frame_id,)
-            payload = call.parameters.signed_payload + identity
-            call.parameters = replace(call.parameters, signed_payload=payload)
-            principal = self._api.sessions.resume(
-                self._api_key, call.parameters, client_ip=self._ip, now_us=call.arrived_us
-            )
-        if scope not in principal.scopes:
-            raise errors.api_key_refused()
-        return principal
+            return self._signed(call)
+        # Nothing is signed, so what tells one request from the next is its id, too.
+        identity = b"\0%a" % (frame_id,)
+        payload = call.parameters.signed_payload + identity
+        call.parameters = replace(call.parameters, signed_payload=payload)
+        return self._api.sessions.resume(
+            self._api_key, call.parameters, client_ip=self._ip, now_us=call.arrived_us
+        )
 
     def _signed(self, call: Call) -> Principal:
         """The sender of a request signed by itself: raw, or percent-encoded as a form is."""
@@ -272,16 +277,11 @@ class _Connection:
         self._api_key = ""
         return await self._status(call)
 
-    def _sender(self, request: _Request) -> str:
-        api_key = request.params.get("apiKey", self._api_key)
-        known = isinstance(api_key, str) and self._frame.authenticator.knows(api_key)
-        return str(api_key) if known else f"ip {self._ip}"
-
-    def _rate_limits(self, call: Call, request: _Request) -> list[dict[str, Any]]:
+    def _rate_limits(self, call: Call) -> list[dict[str, Any]]:
         limits = self._frame.limits.published()
         used = call.weight_used
         if used is None:
-            used = self._frame.limits.used(self._sender(request), call.arrived_us)
+            used = self._frame.limits.used(call.payer, call.arrived_us)
         told = [_limit("REQUEST_WEIGHT", "MINUTE", 1, limits.request_weight_per_minute, used)]
         if "X-MBX-ORDER-COUNT-10S" in call.headers:
             count = int(call.headers["X-MBX-ORDER-COUNT-10S"])

@@ -160,6 +160,10 @@ async def test_an_ed25519_key_signs_orders(world):
     assert (status, found["code"]) == (400, -2011)
 
 
+UNSUPPORTED = "MCowBQYDKgMEAyEAAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
+"""The DER of a public key of an algorithm that nobody knows (1.2.3.4)."""
+
+
 def test_public_keys_in_all_their_forms():
     private, raw = ed25519_pair()
     public = private.public_key()
@@ -168,7 +172,8 @@ def test_public_keys_in_all_their_forms():
     assert ed25519_bytes(pem) == ed25519_bytes(der) == ed25519_bytes(raw)
     other = X25519PrivateKey.generate().public_key()
     wrong = other.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-    for text in (wrong, "nonsense", "AAAA", "-----BEGIN"):
+    unknown = f"-----BEGIN PUBLIC KEY-----\n{UNSUPPORTED}\n-----END PUBLIC KEY-----\n"
+    for text in (wrong, "nonsense", "AAAA", "-----BEGIN", UNSUPPORTED, unknown):
         with pytest.raises(ApiError, match="publicKey"):
             ed25519_bytes(text)
 

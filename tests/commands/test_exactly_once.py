@@ -289,27 +289,18 @@ async def test_the_last_fifth_of_the_queue_takes_cancels_but_no_orders():
         await submit(publisher, [cancel])
 
 
-async def until_held(world, count):
-    """Wait until the exchange holds back so many commands."""
-    for _ in range(150):
-        if sum(len(messages) for *_, messages in world.exchange.held) == count:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"{count} commands were wanted, were {world.exchange.held}")
-
-
 async def test_commands_without_outcome_are_bounded_too(world, alice, monkeypatch):
     monkeypatch.setattr(execution, "MAX_PENDING", 5)
     placed = await alice.limit("BUY", "59000", "0.1", newClientOrderId="open")
     world.exchange.held = []
     sent = [asyncio.create_task(alice.order(**LIMIT, quantity=f"0.{n}")) for n in (2, 3, 4, 5)]
-    await until_held(world, 4)
+    await world.until_held(4)
     for quantity in ("0.6", "0.7"):
         refused = await alice.order(**LIMIT, quantity=quantity)
         assert refused == (503, {"code": -1008, "msg": OVERLOADED})
     query = alice.signed(symbol="BTCUSDT", origClientOrderId="open")
     cancel = asyncio.create_task(alice.send("DELETE", "/api/v3/order", query))
-    await until_held(world, 5)
+    await world.until_held(5)
     world.exchange.release()
     assert [status for status, _ in await asyncio.gather(*sent)] == [200] * 4
     assert (await cancel)[1]["orderId"] == placed["orderId"]

@@ -1,5 +1,7 @@
 """Order entry against real deciders: what a client sends, and what it is told."""
 
+import asyncio
+
 import pytest_asyncio
 
 
@@ -174,6 +176,20 @@ async def test_cancel_all(alice):
     assert {o["status"] for o in found} == {"CANCELED"}
     again = alice.signed(symbol="BTCUSDT", recvWindow=4_000)
     status, found, _ = await alice.send("DELETE", "/api/v3/openOrders", again)
+    assert (status, found) == (400, {"code": -2011, "msg": "Unknown order sent."})
+
+
+async def test_cancel_all_of_what_is_filled_meanwhile_cancels_nothing(world, alice, bob):
+    await alice.limit("BUY", "59000", "0.1")
+    world.exchange.held = []
+    sold = asyncio.create_task(bob.limit("SELL", "59000", "0.1"))
+    await world.until_held(1)
+    query = alice.signed(symbol="BTCUSDT")
+    canceled = asyncio.create_task(alice.send("DELETE", "/api/v3/openOrders", query))
+    await world.until_held(2)
+    world.exchange.release()
+    assert (await sold)["status"] == "FILLED"
+    status, found, _ = await canceled
     assert (status, found) == (400, {"code": -2011, "msg": "Unknown order sent."})
 
 

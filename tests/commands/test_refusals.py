@@ -1,5 +1,7 @@
 """Every number and text of the interface that order entry can answer."""
 
+import asyncio
+
 from commands.reasons import order_error
 from domain.limits import DEFAULT_LIMITS
 from domain.orders.messages import OrderReason
@@ -260,3 +262,39 @@ async def test_keys_and_signatures(world, alice):
     alice.api_key, alice.secret = read_only["apiKey"], read_only["secretKey"]
     status, found = await alice.order(**limit())
     assert (status, found["code"]) == (401, -2015)
+
+
+async def test_who_knows_a_key_alone_burns_the_weight_of_their_address(world, alice):
+    await world.operate("change-limits", requestWeightPerMinute=3)
+    forged = alice.signed(**limit()).replace("0.1", "0.2")
+    answers = [await alice.send("POST", "/api/v3/order", body=forged) for _ in range(24)]
+    assert [status for status, *_ in answers] == [400] * 3 + [429] * 20 + [418]
+    assert [headers["X-MBX-USED-WEIGHT"] for *_, headers in answers[:4]] == ["1", "2", "3", "4"]
+    unsigned = await world.gateway.get("/nowhere", headers={"X-MBX-APIKEY": alice.api_key})
+    assert unsigned.headers["X-MBX-USED-WEIGHT"] == "23", "a key that nobody proved counts nothing"
+    for weight, expected in (("1", 400), ("2", 400), ("3", 400), ("4", 429)):
+        query = alice.signed(symbol="BTCUSDT", orderId=weight)
+        status, _, headers = await alice.send("DELETE", "/api/v3/order", query)
+        assert (status, headers["X-MBX-USED-WEIGHT-1M"]) == (expected, weight)
+
+
+async def test_a_key_is_charged_for_what_it_may_not_do(world, alice):
+    key = await world.operate("create-api-key", userId=alice.user_id, scopes="READ")
+    alice.api_key, alice.secret = key["apiKey"], key["secretKey"]
+    await world.gateway.get("/nowhere")
+    status, _, headers = await alice.send("POST", "/api/v3/order", body=alice.signed(**limit()))
+    assert (status, headers["X-MBX-USED-WEIGHT"]) == (401, "1")
+
+
+async def test_a_request_is_as_old_as_its_last_byte(world, alice):
+    body = alice.signed(**limit(), recvWindow=1_000).encode()
+
+    async def slowly():
+        yield body[:10]
+        await asyncio.sleep(0.05)
+        world.exchange.clock.us += 1_001_000
+        yield body[10:]
+
+    headers = {"X-MBX-APIKEY": alice.api_key}
+    answer = await world.gateway.post("/api/v3/order", data=slowly(), headers=headers)
+    assert (answer.status, (await answer.json())["code"]) == (400, -1021)

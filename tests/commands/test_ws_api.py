@@ -211,6 +211,19 @@ async def test_too_much_weight_says_when_to_come_again(world, client):
     assert [answer["rateLimits"][0]["count"] for answer in answers] == [1, 2, 3, 4]
 
 
+async def test_who_knows_a_key_alone_burns_the_weight_of_their_address(world, client):
+    await world.operate("change-limits", requestWeightPerMinute=3)
+    forged = client.signed(**LIMIT) | {"quantity": "0.2"}
+    answers = [await client.ask("order.place", **forged) for _ in range(24)]
+    assert [answer["status"] for answer in answers] == [400] * 3 + [429] * 20 + [418]
+    params = client.signed(**LIMIT, newClientOrderId="a")
+    answer = await client.ask("order.place", **params)
+    assert (answer["status"], answer["rateLimits"][0]["count"]) == (200, 1)
+    for name, status in (("a", 200), ("b", 400), ("c", 429)):
+        params = client.signed(symbol="BTCUSDT", origClientOrderId=name)
+        assert (await client.ask("order.cancel", **params))["status"] == status
+
+
 async def test_options_of_the_address(world, alice):
     async with connected(world, alice, "returnRateLimits=false&timeUnit=microsecond") as client:
         answer = await client.ask("time")

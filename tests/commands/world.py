@@ -68,6 +68,15 @@ class World:
             await asyncio.sleep(0.01)
         raise AssertionError(f"{expected} must be missing")
 
+    async def until_held(self, count: int) -> None:
+        """Wait until the exchange holds back so many commands."""
+        for _ in range(150):
+            held = self.exchange.held or []
+            if sum(len(messages) for *_, messages in held) == count:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"{count} commands were wanted, were {self.exchange.held}")
+
     async def add_user(self, login: str, **money: str) -> "User":
         user_id = (await self.operate("register-user", login=login))["userId"]
         for asset, amount in money.items():

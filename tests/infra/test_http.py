@@ -133,13 +133,15 @@ async def test_nothing_is_said_of_what_is_not_folded_yet():
         assert (answer.status, (await answer.json())["code"]) == (401, -2015)
 
 
-async def test_known_keys_are_counted_by_key_and_all_others_by_address():
+async def test_proved_keys_are_counted_by_key_and_all_else_by_address():
     async with served() as client:
         for key in ("unknown-1", "unknown-2", ""):
             answer = await client.get("/heavy?weight=3", headers={"X-MBX-APIKEY": key})
         assert answer.headers["X-MBX-USED-WEIGHT-1M"] == "9"
-        answer = await client.get("/show", headers={"X-MBX-APIKEY": "known"})
+        answer = await client.get("/mine", headers={"X-MBX-APIKEY": "known"})
         assert answer.headers["X-MBX-USED-WEIGHT-1M"] == "1"
+        answer = await client.get("/show", headers={"X-MBX-APIKEY": "known"})
+        assert answer.headers["X-MBX-USED-WEIGHT-1M"] == "10", "nobody proved the key here"
 
 
 async def test_scopes():
