@@ -23,7 +23,7 @@ from tests.simulation.load import DEADLINE_US, users_of
 from tests.simulation.log import LogWorld, SimLog
 from tests.simulation.races import forge
 from tests.simulation.world import LEDGERS, MATCHERS, World
-from tests.streams.audited_log import Nobody, archived, replayed, told, traded
+from tests.streams.audited_log import Nobody, archived, replayed, settle_marks, told, traded
 
 NAME = b"\x05" * 16
 
@@ -228,4 +228,22 @@ def test_a_word_that_does_not_stay_is_said_again():
     del world.log.partitions[inbox("M0")][end:]
     plan = recover(world)
     assert plan.resolved["L0"] == {name: HaltAction.SKIP}
+    expect_reopened(world)
+
+
+def test_a_channel_that_was_forged_far_ahead_is_written_again_where_it_was_lost():
+    """An operator has passed the forged record; then the channel loses its genuine end."""
+    world = traded(5)
+    forge(world, "M0", source="L0")
+    world.drain()
+    name = world.halted.pop("M0").record_hash
+    world.send("M0", "operator", [ResolveHalt(b"r" * 16, 10 * DEADLINE_US, name, HaltAction.SKIP)])
+    world.drain()
+    end = world.log.end(inbox("M0"))
+    cancel_everything(world)
+    settle_marks(world)
+    for process in world.processes:
+        world.kill(process)
+    del world.log.partitions[inbox("M0")][end:]
+    recover(world)
     expect_reopened(world)
