@@ -36,6 +36,10 @@ class Produced:
         at = (cseq - self.first) * HASH_BYTES
         return bytes(self._contents[at : at + HASH_BYTES])
 
+    def has(self, cseq: int, content: bytes) -> bool:
+        """Whether the record of this number has this `content_hash`."""
+        return self.first <= cseq <= self.last and content == self.content_of(cseq)
+
     def cause_of(self, cseq: int) -> int:
         """The ordinal of the input that caused the record."""
         return self._causes[cseq - self.first]
@@ -63,6 +67,19 @@ class FoundChannel:
     def name_at(self, index: int) -> bytes:
         """The `record_hash` of the record at this index, by which an operator speaks of it."""
         return bytes(self.names[index * HASH_BYTES : (index + 1) * HASH_BYTES])
+
+    def received(self, produced: Produced, stop: int) -> int:
+        """The cseq up to which all that the source produces stands here before the offset `stop`.
+
+        What is forged, or stands before its turn, does not count.
+        """
+        last = produced.first - 1
+        for index, (cseq, offset) in enumerate(zip(self.cseqs, self.offsets, strict=True)):
+            if offset >= stop:
+                break
+            if cseq == last + 1 and produced.has(cseq, self.content_at(index)):
+                last = cseq
+        return last
 
 
 @dataclass(slots=True)

@@ -149,11 +149,13 @@ class _Comparison:
             if channel.name_at(index) in self._resolved:
                 continue
             self._findings.compared += 1
+            dropped = cseq < high and self._place[0].endswith(".in")
             if not produced.first <= cseq <= produced.last:
-                self._judge_unexpected(cseq, offset)
+                self._judge_unexpected(cseq, offset, dropped)
                 continue
             if channel.content_at(index) != produced.content_of(cseq):
-                self._add(Kind.CHANGED, offset, cseq, "it is not what its source produces")
+                words = "it is not what its source produces"
+                self._add(Kind.CHANGED, offset, cseq, words, dropped=dropped)
             if cseq > high + 1:
                 self._add(Kind.OUT_OF_ORDER, offset, cseq, f"#{high + 1} was next")
             high = max(high, cseq)
@@ -162,14 +164,15 @@ class _Comparison:
             if cseq not in seen:
                 self._judge_absent(cseq, high)
 
-    def _judge_unexpected(self, cseq: int, offset: int) -> None:
+    def _judge_unexpected(self, cseq: int, offset: int, dropped: bool) -> None:
         before_snapshot = 0 < cseq < self._produced.first
         if before_snapshot or not self._whole:
             return
         if cseq > 0 and offset >= self._bounds.settled:
             self._findings.cut_off += 1
             return
-        self._add(Kind.FORGED, offset, cseq, "its source produces no such record")
+        words = "its source produces no such record"
+        self._add(Kind.FORGED, offset, cseq, words, dropped=dropped)
 
     def _judge_absent(self, cseq: int, high: int) -> None:
         cause = self._produced.cause_of(cseq)
@@ -189,7 +192,9 @@ class _Comparison:
         pairs = zip(channel.cseqs, channel.offsets, strict=True)
         return next((offset for later, offset in pairs if later > cseq), self._bounds.end)
 
-    def _add(self, kind: Kind, offset: int, cseq: int, words: str) -> None:
+    def _add(
+        self, kind: Kind, offset: int, cseq: int, words: str, *, dropped: bool = False
+    ) -> None:
         produced = self._produced
         known = produced.first <= cseq <= produced.last
         self._findings.add(
@@ -201,6 +206,7 @@ class _Comparison:
                 self._run.shard,
                 cseq,
                 produced.cause_of(cseq) if known else AFTER_ALL,
+                dropped=dropped,
             )
         )
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from schemas.topics import inbox
 from streams.audit.archive import Archive, Place
-from streams.audit.channels import Found
+from streams.audit.channels import Found, Produced
 from streams.audit.rerun import Run
 
 
@@ -14,7 +14,8 @@ def consistent_cut(
     """By shard, the offset before which its inbox is read (ARCHITECTURE §3).
 
     Each inbox is cut off at the first record that its source, run up to its own cut, does not
-    produce; that is repeated until nothing changes. Of what the runs have noted alone.
+    produce, unless the shard drops it; that is repeated until nothing changes. Of what the runs
+    have noted alone.
     """
     cut = {shard: _reached(archive, run) for shard, run in runs.items()}
     while True:
@@ -34,26 +35,25 @@ def _reached(archive: Archive, run: Run) -> int:
 def _first_unfounded(
     shard: str, runs: Mapping[str, Run], found: Found, cut: Mapping[str, int]
 ) -> int:
-    """The offset of the first channel record that its source does not produce before its cut."""
+    """The offset of the first channel record that its source does not produce before its cut.
+
+    What comes after its turn needs no cause: the shard drops it, or halts at it.
+    """
     first = found.next_offset
     for source, channel in found.channels.items():
         if source not in runs:
             continue
-        produced = runs[source].produced.get(inbox(shard))
-        last = 0
-        if produced is not None:
-            last = produced.last_caused_by(runs[source].last_cause_below(cut[source]))
+        produced = runs[source].produced.get(inbox(shard), Produced(1))
+        last = produced.last_caused_by(runs[source].last_cause_below(cut[source]))
+        received = produced.first - 1
         resolved = runs[shard].resolved
         for index, cseq in enumerate(channel.cseqs):
             if channel.offsets[index] >= first:
                 break
-            if (
-                produced is not None
-                and produced.first <= cseq <= last
-                and channel.content_at(index) == produced.content_of(cseq)
-            ):
-                continue
-            if channel.name_at(index) not in resolved:
+            if cseq <= last and produced.has(cseq, channel.content_at(index)):
+                if cseq == received + 1:
+                    received = cseq
+            elif cseq > received and channel.name_at(index) not in resolved:
                 first = channel.offsets[index]
                 break
     return first

@@ -28,7 +28,8 @@ class Finding:
 
     `offset` of what is missing is where it would stand at the earliest. `cseq` and `cause` are 0
     where no record is meant. `about` is the position a notice is of. A `consequence`
-    needs no other reason than an earlier finding.
+    needs no other reason than an earlier finding. Nothing follows from a record that is `dropped`
+    by its reader, since its turn was over.
     """
 
     kind: Kind
@@ -41,6 +42,7 @@ class Finding:
     expected: dict[str, Any] | None = None
     found: dict[str, Any] | None = None
     about: str = ""
+    dropped: bool = False
     consequence: bool = False
 
     @property
@@ -72,13 +74,15 @@ class Findings:
     """Findings in the order they were made; of each kind in each channel only the first few.
 
     Two counts are no faults: `unwritten`, records that are due but above their source's mark, and
-    `cut_off`, records appended while the ends were read, whose causes were not seen.
+    `cut_off`, records appended while the ends were read, whose causes were not seen. `dropped`
+    counts the findings, listed or not, of records that their readers drop.
     """
 
     PER_CHANNEL: ClassVar[int] = 50
 
     listed: list[Finding] = field(default_factory=list)
     left_out: int = 0
+    dropped: int = 0
     compared: int = 0
     unwritten: int = 0
     cut_off: int = 0
@@ -90,12 +94,17 @@ class Findings:
 
     def add(self, finding: Finding) -> None:
         """Note a finding, unless there are many of its like already."""
+        self.dropped += finding.dropped
         like = (finding.kind, finding.place, finding.src)
         if self.is_full(*like):
             self.left_out += 1
             return
         self._counts[like] = self._counts.get(like, 0) + 1
         self.listed.append(finding)
+
+    def are_all_dropped(self) -> bool:
+        """Whether no shard has applied anything that a finding is of, or lacks anything."""
+        return self.dropped == len(self.listed) + self.left_out
 
     def roots(self) -> list[Finding]:
         """The findings that no other finding explains; there are some if there are any at all."""

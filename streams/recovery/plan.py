@@ -9,7 +9,7 @@ from infra.refusal import Refusal
 from schemas.record import record_hash
 from schemas.topics import QUARANTINE_TOPIC, inbox, outbox
 from streams.audit.archive import Archive, Place, Progress, place_name, position_name
-from streams.audit.channels import Found
+from streams.audit.channels import Found, FoundChannel
 from streams.audit.cut import consistent_cut
 from streams.audit.rerun import Options, Run, rerun
 from streams.audit.verify import Verdict, verify
@@ -145,8 +145,8 @@ def _is_produced(verdict: Verdict, shard: str, offset: int) -> bool:
         produced = (
             verdict.runs[source].produced.get(inbox(shard)) if source in verdict.runs else None
         )
-        if produced is not None and produced.first <= cseq <= produced.last:
-            return channel.content_at(index) == produced.content_of(cseq)
+        if produced is not None:
+            return produced.has(cseq, channel.content_at(index))
     return False
 
 
@@ -207,11 +207,8 @@ def _mark(
     """The position before the first input with an output that is not in what is kept."""
     offset = cut
     for place, produced in run.produced.items():
-        channel = found[place].channels.get(run.shard)
-        high = produced.first - 1
-        if channel is not None:
-            pairs = zip(channel.cseqs, channel.offsets, strict=True)
-            high = max((cseq for cseq, at in pairs if at < kept[place]), default=high)
+        channel = found[place].channels.get(run.shard, FoundChannel())
+        high = channel.received(produced, kept[place])
         if high < produced.last_caused_by(run.last_cause_below(cut)):
             offset = min(offset, run.accepted[produced.cause_of(high + 1) - 1])
     for aside in run.set_aside:

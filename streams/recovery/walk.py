@@ -11,16 +11,15 @@ from infra.refusal import Refusal
 from infra.settings import Settings
 from schemas.topics import catalogue
 from streams.audit.archive import Archive, place_name
-from streams.audit.audit import audit
 from streams.audit.export import export
 from streams.audit.exported import open_export
 from streams.audit.live import open_live
 from streams.audit.progress import Bar
-from streams.audit.verify import verify
 from streams.recovery.brokers import local_nodes, running_brokers
 from streams.recovery.evidence import Evidence, is_needed, shown
 from streams.recovery.journal import Journal
 from streams.recovery.plan import Plan
+from streams.recovery.proof import prove
 from streams.recovery.report import REPORT, name_of, read_plan, write_report
 from streams.recovery.rewriting import commit_marks, write_log, write_words
 from streams.recovery.snapshots import files_at
@@ -155,16 +154,11 @@ class Walk:
         write_words(plan, log, SystemClock(), name)
 
     def _proved(self, reachable: Settings) -> bool:
-        """Whether the auditor finds the log as it is now equal and sound."""
+        """Whether the log as it is now is proved to be whole."""
         archive = open_live(reachable.kafka_bootstrap)
-        verdict = verify(archive, archive.manifest.shards(), {}, _bar("replay", archive))
-        checks = audit(archive, _bar("audit", archive)).checks
-        for sentence in [f.sentence() for f in verdict.findings.roots()] + checks.words:
-            self._tell(sentence)
-        equal, sound = not verdict.findings.listed, checks.ok()
-        self._tell(f"replay: {'EQUAL' if equal else 'DIVERGENT'}")
-        self._tell(f"audit: {'SOUND' if sound else 'VIOLATED'}")
-        return equal and sound
+        proof = prove(archive, _bar("replay", archive), _bar("audit", archive))
+        self._tell("\n".join(proof.sentences()))
+        return proof.equal and proof.sound
 
 
 _WAY_ON = """\

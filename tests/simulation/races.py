@@ -115,13 +115,13 @@ class Races(Traffic):
             world.send(shard, "operator", [word])
 
 
-def forge(world: World, shard: str) -> None:
+def forge(world: World, shard: str, source: str = "M0", cseq: int = 1_000_000) -> None:
     """Append a record of a channel that its source never wrote: far ahead, in no chain."""
     value = encode_record(
         prev=bytes(16),
         cause_offset=0,
-        src="M0",
-        cseq=1_000_000,
+        src=source,
+        cseq=cseq,
         cause=1,
         time_us=START_US,
         input_hash=b"",

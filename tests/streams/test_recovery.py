@@ -13,9 +13,11 @@ from infra.refusal import Refusal
 from schemas.topics import inbox
 from streams.audit.archive import Archive
 from streams.audit.audit import audit
+from streams.audit.findings import Findings
 from streams.recovery.losses import find_losses, sentences
 from streams.recovery.merging import merged
 from streams.recovery.plan import Plan, make_plan
+from streams.recovery.proof import prove
 from streams.recovery.rewriting import commit_marks, write_log, write_words
 from streams.snapshots import BadSnapshot, Snapshot, decode_snapshot
 from tests.simulation.faults import Faults
@@ -23,9 +25,11 @@ from tests.simulation.load import DEADLINE_US, users_of
 from tests.simulation.log import LogWorld, SimLog
 from tests.simulation.races import forge
 from tests.simulation.world import LEDGERS, MATCHERS, World
-from tests.streams.audited_log import Nobody, archived, replayed, told, traded
+from tests.streams.audited_log import Nobody, archived, replayed, settle_marks, told, traded
 
 NAME = b"\x05" * 16
+COPIES = Findings.PER_CHANNEL + 1
+"""More than are listed."""
 
 
 def snapshots_of(world: World) -> dict[str, list[Snapshot]]:
@@ -229,3 +233,57 @@ def test_a_word_that_does_not_stay_is_said_again():
     plan = recover(world)
     assert plan.resolved["L0"] == {name: HaltAction.SKIP}
     expect_reopened(world)
+
+
+def test_a_channel_that_was_forged_far_ahead_is_written_again_where_it_was_lost():
+    """An operator has passed the forged record; then the channel loses its genuine end."""
+    world = traded(5)
+    forge(world, "M0", source="L0")
+    world.drain()
+    name = world.halted.pop("M0").record_hash
+    world.send("M0", "operator", [ResolveHalt(b"r" * 16, 10 * DEADLINE_US, name, HaltAction.SKIP)])
+    world.drain()
+    end = world.log.end(inbox("M0"))
+    cancel_everything(world)
+    settle_marks(world)
+    for process in world.processes:
+        world.kill(process)
+    del world.log.partitions[inbox("M0")][end:]
+    recover(world)
+    expect_reopened(world)
+
+
+@pytest.mark.parametrize("cseq", [1, -1])
+def test_a_forged_record_that_its_reader_has_dropped_ends_nothing(cseq):
+    """It stays in the log and is named for ever; no shard halts at it, and no word is needed."""
+    world = traded(5)
+    forged = world.log.end(inbox("L0"))
+    for _ in range(COPIES):
+        forge(world, "L0", cseq=cseq)
+    cancel_everything(world)
+    assert not world.halted
+    settle_marks(world)
+    for process in world.processes:
+        world.kill(process)
+    assert not make_plan(archived(world), {}, Nobody(), processes=1).is_needed()
+    del world.log.partitions[inbox("L0")][-1:]
+    end = world.log.end(inbox("L0"))
+    assert recover(world).kept[inbox("L0")] == end > forged + COPIES
+    world.drain()
+    assert not world.halted
+    proof = prove(archived(world), Nobody(), Nobody(), processes=1)
+    assert (proof.equal, proof.sound, proof.dropped) == (True, True, COPIES)
+    assert f"ledger.in.0@{forged}: M0 → ledger.in.0 #{cseq}" in proof.words[0]
+    assert proof.sentences()[-2:] == [
+        f"replay: EQUAL, but for forged records that their readers drop ({COPIES})",
+        f"audit: SOUND, but for forged records that their readers drop ({COPIES})",
+    ]
+
+
+def test_what_a_recovery_must_mend_fails_its_proof():
+    world = traded(5)
+    forge(world, "L0", cseq=1)
+    forge(world, "L0")
+    proof = prove(archived(world), Nobody(), Nobody(), processes=1)
+    assert not proof.equal
+    assert proof.sentences()[-2:] == ["replay: DIVERGENT", "audit: VIOLATED"]
