@@ -114,7 +114,7 @@ def test_any_record_of_a_former_schema_is_read(fingerprint):
     check()
 
 
-@pytest.mark.parametrize("fingerprint", sorted(upcast.SAME_BYTES))
+@pytest.mark.parametrize("fingerprint", FORMER[1:])
 def test_same_bytes_are_read_as_the_same_messages(fingerprint):
     """So that a record may be compared with what its shard writes today."""
     schema = archived(fingerprint)
@@ -126,6 +126,9 @@ def test_same_bytes_are_read_as_the_same_messages(fingerprint):
     def check(datum):
         value = written_by_fastavro(schema, datum)
         today = HEADER + value[len(HEADER) :]
+        if any(name in upcast.changed_since(fingerprint) for name, _ in datum["messages"]):
+            assert content_hash(value) != content_hash(today)
+            return
         assert decode_record(value) == decode_record(today)
         assert content_hash(value) == content_hash(today)
 
@@ -134,7 +137,7 @@ def test_same_bytes_are_read_as_the_same_messages(fingerprint):
 
 def test_under_a_schema_that_did_not_write_it_a_record_is_another():
     bodies = golden(FIRST)[len(HEADER) :]
-    assert FIRST not in upcast.SAME_BYTES
+    assert upcast.changed_since(FIRST) is None
     assert content_hash(golden(FIRST)) != content_hash(HEADER + bodies)
     newer = HaltWithdrawals(b"c" * 16, 1, 1, "so")
     body = outside_record("operator", 1, [encode_message(newer)])[len(HEADER) :]

@@ -49,6 +49,7 @@ def order_of(user: int, market: int, client_order_id: str, side: Side, **rest: A
         deadline_us=0,
         user_id=user,
         market_id=market,
+        market_revision=0,
         client_order_id=client_order_id,
         side=side,
         order_type=OrderType.LIMIT,
