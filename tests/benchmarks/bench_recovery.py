@@ -1,12 +1,14 @@
 """Seconds from nothing to ready to lead, by the age of the snapshot: matching, and a ledger."""
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from time import process_time
 
 from infra.files import Directory
+from infra.log import LogRecord
 from schemas.record import record_hash
-from schemas.topics import inbox
+from schemas.topics import inbox, outbox
 from streams.families import decider_of
 from streams.shard import Shard
 from streams.snapshots import Inline, SnapshotStore
@@ -49,21 +51,40 @@ def _runs(effort: Effort, exchange: MemoryExchange, shard: str, age: float) -> l
     offset = len(values) - round((len(values) - begin) * age)
     with tempfile.TemporaryDirectory() as folder:
         store = SnapshotStore(Directory(Path(folder)), Inline())
-        _write(store, shard, values[:offset])
-        return [_recover(store, shard, values) for _ in range(effort.runs)]
+        told = _write(store, shard, values[:offset])
+        return [_recover(store, shard, values, told) for _ in range(effort.runs)]
 
 
-def _write(store: SnapshotStore, shard_id: str, values: list[bytes]) -> None:
-    """Publish the snapshot of a shard that has read so much."""
+def _write(store: SnapshotStore, shard_id: str, values: list[bytes]) -> list[LogRecord]:
+    """Publish the snapshot of a shard that has read so much; its outbox."""
     shard = Shard(shard_id, decider_of(shard_id))
-    for offset, value in enumerate(values):
-        shard.step(offset, value)
+    steps = [shard.step(offset, value) for offset, value in enumerate(values)]
     store.publish(store.start(len(values), shard.dump, record_hash(values[-1])))
+    place = outbox(shard_id)
+    told = [o.value for step in steps for o in step.outputs if (o.topic, o.partition) == place]
+    return [LogRecord(*place, offset, -1, value) for offset, value in enumerate(told)]
 
 
-def _recover(store: SnapshotStore, shard: str, values: list[bytes]) -> float:
+class _Log(MemoryLog):
+    """With the outbox as it was when the snapshot was made."""
+
+    def __init__(self, shard: str, values: list[bytes], told: list[LogRecord]) -> None:
+        super().__init__(*inbox(shard), values)
+        self._outbox, self._told = outbox(shard), told
+
+    def ends(self, topic: str, partition: int) -> tuple[int, int]:
+        is_outbox = (topic, partition) == self._outbox
+        return (0, len(self._told)) if is_outbox else super().ends(topic, partition)
+
+    def scan(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
+        is_outbox = (topic, partition) == self._outbox
+        told = iter(self._told[start:stop])
+        return told if is_outbox else super().scan(topic, partition, start, stop)
+
+
+def _recover(store: SnapshotStore, shard: str, values: list[bytes], told: list[LogRecord]) -> float:
     """Seconds of processor until everything that is there has been applied."""
-    log = MemoryLog(*inbox(shard), values)
+    log = _Log(shard, values, told)
     host = lone_host(shard, log, store)
     start_s = process_time()
     host.start()
