@@ -150,6 +150,8 @@ class DictLedger:
                 OrderReason.ACCOUNT_DISABLED: user is not None and not user["enabled"],
                 OrderReason.UNKNOWN_MARKET: market is None,
                 OrderReason.MARKET_HALTED: market is not None and market["halted"],
+                OrderReason.STALE_RULES: market
+                and m.market_revision not in (0, market["revision"]),
             }.items()
             if applies
         ]
