@@ -74,6 +74,7 @@ def parse_place(
         deadline_us=deadline_us,
         user_id=user_id,
         market_id=market.market_id,
+        market_revision=market.revision,
         client_order_id=client_order_id(parameters, command_id),
         side=side,
         order_type=order_type,

@@ -5,6 +5,8 @@ from domain.orders.messages import CloseReason, OrderReason
 from infra.http import errors
 from infra.http.errors import ApiError
 
+STALE_RULES = "The market's rules have just changed; please send the order again."
+
 _REFUSED_ORDERS: dict[OrderReason, str] = {
     OrderReason.UNKNOWN_ACCOUNT: "This action is disabled on this account.",
     OrderReason.ACCOUNT_DISABLED: "This action is disabled on this account.",
@@ -15,6 +17,7 @@ _REFUSED_ORDERS: dict[OrderReason, str] = {
     OrderReason.SELF_TRADE_PREVENTION_NOT_SUPPORTED: (
         "This symbol does not allow the specified self-trade prevention mode."
     ),
+    OrderReason.STALE_RULES: STALE_RULES,
     OrderReason.AMOUNT_TOO_LARGE: "Order amount is too large.",
     OrderReason.DUPLICATE_CLIENT_ORDER_ID: "Duplicate order sent.",
     OrderReason.INSUFFICIENT_FUNDS: "Account has insufficient balance for requested action.",
@@ -72,8 +75,7 @@ def close_error(reason: CloseReason) -> ApiError | None:
         case CloseReason.UNKNOWN_MARKET:
             return errors.invalid_symbol()
         case CloseReason.STALE_RULES:
-            msg = "The market's rules have just changed; please send the order again."
-            return errors.order_refused(msg)
+            return errors.order_refused(STALE_RULES)
         case CloseReason.FAULTED:
             return errors.unknown_error()
         case _:

@@ -111,7 +111,7 @@ from schemas.primitives import (
     write_string,
 )
 
-HEADER: Final = bytes.fromhex("c3013ef0f1b516523126")
+HEADER: Final = bytes.fromhex("c301b58f1922f31a9416")
 """How every record in the present schema begins: marker and fingerprint."""
 
 _ACCOUNTS_REASON: Final = {symbol << 1: symbol for symbol in AccountsReason}
@@ -1721,6 +1721,7 @@ def write_place_order(out: BytesWriter, message: PlaceOrder) -> None:
     write_long(out, message.deadline_us)
     write_long(out, message.user_id)
     write_long(out, message.market_id)
+    write_long(out, message.market_revision)
     write_string(out, message.client_order_id)
     write_long(out, message.side)
     write_long(out, message.order_type)
@@ -1739,6 +1740,7 @@ def read_place_order(data: bytes, pos: int) -> tuple[PlaceOrder, int]:
     deadline_us, pos = read_long(data, pos)
     user_id, pos = read_long(data, pos)
     market_id, pos = read_long(data, pos)
+    market_revision, pos = read_long(data, pos)
     client_order_id, pos = read_string(data, pos)
     side = _SIDE[data[pos]]
     pos += 1
@@ -1758,6 +1760,7 @@ def read_place_order(data: bytes, pos: int) -> tuple[PlaceOrder, int]:
         deadline_us,
         user_id,
         market_id,
+        market_revision,
         client_order_id,
         side,
         order_type,

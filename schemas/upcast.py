@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from functools import cache
 from io import BytesIO
-from itertools import takewhile
 from typing import Any
 
 import fastavro
@@ -13,6 +12,8 @@ from schemas import catalogue
 from schemas.primitives import UndecodableRecord
 
 Fields = dict[str, Any]
+PLACE_ORDER = "logbourse.orders.PlaceOrder"
+
 Step = Callable[[str, Fields], tuple[str, Fields]]
 """From a message's full name and fields in one schema to those in the next."""
 
@@ -31,16 +32,23 @@ def messages_added(name: str, old: Fields) -> tuple[str, Fields]:
     return name, old
 
 
+def market_revision_added(name: str, old: Fields) -> tuple[str, Fields]:
+    """Orders did not say in which rules their ticks and lots were counted."""
+    return name, old | {"market_revision": 0} if name == PLACE_ORDER else old
+
+
 STEPS: list[tuple[str, Step]] = [
     ("2f3b64b1d9b67469", counts_and_fees_added),
     ("62b16e693c0db562", messages_added),
+    ("3ef0f1b516523126", market_revision_added),
 ]
 """Fingerprint of each former schema, oldest first, and the step to its successor."""
 
-SAME_BYTES: frozenset[str] = frozenset(
-    former for former, _ in takewhile(lambda each: each[1] is messages_added, reversed(STEPS))
-)
-"""The former schemas whose every message has the same bytes in the present one."""
+CHANGED: dict[Step, frozenset[str]] = {
+    messages_added: frozenset(),
+    market_revision_added: frozenset({PLACE_ORDER}),
+}
+"""Which messages have other bytes after a step; after one that is not named here any may have."""
 
 
 def older_messages(value: bytes) -> list[Message]:
@@ -60,15 +68,28 @@ def older_messages(value: bytes) -> list[Message]:
     return messages
 
 
+def changed_since(fingerprint: str) -> frozenset[str] | None:
+    """Which messages have other bytes than under this former schema; None where any may have."""
+    changed: frozenset[str] = frozenset()
+    for former, step in reversed(STEPS):
+        if step not in CHANGED:
+            return None
+        changed |= CHANGED[step]
+        if former == fingerprint:
+            return changed
+    return None
+
+
 def has_same_bytes(value: bytes) -> bool:
     """Whether a former schema wrote the record, and all behind the header is as it is today."""
-    if value[2:10].hex() not in SAME_BYTES:
+    fingerprint = value[2:10].hex()
+    changed = changed_since(fingerprint)
+    if changed is None or not value.startswith(catalogue.SINGLE_OBJECT):
         return False
     try:
-        older_messages(value)
+        return not any(name in changed for name, _ in _read(value, fingerprint))
     except UndecodableRecord:
         return False
-    return True
 
 
 def _read(value: bytes, fingerprint: str) -> list[tuple[str, Fields]]:

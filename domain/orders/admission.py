@@ -47,6 +47,8 @@ def decide_order(state: LedgerState, order: PlaceOrder) -> OrderAccepted | Order
         return _rejected(order, OrderReason.UNKNOWN_MARKET)
     if market.halted:
         return _rejected(order, OrderReason.MARKET_HALTED)
+    if order.market_revision != 0 and order.market_revision != market.revision:
+        return _rejected(order, OrderReason.STALE_RULES)
     reason = _form_failure(order)
     if reason is not None:
         return _rejected(order, reason)

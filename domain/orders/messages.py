@@ -76,6 +76,7 @@ class OrderReason(IntEnum):
     TOO_MANY_ORDERS_1D = 21
     INSUFFICIENT_FUNDS = 22
     UNKNOWN_ORDER = 23
+    STALE_RULES = 24
 
 
 class CloseReason(IntEnum):
@@ -96,11 +97,13 @@ class CloseReason(IntEnum):
 class PlaceOrder(Command):
     """Place an order. `price_ticks` 0: none given. Exactly one of `lots`, `quote_amount` is not 0.
 
+    Ticks and lots are those of `market_revision`, 0 in orders of before there was this field.
     `stop_price_ticks` and `iceberg_lots` other than 0 are refused for now.
     """
 
     user_id: int
     market_id: int
+    market_revision: int
     client_order_id: str
     side: Side
     order_type: OrderType

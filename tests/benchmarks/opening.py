@@ -106,6 +106,7 @@ def limit_order(
         deadline_us=deadline_us,
         user_id=user_id,
         market_id=market_id,
+        market_revision=0,
         client_order_id=client_order_id,
         side=side,
         order_type=OrderType.LIMIT,

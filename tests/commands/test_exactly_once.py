@@ -202,6 +202,7 @@ def command(number: int, size: int = 0, deadline_us: int = START_US) -> PlaceOrd
         deadline_us=deadline_us,
         user_id=1,
         market_id=1,
+        market_revision=0,
         client_order_id="x" * size,
         side=Side.BUY,
         order_type=OrderType.LIMIT,

@@ -97,6 +97,12 @@ def test_an_order_without_client_id_gets_one_of_its_command_id():
     assert first.client_order_id == again.client_order_id == (b"c" * 11).hex()
 
 
+def test_an_order_says_in_which_rules_it_is_counted():
+    order = parse({"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "1"})
+    assert isinstance(order, PlaceOrder)
+    assert order.market_revision == REFERENCE.markets[order.market_id].revision > 0
+
+
 def test_every_reason_has_its_error():
     texts = {reason: order_error(reason, DEFAULT_LIMITS, 0).msg for reason in OrderReason}
     assert len(texts) == len(OrderReason)

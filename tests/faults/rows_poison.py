@@ -182,6 +182,7 @@ def _order(stack: FaultStack, user_id: int) -> Message:
         deadline_us=time.time_ns() // 1_000 + 60_000_000,
         user_id=user_id,
         market_id=stack.market_id("BTCUSDT"),
+        market_revision=0,
         client_order_id="raw",
         side=Side.BUY,
         order_type=OrderType.LIMIT,

@@ -208,6 +208,7 @@ def place(user_id: int, **changes: Any) -> PlaceOrder:
         "deadline_us": time.time_ns() // 1_000 + 60_000_000,
         "user_id": user_id,
         "market_id": 2,
+        "market_revision": 0,
         "client_order_id": "raw",
         "side": Side.BUY,
         "order_type": OrderType.LIMIT,

@@ -150,6 +150,8 @@ class DictLedger:
                 OrderReason.ACCOUNT_DISABLED: user is not None and not user["enabled"],
                 OrderReason.UNKNOWN_MARKET: market is None,
                 OrderReason.MARKET_HALTED: market is not None and market["halted"],
+                OrderReason.STALE_RULES: market
+                and m.market_revision not in (0, market["revision"]),
             }.items()
             if applies
         ]
@@ -278,8 +280,7 @@ class DictLedger:
         return [reason for reason, applies in checks.items() if applies]
 
     def find(self, order_id: int) -> dict[str, Any]:
-        (order,) = [o for o in self.orders if o["order_id"] == order_id]
-        return order
+        return next(o for o in self.orders if o["order_id"] == order_id)
 
     def fill(self, m: matching.TradeExecuted, o: dict[str, Any], role: Role) -> Message:
         value, quantity = m.price_ticks * m.lots * o["tick"], m.lots * o["lot"]

@@ -198,6 +198,7 @@ class Traffic:
             *self._head(),
             user_id=user,
             market_id=market,
+            market_revision=0,
             client_order_id=client_id,
             side=rng.choice(list(Side)),
             order_type=order_type,

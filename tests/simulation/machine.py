@@ -54,6 +54,7 @@ class ExchangeMachine(RuleBasedStateMachine):
             deadline_us=DEADLINE_US,
             user_id=users_of(ledger)[user],
             market_id=MATCHERS,
+            market_revision=0,
             client_order_id=f"m{number}",
             side=Side.BUY if buys else Side.SELL,
             order_type=OrderType.LIMIT,

@@ -31,6 +31,7 @@ GOOD = PlaceOrder(
     deadline_us=DEADLINE_US,
     user_id=users_of(0)[0],
     market_id=MATCHERS,
+    market_revision=0,
     client_order_id="again",
     side=Side.BUY,
     order_type=OrderType.LIMIT,

@@ -49,6 +49,7 @@ def order_of(user: int, market: int, client_order_id: str, side: Side, **rest: A
         deadline_us=0,
         user_id=user,
         market_id=market,
+        market_revision=0,
         client_order_id=client_order_id,
         side=side,
         order_type=OrderType.LIMIT,
@@ -66,7 +67,12 @@ def order_of(user: int, market: int, client_order_id: str, side: Side, **rest: A
 who = {"user": users, "market": markets, "client_order_id": client_ids, "side": sides}
 MARKET = {"order_type": st.just(OrderType.MARKET), "time_in_force": st.just(TimeInForce.IOC)}
 limit_orders = st.builds(
-    order_of, **who, price_ticks=prices, lots=lots, time_in_force=st.sampled_from(TimeInForce)
+    order_of,
+    **who,
+    market_revision=st.sampled_from([0, 0, 1, 2]),
+    price_ticks=prices,
+    lots=lots,
+    time_in_force=st.sampled_from(TimeInForce),
 )
 post_only = st.builds(
     order_of, **who, price_ticks=prices, lots=lots, order_type=st.just(OrderType.LIMIT_MAKER)

@@ -124,6 +124,7 @@ def place(user_id: int, side: Side, lots: int, price_ticks: int, **changes: Any)
         deadline_us=0,
         user_id=user_id,
         market_id=BTCUSDT,
+        market_revision=0,
         client_order_id="",
         side=side,
         order_type=OrderType.LIMIT,

@@ -177,6 +177,17 @@ def test_a_halted_market_takes_nothing() -> None:
     assert refusal(state, GOOD) is R.MARKET_HALTED
 
 
+def test_an_order_counted_in_other_rules_is_refused() -> None:
+    """What was 0.1 in the old lot must not become 1 in the new one."""
+    recounted = replace(RULES, lot=10 * RULES.lot)
+    state = given(*FUNDED, MarketRulesChanged(b"", BTCUSDT, 2, recounted, 100))
+    assert refusal(state, replace(GOOD, market_revision=1)) is R.STALE_RULES
+    assert refusal(state, replace(GOOD, market_revision=3)) is R.STALE_RULES
+    for revision in (0, 2):
+        (event,) = when(state, replace(GOOD, market_revision=revision))
+        assert not (isinstance(event, OrderRejected) and event.reason is R.STALE_RULES)
+
+
 def test_filters_follow_the_reference_price() -> None:
     state = given(*FUNDED, ReferencePriceChanged(BTCUSDT, 60))
     assert refusal(state, GOOD) is R.PERCENT_PRICE_BY_SIDE
