@@ -15,7 +15,12 @@ SCRIPTS = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-SEARCH = settings(SCRIPTS, max_examples=200, phases=(Phase.generate, Phase.shrink))
+SEARCH = settings(
+    SCRIPTS,
+    max_examples=200,
+    phases=(Phase.generate, Phase.shrink),
+    report_multiple_bugs=False,
+)
 
 
 @pytest.mark.slow
@@ -26,10 +31,7 @@ def test_no_script_breaks_the_exchange() -> None:
 @pytest.mark.slow
 @pytest.mark.sources
 def test_a_broken_rule_shrinks_to_a_short_script() -> None:
-    with (
-        mutated("commands forgotten"),
-        pytest.raises((AssertionError, ExceptionGroup)) as caught,
-    ):
+    with mutated("commands forgotten"), pytest.raises(AssertionError) as caught:
         run_state_machine_as_test(ExchangeMachine, settings=SEARCH)
     script = [line.strip() for note in caught.value.__notes__ for line in note.splitlines()]
     steps = [line for line in script if line.startswith("state.")]
