@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
@@ -108,6 +109,7 @@ def is_gone(holder: str) -> bool:
     return _began(int(process)) != holder.rpartition("/")[2]
 
 
+@cache
 def _machine() -> str:
     # Machines may share a host name, and process ids mean something in their own space only.
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -12,10 +12,10 @@ from schemas import catalogue
 from schemas.primitives import UndecodableRecord
 
 Fields = dict[str, Any]
-PLACE_ORDER = "logbourse.orders.PlaceOrder"
-
 Step = Callable[[str, Fields], tuple[str, Fields]]
 """From a message's full name and fields in one schema to those in the next."""
+
+PLACE_ORDER = "logbourse.orders.PlaceOrder"
 
 
 def counts_and_fees_added(name: str, old: Fields) -> tuple[str, Fields]:

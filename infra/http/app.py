@@ -58,6 +58,11 @@ class Call:
         assert self.principal is not None, "an endpoint without scope has no sender"
         return self.principal
 
+    def expect_scope(self, scope: Scope | None) -> None:
+        """Raises -2015 where there is a scope and the sender's key does not have it."""
+        if scope is not None and scope not in self.sender.scopes:
+            raise errors.api_key_refused()
+
     @property
     def payer(self) -> str:
         """By what its weight counts: by the key of a sender who proved it, else by address."""
@@ -244,8 +249,7 @@ async def _admit(frame: Frame, endpoint: Endpoint, call: Call) -> None:
             if api_key and frame.catch_up is not None:
                 await frame.catch_up()
             _authenticate(frame, call, api_key)
-    if endpoint.scope is not None and endpoint.scope not in call.sender.scopes:
-        raise errors.api_key_refused()
+    call.expect_scope(endpoint.scope)
 
 
 def _authenticate(frame: Frame, call: Call, api_key: str) -> None:

@@ -199,8 +199,7 @@ class _Connection:
         finally:
             # Afterwards, lest whoever has only seen a key could use up what its owner may send.
             call.weight_used = self._frame.limits.charge(call.payer, weight, call.arrived_us)
-        if method.scope is not None and method.scope not in call.sender.scopes:
-            raise errors.api_key_refused()
+        call.expect_scope(method.scope)
         return await method.handler(call)
 
     def _admit(self, call: Call, request: _Request, method: Method | None) -> Method:

@@ -5,6 +5,7 @@ from infra.kafka.clients import (
     admin_client,
     broker_count,
     consumer,
+    listens,
     outside_producer,
     shard_producer,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "consumer",
     "create_topics",
     "existing_topics",
+    "listens",
     "outside_producer",
     "shard_producer",
 ]

@@ -27,6 +27,7 @@ __all__ = [
     "admin_client",
     "broker_count",
     "consumer",
+    "listens",
     "outside_producer",
     "shard_producer",
 ]
@@ -135,7 +136,8 @@ def admin_client(settings: Settings) -> AdminClient:
 
 def broker_count(settings: Settings) -> int:
     """How many brokers answer there now; 0 if none does within a second."""
-    if not any(_listens(address) for address in settings.kafka_bootstrap.split(",")):
+    # Asked first, since the library tries again and again, and says so each time.
+    if not any(listens(address) for address in settings.kafka_bootstrap.split(",")):
         return 0
     try:
         return len(admin_client(settings).list_topics(timeout=ANSWER_TIMEOUT_S).brokers)
@@ -143,8 +145,8 @@ def broker_count(settings: Settings) -> int:
         return 0
 
 
-def _listens(address: str) -> bool:
-    # Asked first, since the library tries again and again, and says so each time.
+def listens(address: str) -> bool:
+    """Whether somebody takes connections at host:port; asks nothing of Kafka itself."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=0.5).close()

@@ -73,13 +73,14 @@ class _Log(MemoryLog):
         self._outbox, self._told = outbox(shard), told
 
     def ends(self, topic: str, partition: int) -> tuple[int, int]:
-        is_outbox = (topic, partition) == self._outbox
-        return (0, len(self._told)) if is_outbox else super().ends(topic, partition)
+        if (topic, partition) == self._outbox:
+            return 0, len(self._told)
+        return super().ends(topic, partition)
 
     def scan(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
-        is_outbox = (topic, partition) == self._outbox
-        told = iter(self._told[start:stop])
-        return told if is_outbox else super().scan(topic, partition, start, stop)
+        if (topic, partition) == self._outbox:
+            return iter(self._told[start:stop])
+        return super().scan(topic, partition, start, stop)
 
 
 def _recover(store: SnapshotStore, shard: str, values: list[bytes], told: list[LogRecord]) -> float:

@@ -5,13 +5,12 @@ import os
 import random
 import resource
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from infra.kafka import admin_client
+from infra.kafka import admin_client, listens
 from infra.lease import Phase, standby_name
 from infra.lease_stores import open_lease_store
 from tests.benchmarks.process_cost import resident_mb
@@ -148,10 +147,7 @@ class FaultStack(RunningStack):
         """
         address, _, _ = self.settings.kafka_bootstrap.partition(",")
         first = int(address.rpartition(":")[2]) - self.settings.proxy_step
-        with suppress(OSError):
-            socket.create_connection(("127.0.0.1", first + BROKERS.index(broker)), 0.5).close()
-            return True
-        return False
+        return listens(f"127.0.0.1:{first + BROKERS.index(broker)}")
 
     def until_whole(self) -> None:
         """Wait until every copy is in sync, every shard has leader and shadow, both APIs serve."""

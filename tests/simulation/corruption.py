@@ -93,8 +93,11 @@ class LostTail:
 
         S5: nor does whose mark or snapshot tells of outputs that are not there.
         """
-        high = world.log.begins.get(outbox(self._shard), (0, {}))[1].get(self._shard, (0,))[0]
-        for _, record in first_records(world.log, outbox(self._shard)) if self._shard else ():
+        if not self._shard:
+            return
+        _, heads = world.log.begins.get(outbox(self._shard), (0, {}))
+        high = heads.get(self._shard, (0, b"", 0))[0]
+        for _, record in first_records(world.log, outbox(self._shard)):
             if record.cseq != high + 1:
                 yield f"S5: {self._shard} went on behind a hole in its outbox, at cseq {high + 1}"
                 break
