@@ -45,6 +45,9 @@ REMEMBER_EVERY_S = 2.0
 MOST_WAITING = 50_000
 """Cells that wait to be stored; beyond it they are stored at once. About 20 MB."""
 
+INSERT_SETTINGS = {"max_threads": 1}
+"""A block is small: handing it to other threads takes an eighth more processor than it saves."""
+
 LOAD_SQL = """
     SELECT cell, field, text FROM {database:Identifier}.memory FINAL
     WHERE topic = {topic:String} AND partition = {partition:Int32}
@@ -212,6 +215,7 @@ class ClickHouseSink:
                 database=database(self._build),
                 column_names=[name for name, _ in columns],
                 column_type_names=[type_name for _, type_name in columns],
+                settings=INSERT_SETTINGS,
             )
         context.data = rows
         self._client.insert(context=context)

@@ -130,7 +130,9 @@ class Client:
         database: str,
         column_names: Sequence[str],
         column_type_names: Sequence[str],
+        settings: Mapping[str, int],
     ) -> _Context:
+        """The context; threads that `settings` name are no matter here."""
         return _Context(f"{database}.{table}", column_names)
 
     def insert(
