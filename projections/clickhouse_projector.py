@@ -61,6 +61,7 @@ def clickhouse_worker(settings: Settings, member: str) -> FaustWorker:
     """A worker for ClickHouse, to be run in the loop that calls this."""
 
     def open_sink() -> ClickHouseSink:
-        return ClickHouseSink(clickhouse_client(settings.clickhouse_dsn))
+        dsn = settings.clickhouse_dsn
+        return ClickHouseSink(clickhouse_client(dsn), alone=dsn.startswith(EMBEDDED))
 
     return FaustWorker(settings, ClickHouseSink.name, open_sink, member=member)

@@ -45,6 +45,9 @@ REMEMBER_EVERY_S = 2.0
 MOST_WAITING = 50_000
 """Cells that wait to be stored; beyond it they are stored at once. About 20 MB."""
 
+CLEAN_AFTER = 100_000
+"""Cells that went, and as many as stay, before the engine is told to forget those that went."""
+
 INSERT_SETTINGS = {"max_threads": 1}
 """A block is small: handing it to other threads takes an eighth more processor than it saves."""
 
@@ -52,6 +55,12 @@ LOAD_SQL = """
     SELECT cell, field, text FROM {database:Identifier}.memory FINAL
     WHERE topic = {topic:String} AND partition = {partition:Int32}
 """
+CLEAN_SQL = (
+    "ALTER TABLE {database:Identifier}.memory "
+    "MODIFY SETTING allow_experimental_replacing_merge_with_cleanup = 1",
+    "OPTIMIZE TABLE {database:Identifier}.memory FINAL CLEANUP",
+)
+COUNT_SQL = "SELECT count() FROM {database:Identifier}.memory"
 REACHED_SQL = """
     SELECT cseq, offset, time_us FROM {database:Identifier}.positions FINAL
     WHERE topic = {topic:String} AND partition = {partition:Int32}
@@ -71,6 +80,9 @@ class ClickHouseSink:
 
     When another build becomes the current one, each partition's apply answers GAP within a second
     and its next load tells where that build stands.
+
+    A cell that went leaves a row that says so. Who writes `alone` has these removed; where another
+    process may still send an old block, they must stay, or that block would bring a cell back.
     """
 
     name = "clickhouse"
@@ -81,8 +93,13 @@ class ClickHouseSink:
         client: ClickHouseClient,
         build: str | None = None,
         monotonic_s: Callable[[], float] = monotonic,
+        *,
+        alone: bool = False,
     ) -> None:
         self._client = client
+        self._alone = alone
+        self._gone = 0
+        self._clean_after = CLEAN_AFTER
         self._wanted = build
         self._monotonic_s = monotonic_s
         self._build = ""
@@ -140,8 +157,10 @@ class ClickHouseSink:
     def remember(self) -> None:
         """Store the cells that wait, each partition's with their position: all of them or none."""
         rows: list[Row] = []
+        gone = 0
         for (topic, partition), waiting in self._waiting.items():
             cseq = waiting.upto.cseq
+            gone += sum(text is None for text in waiting.cells.values())
             rows.append((topic, partition, POSITION_CELL, "", pack(waiting.upto), 0, cseq))
             for (key, name), text in waiting.cells.items():
                 rows.append((topic, partition, key, name, text or "", int(text is None), cseq))
@@ -150,6 +169,9 @@ class ClickHouseSink:
         self._insert("memory", rows)
         self._waiting.clear()
         self._remember_s = self._monotonic_s() + REMEMBER_EVERY_S
+        self._gone += gone
+        if self._alone and self._gone >= self._clean_after:
+            self._clean()
 
     def close(self) -> None:
         """Store the cells that wait, if that can be done, and give the connection back."""
@@ -172,6 +194,13 @@ class ClickHouseSink:
         if sum(len(waiting.cells) for waiting in self._waiting.values()) > MOST_WAITING:
             return True
         return self._monotonic_s() >= self._remember_s
+
+    def _clean(self) -> None:
+        names = {"database": database(self._build)}
+        for statement in CLEAN_SQL:
+            self._client.command(statement, parameters=names)
+        stay = self._client.query(COUNT_SQL, parameters=names).result_rows[0][0]
+        self._gone, self._clean_after = 0, max(CLEAN_AFTER, stay)
 
     def _current(self) -> str:
         """The build to write into.

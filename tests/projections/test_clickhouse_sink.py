@@ -1,6 +1,6 @@
 """History in the real engine: exact counts whatever crashes between an insert and its answer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count
 from random import Random
 from typing import cast
@@ -10,7 +10,7 @@ import pytest
 from domain.orders.messages import Side
 from infra.clickhouse import ClickHouseClient, clickhouse_client
 from projections.clickhouse_builds import MIGRATIONS, make_build, remove_build, statements
-from projections.clickhouse_sink import REMEMBER_EVERY_S, ClickHouseSink
+from projections.clickhouse_sink import NOT_REMEMBERED, REMEMBER_EVERY_S, ClickHouseSink
 from projections.follower import Follower, offer_all
 from projections.layout import (
     LEDGER_EVENTS,
@@ -154,6 +154,26 @@ def test_what_was_stored_is_not_stored_again(client, build):
     before = [rows(client, build, table) for table in TABLES]
     assert offer(sink, late, raw(exchange.outboxes()[MATCHING_EVENTS])) is None
     assert [rows(client, build, table) for table in TABLES] == before
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_only_who_writes_alone_removes_what_went(client, build, alone, monkeypatch):
+    monkeypatch.setattr("projections.clickhouse_sink.CLEAN_AFTER", 20)
+    exchange, model = busy_exchange(9, 400), DictSink()
+    sink = ClickHouseSink(client, build, count(0.0, REMEMBER_EVERY_S).__next__, alone=alone)
+    feed(exchange, sink)
+    feed(exchange, model)
+    stored = f"FROM {database(build)}.memory"
+    gone = client.query(f"SELECT uniqExact(cell, field) {stored} WHERE gone").result_rows[0][0]
+    live = client.query(f"SELECT count() {stored} FINAL").result_rows[0][0]
+    assert (gone < max(20, live)) is alone, (gone, live)
+    cells: dict[str, Mapping[str, str]] = {}
+    for topic, values in exchange.outboxes().items():
+        position, found = sink.load(topic, 0)
+        assert position.cseq == len(values)
+        cells |= found
+    wanted = {key: texts for key, texts in model.cells.items() if texts}
+    assert cells == {key: wanted[key] for key in wanted if not key.startswith(NOT_REMEMBERED)}
 
 
 def test_migrations_run_once(client, build):
