@@ -13,7 +13,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from projections.candle_sums import Series, Told
-from projections.history_client import HistoryClient, TableTold
+from projections.history_client import HistoryClient, TablesTold
 from projections.history_sums import Sum, differences
 from projections.layout import MATCHING_EVENTS, trades_key
 from projections.view_auditor import Complaint, Place, ViewAuditor
@@ -25,25 +25,45 @@ PAUSE_PER_ROUND = 5
 
 ROUNDS_REMEMBERED = 20
 
+CANDLES = "candles"
+ALL = frozenset({CANDLES, *(table for tables in SUMMED.values() for table in tables)})
+
 Key = tuple[str, Place]
 """A table, and the outbox that its rows are of."""
 
+Doubts = Mapping[Key, Mapping[int, Sum]]
+"""What parts have added up to beyond what they must."""
+
+
+class Look(NamedTuple):
+    """What a round asks for."""
+
+    marks: Mapping[Place, SumMark]
+    subjects: Collection[str]
+    """Tables, `CANDLES` among them."""
+    doubts: Doubts
+    """Of tables that are read as a whole."""
+
+    @property
+    def exact(self) -> Collection[str]:
+        """The tables that are read as a whole."""
+        return {table for table, _ in self.doubts}
+
 
 class Round(NamedTuple):
-    """What the tables were asked for, and what came back."""
+    """A look, and what came back."""
 
-    marks: Mapping[Key, SumMark]
-    doubts: Mapping[Key, Mapping[int, Sum]]
-    """What parts had added up to beyond what they must."""
-    exact: Collection[str]
-    """The tables that were read as a whole for that."""
-    tables: Mapping[str, TableTold]
+    look: Look
+    tables: Mapping[str, TablesTold]
     candles: Mapping[Series, Told]
     seconds: float
 
 
 class HistoryAuditor:
-    """Asks in a thread of its own, judges in its caller's. What differs twice is a complaint."""
+    """Asks in a thread of its own, judges in its caller's. What differs twice is a complaint.
+
+    What differed is looked at again at once, and nothing else with it.
+    """
 
     def __init__(self, client: HistoryClient, views: ViewAuditor) -> None:
         self._client = client
@@ -51,11 +71,14 @@ class HistoryAuditor:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="history-audit")
         self._running: Future[Round] | None = None
         self._next_s = 0.0
-        self._positions: dict[Key, int] = {}
+        self._positions: dict[Place, int] = {}
         self._known_at: dict[Series, int] = {}
         """Where the fold stood when it was first judged to have a series."""
-        self._suspected: set[str] = set()
-        self._told: set[str] = set()
+        self._suspected: dict[str, str] = {}
+        """What differed when it was looked at last, as complaints name it, and its subject."""
+        self._told: dict[str, str] = {}
+        self._again: set[str] = set()
+        """Subjects of which something differed in the last round that is not told yet."""
         self._doubts: dict[Key, Mapping[int, Sum]] = {}
         """What parts add up to beyond what they must, of tables to be read as a whole."""
         self._surplus: dict[Key, Mapping[int, Sum]] = {}
@@ -74,82 +97,90 @@ class HistoryAuditor:
                 self._next_s = monotonic() + PAUSE_S
                 self._judge(finished.result(), report)
         elif monotonic() >= self._next_s:
-            # Were they kept until they are judged, one that is never answered would be for ever.
-            doubts, self._doubts = self._doubts, {}
-            self._running = self._thread.submit(self._ask, self._choose_marks(), doubts)
+            self._running = self._thread.submit(self._ask, self._choose())
 
     def close(self) -> None:
         """Ask no more."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _choose_marks(self) -> dict[Key, SumMark]:
+    def _choose(self) -> Look:
+        """Look at what differed, or at everything."""
+        # Were they kept until they are judged, one that is never answered would be for ever.
+        doubts, self._doubts = self._doubts, {}
+        again, self._again = self._again, set()
         marks = {}
         for place, fold in self._views.folds.items():
-            for table in SUMMED[place[0]]:
-                mark = fold.mark_before(self._positions.get((table, place), 0))
-                if mark is not None and mark.cseq:
-                    marks[table, place] = mark
-        return marks
+            mark = fold.mark_before(self._positions.get(place, 0))
+            if mark is not None and mark.cseq:
+                marks[place] = mark
+        return Look(marks, again | {table for table, _ in doubts} if again else ALL, doubts)
 
-    def _ask(self, marks: Mapping[Key, SumMark], doubts: Mapping[Key, Mapping[int, Sum]]) -> Round:
-        exact = {table for table, _ in doubts}
+    def _ask(self, look: Look) -> Round:
         started_s = monotonic()
-        tables = {}
+        tables: dict[str, TablesTold] = {}
         for topic, names in SUMMED.items():
-            partitions = [p for t, p in self._views.folds if t == topic]
-            for name in names:
-                wanted = {p: marks.get((name, (topic, p))) for p in partitions}
-                upto = {p: mark.cseq if mark else 0 for p, mark in wanted.items()}
-                tables[name] = self._client.table(name, upto, exact=name in exact)
-        candles = self._client.candles()
-        return Round(marks, doubts, exact, tables, candles, monotonic() - started_s)
+            folds = [place for place in self._views.folds if place[0] == topic]
+            upto = {p: look.marks[t, p].cseq if (t, p) in look.marks else 0 for t, p in folds}
+            for exact in (False, True):
+                some = [n for n in names if n in look.subjects and (n in look.exact) is exact]
+                if some:
+                    told = self._client.tables(some, upto, exact=exact)
+                    tables |= dict.fromkeys(some, told)
+        candles = self._client.candles() if CANDLES in look.subjects else {}
+        return Round(look, tables, candles, monotonic() - started_s)
 
     def _judge(self, done: Round, report: Callable[[Complaint], None]) -> None:
         self.round_s = done.seconds
-        if not done.exact:
+        subjects = done.look.subjects
+        if subjects is ALL and not done.look.doubts:
             self._rounds_s.append(done.seconds)
-        complaints = [*self._table_complaints(done), *self._candle_complaints(done)]
         for topic, names in SUMMED.items():
-            for name in names:
-                for partition, cseq in done.tables[name].positions.items():
-                    self._positions[name, (topic, partition)] = cseq
-        differing = {complaint.where for complaint in complaints}
+            for told in (done.tables[name] for name in names if name in done.tables):
+                for partition, cseq in told.positions.items():
+                    self._positions[topic, partition] = cseq
+        complaints = self._table_complaints(done)
+        if CANDLES in subjects:
+            complaints += self._candle_complaints(done)
+        differing = {complaint.where: subject for subject, complaint in complaints}
         doubted = {_where(*key) for key in self._doubts}
-        for complaint in complaints:
-            if complaint.where in self._suspected - self._told - doubted:
-                self._told.add(complaint.where)
+        for _, complaint in complaints:
+            where = complaint.where
+            if where in self._suspected and where not in self._told and where not in doubted:
+                self._told[where] = differing[where]
                 report(complaint)
         # A build that was switched between two questions differs once.
-        again = differing - self._told
-        self._suspected, self._told = differing, self._told & differing
+        self._again = {each for where, each in differing.items() if where not in self._told}
+        self._suspected = _but(self._suspected, subjects) | differing
+        still = {where: each for where, each in self._told.items() if where in differing}
+        self._told = _but(self._told, subjects) | still
         pause_s = max(PAUSE_S, PAUSE_PER_ROUND * min(self._rounds_s, default=0.0))
-        self._next_s = monotonic() + (0 if again else pause_s)
+        self._next_s = monotonic() + (0 if self._again else pause_s)
 
-    def _table_complaints(self, done: Round) -> list[Complaint]:
+    def _table_complaints(self, done: Round) -> list[tuple[str, Complaint]]:
         """What is wrong with tables, or may be: then they are doubted."""
         complaints = []
-        for (table, place), mark in done.marks.items():
-            told = done.tables[table]
-            if told.positions.get(place[1], 0) < mark.cseq:
-                continue
-            self._views.checks["P1"] += 1
-            wanted = self._views.folds[place].sums_at(table, mark)
-            found = told.sums.get(place[1], {})
-            beyond = differences(wanted, found)
-            if not self._accept((table, place), beyond, done):
-                block = min(beyond)
-                words = f"must add up to {wanted.get(block)}, adds up to {found.get(block)}"
-                sentence = f"before #{mark.cseq + 1} block {block} {words}"
-                complaints.append(Complaint("P1", _where(table, place), sentence))
+        for table, told in done.tables.items():
+            for place, mark in done.look.marks.items():
+                if table not in SUMMED[place[0]] or told.positions.get(place[1], 0) < mark.cseq:
+                    continue
+                self._views.checks["P1"] += 1
+                wanted = self._views.folds[place].sums_at(table, mark)
+                found = told.sums[table].get(place[1], {})
+                beyond = differences(wanted, found)
+                if not self._accept((table, place), beyond, done.look):
+                    block = min(beyond)
+                    words = f"must add up to {wanted.get(block)}, adds up to {found.get(block)}"
+                    sentence = f"before #{mark.cseq + 1} block {block} {words}"
+                    complaints.append((table, Complaint("P1", _where(table, place), sentence)))
         return complaints
 
-    def _accept(self, key: Key, beyond: Mapping[int, Sum], done: Round) -> bool:
+    def _accept(self, key: Key, beyond: Mapping[int, Sum], look: Look) -> bool:
         """Take note of what a table adds up to beyond what it must; whether it may.
 
         One that is known to be wrong is not read as a whole again, unless it is so in another way.
         """
-        if key[0] in done.exact:
-            before = done.doubts.get(key)
+        if key[0] in look.exact:
+            before = look.doubts.get(key)
             if before is not None and not beyond:
                 self._surplus[key] = {block: each for block, each in before.items() if each[0] > 0}
             return not beyond
@@ -164,14 +195,14 @@ class HistoryAuditor:
             self._known_wrong[key] = beyond
         return False
 
-    def _candle_complaints(self, done: Round) -> list[Complaint]:
+    def _candle_complaints(self, done: Round) -> list[tuple[str, Complaint]]:
         complaints = []
         for place, fold in self._views.folds.items():
             if place[0] != MATCHING_EVENTS:
                 continue
             markets = {market for market, _ in fold.candles.last}
             trades_of = {market: fold.trades(trades_key(market)) for market in markets}
-            stored = min(done.tables[t].positions.get(place[1], 0) for t in SUMMED[place[0]])
+            stored = self._positions.get(place, 0)
             for series in fold.candles.last:
                 told = done.candles.get(series)
                 known_at = self._known_at.setdefault(series, fold.position.cseq)
@@ -181,10 +212,15 @@ class HistoryAuditor:
                 words = fold.candles.complaint(series, told, trades_of[series[0]])
                 if words:
                     where = f"clickhouse candles {series[1]} of market {series[0]}"
-                    complaints.append(Complaint("P3", where, words))
+                    complaints.append((CANDLES, Complaint("P3", where, words)))
         return complaints
 
 
 def _where(table: str, place: Place) -> str:
     """How a complaint names a table."""
     return f"clickhouse {table} of {place[0]}.{place[1]}"
+
+
+def _but(named: Mapping[str, str], subjects: Collection[str]) -> dict[str, str]:
+    """Those of other subjects."""
+    return {where: subject for where, subject in named.items() if subject not in subjects}

@@ -2,7 +2,7 @@
 
 import json
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from projections.candle_sums import Series, Told
@@ -12,11 +12,11 @@ from projections.layout import Candle
 ANSWER_TIMEOUT_S, EXACT_TIMEOUT_S = 10.0, 300.0
 
 
-class TableTold(NamedTuple):
-    """Where a table stands, by partition, and its sums by partition and block."""
+class TablesTold(NamedTuple):
+    """Where tables stand, by partition, and the sums of each by partition and block."""
 
     positions: Mapping[int, int]
-    sums: Mapping[int, Mapping[int, Sum]]
+    sums: Mapping[str, Mapping[int, Mapping[int, Sum]]]
 
 
 class HistoryClient:
@@ -26,20 +26,24 @@ class HistoryClient:
         self._url = url
         self._token = token
 
-    def table(self, name: str, upto: Mapping[int, int], *, exact: bool = False) -> TableTold:
+    def tables(
+        self, names: Collection[str], upto: Mapping[int, int], *, exact: bool = False
+    ) -> TablesTold:
         """The sums of rows up to these sequences, of partitions that stand there already.
 
-        Unless they shall be `exact`, which takes longer, a row that was stored twice may count
-        twice.
+        The tables are of one topic. Unless the sums shall be `exact`, which takes longer, a row
+        that was stored twice may count twice.
         """
         pairs = ",".join(f"{partition}:{cseq}" for partition, cseq in sorted(upto.items()))
         timeout_s = EXACT_TIMEOUT_S if exact else ANSWER_TIMEOUT_S
-        path = f"history?table={name}&upto={pairs}&exact={str(exact).lower()}"
-        answer = self._get(path, timeout_s)
-        sums: dict[int, dict[int, Sum]] = {}
-        for partition, block, *each in answer["blocks"]:
-            sums.setdefault(partition, {})[block] = tuple(each)
-        return TableTold(dict(answer["positions"]), sums)
+        asked = f"tables={','.join(names)}&upto={pairs}&exact={str(exact).lower()}"
+        answer = self._get(f"history?{asked}", timeout_s)
+        sums: dict[str, dict[int, dict[int, Sum]]] = {}
+        for table, rows in answer["blocks"].items():
+            by_partition = sums.setdefault(table, {})
+            for partition, block, *each in rows:
+                by_partition.setdefault(partition, {})[block] = tuple(each)
+        return TablesTold(dict(answer["positions"]), sums)
 
     def candles(self) -> dict[Series, Told]:
         """The candles of every market."""

@@ -1,21 +1,24 @@
 """What tables of history add up to, for the auditor: it cannot read an embedded engine itself."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from infra.http import errors
 from infra.http.app import Call, Endpoint
+from projections.history_sums import Sum
 from projections.layout import Candle
 from projections.query.history import History
 from projections.query.requests import is_operators
-from projections.query.table_sums import StoredSums
+from projections.query.table_sums import Key, StoredSums
 from projections.view_fold import SUMMED
 
 UPTO = "[0-9]{1,9}:[0-9]{1,16}(,[0-9]{1,9}:[0-9]{1,16}){0,1023}"
 
 _POSITIONS_SQL = """
-    SELECT partition, cseq FROM {database:Identifier}.positions FINAL
-    WHERE table_name = {table:String} AND topic = {topic:String}
+    SELECT partition, min(cseq) FROM {database:Identifier}.positions FINAL
+    WHERE table_name IN {tables:Array(String)} AND topic = {topic:String}
+    GROUP BY partition HAVING count() = {number:UInt8}
 """
 
 
@@ -35,27 +38,35 @@ class AuditEndpoints:
         ]
 
     async def history(self, call: Call) -> dict[str, Any]:
-        """Where a table stands in each partition, and its sums by block.
+        """Where tables of one topic stand in each partition, all of them, and their sums by block.
 
-        `upto`, such as "0:120,1:98", names the sequences up to which rows are added up; partitions
-        that do not stand there yet are left out. A row is [partition, block, rows, sums …].
-        With `exact=true` the whole table is read, and each row counts once; without it, a row that
-        was stored twice may count twice.
+        `tables` names them, such as "orders,fills", and `upto`, such as "0:120,1:98", the sequences
+        up to which rows are added up; partitions that do not stand there yet are left out. A row is
+        [partition, block, rows, sums …]. With `exact=true` the tables are read whole, and each row
+        counts once; without it, a row that was stored twice may count twice.
         """
         self._expect_operator(call)
-        table = call.parameters.text("table")
-        topic = next((topic for topic, tables in SUMMED.items() if table in tables), None)
-        if topic is None:
-            raise errors.invalid_data("table")
+        tables = call.parameters.text("tables").split(",")
+        topic = next((topic for topic, all_ in SUMMED.items() if set(tables) <= set(all_)), None)
+        if topic is None or len(set(tables)) < len(tables):
+            raise errors.invalid_data("tables")
         upto = _upto(call)
-        stood = await self._history.rows(_POSITIONS_SQL, table=table, topic=topic)
+        stood = await self._history.rows(
+            _POSITIONS_SQL, tables=tables, topic=topic, number=len(tables)
+        )
         positions = {int(partition): int(cseq) for partition, cseq in stood}
         reached = {p: cseq for p, cseq in upto.items() if 0 < cseq <= positions.get(p, 0)}
-        add_up = self._sums.exact if call.parameters.flag("exact") else self._sums.quick
-        found = await add_up(table, reached) if reached else {}
+        found: Mapping[str, Mapping[Key, Sum]] = {table: {} for table in tables}
+        if reached and call.parameters.flag("exact"):
+            found = {table: await self._sums.exact(table, reached) for table in tables}
+        elif reached:
+            found = await self._sums.quick(tables, reached)
         return {
             "positions": sorted(positions.items()),
-            "blocks": [[*key, *each] for key, each in found.items()],
+            "blocks": {
+                table: [[*key, *each] for key, each in sums.items()]
+                for table, sums in found.items()
+            },
         }
 
     async def candles(self, call: Call) -> dict[str, Any]:

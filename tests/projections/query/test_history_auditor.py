@@ -5,6 +5,7 @@ import json
 import urllib.request
 from collections.abc import AsyncIterator
 from random import Random
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -139,6 +140,34 @@ async def test_a_row_that_is_dropped_changed_or_doubled_is_named(stage, sql, inv
     assert await stage.rounds(2) == [complaint], "it is said once"
 
 
+async def test_what_differed_is_looked_at_again_alone_and_at_once(stage, monkeypatch):
+    await stage.settled()
+    asked: list[str] = []
+    told: list[int] = []
+    at_once: list[bool] = []
+    client, history = stage.history._client, stage.history
+    right, all_candles = client.tables, client.candles
+
+    def tables(names, upto, *, exact=False):
+        asked.extend(f"{name}{' as a whole' * exact}" for name in names)
+        return right(names, upto, exact=exact)
+
+    def candles():
+        asked.append("candles")
+        return all_candles()
+
+    monkeypatch.setattr(client, "tables", tables)
+    monkeypatch.setattr(client, "candles", candles)
+    stage.spoil(f"ALTER TABLE {DATABASE}.trades DELETE WHERE trade_id = 3")
+    everything = ["orders", "fills", "ledger_entries", "trades", "candles"]
+    for expected in (everything, ["trades as a whole"], everything):
+        told.append(len(await stage.rounds(1)))
+        at_once.append(history._next_s <= monotonic())
+        assert asked == expected
+        asked.clear()
+    assert (told, at_once) == ([0, 1, 1], [True, False, False])
+
+
 async def test_rows_that_were_stored_twice_are_no_complaint_and_hide_none(stage):
     await stage.settled()
     client = stage.store.client
@@ -167,14 +196,14 @@ async def test_a_doubt_whose_answer_never_comes_stops_no_other_check(stage, monk
     await stage.settled()
     client = stage.store.client
     client.command(f"SYSTEM STOP MERGES {DATABASE}.trades")
-    right = stage.history._client.table
+    right = stage.history._client.tables
 
-    def too_slow(name, upto, *, exact=False):
+    def too_slow(names, upto, *, exact=False):
         if exact:
             raise TimeoutError
-        return right(name, upto)
+        return right(names, upto)
 
-    monkeypatch.setattr(stage.history._client, "table", too_slow)
+    monkeypatch.setattr(stage.history._client, "tables", too_slow)
     try:
         stage.spoil(f"INSERT INTO {DATABASE}.trades SELECT * FROM {DATABASE}.trades LIMIT 2")
         assert await stage.rounds(1) == []
@@ -217,7 +246,7 @@ async def test_turnovers_beyond_64_bits_add_up_here_as_there(stage):
 
 
 async def test_only_an_operator_is_told(stage):
-    path = "/x/v1/audit/history?table=trades&upto=0:1"
+    path = "/x/v1/audit/history?tables=trades&upto=0:1"
 
     def ask(token: str, path: str) -> Any:
         url = stage.history._client._url + path
@@ -232,6 +261,7 @@ async def test_only_an_operator_is_told(stage):
     found = await asyncio.to_thread(ask, TOKEN, path)
     assert found["positions"] == [[0, len(stage.exchange.matching.values)]]
     assert await asyncio.to_thread(ask, "guess", path) == -2015
-    for wrong in ("table=users&upto=0:1", "table=trades&upto=0", "table=trades&upto=0:1;drop"):
-        code = await asyncio.to_thread(ask, TOKEN, f"/x/v1/audit/history?{wrong}")
+    wrongs = ("users&upto=0:1", "trades,fills&upto=0:1", "trades&upto=0", "trades&upto=0:1;drop")
+    for wrong in wrongs:
+        code = await asyncio.to_thread(ask, TOKEN, f"/x/v1/audit/history?tables={wrong}")
         assert code in (-1100, -1130)

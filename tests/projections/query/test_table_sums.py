@@ -11,7 +11,7 @@ from infra.clickhouse import clickhouse_client
 from projections import layout
 from projections.history_sums import BLOCK, Sum, TableSums, block_of
 from projections.query.history import History
-from projections.query.table_sums import Key, StoredSums
+from projections.query.table_sums import TRIES, Key, StoredSums
 from tests.projections.query.world import BUILD, Store
 
 pytestmark = pytest.mark.integration
@@ -88,20 +88,20 @@ async def test_parts_add_up_to_what_the_rows_add_up_to(store, history, seed):
             store.client.command(f"ALTER TABLE {TRADES} DELETE WHERE {condition}", settings=AT_ONCE)
             rows = [row for row in rows if row != gone]
         upto = {p: rng.randint(max(1, last - BLOCK), last) for p, last in stored.items()}
-        assert await sums.quick("trades", upto) == expected(rows, upto)
+        assert await sums.quick(["trades"], upto) == {"trades": expected(rows, upto)}
         assert await sums.exact("trades", upto) == expected(rows, upto)
 
 
 async def test_a_part_is_read_once_for_as_long_as_it_is_there(store, history):
     sums, upto = StoredSums(history), {0: 3 * BLOCK}
     store.insert("trades", [trade(0, n) for n in range(1, 3 * BLOCK)])
-    first = await sums.quick("trades", upto)
+    first = (await sums.quick(["trades"], upto))["trades"]
     assert history.read_parts() == 1
-    assert await sums.quick("trades", upto) == first
+    assert (await sums.quick(["trades"], upto))["trades"] == first
     assert history.read_parts() == 0
     where = "cseq = 5"
     store.client.command(f"ALTER TABLE {TRADES} DELETE WHERE {where}", settings=AT_ONCE)
-    assert (await sums.quick("trades", upto))[0, 0][0] == first[0, 0][0] - 1
+    assert (await sums.quick(["trades"], upto))["trades"][0, 0][0] == first[0, 0][0] - 1
     assert history.read_parts() == 1
 
 
@@ -113,15 +113,16 @@ async def test_a_row_that_was_stored_twice_counts_twice_until_it_is_merged(store
         store.insert("trades", rows)
         store.insert("trades", rows[:100])
         wanted = expected(rows, upto)
-        assert (await sums.quick("trades", upto))[0, 0][0] == wanted[0, 0][0] + 100
+        found = (await sums.quick(["trades"], upto))["trades"]
+        assert found[0, 0][0] == wanted[0, 0][0] + 100
         assert await sums.exact("trades", upto) == wanted
     finally:
         store.client.command(f"SYSTEM START MERGES {TRADES}")
     store.client.command(f"OPTIMIZE TABLE {TRADES} FINAL")
-    assert await sums.quick("trades", upto) == wanted
+    assert (await sums.quick(["trades"], upto))["trades"] == wanted
 
 
-@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("times", [1, 2, TRIES])
 async def test_parts_that_are_merged_before_they_are_read_are_asked_for_again(
     store, history, times
 ):
@@ -140,4 +141,5 @@ async def test_parts_that_are_merged_before_they_are_read_are_asked_for_again(
     history.before_read = merge
     upto = {0: BLOCK + 49}
     assert block_of(upto[0]) == 1
-    assert await StoredSums(history).quick("trades", upto) == expected(rows, upto)
+    found = await StoredSums(history).quick(["trades"], upto)
+    assert found == {"trades": expected(rows, upto)}
