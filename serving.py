@@ -2,9 +2,10 @@
 
 import argparse
 import asyncio
+import contextlib
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 import uvloop
@@ -20,19 +21,21 @@ from infra.clock import SystemClock
 from infra.http.app import serve_app
 from infra.kafka import KafkaLog
 from infra.keys import open_admin_token, open_keys
-from infra.log import LogRecord
+from infra.log import LogFailure, LogRecord
 from infra.logging import configure_logging, get_logger
 from infra.metrics import serve_metrics
 from infra.redis import AsyncRedis, async_redis_client
 from infra.settings import Settings, load_settings
 from infra.tail import Partition, Tail
 from projections.clickhouse_projector import ClickHouseProjector
-from projections.layout import NOWHERE, Position
+from projections.layout import NOWHERE, Position, feeding_partitions
 from projections.query.serve import Parts, build_app
 from schemas.record import decode_record
 
 QUERY_ROLE = "query"
 ROLES = (*WRITE_ROLES, QUERY_ROLE)
+
+ASK_AGAIN_S = 1.0
 
 _logger = get_logger("serve")
 
@@ -85,14 +88,18 @@ async def serve_queries(settings: Settings) -> int:
     take = partial(_take, accounts, fail)
     tail = Tail(lambda: KafkaLog(settings, outside=True), starts, take, fail)
     redis = async_redis_client(settings.redis_url)
-    app = build_app(_parts(settings, accounts, tail, redis), behind_proxy=True)
+    ends: dict[Partition, int] = {}
+    app = build_app(_parts(settings, accounts, tail, redis, ends), behind_proxy=True)
     runner = await serve_app(app, settings.host, settings.query_port)
+    feeding = feeding_partitions(settings.ledger_partitions, settings.matching_partitions)
+    learning = asyncio.create_task(learn_ends(tail.end_offset, feeding, ends))
     accounts.targets = {place: await tail.end_offset(*place) for place in starts}
     tail.start()
     projector = ClickHouseProjector(settings)
     projector.start()
     _logger.info("serving", roles=[QUERY_ROLE])
     await ending.wait()
+    learning.cancel()
     await runner.cleanup()
     await redis.aclose()
     await tail.stop()
@@ -133,6 +140,20 @@ class AccountsView:
         )
 
 
+async def learn_ends(
+    end_of_log: Callable[[str, int], Awaitable[int]],
+    places: Sequence[Partition],
+    ends: dict[Partition, int],
+) -> None:
+    """Put into `ends` where each partition ends now; who does not say so is asked again."""
+    while unknown := [place for place in places if place not in ends]:
+        for place in unknown:
+            with contextlib.suppress(LogFailure):
+                ends[place] = await end_of_log(*place)
+        if len(ends) < len(places):
+            await asyncio.sleep(ASK_AGAIN_S)
+
+
 def _take(
     accounts: AccountsView, fail: Callable[[Exception], None], records: Sequence[LogRecord]
 ) -> None:
@@ -143,13 +164,20 @@ def _take(
         fail(error)
 
 
-def _parts(settings: Settings, accounts: AccountsView, tail: Tail, redis: AsyncRedis) -> Parts:
+def _parts(
+    settings: Settings,
+    accounts: AccountsView,
+    tail: Tail,
+    redis: AsyncRedis,
+    ends_at_start: Mapping[Partition, int],
+) -> Parts:
     keys = open_keys(settings.key_file)
     return Parts(
         reference=accounts.reference,
         reference_positions=lambda: accounts.positions,
         authenticator=KeyAuthenticator(accounts.credentials, OpenedSecrets(keys), keys.voucher),
         end_of_log=tail.end_offset,
+        ends_at_start=ends_at_start,
         redis=redis,
         open_clickhouse=lambda: clickhouse_client(settings.clickhouse_dsn),
         clock=SystemClock(),

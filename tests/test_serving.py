@@ -1,8 +1,10 @@
 """What the query process knows of the log when it answers its first request."""
 
-from infra.log import LogRecord
+import asyncio
+
+from infra.log import LogFailure, LogRecord
 from schemas.record import encode_record
-from serving import AccountsView
+from serving import AccountsView, learn_ends
 
 PLACE = ("accounts.ev", 0)
 
@@ -37,3 +39,22 @@ def test_a_record_far_ahead_does_not_hide_those_that_follow():
     accounts = AccountsView()
     accounts.take([stored(0, 1), stored(1, 900), stored(2, 2)])
     assert accounts.positions[PLACE].cseq == 2
+
+
+async def test_a_partition_that_does_not_tell_its_end_delays_no_other(monkeypatch):
+    monkeypatch.setattr("serving.ASK_AGAIN_S", 0.01)
+    ends: dict[tuple[str, int], int] = {}
+    leaderless = {("ledger.ev", 0)}
+
+    async def end_of_log(topic, partition):
+        if (topic, partition) in leaderless:
+            raise LogFailure("nobody leads it")
+        return 7
+
+    places = [("ledger.ev", 0), ("matching.ev", 0)]
+    learning = asyncio.create_task(learn_ends(end_of_log, places, ends))
+    await asyncio.sleep(0.05)
+    assert ends == {("matching.ev", 0): 7}
+    leaderless.clear()
+    await learning
+    assert ends == dict.fromkeys(places, 7)

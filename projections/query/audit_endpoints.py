@@ -7,9 +7,9 @@ from typing import Any
 from infra.http import errors
 from infra.http.app import Call, Endpoint
 from projections.history_sums import Sum
-from projections.layout import Candle
-from projections.query.history import History
+from projections.layout import MATCHING_EVENTS, Candle
 from projections.query.requests import is_operators
+from projections.query.sources import Sources
 from projections.query.table_sums import Key, StoredSums
 from projections.view_fold import SUMMED
 
@@ -25,10 +25,11 @@ _POSITIONS_SQL = """
 class AuditEndpoints:
     """`/x/v1/audit`, for whoever has the operator's token. It counts against nobody's limits."""
 
-    def __init__(self, history: History, operator_token: str) -> None:
-        self._history = history
+    def __init__(self, sources: Sources, operator_token: str) -> None:
+        self._sources = sources
+        self._history = sources.history
         self._operator_token = operator_token
-        self._sums = StoredSums(history)
+        self._sums = StoredSums(sources.history)
 
     def endpoints(self) -> list[Endpoint]:
         """The paths."""
@@ -51,6 +52,8 @@ class AuditEndpoints:
         if topic is None or len(set(tables)) < len(tables):
             raise errors.invalid_data("tables")
         upto = _upto(call)
+        for table in tables:
+            await self._sources.reach_table(call, table, topic)
         stood = await self._history.rows(
             _POSITIONS_SQL, tables=tables, topic=topic, number=len(tables)
         )
@@ -72,6 +75,7 @@ class AuditEndpoints:
     async def candles(self, call: Call) -> dict[str, Any]:
         """Of each series the sum of all its candles, and the last one."""
         self._expect_operator(call)
+        await self._sources.reach_table(call, "candles", MATCHING_EVENTS)
         fields = Candle._fields
         rows = await self._history.rows(
             f"SELECT market_id, interval, count(), {', '.join(f'sum({f})' for f in fields)}, "

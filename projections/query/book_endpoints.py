@@ -73,7 +73,6 @@ class BookEndpoints:
 
     async def exchange_info(self, call: Call) -> dict[str, Any]:
         """Markets with their filters, all of them or those that are named."""
-        await self._sources.reach_reference(call)
         reference = self._sources.reference
         named = many_markets(call, reference)
         single = optional_market(call, reference)

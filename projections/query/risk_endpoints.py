@@ -20,9 +20,9 @@ from projections.layout import (
     unpack,
 )
 from projections.query import market_responses as responses
-from projections.query.freshness import Partition, Target, format_positions
+from projections.query.freshness import Partition, Target
 from projections.query.requests import is_operators
-from projections.query.sources import Sources, give_up_s
+from projections.query.sources import Sources
 from projections.query.valuation import Valuation
 
 USUAL_REPORTING_ASSET = "USDT"
@@ -52,15 +52,14 @@ class RiskEndpoints:
         own = self._sources.ledger_partition(user_id)
         targets = {self._sources.market_partition(m.market_id): Target() for m in markets}
         targets[own] = await self._sources.own_writes(call, user_id)
-        positions, (text, *tickers) = await self._sources.live.read(
+        positions, (text, *tickers) = await self._sources.read_live(
+            call,
             targets,
             [
                 ("HGET", account_key(user_id), "risk"),
                 *(("HGET", market_key(market.market_id), "ticker") for market in markets),
             ],
-            give_up_s(),
         )
-        call.position = format_positions(positions)
         valuation = Valuation(reporting.asset_id, zip(markets, _prices(tickers), strict=True))
         risk = unpack(UserRisk, text) if text else None
         answer = self._user_risk(call, risk, reporting, valuation)

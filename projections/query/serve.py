@@ -1,14 +1,15 @@
 """Composes the query API: endpoints over Redis, ClickHouse and the reference data."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from aiohttp import web
 
 from domain.reference import ReferenceData
 from infra.clickhouse import ClickHouseClient
 from infra.clock import Clock
-from infra.http.app import Endpoint, Frame
+from infra.http.app import Call, Endpoint, Frame
 from infra.http.app import build_app as build_frame
 from infra.http.limits import RequestLimits
 from infra.http.principal import Authenticator
@@ -32,16 +33,18 @@ class Parts:
     """What the composition root brings.
 
     `reference` and `authenticator` are folded from `accounts.ev` by its owner, who tells in
-    `reference_positions` how far. `end_of_log` is `Tail.end_offset`. `open_clickhouse` makes a
-    client; it is called once in each reading thread. `knows_log` tells whether the reference data
-    have all that stood in the log when this process began. Without an `operator_token` nobody but
-    the user sees a user's risk.
+    `reference_positions` how far. `end_of_log` is `Tail.end_offset`; `ends_at_start` has what it
+    said when this process began of each partition that feeds views, once it has said so.
+    `open_clickhouse` makes a client; it is called once in each reading thread. `knows_log` tells
+    whether the reference data have all that stood in the log when this process began. Without an
+    `operator_token` nobody but the user sees a user's risk.
     """
 
     reference: ReferenceData
     reference_positions: Callable[[], Mapping[Partition, Position]]
     authenticator: Authenticator
     end_of_log: Callable[[str, int], Awaitable[int]]
+    ends_at_start: Mapping[Partition, int]
     redis: AsyncRedis
     open_clickhouse: Callable[[], ClickHouseClient]
     clock: Clock
@@ -84,6 +87,7 @@ def build_sources(parts: Parts) -> Sources:
         live=live,
         history=history,
         end_of_log=parts.end_of_log,
+        ends_at_start=parts.ends_at_start,
         clock=parts.clock,
     )
     return sources
@@ -91,12 +95,26 @@ def build_sources(parts: Parts) -> Sources:
 
 def endpoints(sources: Sources, parts: Parts) -> list[Endpoint]:
     """Every path of the query API."""
-    return [
+    every = [
         *StatusEndpoints(sources).endpoints(),
         *BookEndpoints(sources).endpoints(),
         *TickerEndpoints(sources).endpoints(),
         *OrderEndpoints(sources).endpoints(),
         *AccountEndpoints(sources).endpoints(),
         *RiskEndpoints(sources, parts.authenticator, parts.operator_token).endpoints(),
-        *AuditEndpoints(sources.history, parts.operator_token).endpoints(),
+        *AuditEndpoints(sources, parts.operator_token).endpoints(),
     ]
+    return [_of_wanted_reference(sources, each) if each.limited else each for each in every]
+
+
+def _of_wanted_reference(sources: Sources, endpoint: Endpoint) -> Endpoint:
+    """The endpoint, once the reference data have what the client's `X-Log-Min-Position` names.
+
+    All but probes and the auditor's sums are told by these data: symbols, decimals, limits.
+    """
+
+    async def answer(call: Call) -> Any:
+        await sources.reach_reference(call)
+        return await endpoint.handler(call)
+
+    return replace(endpoint, handler=answer)

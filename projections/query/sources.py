@@ -1,10 +1,10 @@
 """Everything that endpoints read from, and how fresh it must be for the request at hand."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from domain.reference import REFERENCE_PARTITION, Asset, Market, ReferenceData
+from domain.reference import Asset, Market, ReferenceData
 from infra.clock import Clock
 from infra.http import errors
 from infra.http.app import Call
@@ -36,7 +36,8 @@ REFERENCE_PAUSE_S = 0.005
 class Sources:
     """The views, the reference data folded in memory, and the end of the log.
 
-    `end_of_log` answers the offset that the next record of a partition will get.
+    `end_of_log` answers the offset that the next record of a partition will get; `ends_at_start`
+    has what that was when this process began, and nothing of a partition until it is known.
     `reference_positions` says how far the reference data are folded.
     """
 
@@ -45,9 +46,10 @@ class Sources:
     live: LiveViews
     history: History
     end_of_log: Callable[[str, int], Awaitable[int]]
+    ends_at_start: Mapping[Partition, int]
     clock: Clock
     _answered: dict[Partition, Position] = field(default_factory=dict, init=False)
-    """The furthest that this process has answered about markets from."""
+    """The furthest that this process has answered from live views."""
 
     def ledger_partition(self, user_id: int) -> Partition:
         """The partition that feeds a user's views; -1008 (503) before genesis is known."""
@@ -79,35 +81,38 @@ class Sources:
     async def read_markets(
         self, call: Call, markets: Iterable[Market], questions: Sequence[Question]
     ) -> tuple[dict[Partition, Position], list[Answer]]:
-        """Answers about markets, not before the client's `X-Log-Min-Position`.
+        """Answers about markets from live views, as `read_live` gives them."""
+        partitions = sorted({self.market_partition(market.market_id) for market in markets})
+        return await self.read_live(call, dict.fromkeys(partitions, Target()), questions)
 
-        Nor before what was answered already: a view that was lost, and is built again, would tell
-        of empty books and of the past.
+    async def read_account(
+        self, call: Call, user_id: int, target: Target, questions: Sequence[Question]
+    ) -> tuple[Position, list[Answer]]:
+        """Answers about a user from a live view that has the target, as `read_live` gives them."""
+        partition = self.ledger_partition(user_id)
+        positions, answers = await self.read_live(call, {partition: target}, questions)
+        return positions[partition], answers
+
+    async def read_live(
+        self, call: Call, targets: Mapping[Partition, Target], questions: Sequence[Question]
+    ) -> tuple[dict[Partition, Position], list[Answer]]:
+        """Answers from views that have the targets and the client's `X-Log-Min-Position`.
+
+        Nor do they stand before what was answered already, or before the log's end when this
+        process began, since others answered then: a view that was lost, and is built again, would
+        tell of empty books and of the past.
         """
         wanted = wanted_positions(call)
-        partitions = sorted({self.market_partition(market.market_id) for market in markets})
-        answered = {each: self._answered.get(each, NOWHERE) for each in partitions}
-        targets = {
-            each: Target(cseq=max(wanted.get(each, 0), answered[each].cseq)) for each in partitions
-        }
+        least = {each: self._least(each, targets[each], wanted.get(each, 0)) for each in targets}
         try:
-            positions, answers = await self.live.read(targets, questions, give_up_s())
+            positions, answers = await self.live.read(least, questions, give_up_s())
         except ApiError:
-            await self._forget_what_the_log_lacks(partitions)
+            await self._forget_what_the_log_lacks(targets)
             raise
         for each, position in positions.items():
             self._answered[each] = max(position, self._answered.get(each, NOWHERE))
         call.position = format_positions(positions)
         return positions, answers
-
-    async def read_account(
-        self, call: Call, user_id: int, target: Target, questions: Sequence[Question]
-    ) -> tuple[Position, list[Answer]]:
-        """Answers about a user from a view that has the target."""
-        partition = self.ledger_partition(user_id)
-        positions, answers = await self.live.read({partition: target}, questions, give_up_s())
-        call.position = format_positions(positions)
-        return positions[partition], answers
 
     async def reach_account_table(
         self, call: Call, table: str, user_id: int, target: Target
@@ -147,13 +152,24 @@ class Sources:
             raise errors.view_behind() from None
 
     async def reach_reference(self, call: Call) -> None:
-        """Wait until the reference data have what `X-Log-Min-Position` asks for."""
-        partition = (ACCOUNTS_EVENTS, REFERENCE_PARTITION)
-        target = Target(cseq=wanted_positions(call).get(partition, 0))
-        if not target.met(self.reference_positions().get(partition, NOWHERE)):
-            watch = PositionWatch(self._reference_positions, REFERENCE_PAUSE_S)
-            await watch.reach(partition, target, give_up_s())
-        call.position = format_positions(self.reference_positions())
+        """Wait until the reference data have what `X-Log-Min-Position` asks of `accounts.ev`."""
+        deadline_s = give_up_s()
+        for partition, target in wanted_targets(call, ACCOUNTS_EVENTS):
+            if not target.met(self.reference_positions().get(partition, NOWHERE)):
+                watch = PositionWatch(self._reference_positions, REFERENCE_PAUSE_S)
+                await watch.reach(partition, target, deadline_s)
+
+    async def reach_live(self, call: Call, topic: str) -> None:
+        """Wait until the live views have what `X-Log-Min-Position` asks of a topic."""
+        targets = dict(wanted_targets(call, topic))
+        if targets:
+            await self.live.read(targets, [], give_up_s())
+
+    async def reach_table(self, call: Call, table: str, topic: str) -> None:
+        """Wait until a table of history has what `X-Log-Min-Position` asks of a topic."""
+        deadline_s = give_up_s()
+        for partition, target in wanted_targets(call, topic):
+            await self.history.reach(table, partition, target, deadline_s)
 
     async def catch_up_reference(self) -> None:
         """Wait until all is folded that stands in `accounts.ev` now; -1008 (503) if that lasts."""
@@ -164,6 +180,17 @@ class Sources:
             target = Target(offset=await self.end_offset(place, deadline_s) - 1)
             if not target.met(self.reference_positions().get(place, NOWHERE)):
                 await watch.reach(place, target, deadline_s)
+
+    def _least(self, partition: Partition, target: Target, wanted_cseq: int) -> Target:
+        """What a live view must have; -1008 (503) until it is known where the log ended."""
+        if partition not in self.ends_at_start:
+            raise errors.view_behind()
+        answered = self._answered.get(partition, NOWHERE)
+        return replace(
+            target,
+            cseq=max(target.cseq, wanted_cseq, answered.cseq),
+            offset=max(target.offset, self.ends_at_start[partition] - 1),
+        )
 
     async def _forget_what_the_log_lacks(self, partitions: Iterable[Partition]) -> None:
         """Let no read wait for what a view claimed to have that was spoilt or of another log.
@@ -187,6 +214,13 @@ class Sources:
 def wanted_positions(call: Call) -> dict[Partition, int]:
     """The sequences that the client's `X-Log-Min-Position` names."""
     return parse_positions(call.request.headers.get("X-Log-Min-Position", ""))
+
+
+def wanted_targets(call: Call, topic: str) -> Iterator[tuple[Partition, Target]]:
+    """What the client's `X-Log-Min-Position` asks of each partition of a topic that it names."""
+    for partition, cseq in wanted_positions(call).items():
+        if partition[0] == topic:
+            yield partition, Target(cseq=cseq)
 
 
 def give_up_s() -> float:

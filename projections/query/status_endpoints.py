@@ -8,7 +8,14 @@ from aiohttp import web
 
 from infra.http.app import Call, Endpoint, json_response
 from infra.http.errors import ApiError
-from projections.layout import LEDGER_TABLES, MATCHING_EVENTS, MATCHING_TABLES, NOWHERE, Position
+from projections.layout import (
+    LEDGER_EVENTS,
+    LEDGER_TABLES,
+    MATCHING_EVENTS,
+    MATCHING_TABLES,
+    NOWHERE,
+    Position,
+)
 from projections.query.exchange_info import empty_exchange_info
 from projections.query.freshness import Partition
 from projections.query.sources import ACCOUNTS_EVENTS, Sources, give_up_s
@@ -19,6 +26,7 @@ READY_LAG_US = 3_000_000
 NORMAL = {"status": 0, "msg": "normal"}
 LIVE_VIEW = "redis"
 REFERENCE_VIEW = "reference"
+FED_TABLES = {LEDGER_EVENTS: LEDGER_TABLES, MATCHING_EVENTS: MATCHING_TABLES}
 
 
 class StatusEndpoints:
@@ -67,7 +75,14 @@ class StatusEndpoints:
         return empty_exchange_info(call.time(self._sources.clock.now_us()))
 
     async def positions(self, call: Call) -> dict[str, Any]:
-        """Each view's position in each partition that feeds it, its log time and its lag."""
+        """Each view's position in each partition that feeds it, its log time and its lag.
+
+        No view stands before the client's `X-Log-Min-Position`.
+        """
+        for topic, tables in FED_TABLES.items():
+            await self._sources.reach_live(call, topic)
+            for table in tables:
+                await self._sources.reach_table(call, table, topic)
         views = await self._views()
         partitions = sorted({partition for _, partition in views})
         # Asked after the views were read, so that a lag is never told too small.
@@ -123,8 +138,7 @@ class StatusEndpoints:
         views |= {(REFERENCE_VIEW, each): position for each, position in reference.items()}
         stored = await self._stored_positions()
         for partition in self._sources.partitions():
-            tables = MATCHING_TABLES if partition[0] == MATCHING_EVENTS else LEDGER_TABLES
-            for table in tables:
+            for table in FED_TABLES[partition[0]]:
                 views[table, partition] = stored.get((table, partition), NOWHERE)
         return views
 
