@@ -157,6 +157,13 @@ class Host:
         """Whether everything that stood in the input at the start has been applied."""
         return self.position >= self._caught_up_at
 
+    def expect_sound(self) -> None:
+        """The full check that a snapshot begins with, at once. Raises `ShardHalted`."""
+        try:
+            self.shard.dump()
+        except AssertionError as error:
+            self._halt_for_good(Halt(HaltReason.FAULT, str(error)))
+
     def finish(self) -> None:
         """Commit what is done; the caller has flushed the log."""
         self._commit(self._tracker.advance())
