@@ -158,9 +158,9 @@ class Host:
         return self.position >= self._caught_up_at
 
     def expect_sound(self) -> None:
-        """The full check that a snapshot begins with, at once. Raises `ShardHalted`."""
+        """The full check of the state, as before a snapshot, at once. Raises `ShardHalted`."""
         try:
-            self.shard.dump()
+            self._decider.dump(self.shard.state)
         except AssertionError as error:
             self._halt_for_good(Halt(HaltReason.FAULT, str(error)))
 
