@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from domain.protocol import HaltAction
 from infra.refusal import Refusal
@@ -21,6 +22,13 @@ from streams.snapshots import Snapshot
 
 QUARANTINE: Place = (QUARANTINE_TOPIC, 0)
 ROOTS_TOLD = 20
+_CUT_IF_PRODUCED: Final[dict[str, bool]] = {
+    HaltReason.GAP: True,
+    HaltReason.DIVERGENCE: True,
+    HaltReason.FOREIGN_MESSAGE: False,
+    HaltReason.FAULT: False,
+}
+"""By reason, whether the source of a record at which a shard halts must produce it to be cut."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -130,9 +138,8 @@ def _expect_only_losses(verdict: Verdict, cut: Mapping[str, int]) -> None:
         if halted is None or cut[shard] < halted.offset:
             continue
         produced = _is_produced(verdict, shard, halted.offset)
-        fits_not = halted.words.startswith((HaltReason.GAP, HaltReason.DIVERGENCE))
-        fits = halted.words.startswith((HaltReason.FOREIGN_MESSAGE, HaltReason.FAULT))
-        if not (fits_not and produced is True or fits and produced is False):
+        reason = halted.words.partition(":")[0]
+        if produced is None or produced is not _CUT_IF_PRODUCED.get(reason):
             position = position_name(inbox(shard), halted.offset)
             raise Refusal(
                 f"{shard} must read its inbox to the end, halts at {position} ({halted.words}): "

@@ -1,5 +1,6 @@
 """What an operator's word does to a channel: to a genuine record of it, and to a forged one."""
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from schemas.topics import inbox
 from streams.audit.cut import consistent_cut
 from streams.audit.rerun import Options
 from streams.audit.verify import Verdict, verify
+from streams.auditor.log_auditor import LogAuditor, Resolutions
+from streams.auditor.violations import Violation
 from streams.families import decider_of
 from streams.halts import HaltReason
 from streams.recovery.plan import make_plan
@@ -20,6 +23,7 @@ from tests.simulation.load import DEADLINE_US
 from tests.simulation.processes import START_US
 from tests.simulation.world import MATCHERS, World
 from tests.streams.audited_log import Nobody, archived, replayed, settle_marks, told, traded
+from tests.streams.growing_log import auditor_on, follow, log_of
 from tests.streams.test_recovery import expect_reopened, recover
 
 INBOX = inbox("L0")
@@ -104,6 +108,18 @@ def forge_next(world: World) -> int:
     return halted.offset
 
 
+def audited(world: World) -> tuple[list[Violation], LogAuditor]:
+    """What an auditor finds that begins anew whenever it has found a word, and itself."""
+    resolutions: Resolutions = {}
+    while True:
+        log, found = log_of(world), list[Violation]()
+        auditor = auditor_on(log, found, resolutions)
+        auditor.start()
+        follow(auditor, log, random.Random(1))
+        if not auditor.outdated:
+            return found, auditor
+
+
 class TestAGenuineRecord:
     def test_its_channel_goes_on_from_it_in_a_replay_too(self):
         world, _ = with_a_genuine_record_skipped()
@@ -115,6 +131,16 @@ class TestAGenuineRecord:
         assert len(verdict.runs["L0"].resolved) == 1
         for shard, host in world.hosts().items():
             assert verdict.runs[shard].dumped == host.shard.dump(), shard
+
+    def test_the_auditor_goes_on_from_it_as_the_shard_does(self, monkeypatch):
+        world, _ = with_a_genuine_record_skipped()
+        change_market(world, ResumeMarket)
+        settle_marks(world)
+        monkeypatch.setattr("streams.auditor.followed.decider_of", planted)
+        found, auditor = audited(world)
+        assert not any("#" in violation.words for violation in found), "of no channel"
+        for shard, host in world.hosts().items():
+            assert auditor.followed[shard].shard.dump() == host.shard.dump(), shard
 
     def test_it_does_not_stay_where_its_cause_is_lost(self):
         world, offset = with_a_genuine_record_skipped()
@@ -167,5 +193,8 @@ class TestAForgedRecordThatFits:
         settle_marks(world)
         words = told(replayed(archived(world)).findings)
         assert f"FORGED ledger.in.0@{offset}" in words
+        found, auditor = audited(world)
+        assert [(v.position, v.shard) for v in found] == [(f"ledger.in.0@{offset}", "L0")]
+        assert auditor.followed["L0"].shard.dump() == world.hosts()["L0"].shard.dump()
         plan = make_plan(archived(world), {}, Nobody(), processes=1)
         assert plan.kept[INBOX] == offset
