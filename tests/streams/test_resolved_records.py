@@ -11,6 +11,7 @@ from domain.markets import HaltMarket, MarketHalted, ResumeMarket
 from domain.protocol import HaltAction, ResolveHalt, Tick
 from schemas.record import decode_record, encode_message, encode_record, record_hash
 from schemas.topics import inbox
+from streams.attestation import is_told
 from streams.audit.cut import consistent_cut
 from streams.audit.rerun import Options
 from streams.audit.verify import Verdict, verify
@@ -24,6 +25,7 @@ from tests.simulation.processes import START_US
 from tests.simulation.world import MATCHERS, World
 from tests.streams.audited_log import Nobody, archived, replayed, settle_marks, told, traded
 from tests.streams.growing_log import auditor_on, follow, log_of
+from tests.streams.records import forged
 from tests.streams.test_recovery import expect_reopened, recover
 
 INBOX = inbox("L0")
@@ -83,6 +85,7 @@ def with_a_genuine_record_skipped() -> tuple[World, int]:
     change_market(world, HaltMarket)
     halted = world.halted["L0"]
     assert halted.reason is HaltReason.FAULT
+    assert "resolve-halt" in str(halted), "M0 tells of it"
     say(world)
     return world, halted.offset
 
@@ -105,6 +108,8 @@ def forge_next(world: World) -> int:
     halted = world.halted["L0"]
     assert halted.reason is HaltReason.FOREIGN_MESSAGE
     assert halted.record_hash == record_hash(value)
+    assert "no word may pass it while M0 does not tell of it" in str(halted)
+    assert "resolve-halt" not in str(halted)
     return halted.offset
 
 
@@ -118,6 +123,23 @@ def audited(world: World) -> tuple[list[Violation], LogAuditor]:
         follow(auditor, log, random.Random(1))
         if not auditor.outdated:
             return found, auditor
+
+
+def test_a_source_tells_of_what_it_has_written_and_of_nothing_else():
+    log = log_of(traded(3, crashes=4, duplicate_rate=0.03))
+    records = [
+        (value, decode_record(value))
+        for place, values in log.whole.items()
+        for value in values
+        if place[0].endswith(".in") and len(value) > 40
+    ]
+    crossed = [(value, record) for value, record in records if record.cseq]
+    assert len(crossed) > 50
+    for value, record in crossed:
+        assert is_told(log, value)
+        assert not is_told(log, forged(value, messages=[*record.messages, Tick()]))
+        assert not is_told(log, forged(value, cause=10**6))
+        assert not is_told(log, forged(value, src="nobody"))
 
 
 class TestAGenuineRecord:
