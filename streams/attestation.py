@@ -81,7 +81,7 @@ def is_told(log: Log, value: bytes | None) -> bool:
     record = decode_record(value)
     try:
         place = outbox(record.src)
-    except (KeyError, ValueError):
+    except (IndexError, KeyError, ValueError):
         return False
     # Some way further back, since a late copy of an older leader may stand between them.
     start, end = _start(log, record.src, max(0, record.cause - STEP_BACK))
