@@ -1,10 +1,11 @@
 """What a shard's outbox says of its inputs: whether the log still has what the shard once read."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
+from domain.decider import Message
 from infra.log import Log, LogRecord
-from schemas.record import Record, UndecodableRecord, decode_envelope
+from schemas.record import Record, UndecodableRecord, decode_envelope, decode_record
 from schemas.topics import outbox
 from streams.halts import Halt, HaltReason
 
@@ -72,13 +73,34 @@ class Attestation:
         return self._ahead[0] if self._ahead else None
 
 
+def is_told(log: Log, value: bytes | None) -> bool:
+    """Whether the source of a channel's record tells of its messages, too, at the same cause.
+
+    A record that its source has just written may stand here before it is told there.
+    """
+    record = decode_record(value)
+    try:
+        place = outbox(record.src)
+    except (IndexError, KeyError, ValueError):
+        return False
+    # Some way further back, since a late copy of an older leader may stand between them.
+    start, end = _start(log, record.src, max(0, record.cause - STEP_BACK))
+    told: list[Message] = []
+    for each in _own(log.scan(*place, start, end), record.src, decode_record):
+        if each.cause == record.cause:
+            told += each.messages
+        elif each.cause > record.cause + STEP_BACK:
+            break
+    return all(message in told for message in record.messages)
+
+
 def _start(log: Log, shard: str, ordinal: int) -> tuple[int, int]:
     """An offset of the outbox behind which all inputs beyond `ordinal` stand, and its end."""
     low, end = log.ends(*outbox(shard))
     offset, step = end, STEP_BACK
     while offset > low:
         offset, step = max(low, end - step), 2 * step
-        first = next(iter(_own(log.scan(*outbox(shard), offset, offset + 1), shard)), None)
+        first = next(_own(log.scan(*outbox(shard), offset, offset + 1), shard), None)
         if first is not None and first.cause <= ordinal:
             break
     return offset, end
@@ -93,13 +115,15 @@ def _highest(log: Log, shard: str) -> int:
     return max((record.cause for record in _own(newest, shard)), default=0)
 
 
-def _own(records: Iterable[LogRecord], shard: str) -> list[Record]:
-    own = []
+def _own(
+    records: Iterable[LogRecord],
+    shard: str,
+    decode: Callable[[bytes | None], Record] = decode_envelope,
+) -> Iterator[Record]:
     for each in records:
         try:
-            record = decode_envelope(each.value)
+            record = decode(each.value)
         except UndecodableRecord:
             continue
         if record.src == shard:
-            own.append(record)
-    return own
+            yield record

@@ -11,16 +11,17 @@ from infra.clock import Clock
 from infra.collector import search_once
 from infra.log import Log, LogRecord
 from schemas.record import (
+    decode_record,
     encode_message,
     outside_record,
     record_hash,
 )
 from schemas.topics import QUARANTINE_TOPIC, inbox
-from streams.attestation import Attestation
+from streams.attestation import Attestation, is_told
 from streams.halts import Halt, HaltReason, ShardHalted, resolution_in
 from streams.marks import Done, OutputTracker
 from streams.progress import Progress
-from streams.shard import Shard, Step
+from streams.shard import OUTSIDE_SOURCES, Shard, Step
 from streams.snapshots import PendingSnapshot, Snapshot, SnapshotStore, UnsoundState
 
 TICK_INTERVAL_S: Final = 1.0
@@ -156,6 +157,13 @@ class Host:
     def caught_up(self) -> bool:
         """Whether everything that stood in the input at the start has been applied."""
         return self.position >= self._caught_up_at
+
+    def expect_sound(self) -> None:
+        """The full check of the state, as before a snapshot, at once. Raises `ShardHalted`."""
+        try:
+            self._decider.dump(self.shard.state)
+        except AssertionError as error:
+            self._halt_for_good(Halt(HaltReason.FAULT, str(error)))
 
     def finish(self) -> None:
         """Commit what is done; the caller has flushed the log."""
@@ -323,7 +331,11 @@ class Host:
             raise ShardHalted(self.id, halt, record.offset, name, resolvable=False) from halt
         action = self._find_resolution(record.offset, name)
         if action is None or record.offset in self._resolutions:
-            raise ShardHalted(self.id, halt, record.offset, name, resolvable=True) from halt
+            src = self._untold_source(halt, record)
+            if src:
+                words = f"no word may pass it while {src} does not tell of it"
+                halt = Halt(halt.reason, f"{halt.detail}; {words}: its channel would go on from it")
+            raise ShardHalted(self.id, halt, record.offset, name, resolvable=not src) from halt
         self._report("halt resolved", f"{halt} at {record.offset}: {action.name}")
         self._resolutions[record.offset] = action
         self._emit_from = max(self._emit_from, record.offset)
@@ -332,6 +344,17 @@ class Host:
         # A snapshot names the record before it, which is none that was taken since.
         self._start_of_snapshot_interval()
         self._rewound = True
+
+    def _untold_source(self, halt: Halt, record: LogRecord) -> str:
+        """The source of a record that fits into its channel and that nobody else tells of, else "".
+
+        An operator's word on it would be honored: it is passed as a part of its channel. If it was
+        forged, no genuine record fits any more.
+        """
+        if halt.reason not in (HaltReason.FAULT, HaltReason.FOREIGN_MESSAGE):
+            return ""
+        src = decode_record(record.value).src
+        return "" if src in OUTSIDE_SOURCES or is_told(self._log, record.value) else src
 
     def _find_resolution(self, offset: int, name: bytes) -> HaltAction | None:
         _, end = self._log.ends(self.topic, self.partition)

@@ -139,10 +139,15 @@ class Shadow:
     def promote(self) -> None:
         """Take over: compare all that the outbox has, then write what the leader's mark lacks.
 
-        Raises `ShardHalted` where the outbox differs from what was computed here.
+        Raises `ShardHalted` where the outbox differs from what was computed here, and where the
+        books are unsound: a leader that halts for its books stands at no record at which its
+        shadow would halt, too.
         """
-        self._drain()
+        # Before the outbox's end is asked for: what lies before the mark is dropped, not written
+        # again, so all of it must be compared, whatever the old leader still writes and commits.
         self._take_mark()
+        self._drain()
+        self._host.expect_sound()
         self._log.leave(*self.outbox)
         self._reads_outbox = False
         held = self.held_inputs

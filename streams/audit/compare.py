@@ -36,8 +36,8 @@ def compare(archive: Archive, runs: Mapping[str, Run], found: Mapping[Place, Fou
         _judge_nameless(run, archive.manifest.shards(), findings)
         for place in _places_of(run, shard, found):
             channel = found[place].channels.get(shard, FoundChannel())
-            resolved = _resolved_in(place, runs)
-            _Comparison(archive, run, place, channel, resolved, findings).judge()
+            reader = None if place[0].endswith(".ev") else runs.get(shard_of(*place))
+            _Comparison(archive, run, place, channel, reader, findings).judge()
     _judge_quarantine(archive, runs, findings)
     for run in runs.values():
         _judge_run(archive, run, findings)
@@ -58,14 +58,6 @@ def _places_of(run: Run, shard: str, found: Mapping[Place, Found]) -> list[Place
     places = dict.fromkeys(place for place in run.produced if place in found)
     places.update(dict.fromkeys(p for p, stream in found.items() if shard in stream.channels))
     return list(places)
-
-
-def _resolved_in(place: Place, runs: Mapping[str, Run]) -> frozenset[bytes]:
-    """Hashes of records in this inbox that an operator has dealt with."""
-    if place[0].endswith(".ev"):
-        return frozenset()
-    owner = runs.get(shard_of(*place))
-    return frozenset(owner.resolved) if owner else frozenset()
 
 
 def _judge_offsets(archive: Archive, place: Place, stream: Found, findings: Findings) -> None:
@@ -127,13 +119,14 @@ class _Comparison:
         run: Run,
         place: Place,
         channel: FoundChannel,
-        resolved: frozenset[bytes],
+        reader: Run | None,
         findings: Findings,
     ) -> None:
+        """`reader` is the run of the shard whose inbox this is, if it was run."""
         self._run = run
         self._place = place
         self._channel = channel
-        self._resolved = resolved
+        self._reader = reader
         self._findings = findings
         self._produced = run.produced.get(place) or Produced(1)
         self._bounds = archive.manifest.bounds[place]
@@ -146,7 +139,9 @@ class _Comparison:
         produced, channel = self._produced, self._channel
         high = produced.first - 1
         for index, (cseq, offset) in enumerate(zip(channel.cseqs, channel.offsets, strict=True)):
-            if channel.name_at(index) in self._resolved:
+            if self._reader is not None and self._reader.has_dropped(
+                offset, channel.name_at(index)
+            ):
                 continue
             self._findings.compared += 1
             dropped = cseq < high and self._place[0].endswith(".in")

@@ -46,14 +46,15 @@ def _first_unfounded(
         produced = runs[source].produced.get(inbox(shard), Produced(1))
         last = produced.last_caused_by(runs[source].last_cause_below(cut[source]))
         received = produced.first - 1
-        resolved = runs[shard].resolved
         for index, cseq in enumerate(channel.cseqs):
             if channel.offsets[index] >= first:
                 break
             if cseq <= last and produced.has(cseq, channel.content_at(index)):
                 if cseq == received + 1:
                     received = cseq
-            elif cseq > received and channel.name_at(index) not in resolved:
-                first = channel.offsets[index]
-                break
+            elif cseq > received:
+                offset = channel.offsets[index]
+                if not runs[shard].has_dropped(offset, channel.name_at(index)):
+                    first = offset
+                    break
     return first

@@ -75,6 +75,17 @@ class Run:
         """The ordinal of the last input before `offset` that the shard accepted."""
         return self.base_ordinal + bisect_left(self.accepted, offset)
 
+    def has_dropped(self, offset: int, name: bytes) -> bool:
+        """Whether the shard has dropped the record there, of this hash, at an operator's word.
+
+        One that is the next of its channel is accepted under the word: nothing of it is applied,
+        and the channel goes on from it, so that its source must have written it.
+        """
+        if name not in self.resolved:
+            return False
+        at = bisect_left(self.accepted, offset)
+        return at == len(self.accepted) or self.accepted[at] != offset
+
 
 @dataclass(slots=True, frozen=True)
 class Options:

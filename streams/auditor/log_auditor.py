@@ -256,7 +256,13 @@ class LogAuditor:
 
     def _take_step(self, followed: Followed, queued: Queued, step: Step) -> None:
         record = queued.record
-        followed.condemned.discard(record.offset)
+        if record.offset in followed.condemned:
+            followed.condemned.discard(record.offset)
+            if step.accepted and record.offset in followed.shard.resolutions:
+                # Nobody has told: the word excuses what the shard drops, and it has not.
+                name = of_channel(queued.src, followed.place, queued.cseq)
+                words = f"{name}: its channel goes on from it at an operator's word"
+                self.find(Finding(Kind.FORGED, followed.place, record.offset, words, queued.src))
         followed.position = record.offset + 1
         followed.last_hash = record_hash(record.value or b"")
         shard = followed.shard

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from domain.protocol import HaltAction
 from infra.refusal import Refusal
@@ -21,6 +22,13 @@ from streams.snapshots import Snapshot
 
 QUARANTINE: Place = (QUARANTINE_TOPIC, 0)
 ROOTS_TOLD = 20
+_CUT_IF_PRODUCED: Final[dict[str, bool]] = {
+    HaltReason.GAP: True,
+    HaltReason.DIVERGENCE: True,
+    HaltReason.FOREIGN_MESSAGE: False,
+    HaltReason.FAULT: False,
+}
+"""By reason, whether the source of a record at which a shard halts must produce it to be cut."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -121,14 +129,17 @@ def _expect_whole(archive: Archive) -> None:
 def _expect_only_losses(verdict: Verdict, cut: Mapping[str, int]) -> None:
     """A shard that halts for another reason than a lost record is not for this command.
 
-    A record that its source does produce, and that does not fit, tells of a loss before it.
+    A record that its source does produce, and that does not fit, tells of a loss before it. One
+    that fits, and that its source does not produce, is cut off with what is behind it: under an
+    operator's word its channel would go on from it, and no genuine record would ever fit again.
     """
     for shard, run in verdict.runs.items():
         halted = run.halted
         if halted is None or cut[shard] < halted.offset:
             continue
-        lossy = halted.words.startswith((HaltReason.GAP, HaltReason.DIVERGENCE))
-        if not (lossy and _is_produced(verdict, shard, halted.offset)):
+        produced = _is_produced(verdict, shard, halted.offset)
+        reason = halted.words.partition(":")[0]
+        if produced is None or produced is not _CUT_IF_PRODUCED.get(reason):
             position = position_name(inbox(shard), halted.offset)
             raise Refusal(
                 f"{shard} must read its inbox to the end, halts at {position} ({halted.words}): "
@@ -136,18 +147,18 @@ def _expect_only_losses(verdict: Verdict, cut: Mapping[str, int]) -> None:
             )
 
 
-def _is_produced(verdict: Verdict, shard: str, offset: int) -> bool:
+def _is_produced(verdict: Verdict, shard: str, offset: int) -> bool | None:
+    """Whether the source of this record produces it; None of what is no record of a channel."""
     for source, channel in verdict.found[inbox(shard)].channels.items():
         if offset not in channel.offsets:
             continue
         index = channel.offsets.index(offset)
         cseq = channel.cseqs[index]
-        produced = (
-            verdict.runs[source].produced.get(inbox(shard)) if source in verdict.runs else None
-        )
-        if produced is not None:
-            return produced.has(cseq, channel.content_at(index))
-    return False
+        if source not in verdict.runs:
+            return None
+        produced = verdict.runs[source].produced.get(inbox(shard))
+        return produced is not None and produced.has(cseq, channel.content_at(index))
+    return None
 
 
 def _kept_outbox(run: Run, found: Found, cut: int) -> int:

@@ -1,6 +1,7 @@
 """Shadows: what they hold, compare, drop and write when they take over, on a log in memory."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from infra.log import LogFailure, Mark
 from schemas.record import decode_record, encode_record
 from streams.halts import HaltReason, ShardHalted
 from streams.snapshots import Snapshot, encode_snapshot
+from tests.streams.echo import Echo, EchoState
 from tests.streams.records import from_outside
 from tests.streams.standby_pair import INBOX, Pair, deposits
 
@@ -214,6 +216,68 @@ class TestPromotion:
             shadow.promote()
         pair.shadow_log.flush(0.0)
         assert pair.cseqs(OTHER) == []
+
+    def test_it_compares_what_the_old_leader_writes_and_commits_meanwhile(self, pair, monkeypatch):
+        """What lies before the mark it takes is not written again: all of it must be compared."""
+        pair.append(*deposits(100, 3))
+        other = Pair()
+        other.append(*deposits(100, 2), *deposits(300, 1))
+        other.lead(other.leader())
+        shadow = pair.shadow()
+        for _ in range(4):
+            place = shadow.position
+            shadow.take(next(iter(pair.shadow_log.scan(*INBOX, place, place + 1))))
+        told = pair.shadow_log.committed
+
+        def zombie_writes_first(topic: str, partition: int) -> Mark | None:
+            for value in other.world.partitions[OUTBOX][:4]:
+                pair.world.append(OUTBOX, value)
+            pair.commit(4, shadow.host)
+            return told(topic, partition)
+
+        monkeypatch.setattr(pair.shadow_log, "committed", zombie_writes_first)
+        with pytest.raises(ShardHalted, match="differs"):
+            shadow.promote()
+        assert not shadow.leading
+
+    def test_with_unsound_books_it_does_not_take_over(self, pair, monkeypatch):
+        """Its leader has halted for the same books, at no record of the log."""
+        pair.append(*deposits(100, 3))
+        shadow = pair.shadow()
+        pair.follow(shadow)
+        held = shadow.held_inputs
+
+        def unsound(decider: Echo, state: EchoState) -> None:
+            raise AssertionError("L1: asset 1 sums to 1, must be 0")
+
+        monkeypatch.setattr(Echo, "dump", unsound)
+        with pytest.raises(ShardHalted, match="L1: asset 1 sums to 1") as halted:
+            shadow.promote()
+        pair.shadow_log.flush(0.0)
+        assert halted.value.reason is HaltReason.FAULT
+        assert "resolve-halt" not in str(halted.value), "no word passes it"
+        assert not shadow.leading
+        assert shadow.held_inputs == held > 0
+        assert pair.cseqs(OUTBOX) == pair.cseqs(OTHER) == []
+
+    def test_where_the_leaders_memory_alone_was_wrong_it_goes_on(self, pair, monkeypatch):
+        pair.append(*deposits(100, 3))
+        shadow = pair.shadow()
+        pair.follow(shadow)
+        host = pair.leader()
+        pair.lead(host)
+        states = [host.shard.state]
+        sound = Echo.dump
+
+        def unsound(decider: Echo, state: EchoState) -> Any:
+            assert state not in states, "L1: asset 1 sums to 1, must be 0"
+            return sound(decider, state)
+
+        monkeypatch.setattr(Echo, "dump", unsound)
+        with pytest.raises(ShardHalted, match="L1"):
+            host.expect_sound()
+        shadow.promote()
+        assert shadow.leading
 
     def test_the_last_record_before_its_snapshot_is_compared_too(self, pair):
         pair.append(*deposits(100, 3))
