@@ -53,7 +53,7 @@ READS = {
     "/sapi/v1/capital/withdraw/history": ("", ACCOUNTS | ALICES),
     "/x/v1/risk/users/{id}": ("", ACCOUNTS | ALICES | MARKETS),
     "/x/v1/risk/markets/{symbol}": ("", ACCOUNTS | BTCUSDT_FEED),
-    "/x/v1/audit/history": ("table=trades&upto=0:1", MARKETS),
+    "/x/v1/audit/history": ("tables=trades&upto=0:1", MARKETS),
     "/x/v1/audit/candles": ("", MARKETS),
 }
 
