@@ -54,7 +54,9 @@ class LostTail:
             return
         world.log.ghosts = [ghost for ghost in world.log.ghosts if ghost[0] != partition]
         kept = values[:]
-        del values[len(values) - rng.randint(1, 4) :]
+        # What the opening has brought is on disk.
+        begin, _ = world.log.begins.get(partition, (0, {}))
+        del values[max(begin, len(values) - rng.randint(1, 4)) :]
         world.cut_at[shard] = len(values)
         known = self._lose_more(world, len(values), everything=rng.random() < 0.4)
         self._known = kept[:known]

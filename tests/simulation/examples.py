@@ -21,3 +21,8 @@ EXAMPLES: dict[int, tuple[str, str]] = {
 }
 """What each shows, by seed, and the mutant with which it fails: a seed may come to mean another
 schedule when the simulation changes, and then the example is looked for anew."""
+
+MISJUDGED: dict[int, str] = {
+    1_398_309: "an inbox lost what the opening had brought, from behind which it was judged",
+}
+"""What the product did right, and the simulation took for wrong."""

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from tests.simulation.breaking import MUTANTS, mutated, verdict
-from tests.simulation.examples import EXAMPLES
+from tests.simulation.examples import EXAMPLES, MISJUDGED
 from tests.simulation.faults import MICRO_STEPS
 from tests.simulation.report import Report, added, first_unused
 from tests.simulation.schedule import run_schedule, size_of
@@ -67,7 +67,7 @@ def test_there_are_mutants_enough() -> None:
     assert len(MUTANTS) >= 25 and MUTANTS.keys() >= set(SHOWN_HERE)
 
 
-@pytest.mark.parametrize("seed", EXAMPLES)
+@pytest.mark.parametrize("seed", [*EXAMPLES, *MISJUDGED])
 def test_what_once_failed_holds(seed: int) -> None:
     assert run_schedule(seed, Report()) == []
 
