@@ -33,7 +33,7 @@ def main() -> int:
 
 def _runs(bench: Bench, row: Row, arguments: argparse.Namespace) -> bool:
     """Runs that are still wanted of a row; whether one of them was violated."""
-    done = 0 if arguments.dry else finished(row.id, arguments.rate)
+    done = 0 if arguments.dry else finished(row.id, row.rate(arguments.rate))
     last = done + arguments.runs if arguments.more else arguments.runs
     violated = False
     for number in range(done + 1, last + 1):

@@ -51,22 +51,24 @@ def headline(result: Result) -> str:
     return "\n".join([line, *(f"  - {each}" for each in (*result.violations, *result.words))])
 
 
-def record(rows: Mapping[str, Row], file: Path = RUNS) -> None:
+def record(rows: Mapping[str, Row], file: Path = RUNS, facts: Path = reliability.FACTS) -> None:
     """Bring the facts up to what the file has, and draw the page."""
     lines = read(file)
     table = summary(lines, rows)
-    draw(table, reliability.FACTS.parent / PLOT)
-    others = [line for line in lines if _rate(line) < _highest_rate(lines, line["row"])]
+    draw(table, facts.parent / PLOT)
+    shown = [line for each in rows.values() for line in _shown(lines, each)]
+    others = [line for line in lines if line not in shown]
     told = {"runs": len(others), "violated": sum(bool(each["violations"]) for each in others)}
-    reliability.update("faults", lambda _: {"rows": table, "with less load": told})
+    violated = [_violated(line) for line in shown if line["violations"]]
+    found = {"rows": table, "with another load": told, "violated": violated}
+    reliability.update("faults", lambda _: found, facts)
 
 
 def summary(lines: Sequence[Line], rows: Mapping[str, Row]) -> list[Line]:
-    """A line for each row that was run, in the order of the matrix: its runs with most load."""
+    """A line for each row that was run, in the order of the matrix."""
     found = []
     for id, each in rows.items():
-        rate = _highest_rate(lines, id)
-        runs = [line for line in lines if line["row"] == id and _rate(line) == rate]
+        runs = _shown(lines, each)
         if not runs:
             continue
         gaps = [run["gap_s"] for run in runs]
@@ -75,7 +77,7 @@ def summary(lines: Sequence[Line], rows: Mapping[str, Row]) -> list[Line]:
             {
                 "row": id,
                 "title": each.title,
-                "rate": round(rate),
+                "rate": round(_rate(runs[0])),
                 "runs": len(runs),
                 "violated": sum(bool(run["violations"]) for run in runs),
                 "gap_p50_s": round(median(gaps), 2),
@@ -92,8 +94,18 @@ def summary(lines: Sequence[Line], rows: Mapping[str, Row]) -> list[Line]:
     return found
 
 
-def _highest_rate(lines: Sequence[Line], row: str) -> float:
-    return max((_rate(line) for line in lines if line["row"] == row), default=0.0)
+def _shown(lines: Sequence[Line], row: Row) -> list[Line]:
+    """The runs of a row that had most load, of what it may have."""
+    runs = [line for line in lines if line["row"] == row.id and _rate(line) <= row.most_rate]
+    rate = max(map(_rate, runs), default=0.0)
+    return [line for line in runs if _rate(line) == rate]
+
+
+def _violated(line: Line) -> Line:
+    """What a run violated first. `mended` is the one thing in a line that a person has written."""
+    first, *more = line["violations"]
+    found = {each: line[each] for each in ("row", "run", "commit")}
+    return found | {"first": first, "more": len(more), "mended": line.get("mended", "")}
 
 
 def _rate(line: Line) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 
 from tests.faults.load import Load, Sent
@@ -75,7 +76,8 @@ class Row:
 
     `target_s` is the longest time without an acknowledgement that is wanted (None: the row itself
     demands); a longer one is shown in the report. So is what the row measures, by name, beyond
-    `at_most` or below `at_least`. The words of `stack` are those of `logbourse run`. In a `proxied`
+    `at_most` or below `at_least`. No more than `most_rate` requests a second come, however many are
+    asked for. The words of `stack` are those of `logbourse run`. In a `proxied`
     stack connections can be cut and delayed, in a `planted` one clocks can be moved, and a bug can
     be planted. With `auditor` the continuous auditor runs, too. `leases` is where they are kept,
     `file` or `redis`. With `own_stack` each run has a fresh stack, thrown away after it: for rows
@@ -98,6 +100,11 @@ class Row:
     at_most: Mapping[str, float] = field(default_factory=dict)
     at_least: Mapping[str, float] = field(default_factory=dict)
     may_lose: bool = False
+    most_rate: float = inf
+
+    def rate(self, asked: float) -> float:
+        """How many requests a second come where so many are asked for."""
+        return min(asked, self.most_rate)
 
 
 ROWS: dict[str, Row] = {}

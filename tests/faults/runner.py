@@ -61,7 +61,7 @@ class Bench:
         Raises `AssertionError` if there is no whole stack to begin with.
         """
         stack = self._stack_for(row)
-        result = Result(row.id, number, seed, self._rate)
+        result = Result(row.id, number, seed, row.rate(self._rate))
         begin_s = time.monotonic()
         try:
             self._run(row, stack, result, random.Random(f"{row.id}/{seed}"))
@@ -86,7 +86,7 @@ class Bench:
 
     def _run(self, row: Row, stack: FaultStack, result: Result, rng: random.Random) -> None:
         accounts = self._accounts(stack)
-        load = Load(stack.url, accounts, result.seed, self._rate, row.kinds)
+        load = Load(stack.url, accounts, result.seed, result.rate, row.kinds)
         run = Run(stack, load, rng, self._minutes, self._quick, result.violations)
         load.start()
         try:

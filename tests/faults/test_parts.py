@@ -1,5 +1,6 @@
 """The parts of the fault runner by themselves: the proxy, the oracle, gaps, slopes, the table."""
 
+import json
 import os
 import socket
 import sys
@@ -31,7 +32,7 @@ from tests.faults.network import STEP, Network, cut
 from tests.faults.oracle import compare, effects_of, unasked, unsound
 from tests.faults.proxy import FROM, Rule, owner_of
 from tests.faults.report import faults_part, plot
-from tests.faults.results import summary
+from tests.faults.results import record, summary
 from tests.faults.rows import Row, find_rows, longest_gap
 from tests.faults.rows_storm import slope
 from tests.streams.audited_log import Nobody, archived, traded
@@ -294,8 +295,26 @@ def test_the_table_is_of_the_runs_with_most_load():
     lines = [line | {"gap_s": 9.0}, line | {"gap_s": 1.0, "rate": 500.0}]
     (told,) = summary(lines, rows)
     assert (told["rate"], told["runs"], told["gap_max_s"]) == (500, 1, 1.0)
-    text = faults_part({"rows": [told], "with less load": {"runs": 1, "violated": 1}})
-    assert "Of 1 run with less load, before, 1 did." in text
+    text = faults_part({"rows": [told], "with another load": {"runs": 1, "violated": 1}})
+    assert "Of 1 run with another load, before, 1 did." in text
+    at_most = Row("F1", "killed", lambda _: None, most_rate=250.0)
+    (told,) = summary(lines, {"F1": at_most})
+    assert (told["rate"], told["gap_max_s"]) == (200, 9.0)
+    assert (at_most.rate(500.0), at_most.rate(100.0)) == (250.0, 100.0)
+
+
+def test_the_page_says_what_was_violated_and_what_was_mended(tmp_path):
+    line = {"row": "F1", "run": 1, "commit": "c", "acknowledged": 1, "quiet_gap_s": 0.5}
+    line |= {"gap_s": 1.0, "measured": {}, "violations": []}
+    wrong = line | {"violations": ["lost", "late"]}
+    mended = wrong | {"run": 2, "mended": "d: found again."}
+    runs = tmp_path / "faults.jsonl"
+    runs.write_text("\n".join(map(json.dumps, (line, wrong, mended))))
+    record({"F1": Row("F1", "killed", lambda _: None)}, runs, tmp_path / "reliability.json")
+    text = (tmp_path / "reliability.md").read_text()
+    assert "* F1, run 1 at c: “lost” (1 more). Not mended.\n" in text
+    assert "* F1, run 2 at c: “lost” (1 more). d: found again." in text
+    assert text.count("* F1, run") == 2
 
 
 def test_numbers_with_a_target_show_whether_it_is_met():
