@@ -5,8 +5,10 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from threading import Thread
+from time import sleep
 
 import uvloop
 
@@ -21,7 +23,7 @@ from infra.clock import SystemClock
 from infra.http.app import serve_app
 from infra.kafka import KafkaLog
 from infra.keys import open_admin_token, open_keys
-from infra.log import LogFailure, LogRecord
+from infra.log import Log, LogFailure, LogRecord
 from infra.logging import configure_logging, get_logger
 from infra.metrics import serve_metrics
 from infra.redis import AsyncRedis, async_redis_client
@@ -29,6 +31,7 @@ from infra.settings import Settings, load_settings
 from infra.tail import Partition, Tail
 from projections.clickhouse_projector import ClickHouseProjector
 from projections.layout import NOWHERE, Position, feeding_partitions
+from projections.query.freshness import last_sequence
 from projections.query.serve import Parts, build_app
 from schemas.record import decode_record
 
@@ -88,18 +91,23 @@ async def serve_queries(settings: Settings) -> int:
     take = partial(_take, accounts, fail)
     tail = Tail(lambda: KafkaLog(settings, outside=True), starts, take, fail)
     redis = async_redis_client(settings.redis_url)
-    ends: dict[Partition, int] = {}
-    app = build_app(_parts(settings, accounts, tail, redis, ends), behind_proxy=True)
+    told: dict[Partition, int] = {}
+    app = build_app(_parts(settings, accounts, tail, redis, told), behind_proxy=True)
     runner = await serve_app(app, settings.host, settings.query_port)
     feeding = feeding_partitions(settings.ledger_partitions, settings.matching_partitions)
-    learning = asyncio.create_task(learn_ends(tail.end_offset, feeding, ends))
+    loop = asyncio.get_running_loop()
+
+    def learn() -> None:
+        open_log = partial(KafkaLog, settings, outside=True)
+        learn_told(open_log, feeding, told, lambda error: loop.call_soon_threadsafe(fail, error))
+
+    Thread(target=learn, name="told-at-start", daemon=True).start()
     accounts.targets = {place: await tail.end_offset(*place) for place in starts}
     tail.start()
     projector = ClickHouseProjector(settings)
     projector.start()
     _logger.info("serving", roles=[QUERY_ROLE])
     await ending.wait()
-    learning.cancel()
     await runner.cleanup()
     await redis.aclose()
     await tail.stop()
@@ -140,18 +148,27 @@ class AccountsView:
         )
 
 
-async def learn_ends(
-    end_of_log: Callable[[str, int], Awaitable[int]],
+def learn_told(
+    open_log: Callable[[], Log],
     places: Sequence[Partition],
-    ends: dict[Partition, int],
+    told: dict[Partition, int],
+    on_failure: Callable[[Exception], object],
 ) -> None:
-    """Put into `ends` where each partition ends now; who does not say so is asked again."""
-    while unknown := [place for place in places if place not in ends]:
-        for place in unknown:
-            with contextlib.suppress(LogFailure):
-                ends[place] = await end_of_log(*place)
-        if len(ends) < len(places):
-            await asyncio.sleep(ASK_AGAIN_S)
+    """Put into `told` the last sequence of each partition as it is now; for a thread of its own.
+
+    One that does not tell, since nobody leads it, is asked again after the others.
+    """
+    try:
+        log = open_log()
+        while unknown := [place for place in places if place not in told]:
+            for place in unknown:
+                with contextlib.suppress(LogFailure):
+                    told[place] = last_sequence(log, *place)
+            if len(told) < len(places):
+                sleep(ASK_AGAIN_S)
+        log.close()
+    except Exception as error:
+        on_failure(error)
 
 
 def _take(
@@ -169,7 +186,7 @@ def _parts(
     accounts: AccountsView,
     tail: Tail,
     redis: AsyncRedis,
-    ends_at_start: Mapping[Partition, int],
+    told_at_start: Mapping[Partition, int],
 ) -> Parts:
     keys = open_keys(settings.key_file)
     return Parts(
@@ -177,7 +194,7 @@ def _parts(
         reference_positions=lambda: accounts.positions,
         authenticator=KeyAuthenticator(accounts.credentials, OpenedSecrets(keys), keys.voucher),
         end_of_log=tail.end_offset,
-        ends_at_start=ends_at_start,
+        told_at_start=told_at_start,
         redis=redis,
         open_clickhouse=lambda: clickhouse_client(settings.clickhouse_dsn),
         clock=SystemClock(),

@@ -16,6 +16,7 @@ from time import monotonic
 from typing import Any
 
 from infra.clickhouse import ClickHouseClient, ClickHouseError
+from infra.logging import get_logger
 from projections.changes import Cells, Row
 from projections.clickhouse_builds import current_build, make_build, named_build
 from projections.layout import (
@@ -61,10 +62,14 @@ CLEAN_SQL = (
     "OPTIMIZE TABLE {database:Identifier}.memory FINAL CLEANUP",
 )
 COUNT_SQL = "SELECT count() FROM {database:Identifier}.memory"
+GONE_SQL = COUNT_SQL + " WHERE gone"
 REACHED_SQL = """
     SELECT cseq, offset, time_us FROM {database:Identifier}.positions FINAL
     WHERE topic = {topic:String} AND partition = {partition:Int32}
 """
+
+
+_logger = get_logger("projections")
 
 
 @dataclass(slots=True)
@@ -197,10 +202,17 @@ class ClickHouseSink:
 
     def _clean(self) -> None:
         names = {"database": database(self._build)}
-        for statement in CLEAN_SQL:
-            self._client.command(statement, parameters=names)
-        stay = self._client.query(COUNT_SQL, parameters=names).result_rows[0][0]
-        self._gone, self._clean_after = 0, max(CLEAN_AFTER, stay)
+        try:
+            for statement in CLEAN_SQL:
+                self._client.command(statement, parameters=names)
+        except ClickHouseError as error:
+            # What had to be stored is stored.
+            _logger.warning("rows of cells that went are not removed", why=str(error))
+        self._gone, self._clean_after = 0, max(CLEAN_AFTER, self._count(COUNT_SQL))
+
+    def _count(self, sql: str) -> int:
+        names = {"database": database(self._build)}
+        return int(self._client.query(sql, parameters=names).result_rows[0][0])
 
     def _current(self) -> str:
         """The build to write into.
@@ -224,6 +236,7 @@ class ClickHouseSink:
         if build != self._build:
             make_build(self._client, build)
             self._build = build
+            self._gone = self._count(GONE_SQL) if self._alone else 0
             self._contexts.clear()
             # They go on from the build that was replaced, perhaps further than this one stands.
             self._waiting.clear()

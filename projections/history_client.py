@@ -35,7 +35,7 @@ class HistoryClient:
         that was stored twice may count twice.
         """
         pairs = ",".join(f"{partition}:{cseq}" for partition, cseq in sorted(upto.items()))
-        timeout_s = EXACT_TIMEOUT_S if exact else ANSWER_TIMEOUT_S
+        timeout_s = EXACT_TIMEOUT_S if exact else ANSWER_TIMEOUT_S * len(names)
         asked = f"tables={','.join(names)}&upto={pairs}&exact={str(exact).lower()}"
         answer = self._get(f"history?{asked}", timeout_s)
         sums: dict[str, dict[int, dict[int, Sum]]] = {}

@@ -9,7 +9,7 @@ from domain.decider import Decider
 from domain.protocol import HaltAction, Tick
 from infra.clock import Clock
 from infra.collector import search_once
-from infra.log import Log, LogRecord
+from infra.log import Log, LogFailure, LogRecord
 from schemas.record import (
     decode_record,
     encode_message,
@@ -333,8 +333,10 @@ class Host:
         if action is None or record.offset in self._resolutions:
             src = self._untold_source(halt, record)
             if src:
-                words = f"no word may pass it while {src} does not tell of it"
-                halt = Halt(halt.reason, f"{halt.detail}; {words}: its channel would go on from it")
+                words = (
+                    f"no word may pass it while {src} does not tell of it: its channel would go on"
+                )
+                halt = Halt(halt.reason, f"{halt.detail}; {words} from record {name.hex()}")
             raise ShardHalted(self.id, halt, record.offset, name, resolvable=not src) from halt
         self._report("halt resolved", f"{halt} at {record.offset}: {action.name}")
         self._resolutions[record.offset] = action
@@ -354,7 +356,12 @@ class Host:
         if halt.reason not in (HaltReason.FAULT, HaltReason.FOREIGN_MESSAGE):
             return ""
         src = decode_record(record.value).src
-        return "" if src in OUTSIDE_SOURCES or is_told(self._log, record.value) else src
+        try:
+            told = src in OUTSIDE_SOURCES or is_told(self._log, record.value)
+        except LogFailure:
+            # A halt must be said whoever does not answer now; the next start asks again.
+            told = False
+        return "" if told else src
 
     def _find_resolution(self, offset: int, name: bytes) -> HaltAction | None:
         _, end = self._log.ends(self.topic, self.partition)

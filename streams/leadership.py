@@ -105,4 +105,6 @@ class Leadership:
         lease.stands_by = shadow.caught_up()
         if lease.is_held:
             shadow.promote()
+            # To check the books takes time, and there may be more shards to take over.
+            self._keeper.beat()
             lease.tell(Phase.LEADING)

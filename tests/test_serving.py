@@ -1,10 +1,13 @@
 """What the query process knows of the log when it answers its first request."""
 
-import asyncio
+from typing import cast
 
-from infra.log import LogFailure, LogRecord
+import pytest
+
+from infra.log import Log, LogFailure, LogRecord
+from projections.query.freshness import last_sequence
 from schemas.record import encode_record
-from serving import AccountsView, learn_ends
+from serving import AccountsView, learn_told
 
 PLACE = ("accounts.ev", 0)
 
@@ -41,20 +44,61 @@ def test_a_record_far_ahead_does_not_hide_those_that_follow():
     assert accounts.positions[PLACE].cseq == 2
 
 
-async def test_a_partition_that_does_not_tell_its_end_delays_no_other(monkeypatch):
-    monkeypatch.setattr("serving.ASK_AGAIN_S", 0.01)
-    ends: dict[tuple[str, int], int] = {}
-    leaderless = {("ledger.ev", 0)}
+class Ended:
+    """A log whose partitions end as told; a leaderless one is read once it was asked often."""
 
-    async def end_of_log(topic, partition):
-        if (topic, partition) in leaderless:
+    def __init__(self, values: dict[str, list[int]], asked_before: dict[str, int]) -> None:
+        self.values = values
+        self.asked_before = asked_before
+
+    def ends(self, topic: str, partition: int) -> tuple[int, int]:
+        self.asked_before[topic] = self.asked_before.get(topic, 0) - 1
+        if self.asked_before[topic] >= 0:
             raise LogFailure("nobody leads it")
-        return 7
+        return 0, len(self.values[topic])
 
+    def scan(self, topic: str, partition: int, start: int, stop: int) -> list[LogRecord]:
+        return [stored(n, self.values[topic][n]) for n in range(start, stop)]
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("cseqs", "last"),
+    [
+        ([], 0),
+        ([1, 2, 3], 3),
+        # A restart has written the last ones once more.
+        ([1, 2, 3, 4, 2, 3], 4),
+        ([1, 2, 3, 900], 3),
+        ([900, 1, 2, 901, 3, 4], 4),
+    ],
+)
+def test_what_was_told_at_the_start_is_what_a_view_can_reach(cseqs, last):
+    assert last_sequence(cast(Log, Ended({"ledger.ev": cseqs}, {})), "ledger.ev", 0) == last
+
+
+def test_of_a_long_outbox_only_the_end_is_read(monkeypatch):
+    monkeypatch.setattr("projections.query.freshness.LAST_RECORDS", 3)
+    log = Ended({"ledger.ev": [1, 2, 3, 4, 5, 3, 4]}, {})
+    assert last_sequence(cast(Log, log), "ledger.ev", 0) == 5
+
+
+def test_a_partition_that_nobody_leads_is_asked_again_after_the_others(monkeypatch):
+    told: dict[tuple[str, int], int] = {}
+    known: list[dict[tuple[str, int], int]] = []
+    monkeypatch.setattr("serving.sleep", lambda _: known.append(dict(told)))
+    log = Ended({"ledger.ev": [1, 2], "matching.ev": [1]}, {"ledger.ev": 2})
+    failures: list[Exception] = []
     places = [("ledger.ev", 0), ("matching.ev", 0)]
-    learning = asyncio.create_task(learn_ends(end_of_log, places, ends))
-    await asyncio.sleep(0.05)
-    assert ends == {("matching.ev", 0): 7}
-    leaderless.clear()
-    await learning
-    assert ends == dict.fromkeys(places, 7)
+    learn_told(lambda: cast(Log, log), places, told, failures.append)
+    assert known == [{("matching.ev", 0): 1}, {("matching.ev", 0): 1}]
+    assert told == {("ledger.ev", 0): 2, ("matching.ev", 0): 1}
+    assert not failures
+
+
+def test_what_nobody_expects_ends_the_process():
+    failures: list[Exception] = []
+    learn_told(lambda: cast(Log, None), [("ledger.ev", 0)], {}, failures.append)
+    assert len(failures) == 1

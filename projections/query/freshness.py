@@ -8,11 +8,16 @@ from dataclasses import dataclass
 
 from infra.http import errors
 from infra.http.errors import ApiError
+from infra.log import Log
 from projections.layout import NOWHERE, Position
+from schemas.record import UndecodableRecord, decode_envelope
 
 Partition = tuple[str, int]
 
 PATIENCE_S = 2.0
+LAST_RECORDS = 1_000
+"""So many at the end of an outbox are looked at for its last sequence."""
+
 _POSITION = re.compile(r"([a-z]{1,16})\.ev\.([0-9]{1,4})@([0-9]{1,18})\Z")
 
 
@@ -31,6 +36,23 @@ class Target:
             and position.offset >= self.offset
             and position.time_us >= self.time_us
         )
+
+
+def last_sequence(log: Log, topic: str, partition: int) -> int:
+    """The last sequence of an outbox that a view can reach; 0 if it is empty.
+
+    Not the offset: an outbox may end with copies, from a restart, of records that stand before
+    them, or with a forged one, which nothing leads to. Raises `LogFailure`.
+    """
+    begin, end = log.ends(topic, partition)
+    found = set()
+    for stored in log.scan(topic, partition, max(begin, end - LAST_RECORDS), end):
+        with contextlib.suppress(UndecodableRecord):
+            found.add(decode_envelope(stored.value).cseq)
+    last = min(found, default=0)
+    while last + 1 in found:
+        last += 1
+    return last
 
 
 ReadPositions = Callable[[], Awaitable[Mapping[Partition, Position]]]

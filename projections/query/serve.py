@@ -33,8 +33,8 @@ class Parts:
     """What the composition root brings.
 
     `reference` and `authenticator` are folded from `accounts.ev` by its owner, who tells in
-    `reference_positions` how far. `end_of_log` is `Tail.end_offset`; `ends_at_start` has what it
-    said when this process began of each partition that feeds views, once it has said so.
+    `reference_positions` how far. `end_of_log` is `Tail.end_offset`; `told_at_start` has the last
+    sequence that stood in each partition that feeds views when this process began, once known.
     `open_clickhouse` makes a client; it is called once in each reading thread. `knows_log` tells
     whether the reference data have all that stood in the log when this process began. Without an
     `operator_token` nobody but the user sees a user's risk.
@@ -44,7 +44,7 @@ class Parts:
     reference_positions: Callable[[], Mapping[Partition, Position]]
     authenticator: Authenticator
     end_of_log: Callable[[str, int], Awaitable[int]]
-    ends_at_start: Mapping[Partition, int]
+    told_at_start: Mapping[Partition, int]
     redis: AsyncRedis
     open_clickhouse: Callable[[], ClickHouseClient]
     clock: Clock
@@ -87,7 +87,7 @@ def build_sources(parts: Parts) -> Sources:
         live=live,
         history=history,
         end_of_log=parts.end_of_log,
-        ends_at_start=parts.ends_at_start,
+        told_at_start=parts.told_at_start,
         clock=parts.clock,
     )
     return sources

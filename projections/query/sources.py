@@ -36,8 +36,8 @@ REFERENCE_PAUSE_S = 0.005
 class Sources:
     """The views, the reference data folded in memory, and the end of the log.
 
-    `end_of_log` answers the offset that the next record of a partition will get; `ends_at_start`
-    has what that was when this process began, and nothing of a partition until it is known.
+    `end_of_log` answers the offset that the next record of a partition will get; `told_at_start`
+    has the last sequence that stood in a partition when this process began, once it is known.
     `reference_positions` says how far the reference data are folded.
     """
 
@@ -46,7 +46,7 @@ class Sources:
     live: LiveViews
     history: History
     end_of_log: Callable[[str, int], Awaitable[int]]
-    ends_at_start: Mapping[Partition, int]
+    told_at_start: Mapping[Partition, int]
     clock: Clock
     _answered: dict[Partition, Position] = field(default_factory=dict, init=False)
     """The furthest that this process has answered from live views."""
@@ -183,14 +183,11 @@ class Sources:
 
     def _least(self, partition: Partition, target: Target, wanted_cseq: int) -> Target:
         """What a live view must have; -1008 (503) until it is known where the log ended."""
-        if partition not in self.ends_at_start:
+        if partition not in self.told_at_start:
             raise errors.view_behind()
         answered = self._answered.get(partition, NOWHERE)
-        return replace(
-            target,
-            cseq=max(target.cseq, wanted_cseq, answered.cseq),
-            offset=max(target.offset, self.ends_at_start[partition] - 1),
-        )
+        told = self.told_at_start[partition]
+        return replace(target, cseq=max(target.cseq, wanted_cseq, answered.cseq, told))
 
     async def _forget_what_the_log_lacks(self, partitions: Iterable[Partition]) -> None:
         """Let no read wait for what a view claimed to have that was spoilt or of another log.
@@ -198,11 +195,12 @@ class Sources:
         A log that `logbourse recover` has cut needs no more: the stack is stopped for it, so that
         this process begins anew and remembers nothing.
         """
+        deadline_s = give_up_s()
         for each in partitions:
             answered = self._answered.get(each)
             if answered is None:
                 continue
-            end = await self.end_offset(each, give_up_s())
+            end = await self.end_offset(each, deadline_s)
             # The last record has an offset below the end, and a sequence not above the end.
             if max(answered.cseq, answered.offset + 1) > end:
                 self._answered.pop(each, None)

@@ -125,7 +125,10 @@ class StatusEndpoints:
         return {"status": "live"}
 
     async def ready(self, _call: Call) -> web.Response:
-        """200 if reference data and every live view lag by less than three seconds, else 503."""
+        """200 if reference data and every live view lag by less than three seconds, else 503.
+
+        A view that may not be read yet, since the log's end at the start is not known, lags, too.
+        """
         behind = await self._behind()
         if behind:
             return json_response({"status": "behind", "behind": behind}, status=503)
@@ -168,4 +171,5 @@ class StatusEndpoints:
             for view, positions in named
             for (topic, partition), position in sorted(positions.items())
             if position.time_us < oldest_us
+            or (view == LIVE_VIEW and (topic, partition) not in self._sources.told_at_start)
         ]

@@ -1,14 +1,15 @@
 """Adds up tables of history block by block, and reads few rows again that have been added up.
 
 The engine never changes a part of a table: what is inserted, merged or removed shows as a part that
-was not there before. So what a part adds up to is kept for as long as the part is there. Parts that
-have any of the last block, which grows, are read each time, with those that are new.
+was not there before. So what a part adds up to is kept for as long as the part is there. The last
+block, which grows, is read each time, in the parts that have any of it.
 
 A question costs the engine some 5 ms whatever it asks, and many times that where the processor is
 short: so one lists the parts of all tables, and one per table reads rows.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ class _Part(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """What a part's rows add up to: all of them, and those up to the sequences asked for."""
+    """What rows of a part add up to: all that were read, those up to the sequences asked for."""
 
     all: Blocks
     within: Blocks
@@ -52,47 +53,48 @@ class StoredSums:
         self._history = history
         self._columns: dict[str, str] = {}
         self._known: dict[str, dict[_Part, Blocks]] = {}
-        self._reading = asyncio.Lock()
+        self._reading: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def exact(self, table: str, upto: Mapping[int, int]) -> Blocks:
         """The sums of all rows up to a sequence in each partition, each row counted once.
 
         It reads the whole table.
         """
-        async with self._reading:
-            return await self._exact(table, upto)
+        found = await self._history.rows(
+            f"SELECT partition, intDiv(cseq, {BLOCK}) AS block, count(), {await self._sum(table)} "
+            f"FROM {{database:Identifier}}.{table} FINAL WHERE {_rows('<=', upto)} "
+            "GROUP BY partition, block"
+        )
+        return {(partition, block): tuple(each) for partition, block, *each in found}
 
     async def quick(self, tables: Collection[str], upto: Mapping[int, int]) -> dict[str, Blocks]:
         """The same of several tables, from what is known of parts.
 
         A row that was stored twice counts twice until the engine has merged it.
         """
-        # Whoever asks again, since the first answer takes long, shall not have it read twice.
-        async with self._reading:
-            parts = await self._list(tables)
-            return {table: await self._quick(table, parts[table], upto) for table in tables}
-
-    async def _exact(self, table: str, upto: Mapping[int, int]) -> Blocks:
-        found = await self._history.rows(
-            f"SELECT partition, intDiv(cseq, {BLOCK}) AS block, count(), {await self._sum(table)} "
-            f"FROM {{database:Identifier}}.{table} FINAL WHERE {_within(upto)} "
-            "GROUP BY partition, block"
-        )
-        return {(partition, block): tuple(each) for partition, block, *each in found}
+        parts = await self._list(tables)
+        found = {}
+        for table in tables:
+            # Whoever asks again, since the first answer takes long, shall not have it read twice.
+            async with self._reading[table]:
+                found[table] = await self._quick(table, parts[table], upto)
+        return found
 
     async def _quick(self, table: str, parts: Sequence[_Part], upto: Mapping[int, int]) -> Blocks:
         last = {partition: block_of(cseq) for partition, cseq in upto.items()}
         for _ in range(TRIES):
-            known = self._known.get(table, {})
-            old = {part: known[part] for part in parts if _is_old(known.get(part), last)}
-            young = [part for part in parts if part not in old]
-            read = await self._read(table, young, upto)
-            self._known[table] = old | {part: each.all for part, each in read.items()}
-            if len(read) == len(young):
-                return _together([*old.values(), *(each.within for each in read.values())], last)
+            before = self._known.get(table, {})
+            known = {part: before[part] for part in parts if part in before}
+            rows = {part: part.rows for part in parts if part not in known}
+            rows |= {part: n for part, sums in known.items() if (n := _recent_rows(sums, last))}
+            read = await self._read(table, rows, known, upto)
+            self._known[table] = {part: read[part].all for part in read} | known
+            if len(read) == len(rows):
+                old = [_before(sums, last) for sums in known.values()]
+                return _together([*old, *(each.within for each in read.values())])
             parts = (await self._list([table]))[table]
         # They come and go faster than they are read.
-        return await self._exact(table, upto)
+        return await self.exact(table, upto)
 
     async def _list(self, tables: Collection[str]) -> dict[str, list[_Part]]:
         parts: dict[str, list[_Part]] = {table: [] for table in tables}
@@ -101,25 +103,36 @@ class StoredSums:
         return parts
 
     async def _read(
-        self, table: str, parts: Sequence[_Part], upto: Mapping[int, int]
+        self,
+        table: str,
+        rows: Mapping[_Part, int],
+        known: Collection[_Part],
+        upto: Mapping[int, int],
     ) -> dict[_Part, _Read]:
-        """What those of the parts add up to that are still there."""
-        if not parts:
+        """What so many rows of each part add up to, of those parts that are still there.
+
+        These are all rows of a part, or those of the last blocks, if it is known.
+        """
+        if not rows:
             return {}
+        recent = {partition: block_of(cseq) * BLOCK for partition, cseq in upto.items()}
         found = await self._history.rows(
-            f"SELECT _part, partition, intDiv(cseq, {BLOCK}) AS block, {_within(upto)} AS within, "
-            f"count(), {await self._sum(table)} FROM {{database:Identifier}}.{table} "
-            "WHERE _part IN {parts:Array(String)} GROUP BY _part, partition, block, within",
-            parts=[part.name for part in parts],
+            f"SELECT _part, partition, intDiv(cseq, {BLOCK}) AS block, "
+            f"{_rows('<=', upto)} AS within, count(), {await self._sum(table)} "
+            f"FROM {{database:Identifier}}.{table} WHERE _part IN {{parts:Array(String)}} "
+            f"AND (NOT has({{known:Array(String)}}, _part) OR {_rows('>=', recent)}) "
+            "GROUP BY _part, partition, block, within",
+            parts=[part.name for part in rows],
+            known=[part.name for part in known],
         )
-        read = {part.name: _Read({}, {}) for part in parts}
+        read = {part.name: _Read({}, {}) for part in rows}
         for name, partition, block, within, *each in found:
             for blocks in read[name] if within else read[name][:1]:
                 blocks[partition, block] = together(blocks.get((partition, block), ()), tuple(each))
         return {
             part: read[part.name]
-            for part in parts
-            if sum(each[0] for each in read[part.name].all.values()) == part.rows
+            for part, count in rows.items()
+            if sum(each[0] for each in read[part.name].all.values()) == count
         }
 
     async def _sum(self, table: str) -> str:
@@ -133,24 +146,25 @@ class StoredSums:
         return self._columns[table]
 
 
-def _is_old(blocks: Blocks | None, last: Mapping[int, int]) -> bool:
-    """Whether a part is known that has nothing of a last block, nor of what is behind one."""
-    return blocks is not None and all(
-        block < last.get(partition, block + 1) for partition, block in blocks
-    )
+def _recent_rows(blocks: Blocks, last: Mapping[int, int]) -> int:
+    """How many rows a part has in the last blocks and behind them."""
+    return sum(each[0] for (p, block), each in blocks.items() if block >= last.get(p, block + 1))
 
 
-def _together(parts: Sequence[Blocks], last: Mapping[int, int]) -> Blocks:
-    """What parts add up to in the partitions that were asked for."""
+def _before(blocks: Blocks, last: Mapping[int, int]) -> Blocks:
+    """What a part has before the last blocks, of the partitions that these are of."""
+    return {(p, block): each for (p, block), each in blocks.items() if block < last.get(p, 0)}
+
+
+def _together(parts: Sequence[Blocks]) -> Blocks:
     found: Blocks = {}
     for blocks in parts:
         for key, more in blocks.items():
-            if key[0] in last:
-                found[key] = together(found.get(key, ()), more)
+            found[key] = together(found.get(key, ()), more)
     return found
 
 
-def _within(upto: Mapping[int, int]) -> str:
+def _rows(sign: str, cseqs: Mapping[int, int]) -> str:
     """A condition on rows; numbers of our own, so that they may stand in the text."""
-    each = (f"(partition = {p} AND cseq <= {cseq})" for p, cseq in sorted(upto.items()))
+    each = (f"(partition = {p} AND cseq {sign} {cseq})" for p, cseq in sorted(cseqs.items()))
     return f"({' OR '.join(each)})"

@@ -176,6 +176,29 @@ def test_only_who_writes_alone_removes_what_went(client, build, alone, monkeypat
     assert cells == {key: wanted[key] for key in wanted if not key.startswith(NOT_REMEMBERED)}
 
 
+def test_what_went_in_former_lives_is_removed_too(client, build, monkeypatch):
+    monkeypatch.setattr("projections.clickhouse_sink.CLEAN_AFTER", 30)
+    exchange = busy_exchange(9, 400)
+    stored = f"FROM {database(build)}.memory"
+    for topic, values in exchange.outboxes().items():
+        records = raw(values)
+        for start in range(0, len(records), 10):
+            sink = ClickHouseSink(client, build, alone=True)
+            follower = Follower(topic, 0, sink)
+            offer(sink, follower, records[follower.load() : start + 10])
+    gone = client.query(f"SELECT uniqExact(cell, field) {stored} WHERE gone").result_rows[0][0]
+    live = client.query(f"SELECT count() {stored} FINAL").result_rows[0][0]
+    assert gone < max(30, live) + 20, (gone, live)
+
+
+def test_who_cannot_remove_what_went_goes_on(client, build, monkeypatch):
+    monkeypatch.setattr("projections.clickhouse_sink.CLEAN_AFTER", 1)
+    monkeypatch.setattr("projections.clickhouse_sink.CLEAN_SQL", ("OPTIMIZE TABLE nothing",))
+    exchange = busy_exchange(9, 100)
+    feed(exchange, ClickHouseSink(client, build, count(0.0, 2.0).__next__, alone=True))
+    check(client, build, exchange)
+
+
 def test_migrations_run_once(client, build):
     assert make_build(client, build) == sorted(path.name for path in MIGRATIONS.glob("*.sql"))
     assert make_build(client, build) == []

@@ -9,6 +9,7 @@ import pytest
 from domain.decider import Decider, Message
 from domain.markets import HaltMarket, MarketHalted, ResumeMarket
 from domain.protocol import HaltAction, ResolveHalt, Tick
+from infra.log import LogFailure
 from schemas.record import decode_record, encode_message, encode_record, record_hash
 from schemas.topics import inbox
 from streams.attestation import is_told
@@ -178,6 +179,13 @@ class TestAGenuineRecord:
 
 
 class TestAForgedRecordThatFits:
+    def test_a_source_that_cannot_be_asked_keeps_no_halt_from_being_said(self, monkeypatch):
+        def unreachable(*_: object) -> bool:
+            raise LogFailure("nobody leads it")
+
+        monkeypatch.setattr("streams.host.is_told", unreachable)
+        forge_next(traded(5))
+
     def test_it_is_cut_off_since_no_word_gets_past_it(self):
         world = traded(5)
         offset = forge_next(world)

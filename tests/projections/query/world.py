@@ -157,7 +157,7 @@ class World:
             ("accounts.ev", 1): Position(30, 30, now_us),
         }
         self.ends: dict[Partition, int] = defaultdict(int)
-        self.ends_at_start = dict.fromkeys(layout.feeding_partitions(2, 2), 0)
+        self.told_at_start = dict.fromkeys(layout.feeding_partitions(2, 2), 0)
         self.asked_ends: list[Partition] = []
         self.log_failure: Exception | None = None
         self.positions: dict[Partition, Position] = {}
@@ -170,7 +170,7 @@ class World:
             reference_positions=lambda: self.reference_at,
             authenticator=FakeAuthenticator(lambda: self.reference_at["accounts.ev", 1].cseq > 30),
             end_of_log=self.end_of_log,
-            ends_at_start=self.ends_at_start,
+            told_at_start=self.told_at_start,
             redis=self.redis,
             open_clickhouse=lambda: clickhouse_client(self.store.dsn),
             clock=self.clock,
