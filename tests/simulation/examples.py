@@ -24,6 +24,6 @@ schedule when the simulation changes, and then the example is looked for anew.""
 
 MISJUDGED: dict[int, str] = {
     1_398_309: "an inbox lost what the opening had brought, from behind which it was judged",
-    2_007_280: "clients gave up before the first tick after a clock's jump, up to which ledgers lag",
+    2_007_280: "clients gave up before the first tick after a clock's jump: ledgers lag till then",
 }
 """What the product did right, and the simulation took for wrong."""
