@@ -89,19 +89,16 @@ async def serve_queries(settings: Settings) -> int:
     accounts = AccountsView()
     starts = {("accounts.ev", p): 0 for p in range(settings.ledger_partitions)}
     take = partial(_take, accounts, fail)
-    tail = Tail(lambda: KafkaLog(settings, outside=True), starts, take, fail)
+    open_log = partial(KafkaLog, settings, outside=True)
+    tail = Tail(open_log, starts, take, fail)
     redis = async_redis_client(settings.redis_url)
     told: dict[Partition, int] = {}
     app = build_app(_parts(settings, accounts, tail, redis, told), behind_proxy=True)
     runner = await serve_app(app, settings.host, settings.query_port)
     feeding = feeding_partitions(settings.ledger_partitions, settings.matching_partitions)
     loop = asyncio.get_running_loop()
-
-    def learn() -> None:
-        open_log = partial(KafkaLog, settings, outside=True)
-        learn_told(open_log, feeding, told, lambda error: loop.call_soon_threadsafe(fail, error))
-
-    Thread(target=learn, name="told-at-start", daemon=True).start()
+    learning = (open_log, feeding, told, lambda error: loop.call_soon_threadsafe(fail, error))
+    Thread(target=learn_told, args=learning, name="told-at-start", daemon=True).start()
     accounts.targets = {place: await tail.end_offset(*place) for place in starts}
     tail.start()
     projector = ClickHouseProjector(settings)

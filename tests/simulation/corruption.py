@@ -205,3 +205,19 @@ class Miscomputing:
     def _change(self) -> None:
         self.changed = True
         self._on_change()
+
+
+class Faulting:
+    """A decider with a bug: what it cannot plan, it divides by zero for."""
+
+    def __init__(self, sound: Decider[Any], cannot_plan: Callable[[Message], bool]) -> None:
+        self._sound = sound
+        self._cannot_plan = cannot_plan
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sound, name)
+
+    def decide(self, state: Any, command: Message) -> Sequence[Message]:
+        if self._cannot_plan(command):
+            raise ZeroDivisionError("planted")
+        return self._sound.decide(state, command)

@@ -1,11 +1,9 @@
 """A planted bug in matching: one order faults, its hold comes back, and the others go on."""
 
 import random
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from domain.decider import Decider, Message
+from domain.decider import Message
 from domain.matching.messages import OrderRested
 from domain.orders.messages import (
     CloseReason,
@@ -20,6 +18,7 @@ from domain.orders.messages import (
 from domain.protocol import CommandFaulted
 from schemas.topics import outbox
 from tests.simulation.checks import check_all
+from tests.simulation.corruption import Faulting
 from tests.simulation.faults import Faults
 from tests.simulation.fold import first_records
 from tests.simulation.load import DEADLINE_US, Traffic, genesis, users_of
@@ -46,25 +45,14 @@ GOOD = PlaceOrder(
 BAD = replace(GOOD, command_id=b"b" * 16, lots=POISONOUS_LOTS)
 
 
-class Planted:
-    """A decider that cannot plan an order of `POISONOUS_LOTS`."""
-
-    def __init__(self, sound: Decider[Any]) -> None:
-        self._sound = sound
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sound, name)
-
-    def decide(self, state: Any, command: Message) -> Sequence[Message]:
-        if isinstance(command, OrderAccepted) and command.lots == POISONOUS_LOTS:
-            raise ZeroDivisionError("planted")
-        return self._sound.decide(state, command)
+def is_poisonous(command: Message) -> bool:
+    return isinstance(command, OrderAccepted) and command.lots == POISONOUS_LOTS
 
 
 def test_an_order_that_faults_is_closed_and_the_next_is_served():
     faults = Faults(random.Random(1), crashes_left=0, duplicate_rate=0.0)
     world = World(faults)
-    world.deciders["M0"] = Planted(world.deciders["M0"])
+    world.deciders["M0"] = Faulting(world.deciders["M0"], is_poisonous)
     genesis(world)
     for phase in Traffic(random.Random(1)).setup():
         for envelope in phase:

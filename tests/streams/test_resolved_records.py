@@ -1,12 +1,11 @@
 """What an operator's word does to a channel: to a genuine record of it, and to a forged one."""
 
 import random
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from domain.decider import Decider, Message
+from domain.decider import Decider
 from domain.markets import HaltMarket, MarketHalted, ResumeMarket
 from domain.protocol import HaltAction, ResolveHalt, Tick
 from infra.log import LogFailure
@@ -21,6 +20,7 @@ from streams.auditor.violations import Violation
 from streams.families import decider_of
 from streams.halts import HaltReason
 from streams.recovery.plan import make_plan
+from tests.simulation.corruption import Faulting
 from tests.simulation.load import DEADLINE_US
 from tests.simulation.processes import START_US
 from tests.simulation.world import MATCHERS, World
@@ -32,23 +32,10 @@ from tests.streams.test_recovery import expect_reopened, recover
 INBOX = inbox("L0")
 
 
-class Planted:
-    """A ledger that cannot plan the halt of a market."""
-
-    def __init__(self, sound: Decider[Any]) -> None:
-        self._sound = sound
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sound, name)
-
-    def decide(self, state: Any, command: Message) -> Sequence[Message]:
-        if isinstance(command, MarketHalted):
-            raise ZeroDivisionError("planted")
-        return self._sound.decide(state, command)
-
-
 def planted(shard: str) -> Decider[Any]:
-    return Planted(decider_of(shard)) if shard == "L0" else decider_of(shard)
+    """A ledger that cannot plan the halt of a market."""
+    sound = decider_of(shard)
+    return Faulting(sound, lambda each: isinstance(each, MarketHalted)) if shard == "L0" else sound
 
 
 def judged(world: World) -> Verdict:

@@ -9,6 +9,7 @@ from domain.protocol import RulesActivated
 from infra.log import LogFailure, Mark
 from schemas.record import decode_record, encode_record
 from streams.halts import HaltReason, ShardHalted
+from streams.shadow import Shadow
 from streams.snapshots import Snapshot, encode_snapshot
 from tests.streams.echo import Echo, EchoState
 from tests.streams.records import from_outside
@@ -21,6 +22,19 @@ OTHER = ("ledger.in", 1)
 @pytest.fixture
 def pair() -> Pair:
     return Pair()
+
+
+def beside_another_leader(pair: Pair) -> tuple[Pair, Shadow]:
+    """One that led with another third deposit, and a shadow that has read four inputs here."""
+    pair.append(*deposits(100, 3))
+    other = Pair()
+    other.append(*deposits(100, 2), *deposits(300, 1))
+    other.lead(other.leader())
+    shadow = pair.shadow()
+    for _ in range(4):
+        place = shadow.position
+        shadow.take(next(iter(pair.shadow_log.scan(*INBOX, place, place + 1))))
+    return other, shadow
 
 
 class TestStandingBy:
@@ -202,14 +216,7 @@ class TestPromotion:
         assert pair.world.marks[INBOX].offset > 6
 
     def test_it_does_not_take_over_from_a_leader_that_computed_otherwise(self, pair):
-        pair.append(*deposits(100, 3))
-        other = Pair()
-        other.append(*deposits(100, 2), *deposits(300, 1))
-        other.lead(other.leader())
-        shadow = pair.shadow()
-        for _ in range(4):
-            place = shadow.position
-            shadow.take(next(iter(pair.shadow_log.scan(*INBOX, place, place + 1))))
+        other, shadow = beside_another_leader(pair)
         for value in other.world.partitions[OUTBOX][:4]:
             pair.world.append(OUTBOX, value)
         with pytest.raises(ShardHalted, match="differs"):
@@ -219,14 +226,7 @@ class TestPromotion:
 
     def test_it_compares_what_the_old_leader_writes_and_commits_meanwhile(self, pair, monkeypatch):
         """What lies before the mark it takes is not written again: all of it must be compared."""
-        pair.append(*deposits(100, 3))
-        other = Pair()
-        other.append(*deposits(100, 2), *deposits(300, 1))
-        other.lead(other.leader())
-        shadow = pair.shadow()
-        for _ in range(4):
-            place = shadow.position
-            shadow.take(next(iter(pair.shadow_log.scan(*INBOX, place, place + 1))))
+        other, shadow = beside_another_leader(pair)
         told = pair.shadow_log.committed
 
         def zombie_writes_first(topic: str, partition: int) -> Mark | None:
