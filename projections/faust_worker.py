@@ -124,8 +124,8 @@ class FaustWorker:
         stopping = asyncio.create_task(self._stopping.wait())
         crashed = asyncio.create_task(self._pump())
         done, _ = await asyncio.wait([stopping, crashed, *tasks], return_when="FIRST_COMPLETED")
-        for task in (stopping, crashed):
-            task.cancel()
+        stopping.cancel()
+        crashed.cancel()
         if stopping not in done:
             for task in done:
                 if not task.cancelled() and task.exception() is not None:
