@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
+from infra.buggify import buggify
 from infra.clickhouse import ClickHouseClient, ClickHouseError
 from infra.logging import get_logger
 from projections.changes import Cells, Row
@@ -198,7 +199,7 @@ class ClickHouseSink:
     def _is_time_to_remember(self) -> bool:
         if sum(len(waiting.cells) for waiting in self._waiting.values()) > MOST_WAITING:
             return True
-        return self._monotonic_s() >= self._remember_s
+        return self._monotonic_s() >= self._remember_s or buggify("cells now")
 
     def _clean(self) -> None:
         names = {"database": database(self._build)}

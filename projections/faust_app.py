@@ -137,11 +137,27 @@ class _ConsumerThread(aiokafka.AIOKafkaConsumerThread):
         return consumer
 
 
+    def expect_coordination(self) -> None:
+        """Raise what has ended the task that keeps this member in its group, if anything has.
+
+        aiokafka tells those who ask it for records. Faust does not, while it has no partition; and
+        without that task it gets none any more.
+        """
+        consumer = self._consumer
+        task = consumer and getattr(consumer._coordinator, "_coordination_task", None)
+        if task is not None and task.done() and not task.cancelled():
+            task.result()
+
+
 class _Consumer(aiokafka.Consumer):
     """Reads from where the sink stands."""
 
     def _new_consumer_thread(self) -> Any:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def expect_coordination(self) -> None:
+        """Raise `KafkaError` once this member can be assigned nothing any more."""
+        self._thread.expect_coordination()
 
     async def _drain_messages(self, fetcher: Any) -> None:
         """Hand records on as Faust's own does, but wait for many of them at once.

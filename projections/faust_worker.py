@@ -105,7 +105,6 @@ class FaustWorker:
         watchdog = _Watchdog(self._health, self._on_failure)
         tasks = [asyncio.create_task(part()) for part in (self._apply_all, self._beat)]
         try:
-            await self._app.start()
             watchdog.start()
             await self._until_done(tasks)
         finally:
@@ -123,16 +122,21 @@ class FaustWorker:
     async def _until_done(self, tasks: Sequence["asyncio.Task[None]"]) -> None:
         """Wait for `stop`; whatever ends before is a failure."""
         stopping = asyncio.create_task(self._stopping.wait())
-        crashed = asyncio.create_task(self._app.wait_until_stopped())
+        crashed = asyncio.create_task(self._pump())
         done, _ = await asyncio.wait([stopping, crashed, *tasks], return_when="FIRST_COMPLETED")
-        for task in (stopping, crashed):
-            task.cancel()
+        stopping.cancel()
+        crashed.cancel()
         if stopping not in done:
             for task in done:
                 if not task.cancelled() and task.exception() is not None:
                     self._on_failure(f"{type(task.exception()).__name__}: {task.exception()}")
                     return
             self._on_failure(f"Faust stopped: {self._app.crash_reason}")
+
+    async def _pump(self) -> None:
+        """Faust's life. A start that waits for a group that never comes is watched, too."""
+        await self._app.start()
+        await self._app.wait_until_stopped()
 
     async def _stop_faust(self) -> None:
         """Without a broker Faust may never come to its end; then it is a failure."""
@@ -215,6 +219,8 @@ class FaustWorker:
         """Show that the loop turns, and look whether partitions move on while the log does."""
         while True:
             self._health.beat_s = monotonic()
+            if self._app.started:
+                self._app.consumer.expect_coordination()
             if self._followers:
                 assigned = sorted(self._app.consumer.assignment() & self._followers.keys())
                 self._health.keep(assigned)

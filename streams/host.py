@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from domain.decider import Decider
 from domain.protocol import HaltAction, Tick
+from infra.buggify import buggify
 from infra.clock import Clock
 from infra.collector import search_once
 from infra.log import Log, LogFailure, LogRecord
@@ -136,7 +137,7 @@ class Host:
         done = self._tracker.advance()
         now_s = self._clock.monotonic_s()
         self._progress.look(self.position, done.offset, self._tracker.waits, now_s)
-        if now_s >= self._next_commit_s:
+        if now_s >= self._next_commit_s or buggify("mark now"):
             self._next_commit_s = now_s + self._policy.commit_interval_s
             self._commit(done)
         try:
@@ -317,7 +318,9 @@ class Host:
     def _snapshot_due(self, now_s: float) -> bool:
         records = self.counts.records - self._records_at_snapshot
         return records > 0 and (
-            records >= self._policy.snapshot_records or now_s >= self._next_snapshot_s
+            records >= self._policy.snapshot_records
+            or now_s >= self._next_snapshot_s
+            or buggify("snapshot now")
         )
 
     def _start_of_snapshot_interval(self) -> None:

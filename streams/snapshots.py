@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from infra.buggify import buggify
 from infra.files import Files
 
 KEPT = 3
@@ -97,6 +98,8 @@ class SnapshotStore:
             if name[_DIGITS:] == self._temporary:
                 self._files.remove(name)
             elif name.endswith(_FINAL):
+                if buggify("older snapshot"):
+                    continue
                 try:
                     yield decode_snapshot(self._files.read(name))
                 except (BadSnapshot, OSError):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from aiokafka.client import AIOKafkaClient
 from faust.types import TP
 
 from domain.orders.messages import Side
@@ -204,6 +205,19 @@ async def test_a_faust_that_does_not_stop_is_a_failure(broker, monkeypatch):
     await worker._stop_faust()
     assert failures == ["Faust must stop within 0 s, did not"]
     worker._app.release.set()
+
+
+async def test_who_is_kept_in_no_group_any_more_is_a_failure(broker, life, monkeypatch):
+    """aiokafka gives up for good when brokers that come back do not know each other yet."""
+    failures: list[str] = []
+
+    async def unknown_brokers(_client, _kind, _group):
+        raise AssertionError("Did we not perform bootstrap?")
+
+    monkeypatch.setattr(AIOKafkaClient, "coordinator_lookup", unknown_brokers)
+    async with running(broker, DictSink, failures.append):
+        await until(lambda: failures, "the worker must say why it cannot go on")
+    assert "Did we not perform bootstrap?" in failures[0]
 
 
 async def test_a_view_of_another_log_is_refused(broker, life, monkeypatch):

@@ -2,9 +2,11 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from infra.buggify import buggified
 from tests.simulation.swarm import Swarm
 
 
@@ -125,3 +127,16 @@ class Faults:
         self.calm = True
         self.crashes_left = 0
         self.duplicate_rate = 0.0
+
+
+@contextmanager
+def rare_turns(faults: Faults) -> Iterator[None]:
+    """Within, the product takes its rare turns as often as the swarm says; they are counted."""
+
+    def decide(name: str) -> bool:
+        strikes = faults.strikes("buggify")
+        faults.happened[f"buggify {name}"] += strikes
+        return strikes
+
+    with buggified(decide):
+        yield

@@ -64,10 +64,8 @@ def opening() -> Opening:
         world.drain()
     world.restart_all()
     for process in world.processes:
-        assert process.log is not None
-        process.log.flush(0.0)
-        for host in process.hosts:
-            host.finish()
+        assert process.worker is not None
+        process.worker.finish()
     log, hosts = world.log, world.hosts()
     assert all(log.marks[inbox(s)].offset == log.end(inbox(s)) for s in hosts), "marks are behind"
     fold, violations = check_all(world)

@@ -16,7 +16,7 @@ from tests.simulation.corruption import (
     MiscomputingLeader,
 )
 from tests.simulation.ending import RESTARTS, end
-from tests.simulation.faults import Faults, steps_of_shards
+from tests.simulation.faults import Faults, rare_turns, steps_of_shards
 from tests.simulation.load import SETUP_PHASES, Envelope, Traffic, genesis
 from tests.simulation.opening import opening
 from tests.simulation.races import Races
@@ -154,8 +154,9 @@ def _race(seed: int, faults: Faults) -> World:
     faults.happened["race"] += 1
     size = size_of(seed)
     world = _opened(seed, faults, size, standby=kind_of(seed) in STANDING_BY)
-    Races(random.Random(seed), size).run(world)
-    end(world)
+    with rare_turns(faults):
+        Races(random.Random(seed), size).run(world)
+        end(world)
     return world
 
 
@@ -177,16 +178,17 @@ def _run(seed: int, faults: Faults, corruption: Corruption | None, *, standby: b
     long = corruption is not None
     traffic_seed = seed // SCHEDULES_PER_TRAFFIC
     world = _opened(seed, faults, _traffic_size(traffic_seed, long), standby=standby)
-    for number, phase in enumerate(_phases(traffic_seed, long)):
-        if number >= SETUP_PHASES or not world.opening:
-            _send(world, phase)
-            # What leases and losses come to takes time, too.
-            traded = any(source == "gw" for _, source, _ in phase)
-            world.settle(always=traded and (standby or long))
-        if corruption is not None:
-            corruption.after_phase(world, number)
-    # Who lives on with what was corrupted shows it, at the latest, as it recovers.
-    end(world, 1.0 if long else RESTARTS)
+    with rare_turns(faults):
+        for number, phase in enumerate(_phases(traffic_seed, long)):
+            if number >= SETUP_PHASES or not world.opening:
+                _send(world, phase)
+                # What leases and losses come to takes time, too.
+                traded = any(source == "gw" for _, source, _ in phase)
+                world.settle(always=traded and (standby or long))
+            if corruption is not None:
+                corruption.after_phase(world, number)
+        # Who lives on with what was corrupted shows it, at the latest, as it recovers.
+        end(world, 1.0 if long else RESTARTS)
     return world
 
 

@@ -6,14 +6,20 @@ from dataclasses import dataclass
 
 from structlog.testing import capture_logs
 
-from infra.buggify import buggified
 from tests.simulation.checks import check_all
 from tests.simulation.clickhouse import SimClickHouse
 from tests.simulation.client_checks import check_answered, check_clients
 from tests.simulation.clients import Clients
 from tests.simulation.ending import end
 from tests.simulation.exchange import with_clients
-from tests.simulation.faults import GATEWAY_STEPS, PATIENCE, VIEW_STEPS, Faults, steps_of_shards
+from tests.simulation.faults import (
+    GATEWAY_STEPS,
+    PATIENCE,
+    VIEW_STEPS,
+    Faults,
+    rare_turns,
+    steps_of_shards,
+)
 from tests.simulation.projectors import with_clickhouse, with_redis
 from tests.simulation.redis import SimRedis
 from tests.simulation.sizes import LARGE, Size
@@ -46,7 +52,7 @@ def run_whole(seed: int, faults: Faults, size: Size = LARGE) -> tuple[World, lis
     faults.patience = PATIENCE
     whole = made(rng, faults, size)
     # What the product would tell operators is no violation.
-    with buggified(lambda name: _buggify(faults, name)), capture_logs():
+    with rare_turns(faults), capture_logs():
         return whole.world, trade(whole, rng, size)
 
 
@@ -105,12 +111,6 @@ def digest(whole: Whole) -> str:
     for each in (sorted(world.log.marks.items()), answers, world.faults.rng.getstate()):
         seen.update(repr(each).encode())
     return seen.hexdigest()
-
-
-def _buggify(faults: Faults, name: str) -> bool:
-    strikes = faults.strikes("buggify")
-    faults.happened[f"buggify {name}"] += strikes
-    return strikes
 
 
 def _check_views(whole: Whole) -> list[str]:

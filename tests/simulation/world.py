@@ -1,6 +1,7 @@
 """The simulated exchange: processes that run the real hosts, killed and restarted by the seed."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from domain.decider import Decider, Message
@@ -12,16 +13,26 @@ from schemas.topics import inbox, shards
 from streams.families import decider_of
 from streams.halts import HaltReason, ShardHalted
 from streams.host import Host, HostPolicy
-from streams.leadership import Leadership, LeaseLost
+from streams.leadership import LeaseLost
 from streams.shadow import HELD_BYTES, Shadow
 from streams.snapshots import SnapshotStore
+from streams.worker import Worker
 from tests.simulation.background import SimBackground
 from tests.simulation.clocks import OwnClock
 from tests.simulation.faults import Crash, Faults
 from tests.simulation.files import SimFiles
 from tests.simulation.leases import RENEW_S, TTL_S, SimKeeper, SimLeases
 from tests.simulation.log import LogWorld, SimLog, nobody_moves
-from tests.simulation.processes import Member, Process, Promotion, SimClock, placed
+from tests.simulation.processes import (
+    Leading,
+    Member,
+    Process,
+    Promotion,
+    SimClock,
+    Unmeasured,
+    WorkerLog,
+    placed,
+)
 
 if TYPE_CHECKING:
     from tests.simulation.opening import Opening
@@ -47,9 +58,6 @@ MEMBER_PACE_US = (10_000, 2_000)
 
 LITTLE_ROOM = 2_000
 """Bytes that a shadow may hold where it has hardly any room."""
-
-BATCHES = (1, 1, 2, 4, 8)
-"""How many records a process may get when it reads."""
 
 
 class World:
@@ -98,7 +106,9 @@ class World:
         for _ in range(MAX_ROUNDS):
             # What is due by the clock alone shows when all have had their turn.
             for process in self.faults.rng.sample(self.processes, len(self.processes)):
-                self._turn(process)
+                # A worker tends one shard a turn.
+                for _ in process.shard_ids:
+                    self._turn(process)
             if not self._work_off():
                 return
         raise AssertionError("the exchange did not come to rest")
@@ -215,17 +225,16 @@ class World:
         return False
 
     def _start(self, process: Process) -> None:
-        process.log = log = SimLog(self.log)
+        process.log = log = WorkerLog(self.log)
         self._holders += 1
         process.clock = process.clock or OwnClock(self.clock)
         process.hosts = [self._host(process, log, shard) for shard in process.shard_ids]
         if self.standby:
             self._give_leases(process, f"h{self._holders}")
-        process.readers = {(host.topic, host.partition): host for host in process.hosts}
-        process.readers |= {h.outbox: h for h in process.hosts if isinstance(h, Shadow)}
+        process.worker = Worker(process.hosts, log, Unmeasured(), process.leading)
         if self._doubled.intersection(process.shard_ids):
             log.between = lambda: self._let_other_leaders_move(process)
-        process.start_hosts()
+        process.start_worker()
         log.between = nobody_moves
 
     def _let_other_leaders_move(self, starting: Process) -> None:
@@ -268,41 +277,22 @@ class World:
         ]
         process.keeper = SimKeeper(process.leases, self.faults)
         members = {host.id: host for host in process.hosts}
-        process.leadership = Leadership(process.leases, members, process.keeper, self.clock)
+        note = partial(self._note_promotion, process)
+        process.leading = Leading(process.leases, members, process.keeper, self.clock, note)
 
     def _work(self, process: Process) -> None:
-        log, clock = process.log, process.clock
-        assert log is not None and clock is not None
-        clock.perhaps_jump(self.faults)
-        records = log.read(BATCHES[int(self.faults.rng.random() * len(BATCHES))], 0.0)
-        if process.leadership is not None and self._look(process):
-            return
-        for record in records:
-            process.readers[record.topic, record.partition].take(record)
-        log.poll()
-        for host in process.hosts:
-            host.tend()
-
-    def _look(self, process: Process) -> bool:
-        """The part of leases in a turn; whether the process has handed over and ended."""
-        assert process.leadership is not None and process.keeper is not None
-        process.keeper.come_to_it()
-        followed = [host for host in process.hosts if isinstance(host, Shadow) and not host.leading]
-        process.leadership.look()
-        for shadow in followed:
-            if shadow.leading:
-                self._note_promotion(process, shadow)
-        if not process.leadership.asked:
-            return False
-        self._yield(process)
-        return True
+        assert process.worker is not None and process.clock is not None
+        process.clock.perhaps_jump(self.faults)
+        if process.keeper is not None:
+            process.keeper.come_to_it()
+        process.worker.turn(0.0)
+        if process.leading is not None and process.leading.asked:
+            self._yield(process)
 
     def _yield(self, process: Process) -> None:
-        assert process.log is not None and process.leadership is not None
-        process.leadership.yield_all()
-        process.log.flush(0.0)
-        for host in process.hosts:
-            host.finish()
+        assert process.worker is not None and process.leading is not None
+        process.leading.yield_all()
+        process.worker.finish()
         for lease in process.leases:
             lease.release()
         self.faults.happened["handed over"] += 1
@@ -335,7 +325,7 @@ class World:
         process.log = None
         process.hosts = []
         process.leases = []
-        process.keeper = process.leadership = None
+        process.keeper = process.leading = process.worker = None
 
     def double(self) -> None:
         """Start one more process for shards that run already, on a machine of its own."""
