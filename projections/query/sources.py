@@ -27,6 +27,7 @@ from projections.query.freshness import (
 )
 from projections.query.history import History
 from projections.query.live import Answer, LiveViews, Question
+from projections.query.outbox_ends import OutboxEnds
 
 ACCOUNTS_EVENTS = "accounts.ev"
 REFERENCE_PAUSE_S = 0.005
@@ -36,9 +37,10 @@ REFERENCE_PAUSE_S = 0.005
 class Sources:
     """The views, the reference data folded in memory, and the end of the log.
 
-    `end_of_log` answers the offset that the next record of a partition will get; `told_at_start`
-    has the last sequence that stood in a partition when this process began, once it is known.
-    `reference_positions` says how far the reference data are folded.
+    `end_of_log` answers the offset that the next record of a partition will get, `outbox_ends` what
+    a view must have to have all before it; `told_at_start` has the last sequence that stood in a
+    partition when this process began, once it is known. `reference_positions` says how far the
+    reference data are folded.
     """
 
     reference: ReferenceData
@@ -46,6 +48,7 @@ class Sources:
     live: LiveViews
     history: History
     end_of_log: Callable[[str, int], Awaitable[int]]
+    outbox_ends: OutboxEnds
     told_at_start: Mapping[Partition, int]
     clock: Clock
     _answered: dict[Partition, Position] = field(default_factory=dict, init=False)
@@ -141,7 +144,9 @@ class Sources:
         wanted = wanted_positions(call)
         if partition in wanted:
             return Target(cseq=wanted[partition])
-        return Target(offset=await self.end_offset(partition, give_up_s()) - 1)
+        deadline_s = give_up_s()
+        end = await self.end_offset(partition, deadline_s)
+        return await self.outbox_ends.target(partition, end, deadline_s)
 
     async def end_offset(self, partition: Partition, give_up_s: float) -> int:
         """The offset the next record will get; -1008 (503) if the log does not say so in time."""
