@@ -164,15 +164,20 @@ class Sources:
                 watch = PositionWatch(self._reference_positions, REFERENCE_PAUSE_S)
                 await watch.reach(partition, target, deadline_s)
 
-    async def reach_live(self, call: Call, topic: str) -> None:
-        """Wait until the live views have what `X-Log-Min-Position` asks of a topic."""
+    async def reach_live(self, call: Call, topic: str, deadline_s: float) -> None:
+        """Wait until the live views have what `X-Log-Min-Position` asks of a topic.
+
+        Raises -1008 (503) after loop time `deadline_s`.
+        """
         targets = dict(wanted_targets(call, topic))
         if targets:
-            await self.live.read(targets, [], give_up_s())
+            await self.live.read(targets, [], deadline_s)
 
-    async def reach_table(self, call: Call, table: str, topic: str) -> None:
-        """Wait until a table of history has what `X-Log-Min-Position` asks of a topic."""
-        deadline_s = give_up_s()
+    async def reach_table(self, call: Call, table: str, topic: str, deadline_s: float) -> None:
+        """Wait until a table of history has what `X-Log-Min-Position` asks of a topic.
+
+        Raises -1008 (503) after loop time `deadline_s`.
+        """
         for partition, target in wanted_targets(call, topic):
             await self.history.reach(table, partition, target, deadline_s)
 
