@@ -127,9 +127,13 @@ class Sources:
         return position
 
     async def reach_market_table(self, call: Call, table: str, market: Market) -> Position:
-        """Where a table stands for a market, not before the client's `X-Log-Min-Position`."""
+        """Where a table stands for a market, not before the client's `X-Log-Min-Position`.
+
+        Nor before the log's end when this process began, as `read_live`.
+        """
         partition = self.market_partition(market.market_id)
-        target = Target(cseq=wanted_positions(call).get(partition, 0))
+        wanted = wanted_positions(call).get(partition, 0)
+        target = Target(cseq=max(wanted, self._told(partition)))
         position = await self.history.reach(table, partition, target, give_up_s())
         call.position = format_positions({partition: position})
         return position
@@ -137,13 +141,14 @@ class Sources:
     async def own_writes(self, call: Call, user_id: int) -> Target:
         """What a view must have so that the user reads what was answered to him before.
 
-        That is `X-Log-Min-Position` where the client names his ledger partition, else everything
-        that stood in it when the request arrived.
+        That is `X-Log-Min-Position` where the client names his ledger partition, but not before the
+        log's end when this process began; else everything that stood in it when the request
+        arrived.
         """
         partition = self.ledger_partition(user_id)
-        wanted = wanted_positions(call)
+        wanted, told = wanted_positions(call), self._told(partition)
         if partition in wanted:
-            return Target(cseq=wanted[partition])
+            return Target(cseq=max(wanted[partition], told))
         deadline_s = give_up_s()
         end = await self.end_offset(partition, deadline_s)
         return await self.outbox_ends.target(partition, end, deadline_s)
@@ -193,11 +198,15 @@ class Sources:
 
     def _least(self, partition: Partition, target: Target, wanted_cseq: int) -> Target:
         """What a live view must have; -1008 (503) until it is known where the log ended."""
+        answered = self._answered.get(partition, NOWHERE)
+        told = self._told(partition)
+        return replace(target, cseq=max(target.cseq, wanted_cseq, answered.cseq, told))
+
+    def _told(self, partition: Partition) -> int:
+        """The log's last sequence when this process began; -1008 (503) until it is known."""
         if partition not in self.told_at_start:
             raise errors.view_behind()
-        answered = self._answered.get(partition, NOWHERE)
-        told = self.told_at_start[partition]
-        return replace(target, cseq=max(target.cseq, wanted_cseq, answered.cseq, told))
+        return self.told_at_start[partition]
 
     async def _forget_what_the_log_lacks(self, partitions: Iterable[Partition]) -> None:
         """Let no read wait for what a view claimed to have that was spoilt or of another log.
