@@ -66,17 +66,17 @@ async def test_an_outbox_that_grows_is_never_scanned(world, api):
     for more in range(4):
         world.write(LEDGER_0, [*range(1, 101), *[100] * (1 + more)])
         assert await status(api) == 503
-    assert world.scans == []
+    assert world.outboxes.scans == []
 
 
 async def test_each_end_is_scanned_once(world, api):
     world.write(LEDGER_0, [*range(1, 101), 99, 100])
     await status(api)
     assert set(await asyncio.gather(*(status(api) for _ in range(20)))) == {200}
-    assert world.scans == [(99, 102)], "from where the view stands"
+    assert world.outboxes.scans == [(99, 102)], "from where the view stands"
     world.write(LEDGER_0, [*range(1, 101), 99, 100, 101])
     assert await after_silence(api) == 503
-    assert world.scans == [(99, 102), (99, 103)]
+    assert world.outboxes.scans == [(99, 102), (99, 103)]
 
 
 async def test_many_copies_are_scanned_piece_by_piece(world, api, monkeypatch):
@@ -84,14 +84,14 @@ async def test_many_copies_are_scanned_piece_by_piece(world, api, monkeypatch):
     monkeypatch.setattr(outbox_ends, "SCANNED_AT_ONCE", 50)
     world.write(LEDGER_0, [*range(1, 101), *range(31, 101)])
     assert await after_silence(api) == 200
-    assert world.scans == [(99, 149), (149, 170)]
+    assert world.outboxes.scans == [(99, 149), (149, 170)]
 
 
 async def test_a_view_that_is_far_behind_is_not_worth_a_scan(world, api, monkeypatch):
     monkeypatch.setattr(outbox_ends, "MOST_SCANNED", 50)
     world.write(LEDGER_0, [*range(1, 101), *range(31, 101)])
     assert await after_silence(api) == 503
-    assert world.scans == []
+    assert world.outboxes.scans == []
 
 
 async def test_a_position_of_another_log_tells_nothing(world, api):
@@ -103,7 +103,7 @@ async def test_a_position_of_another_log_tells_nothing(world, api):
 async def test_a_log_that_was_away_is_scanned_later(world, api):
     world.write(LEDGER_0, [*range(1, 101), 99, 100])
     await status(api)
-    world.log_failure = LogFailure("no broker answers")
+    world.outboxes.failure = LogFailure("no broker answers")
     assert await status(api) == 503
-    world.log_failure = None
+    world.outboxes.failure = None
     assert await status(api) == 200

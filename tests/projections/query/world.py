@@ -19,7 +19,6 @@ from infra.clickhouse import ClickHouseClient, clickhouse_client
 from infra.http import errors
 from infra.http.parameters import Parameters
 from infra.http.principal import Principal
-from infra.log import LogRecord
 from projections import layout
 from projections.candles import Candles
 from projections.clickhouse_builds import current_build
@@ -35,7 +34,7 @@ from projections.layout import (
 )
 from projections.query.freshness import Partition
 from projections.query.serve import Parts, build_app
-from schemas.record import encode_record
+from tests.projections.query.outboxes import Outboxes
 
 T0_US = 1_767_225_600_000_000
 """The first of January 2026, a Thursday, 00:00 UTC."""
@@ -161,8 +160,7 @@ class World:
         self.ends: dict[Partition, int] = defaultdict(int)
         self.told_at_start = dict.fromkeys(layout.feeding_partitions(2, 2), 0)
         self.asked_ends: list[Partition] = []
-        self.outboxes: dict[Partition, list[int]] = {}
-        self.scans: list[tuple[int, int]] = []
+        self.outboxes = Outboxes()
         self.log_failure: Exception | None = None
         self.positions: dict[Partition, Position] = {}
         self.trades: dict[int, list[StoredTrade]] = defaultdict(list)
@@ -174,7 +172,7 @@ class World:
             reference_positions=lambda: self.reference_at,
             authenticator=FakeAuthenticator(lambda: self.reference_at["accounts.ev", 1].cseq > 30),
             end_of_log=self.end_of_log,
-            scan_log=self.scan_log,
+            scan_log=self.outboxes.scan,
             told_at_start=self.told_at_start,
             redis=self.redis,
             open_clickhouse=lambda: clickhouse_client(self.store.dsn),
@@ -192,18 +190,10 @@ class World:
             raise self.log_failure
         return self.ends[topic, partition]
 
-    async def scan_log(self, topic: str, partition: int, start: int, stop: int) -> list[LogRecord]:
-        await asyncio.sleep(0)
-        self.scans.append((start, stop))
-        if self.log_failure is not None:
-            raise self.log_failure
-        cseqs = self.outboxes[topic, partition]
-        return [stored(topic, partition, n, cseqs[n]) for n in range(start, stop)]
-
     def write(self, partition: Partition, cseqs: Iterable[int]) -> None:
         """Let an outbox hold records of these sequences and nothing else."""
-        self.outboxes[partition] = list(cseqs)
-        self.ends[partition] = len(self.outboxes[partition])
+        self.outboxes.cseqs[partition] = list(cseqs)
+        self.ends[partition] = len(self.outboxes.cseqs[partition])
 
     async def advance(
         self, partition: Partition, position: Position, *, history: bool = True
@@ -289,21 +279,6 @@ class World:
             for (interval, _), candle in candles.items()
         ]
         self.store.insert("candles", rows)
-
-
-def stored(topic: str, partition: int, offset: int, cseq: int) -> LogRecord:
-    """A record without messages; one of sequence 0 cannot be decoded."""
-    value = encode_record(
-        prev=b"",
-        cause_offset=0,
-        src="L0",
-        cseq=cseq,
-        cause=cseq,
-        time_us=T0_US,
-        input_hash=b"",
-        messages=[],
-    )
-    return LogRecord(topic, partition, offset, -1, value if cseq else b"")
 
 
 def reference_data() -> ReferenceData:
