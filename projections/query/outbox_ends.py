@@ -1,9 +1,9 @@
 """What a view must have, so that it has all that stands in an outbox now; copies may end that."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
-from infra.http import errors
 from infra.http.errors import ApiError
 from infra.log import LogFailure, LogRecord
 from projections.layout import NOWHERE, Position
@@ -39,7 +39,8 @@ class OutboxEnds:
     async def target(self, partition: Partition, end: int, give_up_s: float) -> Target:
         """What a view has once it has all that stands before offset `end`.
 
-        Raises -1008 (503) if a silent outbox cannot be looked at until loop time `give_up_s`.
+        A silent outbox that cannot be looked at until loop time `give_up_s` is taken for one
+        without copies.
         """
         now_s = asyncio.get_running_loop().time()
         known = self._ends.get(partition)
@@ -57,11 +58,9 @@ class OutboxEnds:
             return
         if end.look is None or end.look.done():
             end.look = asyncio.create_task(self._look(partition, end))
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(give_up_s):
                 await asyncio.shield(end.look)
-        except TimeoutError:
-            raise errors.view_behind() from None
 
     async def _look(self, partition: Partition, end: "_End") -> None:
         """Nothing is found while view or log is away, and where more than copies is in the way."""

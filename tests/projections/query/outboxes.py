@@ -16,10 +16,13 @@ class Outboxes:
         self.scans: list[tuple[int, int]] = []
         """What was asked for: [start, stop) each."""
         self.failure: Exception | None = None
+        self.hangs = False
 
     async def scan(self, topic: str, partition: int, start: int, stop: int) -> list[LogRecord]:
         await asyncio.sleep(0)
         self.scans.append((start, stop))
+        if self.hangs:
+            await asyncio.sleep(3_600)
         if self.failure is not None:
             raise self.failure
         cseqs = self.cseqs.get((topic, partition), range(1, stop + 1))

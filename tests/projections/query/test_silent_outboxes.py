@@ -107,3 +107,12 @@ async def test_a_log_that_was_away_is_scanned_later(world, api):
     assert await status(api) == 503
     world.outboxes.failure = None
     assert await status(api) == 200
+
+
+async def test_a_log_that_hangs_holds_up_no_view_that_stands_at_the_end(world, api):
+    world.write(LEDGER_0, range(1, 101))
+    assert await status(api) == 200
+    world.outboxes.hangs = True
+    await asyncio.sleep(0.2)
+    assert await status(api) == 200
+    assert world.outboxes.scans == [(99, 100)]
