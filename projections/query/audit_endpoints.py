@@ -9,7 +9,7 @@ from infra.http.app import Call, Endpoint
 from projections.history_sums import Sum
 from projections.layout import MATCHING_EVENTS, Candle
 from projections.query.requests import is_operators
-from projections.query.sources import Sources
+from projections.query.sources import Sources, give_up_s
 from projections.query.table_sums import Key, StoredSums
 from projections.view_fold import SUMMED
 
@@ -52,8 +52,9 @@ class AuditEndpoints:
         if topic is None or len(set(tables)) < len(tables):
             raise errors.invalid_data("tables")
         upto = _upto(call)
+        deadline_s = give_up_s()
         for table in tables:
-            await self._sources.reach_table(call, table, topic)
+            await self._sources.reach_table(call, table, topic, deadline_s)
         stood = await self._history.rows(
             _POSITIONS_SQL, tables=tables, topic=topic, number=len(tables)
         )
@@ -75,7 +76,7 @@ class AuditEndpoints:
     async def candles(self, call: Call) -> dict[str, Any]:
         """Of each series the sum of all its candles, and the last one."""
         self._expect_operator(call)
-        await self._sources.reach_table(call, "candles", MATCHING_EVENTS)
+        await self._sources.reach_table(call, "candles", MATCHING_EVENTS, give_up_s())
         fields = Candle._fields
         rows = await self._history.rows(
             f"SELECT market_id, interval, count(), {', '.join(f'sum({f})' for f in fields)}, "

@@ -22,6 +22,7 @@ from projections.query.freshness import Partition, format_positions
 from projections.query.history import History
 from projections.query.live import LiveViews
 from projections.query.order_endpoints import OrderEndpoints
+from projections.query.outbox_ends import OutboxEnds, Scan
 from projections.query.risk_endpoints import RiskEndpoints
 from projections.query.sources import Sources
 from projections.query.status_endpoints import StatusEndpoints
@@ -33,8 +34,9 @@ class Parts:
     """What the composition root brings.
 
     `reference` and `authenticator` are folded from `accounts.ev` by its owner, who tells in
-    `reference_positions` how far. `end_of_log` is `Tail.end_offset`; `told_at_start` has the last
-    sequence that stood in each partition that feeds views when this process began, once known.
+    `reference_positions` how far. `end_of_log` is `Tail.end_offset`, `scan_log` is `Tail.scan`;
+    `told_at_start` has the last sequence that stood in each partition that feeds views when this
+    process began, once known.
     `open_clickhouse` makes a client; it is called once in each reading thread. `knows_log` tells
     whether the reference data have all that stood in the log when this process began. Without an
     `operator_token` nobody but the user sees a user's risk.
@@ -44,6 +46,7 @@ class Parts:
     reference_positions: Callable[[], Mapping[Partition, Position]]
     authenticator: Authenticator
     end_of_log: Callable[[str, int], Awaitable[int]]
+    scan_log: Scan
     told_at_start: Mapping[Partition, int]
     redis: AsyncRedis
     open_clickhouse: Callable[[], ClickHouseClient]
@@ -87,6 +90,7 @@ def build_sources(parts: Parts) -> Sources:
         live=live,
         history=history,
         end_of_log=parts.end_of_log,
+        outbox_ends=OutboxEnds(parts.scan_log, live.positions),
         told_at_start=parts.told_at_start,
         clock=parts.clock,
     )

@@ -27,6 +27,7 @@ from projections.query.freshness import (
 )
 from projections.query.history import History
 from projections.query.live import Answer, LiveViews, Question
+from projections.query.outbox_ends import OutboxEnds
 
 ACCOUNTS_EVENTS = "accounts.ev"
 REFERENCE_PAUSE_S = 0.005
@@ -36,9 +37,10 @@ REFERENCE_PAUSE_S = 0.005
 class Sources:
     """The views, the reference data folded in memory, and the end of the log.
 
-    `end_of_log` answers the offset that the next record of a partition will get; `told_at_start`
-    has the last sequence that stood in a partition when this process began, once it is known.
-    `reference_positions` says how far the reference data are folded.
+    `end_of_log` answers the offset that the next record of a partition will get, `outbox_ends` what
+    a view must have to have all before it; `told_at_start` has the last sequence that stood in a
+    partition when this process began, once it is known. `reference_positions` says how far the
+    reference data are folded.
     """
 
     reference: ReferenceData
@@ -46,6 +48,7 @@ class Sources:
     live: LiveViews
     history: History
     end_of_log: Callable[[str, int], Awaitable[int]]
+    outbox_ends: OutboxEnds
     told_at_start: Mapping[Partition, int]
     clock: Clock
     _answered: dict[Partition, Position] = field(default_factory=dict, init=False)
@@ -124,9 +127,13 @@ class Sources:
         return position
 
     async def reach_market_table(self, call: Call, table: str, market: Market) -> Position:
-        """Where a table stands for a market, not before the client's `X-Log-Min-Position`."""
+        """Where a table stands for a market, not before the client's `X-Log-Min-Position`.
+
+        Nor before the log's end when this process began, as `read_live`.
+        """
         partition = self.market_partition(market.market_id)
-        target = Target(cseq=wanted_positions(call).get(partition, 0))
+        wanted = wanted_positions(call).get(partition, 0)
+        target = Target(cseq=max(wanted, self._told(partition)))
         position = await self.history.reach(table, partition, target, give_up_s())
         call.position = format_positions({partition: position})
         return position
@@ -134,14 +141,17 @@ class Sources:
     async def own_writes(self, call: Call, user_id: int) -> Target:
         """What a view must have so that the user reads what was answered to him before.
 
-        That is `X-Log-Min-Position` where the client names his ledger partition, else everything
-        that stood in it when the request arrived.
+        That is `X-Log-Min-Position` where the client names his ledger partition, but not before the
+        log's end when this process began; else everything that stood in it when the request
+        arrived.
         """
         partition = self.ledger_partition(user_id)
-        wanted = wanted_positions(call)
+        wanted, told = wanted_positions(call), self._told(partition)
         if partition in wanted:
-            return Target(cseq=wanted[partition])
-        return Target(offset=await self.end_offset(partition, give_up_s()) - 1)
+            return Target(cseq=max(wanted[partition], told))
+        deadline_s = give_up_s()
+        end = await self.end_offset(partition, deadline_s)
+        return await self.outbox_ends.target(partition, end, deadline_s)
 
     async def end_offset(self, partition: Partition, give_up_s: float) -> int:
         """The offset the next record will get; -1008 (503) if the log does not say so in time."""
@@ -159,15 +169,20 @@ class Sources:
                 watch = PositionWatch(self._reference_positions, REFERENCE_PAUSE_S)
                 await watch.reach(partition, target, deadline_s)
 
-    async def reach_live(self, call: Call, topic: str) -> None:
-        """Wait until the live views have what `X-Log-Min-Position` asks of a topic."""
+    async def reach_live(self, call: Call, topic: str, deadline_s: float) -> None:
+        """Wait until the live views have what `X-Log-Min-Position` asks of a topic.
+
+        Raises -1008 (503) after loop time `deadline_s`.
+        """
         targets = dict(wanted_targets(call, topic))
         if targets:
-            await self.live.read(targets, [], give_up_s())
+            await self.live.read(targets, [], deadline_s)
 
-    async def reach_table(self, call: Call, table: str, topic: str) -> None:
-        """Wait until a table of history has what `X-Log-Min-Position` asks of a topic."""
-        deadline_s = give_up_s()
+    async def reach_table(self, call: Call, table: str, topic: str, deadline_s: float) -> None:
+        """Wait until a table of history has what `X-Log-Min-Position` asks of a topic.
+
+        Raises -1008 (503) after loop time `deadline_s`.
+        """
         for partition, target in wanted_targets(call, topic):
             await self.history.reach(table, partition, target, deadline_s)
 
@@ -183,11 +198,15 @@ class Sources:
 
     def _least(self, partition: Partition, target: Target, wanted_cseq: int) -> Target:
         """What a live view must have; -1008 (503) until it is known where the log ended."""
+        answered = self._answered.get(partition, NOWHERE)
+        told = self._told(partition)
+        return replace(target, cseq=max(target.cseq, wanted_cseq, answered.cseq, told))
+
+    def _told(self, partition: Partition) -> int:
+        """The log's last sequence when this process began; -1008 (503) until it is known."""
         if partition not in self.told_at_start:
             raise errors.view_behind()
-        answered = self._answered.get(partition, NOWHERE)
-        told = self.told_at_start[partition]
-        return replace(target, cseq=max(target.cseq, wanted_cseq, answered.cseq, told))
+        return self.told_at_start[partition]
 
     async def _forget_what_the_log_lacks(self, partitions: Iterable[Partition]) -> None:
         """Let no read wait for what a view claimed to have that was spoilt or of another log.

@@ -79,14 +79,14 @@ class StatusEndpoints:
 
         No view stands before the client's `X-Log-Min-Position`.
         """
+        deadline_s = give_up_s()
         for topic, tables in FED_TABLES.items():
-            await self._sources.reach_live(call, topic)
+            await self._sources.reach_live(call, topic, deadline_s)
             for table in tables:
-                await self._sources.reach_table(call, table, topic)
+                await self._sources.reach_table(call, table, topic, deadline_s)
         views = await self._views()
         partitions = sorted({partition for _, partition in views})
         # Asked after the views were read, so that a lag is never told too small.
-        deadline_s = give_up_s()
         ends = await asyncio.gather(
             *(self._sources.end_offset(each, deadline_s) for each in partitions)
         )

@@ -1,9 +1,12 @@
 """A query process that starts while views are built again does not tell of the past."""
 
+import asyncio
+
 import pytest
 
-from projections.layout import Position, feeding_partitions
-from tests.projections.query.world import ALICE, BTCUSDT, ETHBTC, T0_US, signed
+from projections.intervals import MINUTE_US
+from projections.layout import CLOSED_ORDERS, Position, feeding_partitions
+from tests.projections.query.world import ALICE, BTCUSDT, ETHBTC, T0_US, closed, signed, trade
 
 MARKET = ("matching.ev", BTCUSDT % 2)
 OTHER_MARKET = ("matching.ev", ETHBTC % 2)
@@ -23,12 +26,22 @@ OF_ACCOUNT = (
     "/api/v3/allOrders?symbol=BTCUSDT",
     f"/x/v1/risk/users/{ALICE}",
 )
+FROM_TRADES = (
+    "/api/v3/historicalTrades?symbol=BTCUSDT&fromId=1",
+    "/api/v3/aggTrades?symbol=BTCUSDT&fromId=1",
+    f"/api/v3/aggTrades?symbol=BTCUSDT&endTime={T0_US // 1_000}",
+)
+FROM_ACCOUNT_TABLES = (
+    "/api/v3/myTrades?symbol=BTCUSDT",
+    "/sapi/v1/capital/deposit/hisrec",
+    "/sapi/v1/capital/withdraw/history",
+)
 OF_OTHER_MARKET = ("/api/v3/depth?symbol=ETHBTC", "/api/v3/ticker/price?symbol=ETHBTC")
 
 
 @pytest.fixture(autouse=True)
 def little_patience(monkeypatch):
-    monkeypatch.setattr("projections.query.sources.PATIENCE_S", 0.3)
+    monkeypatch.setattr("projections.query.sources.PATIENCE_S", 1.0)
 
 
 @pytest.fixture
@@ -41,9 +54,10 @@ async def api(world):
 
 
 async def statuses(api, paths):
-    """Of reads of a client who is content with what he knew long ago."""
+    """Of reads, at once, of a client who is content with what he knew long ago."""
     sent = signed(ALICE) | {"X-Log-Min-Position": "ledger.ev.0@1;matching.ev.0@1"}
-    return {(await api.get(path, headers=sent)).status for path in paths}
+    answers = await asyncio.gather(*(api.get(path, headers=sent) for path in paths))
+    return {answer.status for answer in answers}
 
 
 async def stand_at(world, partition, cseq):
@@ -111,3 +125,58 @@ async def test_an_empty_log_is_read_at_once(world, api):
     world.told_at_start.update(dict.fromkeys(feeding_partitions(2, 2), 0))
     await world.redis.flushall()
     assert {(await api.get(path)).status for path in OF_MARKET[:-1]} == {200}
+
+
+def history_stands_at(world, partition, cseq):
+    """History is filled again from one partition, a record a minute, and Redis has all."""
+    world.store.empty()
+    at = {partition: Position(cseq, cseq - 1, T0_US - (100 - cseq) * MINUTE_US)}
+    for each, position in (world.positions | at).items():
+        world.advance_history(each, position)
+
+
+@pytest.mark.parametrize(
+    ("partition", "paths"), [(MARKET, FROM_TRADES), (LEDGER, FROM_ACCOUNT_TABLES)]
+)
+async def test_history_is_not_shown_as_it_was(world, api, partition, paths):
+    for cseq, told in ((60, {503}), (99, {503}), (100, {200})):
+        history_stands_at(world, partition, cseq)
+        assert await statuses(api, paths) == told
+
+
+async def test_history_that_is_filled_again_holds_up_nothing_else(world, api):
+    history_stands_at(world, MARKET, 60)
+    live = {*OF_MARKET, *OF_ACCOUNT}
+    assert await statuses(api, {*live, "/health/ready", "/x/v1/positions"}) == {200}
+
+
+async def test_candles_need_history_as_far_as_they_are_made_of_it(world, api):
+    await world.trade(BTCUSDT, [trade(1, T0_US - 30 * MINUTE_US), trade(2, T0_US)])
+    asked = "/api/v3/klines?symbol=BTCUSDT&interval=1m"
+    before = f"{asked}&endTime={(T0_US - 30 * MINUTE_US) // 1_000}"
+    history_stands_at(world, MARKET, 60)
+    assert await statuses(api, [asked]) == {503}
+    assert await statuses(api, [before]) == {503}
+    history_stands_at(world, MARKET, 80)
+    assert await statuses(api, [asked]) == {503}
+    assert await statuses(api, [before]) == {200}
+
+
+async def test_orders_need_history_only_where_redis_forgot_some(world, api):
+    history_stands_at(world, LEDGER, 60)
+    await world.put_order(closed(1, cseq=70))
+    asked = "/api/v3/allOrders?symbol=BTCUSDT"
+    assert await statuses(api, [asked]) == {200}
+    for number in range(2, CLOSED_ORDERS + 1):
+        await world.put_order(closed(number, cseq=70))
+    assert await statuses(api, [asked]) == {503}
+    history_stands_at(world, LEDGER, 70)
+    assert await statuses(api, [asked]) == {200}
+
+
+async def test_history_is_not_told_before_the_ends_are_known(world, api):
+    ends = dict(world.told_at_start)
+    world.told_at_start.clear()
+    assert await statuses(api, {*FROM_TRADES, *FROM_ACCOUNT_TABLES}) == {503}
+    world.told_at_start.update(ends)
+    assert await statuses(api, {*FROM_TRADES, *FROM_ACCOUNT_TABLES}) == {200}

@@ -135,3 +135,14 @@ async def test_an_answer_comes_as_soon_as_its_view_is_there(world, api):
     assert not reading.done()
     await world.advance(market, Position(101, 100, T0_US))
     assert await reading == 200
+
+
+async def test_all_views_together_are_waited_for_no_longer_than_one(world, api, patience):
+    patience(1.5)
+    feed, at = ("ledger.ev", 0), Position(101, 100, T0_US)
+    reading = asyncio.create_task(ask(api, "/x/v1/positions", {feed: 101}))
+    await asyncio.sleep(1.2)
+    await world.advance(feed, at, history=False)
+    await asyncio.sleep(0.6)
+    world.advance_history(feed, at)
+    assert await reading == 503

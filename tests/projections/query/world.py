@@ -34,6 +34,7 @@ from projections.layout import (
 )
 from projections.query.freshness import Partition
 from projections.query.serve import Parts, build_app
+from tests.projections.query.outboxes import Outboxes
 
 T0_US = 1_767_225_600_000_000
 """The first of January 2026, a Thursday, 00:00 UTC."""
@@ -159,6 +160,7 @@ class World:
         self.ends: dict[Partition, int] = defaultdict(int)
         self.told_at_start = dict.fromkeys(layout.feeding_partitions(2, 2), 0)
         self.asked_ends: list[Partition] = []
+        self.outboxes = Outboxes()
         self.log_failure: Exception | None = None
         self.positions: dict[Partition, Position] = {}
         self.trades: dict[int, list[StoredTrade]] = defaultdict(list)
@@ -170,6 +172,7 @@ class World:
             reference_positions=lambda: self.reference_at,
             authenticator=FakeAuthenticator(lambda: self.reference_at["accounts.ev", 1].cseq > 30),
             end_of_log=self.end_of_log,
+            scan_log=self.outboxes.scan,
             told_at_start=self.told_at_start,
             redis=self.redis,
             open_clickhouse=lambda: clickhouse_client(self.store.dsn),
@@ -186,6 +189,11 @@ class World:
         if self.log_failure is not None:
             raise self.log_failure
         return self.ends[topic, partition]
+
+    def write(self, partition: Partition, cseqs: Iterable[int]) -> None:
+        """Let an outbox hold records of these sequences and nothing else."""
+        self.outboxes.cseqs[partition] = list(cseqs)
+        self.ends[partition] = len(self.outboxes.cseqs[partition])
 
     async def advance(
         self, partition: Partition, position: Position, *, history: bool = True
