@@ -7,6 +7,7 @@ from commands.admin.operator import Operator
 from domain.protocol import HaltAction, ResolveHalt
 from infra.http import errors
 from infra.http.errors import ApiError
+from infra.log import LogFailure
 from schemas.record import HASH_BYTES, record_hash
 from schemas.topics import inbox
 
@@ -29,7 +30,10 @@ async def resolve_halt(operator: Operator, fields: Fields) -> dict[str, Any]:
     name = fields.text("action").upper().replace("-", "_")
     if name not in HaltAction.__members__:
         raise errors.invalid_data("action")
-    await _expect_record(operator, shard, record)
+    try:
+        await _expect_record(operator, shard, record)
+    except LogFailure:
+        raise errors.overloaded() from None
     command_id, deadline_us = operator.identity()
     command = ResolveHalt(command_id, deadline_us, record, HaltAction[name])
     await operator.execution.write(shard, command, deadline_us)

@@ -15,9 +15,11 @@ from commands.admin.operations import OPERATIONS
 from commands.admin.users import ed25519_bytes
 from domain.protocol import Tick
 from infra.http.errors import ApiError
+from infra.log import LogFailure
 from infra.refusal import Refusal
 from infra.settings import Settings
 from schemas.record import encode_message, outside_record, record_hash
+from tests.commands.fake_exchange import FakeLog
 from tests.commands.world import MARKET, TOKEN, ed25519_pair, opened_world
 
 
@@ -226,6 +228,17 @@ async def test_no_word_is_written_about_a_record_that_the_inbox_lacks(world, mon
     assert await refused(world, "resolve-halt", **halt) == (
         f"Field 'recordHash' must name a record of {place}, names none."
     )
+    assert world.exchange.held == []
+
+
+async def test_no_word_is_written_while_the_inbox_cannot_be_read(world, monkeypatch):
+    halt = poisoned_inbox(world, monkeypatch)
+
+    def refuse(*_place):
+        raise LogFailure("the log must be readable, was not")
+
+    monkeypatch.setattr(FakeLog, "scan", refuse)
+    await world.operate("resolve-halt", status=503, **halt)
     assert world.exchange.held == []
 
 
