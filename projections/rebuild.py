@@ -15,7 +15,7 @@ from infra.refusal import Refusal
 from projections import clickhouse_builds, redis_sink
 from projections.clickhouse_sink import ClickHouseSink
 from projections.follower import Follower, RawRecord, offer_all
-from projections.layout import BUILD_KEY, REBUILD_LOCK
+from projections.layout import REBUILD_LOCK
 from projections.redis_sink import RedisSink
 from projections.sink import Sink
 
@@ -44,6 +44,8 @@ HARDLY_ANYTHING = 1_000
 
 HELD_S = 60.0
 """So long Redis keeps the lock of a rebuild that tells no progress, such as one that was killed."""
+
+_LOST = f"a rebuild must hold {REBUILD_LOCK} to its end, has lost it"
 
 
 def rebuild_redis(
@@ -118,8 +120,8 @@ def _rebuild_redis(
     old = redis_sink.current_build(client)
     new = str(int(old) + 1)
     catch_up(log, sources, RedisSink(client, new), hold_and_tell)
-    _hold(lock)
-    client.set(BUILD_KEY, new)
+    if not redis_sink.flip(client, new, lock.local.token):
+        raise Refusal(_LOST)
     redis_sink.remove_build(client, old)
     return new
 
@@ -129,7 +131,7 @@ def _hold(lock: Any) -> None:
     try:
         lock.reacquire()
     except LockError as error:
-        raise Refusal(f"a rebuild must hold {REBUILD_LOCK} to its end, has lost it") from error
+        raise Refusal(_LOST) from error
 
 
 def _left(

@@ -8,6 +8,7 @@ from projections.layout import (
     BUILD_KEY,
     FIRST_BUILD,
     NOWHERE,
+    REBUILD_LOCK,
     WRITE_ONLY,
     Position,
     applied_channel,
@@ -18,7 +19,9 @@ from projections.layout import (
 )
 from projections.sink import Step, Verdict
 
-APPLY_SCRIPT = (Path(__file__).parent / "lua" / "apply.lua").read_text()
+LUA = Path(__file__).parent / "lua"
+APPLY_SCRIPT = (LUA / "apply.lua").read_text()
+FLIP_SCRIPT = (LUA / "flip.lua").read_text()
 LOAD_KEYS = 500
 
 
@@ -116,6 +119,12 @@ def current_build(client: Any) -> str:
     client.set(BUILD_KEY, FIRST_BUILD, nx=True)
     build: bytes = client.get(BUILD_KEY)
     return build.decode()
+
+
+def flip(client: Any, build: str, token: bytes) -> bool:
+    """Make a build the current one, if the lock of rebuilds still has this token; else False."""
+    keys, arguments = [REBUILD_LOCK, BUILD_KEY], [token, build]
+    return bool(client.register_script(FLIP_SCRIPT)(keys=keys, args=arguments) == b"flipped")
 
 
 def remove_build(client: Any, build: str) -> int:

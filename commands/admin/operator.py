@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from commands.execution import Execution
 from commands.outcomes import Answer, Awaited
+from commands.write_side import Following
 from domain.accounts.messages import AccountsCommandRejected
 from domain.decider import Command, Message
 from domain.ledger.messages import FundingRejected
@@ -24,10 +25,11 @@ _REFUSALS = (AccountsCommandRejected, FundingRejected, MarketCommandRejected)
 
 @dataclass(slots=True)
 class Operator:
-    """Sends an operator's commands and knows where they go."""
+    """Sends an operator's commands and knows where they go; `log` answers what stands there."""
 
     reference: ReferenceData
     execution: Execution
+    log: Following
     keys: SealingKeys
     clock: Clock
 

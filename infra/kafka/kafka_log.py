@@ -14,7 +14,7 @@ from infra.kafka.clients import (
     outside_producer,
     shard_producer,
 )
-from infra.log import LogFailure, LogRecord, Mark
+from infra.log import SHOWN_WITHIN_S, LogFailure, LogRecord, Mark
 from infra.logging import get_logger
 from infra.metrics import Counter, Gauge
 from infra.settings import Settings
@@ -29,9 +29,6 @@ ANSWER_TIMEOUT_S = 15.0
 QUESTION_S = 3.0
 # A broker that is restarted is back within seconds; after this the process starts afresh instead.
 PATIENCE_S = 60.0
-END_PATIENCE_S = 5.0
-"""For so long a new leader may not know yet that its followers have what its predecessor showed."""
-
 SCAN_RECORDS = 1_000
 RETRY_S = 0.05
 GATHERED_BYTES = 1_000_000
@@ -293,7 +290,7 @@ def _until(scanner: Consumer, place: str, stop: int) -> Iterator[LogRecord]:
     while monotonic() < give_up_s:
         for message in _waiting(scanner, SCAN_RECORDS, 0.5):
             if _at_end(message):
-                end_overdue_s = min(end_overdue_s, monotonic() + END_PATIENCE_S)
+                end_overdue_s = min(end_overdue_s, monotonic() + SHOWN_WITHIN_S)
                 continue
             if _is_error(message):
                 continue

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from time import monotonic, sleep
 from typing import Any
 
-from infra.log import Log
+from infra.log import SHOWN_WITHIN_S, Log
 from infra.logging import get_logger
 from infra.refusal import Refusal
 from schemas.record import record_hash
@@ -14,7 +14,7 @@ from streams.auditor import checkpoint, metrics
 from streams.auditor.log_auditor import LogAuditor
 from streams.snapshots import PendingSnapshot, SnapshotStore, UnsoundState
 
-SHOWN_WITHIN_S, LOOK_S = 5.0, 0.05
+LOOK_S = 0.05
 
 _logger = get_logger("auditor")
 

@@ -148,7 +148,7 @@ def test_a_scan_waits_for_what_is_not_shown_yet_and_is_never_short(log, topic, m
     assert [next(found).offset, next(found).offset] == [0, 1]
     threading.Timer(0.7, append, (log, topic, 0, [b"2"])).start()
     assert [record.value for record in found] == [b"2"]
-    monkeypatch.setattr(kafka_log, "END_PATIENCE_S", 0.5)
+    monkeypatch.setattr(kafka_log, "SHOWN_WITHIN_S", 0.5)
     with pytest.raises(LogFailure, match="must show its records before offset 4"):
         list(log.scan(topic, 0, 2, 4))
     assert [record.offset for record in log.scan(topic, 0, 0, 3)] == [0, 1, 2]

@@ -15,6 +15,7 @@ from projections import clickhouse_builds, clickhouse_sink, rebuild_request, red
 from projections.clickhouse_sink import ClickHouseSink
 from projections.follower import Follower
 from projections.layout import (
+    BUILD_KEY,
     LEDGER_EVENTS,
     MATCHING_EVENTS,
     REBUILD_LOCK,
@@ -139,6 +140,21 @@ def test_a_rebuild_that_lost_its_lock_is_not_switched_to(client, holder):
         rebuild_redis(client, log, SOURCES, lose)
     assert redis_sink.current_build(client) == "1"
     assert client.get(REBUILD_LOCK) == (holder.encode() if holder else None)
+
+
+def test_a_lock_that_is_lost_right_before_the_switch_is_noticed_by_it(client, monkeypatch):
+    command = client.execute_command
+
+    def lose_before_the_switch(*words, **options):
+        if BUILD_KEY in words and words[-1] == "2":
+            command("SET", REBUILD_LOCK, "another")
+        return command(*words, **options)
+
+    monkeypatch.setattr(client, "execute_command", lose_before_the_switch)
+    with pytest.raises(Refusal, match="must hold lb:rebuild to its end, has lost it"):
+        rebuild_redis(client, ListLog(busy_exchange(8, 50).outboxes), SOURCES, lambda *_: None)
+    assert redis_sink.current_build(client) == "1"
+    assert client.get(REBUILD_LOCK) == b"another"
 
 
 def test_a_rebuild_that_fails_lets_the_next_one_begin(client):
