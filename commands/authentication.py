@@ -104,6 +104,12 @@ def signed_command_id(api_key: str, payload: bytes) -> bytes:
     return hashlib.blake2b(api_key.encode() + b"\0" + payload, digest_size=16).digest()
 
 
+def keyed_command_id(user_id: int, key: str) -> bytes:
+    """The 16-byte identity of what an account sends with an Idempotency-Key, however signed."""
+    # No API key has a blank, so that this is no signed request's identity.
+    return signed_command_id(f"user {user_id}", key.encode())
+
+
 def _recv_window_us(parameters: Parameters) -> int:
     """recvWindow is in milliseconds, with up to three decimals."""
     text = parameters.matching("recvWindow", _RECV_WINDOW)

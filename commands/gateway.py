@@ -7,7 +7,7 @@ from typing import Any
 
 from commands import responses
 from commands.admission import Admission
-from commands.authentication import signed_command_id
+from commands.authentication import keyed_command_id, signed_command_id
 from commands.batches import BATCH_WEIGHT, element_id, parse_batch, parse_element, refusal
 from commands.execution import Execution
 from commands.outcomes import Answer, Awaited, position_of
@@ -18,10 +18,11 @@ from commands.parsing import (
     parse_place,
     parse_response_type,
 )
-from commands.reasons import cancel_error, close_error, order_error
+from commands.reasons import cancel_error, close_error, order_error, used_up
 from domain.accounts.messages import Scope
 from domain.decider import Message
 from domain.matching.messages import CancelAllCompleted, OrderRested
+from domain.orders.admission import foreseen_refusal
 from domain.orders.messages import (
     CancelAllOrders,
     CancelAllRequested,
@@ -38,6 +39,7 @@ from domain.reference import ReferenceData
 from infra.http import errors
 from infra.http.app import Call, Endpoint
 from infra.http.errors import ApiError
+from infra.http.limits import ORDER_COUNT_1D, ORDER_COUNT_10S
 from infra.http.parameters import Parameters
 from infra.http.ws_api import Method
 
@@ -94,8 +96,14 @@ class OrderEntry:
         return self._placed(call, answer, wish.response_type)
 
     async def test(self, call: Call) -> dict[str, Any]:
-        """POST /api/v3/order/test: everything that can be checked without the log."""
-        self._parse_wish(call, call.parameters, _signed_id(call))
+        """POST /api/v3/order/test: everything that reference data alone can tell."""
+        order = self._parse_wish(call, call.parameters, _signed_id(call)).order
+        market = self._reference.markets[order.market_id]
+        user = self._reference.users.get(order.user_id)
+        enabled = user is not None and user.enabled
+        reason = foreseen_refusal(order, market.rules, enabled=enabled, halted=market.halted)
+        if reason is not None:
+            raise order_error(reason, self._reference.limits, call.arrived_us)
         return {}
 
     async def cancel(self, call: Call) -> dict[str, Any]:
@@ -143,16 +151,16 @@ class OrderEntry:
         return canceled
 
     async def place_native(self, call: Call) -> dict[str, Any]:
-        """POST /x/v1/orders: with one `Idempotency-Key` there is one order, and one answer.
+        """POST /x/v1/orders: one order and one answer for each `Idempotency-Key` of an account.
 
         A key is remembered until 60 s of log time past the deadline of its first request; used
-        meanwhile for a different order it is a 409.
+        meanwhile for a different order it is a 409. Why not for ever: docs/decisions/0026.
         """
         key = call.request.headers.get("Idempotency-Key", "")
         if not re.fullmatch(_IDEMPOTENCY_KEY, key):
             raise errors.illegal_characters("Idempotency-Key", _IDEMPOTENCY_KEY)
         self._admit(call)
-        command_id = signed_command_id(call.sender.api_key, key.encode())
+        command_id = keyed_command_id(call.sender.user_id, key)
         order = self._parse_order(call, call.parameters, command_id)
         answer = await self._run(call, order, REPORT)
         if answer.repeated and not _is_same_order(order, answer):
@@ -234,11 +242,12 @@ class OrderEntry:
         if isinstance(answer, ApiError):
             raise answer
         if isinstance(answer.last, OrderRejected):
-            time_us = answer.seen[-1].time_us
-            raise order_error(answer.last.reason, self._reference.limits, time_us)
+            limits, reason = self._reference.limits, answer.last.reason
+            call.headers |= used_up(reason, limits)
+            raise order_error(reason, limits, answer.seen[-1].time_us)
         order = responses.placement(answer)
-        call.headers["X-MBX-ORDER-COUNT-10S"] = str(order.accepted.order_count_10s)
-        call.headers["X-MBX-ORDER-COUNT-1D"] = str(order.accepted.order_count_1d)
+        call.headers[ORDER_COUNT_10S] = str(order.accepted.order_count_10s)
+        call.headers[ORDER_COUNT_1D] = str(order.accepted.order_count_1d)
         if isinstance(order.report, OrderClosed):
             error = close_error(order.report.reason)
             if error is not None:

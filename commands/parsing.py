@@ -100,7 +100,7 @@ def parse_cancel(
     parameters.refuse_unknown(_CANCEL)
     market = _parse_market(parameters, reference)
     if parameters.has("cancelRestrictions"):
-        raise errors.not_supported("cancelRestrictions")
+        raise errors.not_required("cancelRestrictions")
     order_id = parameters.optional_integer("orderId", low=1)
     original_id = parameters.matching("origClientOrderId", CLIENT_ORDER_ID)
     parameters.matching("newClientOrderId", CLIENT_ORDER_ID)
@@ -179,11 +179,9 @@ def _refuse_not_implemented(parameters: Parameters, order_type: OrderType) -> No
         raise errors.order_refused("Iceberg orders are not supported for this symbol.")
     if parameters.has("trailingDelta"):
         raise errors.order_refused("Trailing stop orders are not supported for this symbol.")
-    if parameters.has("stopPrice"):
-        raise errors.not_required("stopPrice")
-    for name in ("strategyId", "strategyType"):
+    for name in ("stopPrice", "strategyId", "strategyType"):
         if parameters.has(name):
-            raise errors.not_supported(name)
+            raise errors.not_required(name)
     prevention = parameters.optional("selfTradePreventionMode")
     if prevention is not None and prevention not in SelfTradePrevention.__members__:
         raise errors.invalid_data("selfTradePreventionMode")

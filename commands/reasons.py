@@ -4,6 +4,7 @@ from domain.limits import Limits
 from domain.orders.messages import CloseReason, OrderReason
 from infra.http import errors
 from infra.http.errors import ApiError
+from infra.http.limits import ORDER_COUNT_1D, ORDER_COUNT_10S
 
 STALE_RULES = "The market's rules have just changed; please send the order again."
 
@@ -63,6 +64,17 @@ def order_error(reason: OrderReason, limits: Limits, time_us: int) -> ApiError:
             return errors.too_many_orders(limits.orders_per_day, "1 DAY", rest_s)
         case _:
             return errors.order_refused("Unknown order sent.")
+
+
+def used_up(reason: OrderReason, limits: Limits) -> dict[str, str]:
+    """The order count that a refusal tells, as a header: a window that is full has its limit."""
+    match reason:
+        case OrderReason.TOO_MANY_ORDERS_10S:
+            return {ORDER_COUNT_10S: str(limits.orders_per_10s)}
+        case OrderReason.TOO_MANY_ORDERS_1D:
+            return {ORDER_COUNT_1D: str(limits.orders_per_day)}
+        case _:
+            return {}
 
 
 def close_error(reason: CloseReason) -> ApiError | None:

@@ -144,7 +144,7 @@ def build_operator_app(
 ) -> web.Application:
     """The operator's operations, for whoever brings `token`."""
     operator = Operator(side.follower.reference, side.operations, side.tails[0], keys, clock)
-    return build_admin_app(operator, side.health, token)
+    return build_admin_app(operator, side.health, token, side.follower.position)
 
 
 def _fail(failed: asyncio.Event, error: Exception) -> None:

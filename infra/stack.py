@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from domain.limits import Limits
 from infra.data_lock import owned_data
 from infra.demo.banner import banner
 from infra.kafka_broker import kafka_processes, plan_nodes
@@ -19,12 +20,13 @@ from infra.settings import LOOPBACK, Settings, load_settings, save_settings, to_
 from infra.supervisor import Process, Supervisor
 
 DEMO_KEYS = "demo-keys.json"
-DEMO_LIMITS = (
-    *("--orders-per-10s", "100000"),
-    *("--orders-per-day", "100000000"),
-    *("--weight-per-minute", "6000000"),
-    *("--requests-per-5m", "10000000"),
+LIMITS = Limits(
+    orders_per_10s=100_000,
+    orders_per_day=100_000_000,
+    request_weight_per_minute=6_000_000,
+    raw_requests_per_5m=10_000_000,
 )
+"""Those of a new exchange here: bots, user and tests share one address and one machine."""
 
 MAX_GATEWAYS = 32
 SHARDS_METRICS = {"shards": (0, 8), "engines": (44, 45)}
@@ -94,7 +96,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
         processes += demo_processes(settings, bots=not arguments.no_bots)
 
     def announce() -> None:
-        print(banner(settings, settings.data_dir / DEMO_KEYS), flush=True)
+        print(banner(settings, settings.data_dir / DEMO_KEYS, LIMITS), flush=True)
 
     own_port = serve_metrics(_with_metrics_port(settings, SUPERVISOR_METRICS))
     ports = {process.name: process.metrics_port for process in processes if process.metrics_port}
@@ -118,7 +120,7 @@ def exchange_processes(
     query = f"http://{settings.host}:{settings.query_port}"
     return [
         _process(settings, "topics", ["topics", "create"], task=True),
-        _process(settings, "genesis", ["genesis", *DEMO_LIMITS], task=True),
+        _process(settings, "genesis", ["genesis", *_limit_words(LIMITS)], task=True),
         *(
             process
             for name, shards in groups.items()
@@ -140,6 +142,16 @@ def exchange_processes(
             ready=_answers(f"{query}/health/ready"),
         ),
         *_gateways(settings, query, gateways),
+    ]
+
+
+def _limit_words(limits: Limits) -> list[str]:
+    """What `logbourse genesis` is told of them."""
+    return [
+        *("--orders-per-10s", str(limits.orders_per_10s)),
+        *("--orders-per-day", str(limits.orders_per_day)),
+        *("--weight-per-minute", str(limits.request_weight_per_minute)),
+        *("--requests-per-5m", str(limits.raw_requests_per_5m)),
     ]
 
 

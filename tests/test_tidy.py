@@ -121,10 +121,16 @@ def test_no_module_or_folder_has_a_name_that_says_nothing():
 
 
 def folders_with_readme() -> set[Path]:
-    """The folders with Python in them: all of the product, and of tests down to one level."""
-    product = {path.parent for path in sources(*PRODUCT)}
+    """Folders with files: all of product and docs, and of tests down to one level.
+
+    `schemas/avro` speaks for its folders, which are modules of `domain/`; plots are generated.
+    """
+    files = [path for folder in PRODUCT for path in (ROOT / folder).rglob("*") if path.is_file()]
+    folders = {path.parent for path in files if "__pycache__" not in path.parts}
+    product = {folder for folder in folders if folder.parent.name != "avro"}
+    docs = {ROOT / "docs", ROOT / "docs" / "decisions"}
     tests = {path.parent for path in sources("tests")}
-    return product | {folder for folder in tests if len(folder.relative_to(ROOT).parts) <= 2}
+    return product | docs | {folder for folder in tests if len(folder.relative_to(ROOT).parts) <= 2}
 
 
 def test_every_folder_has_its_readme():

@@ -10,7 +10,7 @@ from commands.admin.fields import read_fields
 from commands.admin.operations import OPERATIONS, Operation
 from commands.admin.operator import Operator
 from commands.health import Health
-from infra.http.app import json_response, numbered_errors
+from infra.http.app import LOG_POSITION, json_response, numbered_errors
 from infra.http.errors import ApiError, unauthorized
 from infra.http.parameters import MAX_BODY_BYTES
 from infra.keys import same_secret
@@ -21,11 +21,15 @@ PREFIX = "/admin/v1/"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def build_admin_app(operator: Operator, health: Health, token: str) -> web.Application:
-    """An application that obeys whoever brings `token`."""
+def build_admin_app(
+    operator: Operator, health: Health, token: str, log_position: Callable[[], str]
+) -> web.Application:
+    """An application that obeys whoever brings `token`; `log_position` is told in each answer."""
     app = web.Application(
         client_max_size=MAX_BODY_BYTES, middlewares=[numbered_errors, _token_wanted(token)]
     )
+    app[LOG_POSITION] = log_position
+    app.on_response_prepare.append(_tell_position)
     for operation in OPERATIONS:
         app.router.add_post(PREFIX + operation.name, _bind(operator, operation))
     app.router.add_get("/health/live", _live)
@@ -56,6 +60,11 @@ def _bind(operator: Operator, operation: Operation) -> Handler:
         return json_response(result)
 
     return answer
+
+
+async def _tell_position(request: web.Request, response: web.StreamResponse) -> None:
+    if position := request.app[LOG_POSITION]():
+        response.headers["X-Log-Position"] = position
 
 
 async def _live(_request: web.Request) -> web.StreamResponse:

@@ -4,7 +4,7 @@ from typing import Final
 
 from domain.markets import MarketRules
 from domain.money import MAX_AMOUNT
-from domain.orders.filters import collar_price_ticks, filter_failure
+from domain.orders.filters import collar_price_ticks, filter_failure, fixed_filter_failure
 from domain.orders.messages import (
     OrderAccepted,
     OrderReason,
@@ -65,6 +65,21 @@ def decide_order(state: LedgerState, order: PlaceOrder) -> OrderAccepted | Order
     if reason is not None:
         return _rejected(order, reason)
     return _accept_if_covered(state, order, market, price_ticks=price_ticks, lots=lots)
+
+
+def foreseen_refusal(
+    order: PlaceOrder, rules: MarketRules, *, enabled: bool, halted: bool
+) -> OrderReason | None:
+    """A reason for which a ledger would refuse the order, whatever its accounts and prices are.
+
+    None leaves the order to what a ledger alone knows: funds, open orders, the reference price.
+    """
+    if not enabled:
+        return OrderReason.ACCOUNT_DISABLED
+    if halted:
+        return OrderReason.MARKET_HALTED
+    reason = _form_failure(order)
+    return fixed_filter_failure(order, rules) if reason is None else reason
 
 
 def _form_failure(order: PlaceOrder) -> OrderReason | None:

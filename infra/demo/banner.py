@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from domain.limits import Limits
 from infra.settings import Settings
 
 _CCXT = """\
@@ -17,18 +18,24 @@ print(exchange.fetch_balance()["USDT"])
 print(exchange.fetch_ohlcv("BTC/USDT", "1m")[-3:])"""
 
 
-def banner(settings: Settings, keys_file: Path) -> str:
-    """The text, without keys where no demo market was seeded."""
+def banner(settings: Settings, keys_file: Path, limits: Limits) -> str:
+    """The text, without keys where no demo market was seeded.
+
+    `limits`: those with which a new exchange begins, all of them raised.
+    """
     public = f"http://{settings.host}:{settings.public_port}"
     lines = [
         "",
         f"Logbourse is running on {public}   (admin: port {settings.admin_port}, "
         f"logs: {settings.logs_dir})",
+        f"raised limits: {limits.orders_per_10s:,} orders per 10 s and "
+        f"{limits.orders_per_day:,} a day by account,",
+        f"               request weight {limits.request_weight_per_minute:,} a minute and "
+        f"{limits.raw_requests_per_5m:,} requests per 5 min by key",
     ]
     if keys_file.exists():
         trader = json.loads(keys_file.read_text())["trader"]
         lines += [
-            "demo limits: orders 100,000 per 10 s and account, request weight 6,000,000 a minute",
             f"demo account: API key {trader['apiKey']}",
             f"              secret  {trader['secret']}",
             "",

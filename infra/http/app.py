@@ -30,6 +30,9 @@ SHUTDOWN_S = 5.0
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 OUR_MACHINE = ("127.0.0.1", "::1")
 
+LOG_POSITION: web.AppKey[Callable[[], str]] = web.AppKey("log_position")
+"""Says an application's X-Log-Position where no endpoint does."""
+
 encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
@@ -128,6 +131,7 @@ def build_app(
     `sockets`: by path, who takes a connection over.
     """
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[numbered_errors])
+    app[LOG_POSITION] = frame.log_position
     app.on_response_prepare.append(_completing(frame))
     for endpoint in endpoints:
         app.router.add_route(endpoint.method, endpoint.path, _bind(frame, endpoint))
@@ -159,8 +163,15 @@ async def serve_app(
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S, auto_decompress=False)
     await runner.setup()
     try:
-        most = most_connections(connections)
-        await BoundedSite(runner, host, port, share_port=share_port, most=most).start()
+        site = BoundedSite(
+            runner,
+            host,
+            port,
+            share_port=share_port,
+            most=most_connections(connections),
+            log_position=app.get(LOG_POSITION, str),
+        )
+        await site.start()
     except OSError as error:
         await runner.cleanup()
         raise Refusal(f"port {port} of {host} must be free, was not: {error}") from error

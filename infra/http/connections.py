@@ -3,6 +3,7 @@
 import asyncio
 import json
 import resource
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -22,13 +23,21 @@ class BoundedSite(web.BaseSite):
     """A port that serves at most so many connections at once."""
 
     def __init__(
-        self, runner: web.AppRunner, host: str, port: int, *, share_port: bool, most: int
+        self,
+        runner: web.AppRunner,
+        host: str,
+        port: int,
+        *,
+        share_port: bool,
+        most: int,
+        log_position: Callable[[], str],
     ) -> None:
         super().__init__(runner)
         self._host = host
         self._port = port
         self._share_port = share_port
         self._most = most
+        self._log_position = log_position
 
     @property
     def name(self) -> str:
@@ -45,7 +54,7 @@ class BoundedSite(web.BaseSite):
             if len(server.connections) < self._most:
                 return server()
             _REFUSED.labels(self._port).inc()
-            return _Full()
+            return _Full(self._log_position())
 
         _OPEN.labels(self._port).set_function(lambda: len(server.connections))
         _LIMIT.labels(self._port).set(self._most)
@@ -68,14 +77,22 @@ def most_connections(wanted: int) -> int:
 class _Full(asyncio.Protocol):
     """Says -1008 (503) before anything is asked, and hangs up."""
 
+    def __init__(self, position: str) -> None:
+        self._position = position
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.WriteTransport)
         error = overloaded()
         body = json.dumps({"code": error.code, "msg": error.msg}).encode()
-        head = (
-            f"HTTP/1.1 {error.status} Service Unavailable\r\nContent-Type: application/json\r\n"
-            f"Retry-After: {error.headers['Retry-After']}\r\nConnection: close\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
-        )
-        transport.write(head.encode() + body)
+        headers = {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+            **error.headers,
+        }
+        if self._position:
+            headers["X-Log-Position"] = self._position
+        lines = [f"HTTP/1.1 {error.status} Service Unavailable"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        transport.write("\r\n".join([*lines, "", ""]).encode() + body)
         transport.close()

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 
 INVALID_SIGNATURE = -1022
+OVERLOADED = (
+    "Server is currently overloaded with other requests. Please try again in a few minutes."
+)
 UNKNOWN_STATE = "Unknown error, please check your request or try again later."
 
 
@@ -93,13 +96,12 @@ def outcome_unknown() -> ApiError:
 
 def overloaded() -> ApiError:
     """The command was not accepted for processing; trying again is safe."""
-    msg = "Server is currently overloaded with other requests. Please try again in a few minutes."
-    return ApiError(503, -1008, msg, headers={"Retry-After": "1"})
+    return ApiError(503, -1008, OVERLOADED, headers={"Retry-After": "1"})
 
 
 def view_behind() -> ApiError:
     """A private view did not reach the asked-for log position in time; nothing is wrong."""
-    return ApiError(503, -1008, "The view is behind the log. Please try again in a moment.")
+    return ApiError(503, -1008, OVERLOADED)
 
 
 def filter_failure(name: str) -> ApiError:
@@ -169,7 +171,7 @@ def empty(name: str) -> ApiError:
 
 
 def not_required(name: str) -> ApiError:
-    """A parameter makes no sense with the others."""
+    """A parameter makes no sense with the others, or stands for what is not implemented."""
     return ApiError(400, -1106, f"Parameter '{name}' sent when not required.")
 
 
@@ -236,11 +238,6 @@ def invalid_data(name: str) -> ApiError:
 def recv_window_too_long() -> ApiError:
     """recvWindow is above a minute."""
     return ApiError(400, -1131, "recvWindow must be less than 60000")
-
-
-def not_supported(name: str) -> ApiError:
-    """A parameter that Binance knows and this exchange does not implement."""
-    return ApiError(400, -1106, f"Parameter '{name}' is not supported by this exchange.")
 
 
 def order_refused(msg: str) -> ApiError:

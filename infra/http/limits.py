@@ -17,6 +17,10 @@ MAX_SENDERS = 100_000
 
 NEWCOMERS = "newcomers"
 
+ORDER_COUNT_10S = "X-MBX-ORDER-COUNT-10S"
+ORDER_COUNT_1D = "X-MBX-ORDER-COUNT-1D"
+"""Headers: orders of the account that were accepted in these 10 s, and on this day."""
+
 _SENDERS = Gauge("logbourse_http_senders", "Keys and addresses whose requests are counted")
 _SENDERS_LIMIT = Gauge("logbourse_http_senders_limit", "How many are counted apart")
 

@@ -24,6 +24,7 @@ from infra.http.app import (
 )
 from infra.http.errors import ApiError
 from infra.http.json_text import NumberText, parse_json, text_values
+from infra.http.limits import ORDER_COUNT_1D, ORDER_COUNT_10S
 from infra.http.metrics import EndpointMetrics
 from infra.http.parameters import MAX_BODY_BYTES, Parameters
 from infra.http.principal import Principal, SessionAuthenticator
@@ -282,10 +283,11 @@ class _Connection:
         if used is None:
             used = self._frame.limits.used(call.payer, call.arrived_us)
         told = [_limit("REQUEST_WEIGHT", "MINUTE", 1, limits.request_weight_per_minute, used)]
-        if "X-MBX-ORDER-COUNT-10S" in call.headers:
-            count = int(call.headers["X-MBX-ORDER-COUNT-10S"])
+        if ORDER_COUNT_10S in call.headers:
+            count = int(call.headers[ORDER_COUNT_10S])
             told.append(_limit("ORDERS", "SECOND", 10, limits.orders_per_10s, count))
-            count = int(call.headers["X-MBX-ORDER-COUNT-1D"])
+        if ORDER_COUNT_1D in call.headers:
+            count = int(call.headers[ORDER_COUNT_1D])
             told.append(_limit("ORDERS", "DAY", 1, limits.orders_per_day, count))
         return told
 

@@ -37,6 +37,16 @@ async def test_listing_answers_once_orders_are_possible(tmp_path):
         await alice.limit("BUY", "59000", "0.1")
 
 
+async def test_every_answer_to_an_operator_carries_the_position(world):
+    token = {"Authorization": f"Bearer {TOKEN}"}
+    for headers, status in ((token, 400), ({}, 401)):
+        answer = await world.admin.post("/admin/v1/deposit", headers=headers)
+        assert answer.status == status
+        assert answer.headers["X-Log-Position"].startswith("ledger.ev.0@")
+    probe = await world.admin.get("/health/live")
+    assert "X-Log-Position" in probe.headers
+
+
 async def test_what_is_no_whole_number_of_units_is_no_market(tmp_path):
     async with opened_world(tmp_path) as world:
         await world.operate("list-asset", code="BTC", name="Bitcoin")

@@ -55,6 +55,21 @@ async def test_an_order_is_placed_tested_and_canceled(client):
     assert (answer["status"], answer["error"]["code"]) == (400, -2011)
 
 
+async def test_an_order_too_many_is_told_how_many_there_were(world, client):
+    await world.operate("change-limits", ordersPer10s=1)
+    await client.ask("order.place", **client.signed(**LIMIT))
+    answer = await client.ask("order.place", **client.signed(**LIMIT, newClientOrderId="b"))
+    assert (answer["status"], answer["error"]["code"]) == (429, -1015)
+    (orders,) = [each for each in answer["rateLimits"] if each["rateLimitType"] == "ORDERS"]
+    assert orders == {
+        "rateLimitType": "ORDERS",
+        "interval": "SECOND",
+        "intervalNum": 10,
+        "limit": 1,
+        "count": 1,
+    }
+
+
 async def test_many_requests_are_on_their_way_at_once_and_keep_their_order(world, client):
     before = len(world.exchange.records_in)
     world.exchange.held = []

@@ -115,6 +115,12 @@ class User:
         status, found, _ = await self.send("POST", "/api/v3/order", body=self.signed(**params))
         return status, found
 
+    async def try_order(self, **params):
+        """POST /api/v3/order/test."""
+        body = self.signed(**params)
+        status, found, _ = await self.send("POST", "/api/v3/order/test", body=body)
+        return status, found
+
     async def limit(self, side: str, price: str, quantity: str, **params):
         """The order's FULL response."""
         fields = {"symbol": "BTCUSDT", "side": side, "type": "LIMIT", "timeInForce": "GTC"} | params

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+from http.client import HTTPConnection
 
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
@@ -10,7 +11,7 @@ from aiohttp.test_utils import TestServer
 from domain.limits import DEFAULT_LIMITS
 from infra.clock import SystemClock
 from infra.http import errors, limits
-from infra.http.app import Call, Frame, build_app, serve_app
+from infra.http.app import LOG_POSITION, Call, Endpoint, Frame, build_app, serve_app
 from infra.http.connections import FILES_PART, most_connections
 from infra.http.limits import RequestLimits
 from infra.http.parameters import Parameters
@@ -26,12 +27,15 @@ NOW_US = 1_790_000_000_000_000
 
 async def test_one_connection_too_many_is_told_to_come_again():
     port = any_port("127.0.0.1")
-    runner = await serve_app(web.Application(), "127.0.0.1", port, connections=2)
+    app = web.Application()
+    app[LOG_POSITION] = lambda: "ledger.ev.0@5"
+    runner = await serve_app(app, "127.0.0.1", port, connections=2)
     open_ = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503 ")
     assert b"\r\nRetry-After: 1\r\n" in head
+    assert b"\r\nX-Log-Position: ledger.ev.0@5" in head
     assert json.loads(body)["code"] == -1008
     for _, each in open_:
         each.close()
@@ -41,6 +45,28 @@ async def test_one_connection_too_many_is_told_to_come_again():
         await asyncio.sleep(0.05)
         answer = await session.get(f"http://127.0.0.1:{port}/")
         assert answer.status == 404, "who hung up has made room"
+    await runner.cleanup()
+
+
+async def test_who_sends_too_large_a_body_is_answered_on_a_connection_that_lives_on():
+    async def take(call: Call) -> str:
+        raise AssertionError("no body of this size is taken")
+
+    frame = Frame(KnowsNobody(), RequestLimits(lambda: DEFAULT_LIMITS), SystemClock())
+    port = any_port("127.0.0.1")
+    runner = await serve_app(build_app(frame, [Endpoint("POST", "/take", take)]), "127.0.0.1", port)
+
+    def send() -> list[tuple[int, int]]:
+        connection = HTTPConnection("127.0.0.1", port)
+        answers = []
+        for _ in range(5):
+            connection.request("POST", "/take", b"a=" + b"x" * 2_000_000)
+            answer = connection.getresponse()
+            answers.append((answer.status, json.loads(answer.read())["code"]))
+        connection.close()
+        return answers
+
+    assert await asyncio.to_thread(send) == 5 * [(413, -1101)]
     await runner.cleanup()
 
 

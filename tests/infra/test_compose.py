@@ -13,6 +13,7 @@ import yaml
 import logbourse
 from infra.kafka_broker import Node, node_properties
 from infra.settings import Settings, load_settings
+from infra.stack import exchange_processes
 from schemas.topics import shards
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +57,29 @@ def test_every_shard_runs_exactly_once():
     assert sorted(running) == sorted(
         shards(defaults.ledger_partitions, defaults.matching_partitions)
     )
+
+
+def test_its_processes_are_those_of_the_local_stack():
+    """But for shards, each family apart, limits, which are not raised, and addresses."""
+    settings = Settings()
+    local = {each.name: list(each.argv[3:]) for each in exchange_processes(settings)}
+    assert local.pop("shards")[0] == "shard"
+    local["genesis"] = ["genesis"]
+    local["auditor"] = ["auditor", "--queries-at", "http://query:8081"]
+    own = f"http://{settings.host}:{settings.query_port}"
+    wanted = {
+        name: sorted(word.replace(own, "http://query:8081") for word in words)
+        for name, words in local.items()
+    }
+    found = {name: sorted(service["command"]) for name, service in OURS.items()}
+    shards_apart = {name for name, words in found.items() if "shard" in words}
+    assert shards_apart == {"accounts", "ledgers", "matching"}
+    assert {name: found[name] for name in found.keys() - shards_apart} == wanted
+
+
+def test_no_key_comes_into_the_image():
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert {".data", ".git", ".venv"} <= set(ignored)
 
 
 @pytest.mark.parametrize("name", OURS)

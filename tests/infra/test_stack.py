@@ -1,19 +1,23 @@
 """Ports that are free, a data directory with one owner, and metrics beside each other."""
 
+import argparse
 import socket
 import urllib.request
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import pytest
 
+from commands import genesis
+from domain.limits import DEFAULT_LIMITS, Limits
 from infra.data_lock import owned_data
+from infra.demo.banner import banner
 from infra.kafka_broker import node_properties, plan_nodes, prepare_node
 from infra.metrics import Counter, Registry, serve_metrics
 from infra.ports import free_port
 from infra.redis_server import plan_redis, redis_argv
 from infra.refusal import Refusal
 from infra.settings import load_settings
-from infra.stack import SUPERVISOR_METRICS, demo_processes, exchange_processes
+from infra.stack import LIMITS, SUPERVISOR_METRICS, demo_processes, exchange_processes
 
 
 @pytest.fixture
@@ -136,3 +140,19 @@ def test_redis_listens_below_its_proxy(settings):
     port = int(planned.redis_url.rpartition(":")[2].removesuffix("/0"))
     argv = redis_argv(planned)
     assert argv[argv.index("--port") + 1] == str(port - 2_000)
+
+
+def test_a_new_exchange_begins_with_the_limits_that_the_banner_tells(settings, tmp_path):
+    parser = argparse.ArgumentParser()
+    genesis.add_arguments(parser)
+    (process,) = [each for each in exchange_processes(settings) if each.name == "genesis"]
+    told = parser.parse_args(process.argv[process.argv.index("genesis") + 1 :])
+    begun = Limits(
+        told.orders_per_10s, told.orders_per_day, told.weight_per_minute, told.requests_per_5m
+    )
+    assert begun == LIMITS
+    text = banner(settings, tmp_path / "no keys", LIMITS)
+    assert "demo account" not in text
+    for raised, usual in zip(astuple(LIMITS), astuple(DEFAULT_LIMITS), strict=True):
+        assert raised > usual
+        assert f"{raised:,} " in text

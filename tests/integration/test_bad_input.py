@@ -95,7 +95,7 @@ def test_requests_that_are_no_requests(stack, trader):
         answer = trader.send(Request(method, path, body, trader.account.api_key))
         return answer.status, answer.code
 
-    assert status_of("POST", "/api/v3/order", "a=" + "x" * 2_000_000) in ((413, -1101), (0, 0))
+    assert status_of("POST", "/api/v3/order", "a=" + "x" * 2_000_000) == (413, -1101)
     assert status_of("POST", "/api/v3/order", "symbol=%zz") == (400, -1100)
     assert status_of("POST", "/api/v3/order", "symbol=%ff") == (400, -1100)
     assert status_of("POST", "/api/v3/order", "symbol=A&symbol=B") == (400, -1101)

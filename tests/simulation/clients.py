@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import urlencode
 
-from commands.authentication import signed_command_id
+from commands.authentication import keyed_command_id, signed_command_id
 from tests.simulation.gateway import Answer, Gateway, Signed
 from tests.simulation.world import World
 
@@ -162,11 +162,13 @@ class Clients:
         window_ms = self._rng.choice(self._windows_ms)
         now_ms = self._world.clock.now_us() // MS
         values |= {"timestamp": str(now_ms), "recvWindow": str(window_ms)}
-        payload, named = urlencode(values).encode(), values.get("newClientOrderId", "").encode()
+        payload, named = urlencode(values).encode(), values.get("newClientOrderId", "")
         native = endpoint == "place_native"
-        headers = {"Idempotency-Key": named.decode()} if native else {}
-        signed = Signed(endpoint, user, payload, headers)
-        command_id = signed_command_id(signed.api_key, named if native else payload)
+        signed = Signed(endpoint, user, payload, {"Idempotency-Key": named} if native else {})
+        if native:
+            command_id = keyed_command_id(user, named)
+        else:
+            command_id = signed_command_id(signed.api_key, payload)
         return Request(signed, command_id, (now_ms + window_ms) * MS)
 
     def _values(self, user: int) -> tuple[dict[str, str], str]:

@@ -22,6 +22,7 @@ SOON = 5_000
 SHOWN_HERE = [
     "deduplication off",
     "mark rule broken",
+    "snapshot rule broken",
     "chain check off",
     "gap check off",
     "promotion without drain",

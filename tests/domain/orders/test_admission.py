@@ -9,6 +9,7 @@ from domain.accounts.messages import LimitsChanged, UserDisabled
 from domain.ledger.messages import DepositCredited
 from domain.markets import MarketHalted, MarketRulesChanged, ReferencePriceChanged
 from domain.money import MAX_AMOUNT
+from domain.orders.admission import foreseen_refusal
 from domain.orders.messages import (
     OrderAccepted,
     OrderReason,
@@ -165,6 +166,30 @@ def refusal(state: Any, order: Any) -> OrderReason:
     (event,) = when(state, order)
     assert isinstance(event, OrderRejected)
     return event.reason
+
+
+LEDGERS_ALONE = {R.UNKNOWN_ACCOUNT, R.UNKNOWN_MARKET, R.INSUFFICIENT_FUNDS}
+"""What cannot be told of an order and its market's rules alone."""
+
+
+@pytest.mark.parametrize(("good", "changes", "reason"), REFUSED)
+def test_what_is_foreseen_of_an_order_is_what_the_ledger_says(
+    good: Any, changes: dict[str, Any], reason: OrderReason
+) -> None:
+    order = replace(good, **changes)
+    foreseen = foreseen_refusal(order, RULES, enabled=True, halted=False)
+    at_the_collar = order.side is SELL and order.quote_amount > 0
+    if reason is R.PERCENT_PRICE_BY_SIDE or at_the_collar:
+        # The reference price decides, before the notional is looked at.
+        assert foreseen in (None, R.NOTIONAL)
+    else:
+        assert foreseen is (None if reason in LEDGERS_ALONE else reason)
+
+
+def test_users_and_markets_that_are_shut_are_foreseen_in_the_ledgers_order() -> None:
+    bad = replace(GOOD, lots=1)
+    assert foreseen_refusal(bad, RULES, enabled=False, halted=True) is R.ACCOUNT_DISABLED
+    assert foreseen_refusal(bad, RULES, enabled=True, halted=True) is R.MARKET_HALTED
 
 
 def test_a_disabled_account_places_nothing() -> None:
