@@ -1,7 +1,7 @@
 """The frame around every endpoint: parameters, limits, authentication, errors and headers."""
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 from types import MappingProxyType
@@ -79,6 +79,9 @@ class Call:
 Handler = Callable[[Call], Awaitable[Any]]
 """Answers with JSON-able data, or with a whole response."""
 
+Weight = int | Callable[[Parameters], int]
+"""What a request weighs, whatever it asks for or by what it asks for."""
+
 Fallback = Callable[[web.Request, str], Awaitable[web.StreamResponse]]
 """Answers a request (and its sender's address) that no endpoint takes."""
 
@@ -88,15 +91,18 @@ class Endpoint:
     """A path and what it takes to call it. Without `scope` it is public; with one, signed.
 
     With `document` the body is left to the handler, and parameters come in the query alone.
+    `reads` names the parameters that it knows: any other is refused (-1104). Without it, that is
+    the handler's matter.
     """
 
     method: str
     path: str
     handler: Handler
-    weight: int | Callable[[Parameters], int] = 1
+    weight: Weight = 1
     scope: Scope | None = None
     limited: bool = True
     document: bool = False
+    reads: Collection[str] | None = None
 
 
 @dataclass(slots=True)
@@ -225,6 +231,8 @@ async def _respond(frame: Frame, endpoint: Endpoint, call: Call) -> web.StreamRe
     # A body may come slowly: a request is as old, and its key must live as long, as its last byte.
     call.arrived_us = frame.clock.now_us()
     await _admit(frame, endpoint, call)
+    if endpoint.reads is not None:
+        call.parameters.refuse_unknown(endpoint.reads)
     answer = await endpoint.handler(call)
     return answer if isinstance(answer, web.StreamResponse) else json_response(answer)
 

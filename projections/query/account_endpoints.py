@@ -8,11 +8,11 @@ from domain.fees import FeeTier
 from domain.money import format_amount
 from domain.reference import Asset, UserStanding
 from infra.http import errors
-from infra.http.app import Call, Endpoint
+from infra.http.app import Call, Endpoint, Handler
 from projections.layout import Balance, account_key, balances_key, unpack
 from projections.query import account_responses as responses
 from projections.query.account_history import AccountHistory
-from projections.query.requests import one_market, optional_market, row_limit, time_span
+from projections.query.requests import SPAN, one_market, optional_market, row_limit, time_span
 from projections.query.rows import Funding
 from projections.query.sources import Sources
 
@@ -22,8 +22,13 @@ NETWORK = "LOGBOURSE"
 """The one network assets are on until there is custody: the exchange's own ledger."""
 
 ANY_ASSET = 0
+ANY_REFERENCE = ""
 CREDITED = 1
 COMPLETED = 6
+"""The states that all deposits and all withdrawals have: the log tells of nothing pending."""
+
+LAST_STATUS = 8
+"""The last of the numbers that Binance has for states."""
 
 
 class AccountEndpoints:
@@ -35,17 +40,19 @@ class AccountEndpoints:
 
     def endpoints(self) -> list[Endpoint]:
         """The paths; each needs a signature by a key that may read."""
-        rows = (
-            ("/api/v3/account", self.account, 20),
-            ("/api/v3/account/commission", self.commission, 20),
-            ("/sapi/v1/asset/tradeFee", self.trade_fees, 1),
-            ("/sapi/v1/capital/config/getall", self.assets, 10),
-            ("/sapi/v1/capital/deposit/hisrec", self.deposits, 1),
-            ("/sapi/v1/capital/withdraw/history", self.withdrawals, 1),
+        funding = ("coin", "status", "limit", "offset", *SPAN)
+        withdrawal = "/sapi/v1/capital/withdraw/history"
+        rows: tuple[tuple[str, Handler, int, tuple[str, ...]], ...] = (
+            ("/api/v3/account", self.account, 20, ("omitZeroBalances",)),
+            ("/api/v3/account/commission", self.commission, 20, ("symbol",)),
+            ("/sapi/v1/asset/tradeFee", self.trade_fees, 1, ("symbol",)),
+            ("/sapi/v1/capital/config/getall", self.assets, 10, ()),
+            ("/sapi/v1/capital/deposit/hisrec", self.deposits, 1, (*funding, "txId")),
+            (withdrawal, self.withdrawals, 1, (*funding, "withdrawOrderId")),
         )
         return [
-            Endpoint("GET", path, handler, weight=weight, scope=Scope.READ)
-            for path, handler, weight in rows
+            Endpoint("GET", path, handler, weight, Scope.READ, reads=reads)
+            for path, handler, weight, reads in rows
         ]
 
     async def account(self, call: Call) -> dict[str, Any]:
@@ -91,12 +98,14 @@ class AccountEndpoints:
 
     async def deposits(self, call: Call) -> list[dict[str, Any]]:
         """What was credited, the newest first."""
-        rows = await self._fundings(call, "DepositCredited")
+        rows = await self._fundings(call, "DepositCredited", status=CREDITED, reference="txId")
         return [self._deposit(row, call) for row in rows]
 
     async def withdrawals(self, call: Call) -> list[dict[str, Any]]:
         """What was debited, the newest first."""
-        rows = await self._fundings(call, "WithdrawalDebited")
+        rows = await self._fundings(
+            call, "WithdrawalDebited", status=COMPLETED, reference="withdrawOrderId"
+        )
         return [self._withdrawal(row, call) for row in rows]
 
     async def _balances(self, call: Call) -> tuple[dict[int, Balance], int]:
@@ -120,14 +129,22 @@ class AccountEndpoints:
             raise errors.view_behind()
         return standing, tier
 
-    async def _fundings(self, call: Call, event: str) -> list[Funding]:
+    async def _fundings(
+        self, call: Call, event: str, *, status: int, reference: str
+    ) -> list[Funding]:
+        """What the request selects; all have this status.
+
+        `reference` is the parameter that asks for one by the operator's reference.
+        """
         code = call.parameters.optional("coin")
         asset = None if code is None else self._sources.reference.asset(code)
-        if code is not None and asset is None:
-            return []
+        wanted = call.parameters.optional_integer("status", high=LAST_STATUS)
         span = time_span(call.parameters)
         limit = row_limit(call.parameters, MOST_ROWS, MOST_ROWS)
         offset = call.parameters.optional_integer("offset") or 0
+        named = call.parameters.optional(reference)
+        if (code is not None and asset is None) or wanted not in (None, status):
+            return []
         user_id = call.sender.user_id
         target = await self._sources.own_writes(call, user_id)
         await self._sources.reach_account_table(call, "ledger_entries", user_id, target)
@@ -135,6 +152,7 @@ class AccountEndpoints:
             user_id,
             event,
             asset_id=asset.asset_id if asset else ANY_ASSET,
+            reference=named or ANY_REFERENCE,
             span=span,
             limit=limit,
             offset=offset,

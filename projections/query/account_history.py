@@ -42,6 +42,7 @@ _FUNDINGS_SQL = """
     FROM {database:Identifier}.ledger_entries FINAL
     WHERE user_id = {user:Int64} AND event = {event:String}
       AND ({asset:Int64} = 0 OR asset_id = {asset:Int64})
+      AND ({reference:String} = '' OR reference = {reference:String})
       AND time_us BETWEEN {start:Int64} AND {end:Int64}
     ORDER BY cseq DESC, idx DESC LIMIT {limit:Int64} OFFSET {offset:Int64}
 """
@@ -114,17 +115,26 @@ class AccountHistory:
         return found if ascending else found[::-1]
 
     async def fundings(
-        self, user_id: int, event: str, *, asset_id: int, span: Span, limit: int, offset: int
+        self,
+        user_id: int,
+        event: str,
+        *,
+        asset_id: int,
+        reference: str,
+        span: Span,
+        limit: int,
+        offset: int,
     ) -> list[Funding]:
         """Deposits or withdrawals (`event` is the class of the message), the newest first.
 
-        `asset_id` 0 stands for every asset.
+        `asset_id` 0 stands for every asset, an empty `reference` for every one.
         """
         rows = await self._history.rows(
             _FUNDINGS_SQL,
             user=user_id,
             event=event,
             asset=asset_id,
+            reference=reference,
             limit=limit,
             offset=offset,
             **span.bounds(),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from infra.http import errors
-from infra.http.app import Call, Endpoint
+from infra.http.app import Call, Endpoint, Handler
 from projections.history_sums import Sum
 from projections.layout import MATCHING_EVENTS, Candle
 from projections.query.requests import is_operators
@@ -33,9 +33,13 @@ class AuditEndpoints:
 
     def endpoints(self) -> list[Endpoint]:
         """The paths."""
+        rows: tuple[tuple[str, Handler, tuple[str, ...]], ...] = (
+            ("history", self.history, ("tables", "upto", "exact")),
+            ("candles", self.candles, ()),
+        )
         return [
-            Endpoint("GET", "/x/v1/audit/history", self.history, limited=False),
-            Endpoint("GET", "/x/v1/audit/candles", self.candles, limited=False),
+            Endpoint("GET", f"/x/v1/audit/{name}", handler, limited=False, reads=reads)
+            for name, handler, reads in rows
         ]
 
     async def history(self, call: Call) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from domain.reference import Market
 from infra.http import errors
-from infra.http.app import Call, Endpoint
+from infra.http.app import Call, Endpoint, Handler, Weight
 from infra.http.parameters import Parameters
 from projections.intervals import INTERVALS, interval_open, next_open
 from projections.layout import (
@@ -27,6 +27,7 @@ from projections.query.filling import filled, wanted_opens
 from projections.query.freshness import Target
 from projections.query.market_history import LAST_ID, MarketHistory, aggregate
 from projections.query.requests import (
+    SPAN,
     Span,
     many_markets,
     one_market,
@@ -43,6 +44,9 @@ MOST_LEVELS = 5_000
 MOST_ROWS = 1_000
 USUAL_LEVELS = 100
 USUAL_ROWS = 500
+
+INFO_PARAMETERS = ("symbol", "symbols", "permissions", "showPermissionSets", "symbolStatus")
+KLINE_PARAMETERS = ("symbol", "interval", "timeZone", "limit", *SPAN)
 
 
 def depth_weight(parameters: Parameters) -> int:
@@ -61,14 +65,18 @@ class BookEndpoints:
 
     def endpoints(self) -> list[Endpoint]:
         """The paths, all public."""
+        rows: tuple[tuple[str, Handler, Weight, tuple[str, ...]], ...] = (
+            ("exchangeInfo", self.exchange_info, 20, INFO_PARAMETERS),
+            ("depth", self.depth, depth_weight, ("symbol", "limit")),
+            ("trades", self.trades, 25, ("symbol", "limit")),
+            ("historicalTrades", self.historical_trades, 25, ("symbol", "fromId", "limit")),
+            ("aggTrades", self.aggregate_trades, 4, ("symbol", "fromId", "limit", *SPAN)),
+            ("klines", self.klines, 2, KLINE_PARAMETERS),
+            ("uiKlines", self.klines, 2, KLINE_PARAMETERS),
+        )
         return [
-            Endpoint("GET", "/api/v3/exchangeInfo", self.exchange_info, weight=20),
-            Endpoint("GET", "/api/v3/depth", self.depth, weight=depth_weight),
-            Endpoint("GET", "/api/v3/trades", self.trades, weight=25),
-            Endpoint("GET", "/api/v3/historicalTrades", self.historical_trades, weight=25),
-            Endpoint("GET", "/api/v3/aggTrades", self.aggregate_trades, weight=4),
-            Endpoint("GET", "/api/v3/klines", self.klines, weight=2),
-            Endpoint("GET", "/api/v3/uiKlines", self.klines, weight=2),
+            Endpoint("GET", f"/api/v3/{name}", handler, weight, reads=reads)
+            for name, handler, weight, reads in rows
         ]
 
     async def exchange_info(self, call: Call) -> dict[str, Any]:
@@ -83,8 +91,12 @@ class BookEndpoints:
         else:
             markets = _selected(call.parameters, list(reference.markets.values()))
         assert markets is not None, "one of the two was named"
-        now = call.time(self._sources.clock.now_us())
-        return exchange_info(markets, reference.limits, server_time=now)
+        return exchange_info(
+            markets,
+            reference.limits,
+            server_time=call.time(self._sources.clock.now_us()),
+            permission_sets=call.parameters.flag("showPermissionSets", default=True),
+        )
 
     async def depth(self, call: Call) -> dict[str, Any]:
         """The best levels of the book, with its sequence."""

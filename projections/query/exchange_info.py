@@ -27,14 +27,20 @@ _NOT_OFFERED = (
 )
 
 
-def exchange_info(markets: Iterable[Market], limits: Limits, *, server_time: int) -> dict[str, Any]:
-    """The whole answer; `server_time` in the unit that the client wants."""
+def exchange_info(
+    markets: Iterable[Market], limits: Limits, *, server_time: int, permission_sets: bool = True
+) -> dict[str, Any]:
+    """The whole answer; `server_time` in the unit that the client wants.
+
+    Without `permission_sets` those of each market are empty.
+    """
+    left_out: dict[str, Any] = {} if permission_sets else {"permissionSets": []}
     return {
         "timezone": "UTC",
         "serverTime": server_time,
         "rateLimits": rate_limits(limits),
         "exchangeFilters": [],
-        "symbols": [symbol_info(market) for market in markets],
+        "symbols": [symbol_info(market) | left_out for market in markets],
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from domain.accounts.messages import Scope
 from domain.reference import Market
 from infra.http import errors
-from infra.http.app import Call, Endpoint
+from infra.http.app import Call, Endpoint, Handler, Weight
 from infra.http.parameters import Parameters
 from projections.intervals import DAY_US
 from projections.layout import (
@@ -24,6 +24,7 @@ from projections.query import account_responses as responses
 from projections.query.account_history import AccountHistory
 from projections.query.freshness import Target
 from projections.query.requests import (
+    SPAN,
     Span,
     named_order,
     one_market,
@@ -59,17 +60,25 @@ class OrderEndpoints:
 
     def endpoints(self) -> list[Endpoint]:
         """The paths; each needs a signature by a key that may read."""
-        read = Scope.READ
+        one = ("symbol", "orderId", "origClientOrderId")
+        many = ("symbol", "orderId", "limit", *SPAN)
+        rows: tuple[tuple[str, Handler, Weight, tuple[str, ...]], ...] = (
+            ("order", self.order, 4, one),
+            ("openOrders", self.open_orders, open_orders_weight, ("symbol",)),
+            ("allOrders", self.all_orders, 20, many),
+            ("myTrades", self.my_trades, my_trades_weight, (*many, "fromId")),
+            ("rateLimit/order", self.order_counts, 40, ()),
+        )
         return [
-            Endpoint("GET", "/api/v3/order", self.order, weight=4, scope=read),
-            Endpoint("GET", "/api/v3/openOrders", self.open_orders, open_orders_weight, read),
-            Endpoint("GET", "/api/v3/allOrders", self.all_orders, weight=20, scope=read),
-            Endpoint("GET", "/api/v3/myTrades", self.my_trades, my_trades_weight, read),
-            Endpoint("GET", "/api/v3/rateLimit/order", self.order_counts, weight=40, scope=read),
+            Endpoint("GET", f"/api/v3/{name}", handler, weight, Scope.READ, reads=reads)
+            for name, handler, weight, reads in rows
         ]
 
     async def order(self, call: Call) -> dict[str, Any]:
-        """One order; -2013 only once the views have passed the request's arrival."""
+        """One order; -2013 only once the views have passed the request's arrival.
+
+        Where both ids are sent, it must have both.
+        """
         market = one_market(call, self._sources.reference)
         order_id, client_order_id = named_order(call.parameters)
         target = await self._sources.own_writes(call, call.sender.user_id)
@@ -79,7 +88,7 @@ class OrderEndpoints:
             # be able to rely on it.
             later = Target(time_us=call.arrived_us)
             row = await self._find(call, market, later, order_id, client_order_id)
-        if row is None:
+        if row is None or client_order_id not in (None, row.client_order_id):
             raise errors.order_does_not_exist()
         return responses.order(row, market, call.time)
 
@@ -225,7 +234,7 @@ def _newest(
 ) -> StoredOrder | None:
     """The order with this id, or the newest with this client order id: an open one goes first.
 
-    An order id goes before a client order id, as at Binance.
+    Where both are sent, the order id finds it.
     """
     mark = b"" if client_order_id is None else f'"{client_order_id}"'.encode()
     for texts in answers:

@@ -15,6 +15,9 @@ SYMBOLS = '^\\[("[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}){0,1}\\]$'
 
 LAST_TIME_US = (1 << 63) - 1
 
+SPAN = ("startTime", "endTime")
+"""The parameters of `time_span`."""
+
 
 class TickerType(StrEnum):
     """How much of a ticker is wanted."""
@@ -123,7 +126,7 @@ def refuse_time_zone(parameters: Parameters) -> None:
 
 
 def named_order(parameters: Parameters) -> tuple[int | None, str | None]:
-    """`orderId` or else `origClientOrderId`; -1102 if neither was sent."""
+    """`orderId` and `origClientOrderId`; -1102 if neither was sent."""
     order_id = parameters.optional_integer("orderId")
     client_order_id = parameters.optional("origClientOrderId")
     if order_id is None and client_order_id is None:

@@ -40,8 +40,8 @@ class RiskEndpoints:
     def endpoints(self) -> list[Endpoint]:
         """The paths; that of users finds out by itself who asks."""
         return [
-            Endpoint("GET", "/x/v1/risk/users/{id}", self.user, weight=WEIGHT),
-            Endpoint("GET", "/x/v1/risk/markets/{symbol}", self.market, weight=WEIGHT),
+            Endpoint("GET", "/x/v1/risk/users/{id}", self.user, WEIGHT, reads=("asset",)),
+            Endpoint("GET", "/x/v1/risk/markets/{symbol}", self.market, WEIGHT, reads=()),
         ]
 
     async def user(self, call: Call) -> dict[str, Any]:

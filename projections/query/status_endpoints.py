@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from infra.http.app import Call, Endpoint, json_response
+from infra.http.app import Call, Endpoint, Handler, json_response
 from infra.http.errors import ApiError
 from projections.layout import (
     LEDGER_EVENTS,
@@ -36,20 +36,20 @@ class StatusEndpoints:
         self._sources = sources
 
     def endpoints(self) -> list[Endpoint]:
-        """The paths, all public. Health counts against nobody's limits."""
-        empty = (
+        """The paths, all public. Health counts against nobody's limits, and refuses nothing."""
+        rows: tuple[tuple[str, Handler], ...] = (
+            ("/api/v3/ping", self.ping),
+            ("/api/v3/time", self.time),
+            ("/sapi/v1/system/status", self.system_status),
             ("/sapi/v1/margin/allPairs", self.nothing),
             ("/sapi/v1/margin/isolated/allPairs", self.nothing),
             ("/fapi/v1/exchangeInfo", self.no_markets),
             ("/dapi/v1/exchangeInfo", self.no_markets),
+            ("/x/v1/positions", self.positions),
+            ("/x/v1/assets", self.assets),
         )
         return [
-            Endpoint("GET", "/api/v3/ping", self.ping),
-            Endpoint("GET", "/api/v3/time", self.time),
-            Endpoint("GET", "/sapi/v1/system/status", self.system_status),
-            *(Endpoint("GET", path, handler) for path, handler in empty),
-            Endpoint("GET", "/x/v1/positions", self.positions),
-            Endpoint("GET", "/x/v1/assets", self.assets),
+            *(Endpoint("GET", path, handler, reads=()) for path, handler in rows),
             Endpoint("GET", "/health/live", self.live, limited=False),
             Endpoint("GET", "/health/ready", self.ready, limited=False),
         ]

@@ -18,7 +18,7 @@ from tests.integration.running_stack import RunningStack
 
 REST_RATE, PATH_RATE = 500, 10_000
 STAGE_S, WARM_UP_S = 15.0, 25.0
-FLOOR_MS = 250.0
+REST_FLOOR_MS, PATH_FLOOR_MS = 500.0, 250.0
 UNSEEN_MOST = 0.005
 PERCENTS = (50.0, 99.0)
 VIEWS = ("Redis", "ClickHouse")
@@ -49,7 +49,7 @@ def measure(effort: Effort) -> list[Figure]:
 
 def _rest(watch: FreshnessWatch, trouble: str, seconds: float) -> list[Figure]:
     method = f"fresh: {FLOW}; over REST; {describe(1)}; {_watched(REST_RATE, seconds)}"
-    figures = _figures(watch, f"fresh in {{}} at {REST_RATE}/s", method, None)
+    figures = _figures(watch, f"fresh in {{}} at {REST_RATE}/s", method, REST_FLOOR_MS)
     for figure in figures:
         figure.void = trouble or figure.void
     return figures
@@ -69,7 +69,7 @@ def _path(seconds: float, warm_up_s: float) -> list[Figure]:
             run = session.run(PATH_RATE, seconds)
         if ended := session.stack.ended():
             return [void(name.format("views"), "ms", ended, method, least_is_best=True)]
-        figures = _figures(watch, name, method, FLOOR_MS)
+        figures = _figures(watch, name, method, PATH_FLOOR_MS)
     for figure in figures:
         figure.void = run.trouble or figure.void
         figure.build = session.build
@@ -86,7 +86,7 @@ def _watched(rate: int, seconds: float) -> str:
     )
 
 
-def _figures(watch: FreshnessWatch, name: str, method: str, floor_ms: float | None) -> list[Figure]:
+def _figures(watch: FreshnessWatch, name: str, method: str, floor_ms: float) -> list[Figure]:
     figures, lags = [], watch.lags_s()
     for view, lags_s, unseen in zip(VIEWS, lags, watch.unseen, strict=True):
         title = name.format(view)

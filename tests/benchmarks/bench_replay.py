@@ -2,18 +2,32 @@
 
 from collections.abc import Callable
 
+from native.selection import build_in_use
 from streams.audit.progress import Bar
 from streams.audit.verify import verify
+from tests.benchmarks.child import figures_in_child
 from tests.benchmarks.exchange import MemoryExchange
 from tests.benchmarks.mix import BLOCK, LEDGERS, MIX, draw
-from tests.benchmarks.report import Effort, Figure, median_of, rates, when_compiled
+from tests.benchmarks.report import COMPILED, Effort, Figure, median_of, rates
 
 COMMANDS = 100_000
-FLOOR = 300_000
+COMPILED_FLOOR, PURE_FLOOR = 300_000, 60_000
+"""Of a matching shard."""
 
 
 def measure(effort: Effort) -> list[Figure]:
+    """This build's rates, and the uncompiled build's."""
+    figures = measure_build(effort.runs, effort.scale)
+    if build_in_use() != COMPILED:
+        return figures
+    return figures + figures_in_child(
+        "bench_replay", "measure_build", effort.runs, effort.scale, pure=True
+    )
+
+
+def measure_build(runs: int, scale: float) -> list[Figure]:
     """The rates of the matching shard, of the ledgers, and of all shards after one another."""
+    effort = Effort(runs, scale)
     count = effort.count(COMMANDS, least=BLOCK * LEDGERS)
     exchange = MemoryExchange()
     mix = draw(count)
@@ -25,11 +39,10 @@ def measure(effort: Effort) -> list[Figure]:
         "second of processor"
     )
     ledgers = [f"L{partition}" for partition in range(LEDGERS)]
+    floor = COMPILED_FLOOR if build_in_use() == COMPILED else PURE_FLOOR
     everything = list(exchange.archive().manifest.shards())
     return [
-        _figure(
-            effort, exchange, "replay, matching shard", ["M0"], count, method, when_compiled(FLOOR)
-        ),
+        _figure(effort, exchange, "replay, matching shard", ["M0"], count, method, floor),
         _figure(effort, exchange, "replay, two ledger shards", ledgers, count, method),
         _figure(effort, exchange, "replay, all five shards", everything, count, method),
     ]

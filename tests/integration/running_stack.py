@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,11 +44,21 @@ class RunningStack:
     """One stack, which may be stopped and started again on the same data."""
 
     def __init__(
-        self, data_dir: Path, *words: str, brokers: int = 1, auditor: bool = False
+        self,
+        data_dir: Path,
+        *words: str,
+        brokers: int = 1,
+        auditor: bool = False,
+        bots: bool = False,
     ) -> None:
-        """`words` are added to `logbourse run`. An auditor would stop what tests forge."""
+        """`words` are added to `logbourse run`.
+
+        An auditor would stop what tests forge, bots would trade with them.
+        """
         self.data_dir = data_dir
-        self._words = (*words, *(() if auditor else ("--no-auditor",)), "--brokers", str(brokers))
+        left_out = [] if auditor else ["--no-auditor"]
+        left_out += [] if bots else ["--no-bots"]
+        self._words = (*left_out, *words, "--brokers", str(brokers))
         self.said = data_dir.parent / "run.log"
         self._environment = _environment(data_dir)
         self._child: subprocess.Popen[bytes] | None = None
@@ -57,7 +67,7 @@ class RunningStack:
     def start(self) -> None:
         """Run until everything serves; fails with what the processes said."""
         mark = len(self.words())
-        argv = (sys.executable, "-m", "logbourse", "run", "--no-bots", *self._words)
+        argv = (sys.executable, "-m", "logbourse", "run", *self._words)
         self._child = spawn(argv, self.said, self._environment)
         self.until(lambda: "Ctrl-C stops" in self.words()[mark:], START_S, "the stack must start")
 
@@ -68,6 +78,14 @@ class RunningStack:
             stop(self._child, 60.0)
             self._child = None
             assert not any(map(_runs, pids)), "nothing may be left running"
+
+    def interrupt(self, timeout_s: float) -> int:
+        """Press Ctrl-C; the exit status once it has ended."""
+        assert self._child is not None
+        self._child.send_signal(signal.SIGINT)
+        status = self._child.wait(timeout_s)
+        self._child = None
+        return status
 
     def kill_all(self) -> None:
         """SIGKILL the supervisor alone: all that it started goes with it."""
@@ -127,6 +145,16 @@ class RunningStack:
     def names(self) -> list[str]:
         """The processes that the supervisor has started, by name."""
         return sorted(path.stem for path in (self.data_dir / "run").glob("*.pid"))
+
+    def process_ids(self) -> list[int]:
+        """All that run with this data directory in their environment, whoever started them."""
+        mark = f"LOGBOURSE_DATA_DIR={self.data_dir}".encode()
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if mark in (folder / "environ").read_bytes().split(b"\0"):
+                    found.append(int(folder.name))
+        return found
 
     def pid(self, name: str) -> int:
         """The process id of one of `PROCESSES`, 0 while it is down."""

@@ -1,5 +1,8 @@
 """Read-your-writes: whatever a request has changed is in every later answer to the same client."""
 
+import os
+import signal
+
 import pytest
 
 from tests.integration.trader import Trader, units
@@ -7,6 +10,7 @@ from tests.integration.trader import Trader, units
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 ROUNDS = 1_000
+RESTART_S = 60.0
 PRICE = 50_000
 QUANTITY = 10_000
 """0.0001 BTC in units of 10^-8; an order holds 5 USDT."""
@@ -49,18 +53,41 @@ class Expected:
         assert self.trader.balances()["USDT"] == (self.free, self.locked)
 
 
-def test_no_answer_is_stale(trader):
-    expected = Expected(trader)
-    for count in range(ROUNDS):
+def change_and_check(expected: Expected, rounds: range) -> None:
+    """Orders and cancels, each followed at once by every question about it."""
+    for count in rounds:
         expected.check(expected.place())
         if count % 4 == 3:
             expected.check(expected.cancel_oldest())
         while len(expected.open) > 20:
             expected.cancel_oldest()
+
+
+def cancel_all(expected: Expected) -> None:
     while expected.open:
         order_id = expected.cancel_oldest()
     expected.check(order_id)
     assert expected.locked == 0
+
+
+def test_no_answer_is_stale(trader):
+    expected = Expected(trader)
+    change_and_check(expected, range(ROUNDS))
+    cancel_all(expected)
+    assert trader.busy == 0, f"nothing was broken, but 503 was answered {trader.busy} times"
+
+
+def test_no_answer_is_stale_while_the_projector_is_killed(stack, trader):
+    """Contract F.2: a read may be refused meanwhile, but never answered from the past."""
+    trader.patience_s = RESTART_S
+    expected = Expected(trader)
+    change_and_check(expected, range(20))
+    before = stack.pid("project-redis")
+    os.kill(before, signal.SIGKILL)
+    # Each round asks for what only a view that goes on can have: it waits, or is refused meanwhile.
+    change_and_check(expected, range(20, 100))
+    assert stack.pid("project-redis") not in (0, before), "it must have been started again"
+    cancel_all(expected)
 
 
 def test_fills_are_seen_at_once(stack, trader):

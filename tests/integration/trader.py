@@ -58,6 +58,7 @@ class Trader:
 
     def __init__(self, url: str, account: Account) -> None:
         self.account = account
+        self.busy = 0
         self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=TIMEOUT_S)
 
     def sign(self, method: str, path: str, **parameters: object) -> Request:
@@ -84,10 +85,16 @@ class Trader:
         return Answer(response.status, json.loads(text), dict(response.getheaders()))
 
     def ask(self, method: str, path: str, **parameters: object) -> Answer:
-        """Sign once and send, the same bytes again while a busy machine answers 503."""
+        """Sign once and send, the same bytes again while a busy machine answers 503.
+
+        `busy` counts those answers.
+        """
         request = self.sign(method, path, **parameters)
         give_up_s = time.monotonic() + self.patience_s
-        while (answer := self.send(request)).status == 503 and time.monotonic() < give_up_s:
+        while (answer := self.send(request)).status == 503:
+            self.busy += 1
+            if time.monotonic() >= give_up_s:
+                break
             time.sleep(0.2)
         return answer
 

@@ -22,6 +22,8 @@ from tests.projections.scenarios import busy_exchange, feed
 from tests.projections.small_exchange import SmallExchange
 
 USERS = (1, 2, 3)
+ONE = {"symbol": "BTCUSDT"}
+MANY = ONE | {"limit": "1000"}
 LOTS = Decimal(100_000)
 TABLES = ("trades", "orders", "fills", "ledger_entries", "candles", "risk_samples", "memory")
 
@@ -67,8 +69,7 @@ async def api(world, exchange):
 
 
 async def get(api, path, user=0, **parameters):
-    sent = {"symbol": "BTCUSDT", "limit": "1000"} | parameters
-    response = await api.get(path, params=sent, headers=signed(user) if user else {})
+    response = await api.get(path, params=parameters, headers=signed(user) if user else {})
     assert response.status == 200, await response.text()
     return await response.json()
 
@@ -84,25 +85,27 @@ async def test_market_data_are_those_of_the_log(exchange, api):
     assert len(trades) > 50, "a busy exchange trades"
     lots = sum(event.lots for _, event in trades)
 
-    rows = await get(api, "/api/v3/trades")
+    rows = await get(api, "/api/v3/trades", **MANY)
     assert [(row["id"], row["time"]) for row in rows] == [
         (event.trade_id, at // 1_000) for at, event in trades
     ]
-    assert await get(api, "/api/v3/historicalTrades", fromId="1") == rows
-    aggregates = await get(api, "/api/v3/aggTrades", fromId="1")
-    assert aggregates == await get(api, "/api/v3/aggTrades")
-    assert aggregates == await get(api, "/api/v3/aggTrades", startTime="1")
-    assert aggregates == await get(api, "/api/v3/aggTrades", endTime=str(exchange.time_us // 1_000))
+    assert await get(api, "/api/v3/historicalTrades", **MANY, fromId="1") == rows
+    aggregates = await get(api, "/api/v3/aggTrades", **MANY, fromId="1")
+    assert aggregates == await get(api, "/api/v3/aggTrades", **MANY)
+    assert aggregates == await get(api, "/api/v3/aggTrades", **MANY, startTime="1")
+    assert aggregates == await get(
+        api, "/api/v3/aggTrades", **MANY, endTime=str(exchange.time_us // 1_000)
+    )
     assert sum(Decimal(row["q"]) for row in aggregates) == lots / LOTS
     for interval in ("1m", "1h", "1d", "1w", "1M"):
-        candles = await get(api, "/api/v3/klines", interval=interval)
+        candles = await get(api, "/api/v3/klines", **MANY, interval=interval)
         assert sum(row[8] for row in candles) == len(trades), "P3"
         assert sum(Decimal(row[5]) for row in candles) == lots / LOTS, "P3"
         assert candles[0][1] == rows[0]["price"]
         assert candles[-1][4] == rows[-1]["price"]
         assert max(row[2] for row in candles) == max(row["price"] for row in rows)
-    ticker = await get(api, "/api/v3/ticker/24hr")
-    week = await get(api, "/api/v3/ticker", windowSize="7d")
+    ticker = await get(api, "/api/v3/ticker/24hr", **ONE)
+    week = await get(api, "/api/v3/ticker", **ONE, windowSize="7d")
     assert (ticker["count"], ticker["lastPrice"]) == (len(trades), rows[-1]["price"])
     assert {name: week[name] for name in ("count", "volume", "quoteVolume", "highPrice")} == {
         name: ticker[name] for name in ("count", "volume", "quoteVolume", "highPrice")
@@ -113,7 +116,7 @@ async def test_the_book_is_that_of_the_log(exchange, api):
     levels: dict[Side, Counter[int]] = {Side.BUY: Counter(), Side.SELL: Counter()}
     for order in exchange.book:
         levels[order.side][order.price] += order.open
-    book = await get(api, "/api/v3/depth")
+    book = await get(api, "/api/v3/depth", **MANY)
     assert book["lastUpdateId"] == exchange.book_seq
     for name, side, direction in (("bids", Side.BUY, -1), ("asks", Side.SELL, 1)):
         found = [(int(Decimal(p) * 100), int(Decimal(q) * LOTS)) for p, q in book[name]]
@@ -128,9 +131,9 @@ async def test_accounts_are_those_of_the_log(exchange, api):
     free = Decimal(0)
     for user in USERS:
         mine = [order for order in exchange.book if order.user_id == user]
-        open_orders = await get(api, "/api/v3/openOrders", user)
+        open_orders = await get(api, "/api/v3/openOrders", user, **ONE)
         assert [row["orderId"] for row in open_orders] == sorted(o.order_id for o in mine)
-        every = await get(api, "/api/v3/allOrders", user)
+        every = await get(api, "/api/v3/allOrders", user, **MANY)
         assert [row["orderId"] for row in every] == sorted(
             [*closed[user], *(o.order_id for o in mine)]
         )
@@ -139,8 +142,8 @@ async def test_accounts_are_those_of_the_log(exchange, api):
             ended = closed[user].get(row["orderId"])
             if ended is not None:
                 assert Decimal(row["executedQty"]) * LOTS == ended.filled_lots
-            assert await get(api, "/api/v3/order", user, orderId=str(row["orderId"])) == row
-        fills = await get(api, "/api/v3/myTrades", user)
+            assert await get(api, "/api/v3/order", user, **ONE, orderId=str(row["orderId"])) == row
+        fills = await get(api, "/api/v3/myTrades", user, **MANY)
         assert sum(Decimal(row["qty"]) for row in fills) == sum(
             Decimal(row["executedQty"]) for row in every
         )
