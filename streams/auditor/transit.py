@@ -40,15 +40,17 @@ class _Channel:
 class TransitWatch:
     """Looks at each channel from a matching shard to a ledger.
 
-    What is in transit was traded, which the matching shard has told in its outbox, and its ledger
-    has not settled it as far as its inbox was read here. Its age is log time. An age alone accuses
-    nobody: while a shard or a broker is away log time goes on elsewhere, afterwards much of it
-    passes at once, and clocks may jump. So a leg is overdue once *both* shards were seen to go on
-    in each of 60 steps since the trade was told: the outbox of the one has grown, the inbox of the
-    other was read further. An outage of either is no step, however long it is. Then the end of the
-    ledger's inbox is asked for, and only if the settlement does not stand before it, L7 is
-    violated: one that partitions read at different speeds here cannot pretend. A restart begins to
-    count anew.
+    What is in transit was traded, as the matching shard has told in its outbox, and is not settled
+    by its ledger, as far as that one's inbox was read here. Its age is log time, which is told
+    (`age_us`) and accuses nobody: while a shard or a broker is away log time goes on elsewhere,
+    afterwards much of it passes at once, and clocks may jump.
+
+    A leg is overdue once *both* shards were seen to go on in each of 60 steps since the trade was
+    told: the outbox of the one has grown, and the inbox of the other was read further. So an
+    outage of either adds no step, however long it is; who lives ticks once a second. Only then the
+    end of the ledger's inbox is asked for, and L7 is violated if the settlement does not stand
+    before it: an auditor that reads one partition later than another accuses nobody, either. After
+    a restart steps are counted anew.
     """
 
     def __init__(self, log: Log, auditor: LogAuditor, clock: Clock) -> None:
