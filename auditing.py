@@ -24,6 +24,7 @@ from streams.auditor.alarms import Alarms
 from streams.auditor.keeping import Keeping
 from streams.auditor.log_auditor import LogAuditor, Resolutions
 from streams.auditor.snapshot_watch import SnapshotWatch
+from streams.auditor.transit import TransitWatch
 from streams.auditor.violations import Violation
 from streams.snapshots import Fork, SnapshotStore
 
@@ -34,7 +35,7 @@ READ_S = 0.1
 GATHER_MS = 60
 """How long brokers let records gather before a read: one answer costs as much as many."""
 
-MARKS_S, CUT_S, BOOKS_S, SNAPSHOTS_S, TELL_S = 0.25, 1.0, 30.0, 5.0, 2.0
+MARKS_S, TRANSIT_S, CUT_S, BOOKS_S, SNAPSHOTS_S, TELL_S = 0.25, 0.25, 1.0, 30.0, 5.0, 2.0
 
 _logger = get_logger("auditor")
 
@@ -93,7 +94,8 @@ class Auditor:
         self._repairs = repairs
         self._history = HistoryClient(queries_at, open_admin_token(settings.admin_token_file))
         self._log = KafkaLog(settings, outside=True, gather_ms=GATHER_MS)
-        self._alarms = Alarms(self._log, SystemClock(), halts=halts)
+        self._clock = SystemClock()
+        self._alarms = Alarms(self._log, self._clock, halts=halts)
         store = SnapshotStore(Directory(settings.data_dir / "auditor"), Fork())
         self._keeping = Keeping(store, self._log)
         self._resolutions: Resolutions = {}
@@ -102,6 +104,7 @@ class Auditor:
         self._keep_soon = False
         self._every: dict[Callable[[], object], float] = {
             self._look_at_marks: MARKS_S,
+            self._check_transit: TRANSIT_S,
             self._check_cut: CUT_S,
             self._check_books: BOOKS_S,
             self._check_snapshots: SNAPSHOTS_S,
@@ -150,6 +153,7 @@ class Auditor:
         self._auditor, beside = self._keeping.restore(
             lambda: LogAuditor(self._log, *partitions, self._resolutions, self._alarms.take)
         )
+        self._transit = TransitWatch(self._log, self._auditor, self._clock)
         self._snapshots = SnapshotWatch(self._log, self._auditor, self._store_of, Fork())
         if beside is not None:
             from_plain(self._views, beside)
@@ -177,6 +181,10 @@ class Auditor:
             self._caught_up = all(read[place] >= end for place, end in self._ends.items())
             if self._caught_up:
                 _logger.info("caught up", positions=dict(self._auditor.positions()))
+
+    def _check_transit(self) -> None:
+        for violation in self._transit.look():
+            self._alarms.take(violation)
 
     def _check_cut(self) -> None:
         if self._auditor.check_cut():
@@ -214,6 +222,7 @@ class Auditor:
         stopped = any(followed.stopped for followed in auditor.followed.values())
         live = metrics.LIVE if self._caught_up else metrics.CATCHING_UP
         metrics.STATE.set(metrics.STOPPED if stopped else live)
+        metrics.IN_TRANSIT_AGE.set(self._transit.age_us() / 1e6)
         metrics.DUE.set(sum(len(crossing.due) for crossing in auditor.crossings.values()))
         metrics.BACKLOG.set(self._views.backlog)
         metrics.MENDED.set(self._views.mended)

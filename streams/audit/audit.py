@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Audit: 0 if every invariant holds, 1 if one does not, 2 for what cannot be read."""
+    """Audit: 0 if all that is checked holds, 1 if one does not, 2 for what cannot be read."""
     try:
         archive = open_log(arguments)
         shards = archive.manifest.shards()
@@ -61,9 +61,9 @@ class Audit:
 
 
 def audit(archive: Archive, progress: Progress, processes: int = 0) -> Audit:
-    """Replay everything, find the consistent cut, and check all invariants there.
+    """Replay everything, find the consistent cut, and check the invariants of `TITLES` there.
 
-    Raises `BadArchive`.
+    But for L3, which wants wallets. Raises `BadArchive`.
     """
     verdict = verify(archive, archive.manifest.shards(), {}, progress, processes)
     cut = consistent_cut(archive, verdict.runs, verdict.found)
@@ -90,7 +90,7 @@ def report(result: Audit) -> list[str]:
     for invariant, title in TITLES.items():
         checked = result.checks.counts[invariant]
         broken = result.checks.broken[invariant]
-        verdict = f"VIOLATED {broken:,} times" if broken else ("ok" if checked else "-")
+        verdict = f"VIOLATED {broken:,} times" if broken else ("ok" if checked else "not checked")
         lines.append(f"{invariant:<4}{title:<64}{checked:>12,}  {verdict}")
     return [*lines, "", *result.checks.words, "SOUND" if result.checks.ok() else "VIOLATED"]
 

@@ -8,7 +8,7 @@ TITLES = {
     "S3": "every record is what its inputs lead to",
     "L1": "each asset sums to zero in every ledger shard",
     "L2": "users + house + in flight = deposits - withdrawals",
-    "L3": "wallets cover liabilities (no custody yet)",
+    "L3": "wallets cover liabilities (there are no wallets yet)",
     "L4": "nobody is below zero but external and clearing",
     "L5": "entries debit what they credit, and lead to the balances",
     "L6": "holds equal the remainders of open orders",

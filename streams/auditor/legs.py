@@ -2,12 +2,21 @@
 
 from collections import Counter, deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from domain.markets import MarketRules
 from domain.matching.messages import TradeExecuted
 from domain.orders.messages import FillSettled, Side
 from streams.audit.checks import Checks
 from streams.audit.ledger_witness import Leg
+from streams.auditor import metrics
+
+
+class Began(NamedTuple):
+    """When a trade was made: the log time of its matching shard, and where its input stands."""
+
+    time_us: int
+    cause_offset: int
 
 
 @dataclass(slots=True)
@@ -21,6 +30,7 @@ class Traded:
     base: int
     quote_asset: int
     quote: int
+    began: Began
 
 
 class Legs:
@@ -33,7 +43,9 @@ class Legs:
         self.sent: dict[tuple[str, str], deque[tuple[int, Leg]]] = {}
         """By (matching shard, ledger), in order: which record carries the leg."""
 
-    def traded(self, trade: TradeExecuted, rules: MarketRules, side: Side, order_id: int) -> Leg:
+    def traded(
+        self, trade: TradeExecuted, rules: MarketRules, side: Side, order_id: int, began: Began
+    ) -> Leg:
         """Note one leg of a trade, and name it."""
         leg = (trade.market_id, trade.trade_id, order_id)
         self.open[leg] = Traded(
@@ -44,6 +56,7 @@ class Legs:
             base=trade.lots * rules.lot,
             quote_asset=rules.quote_asset,
             quote=trade.price_ticks * trade.lots * rules.tick,
+            began=began,
         )
         self._move(self.open[leg], 1)
         return leg
@@ -52,11 +65,12 @@ class Legs:
         """Note that record `cseq` of the channel from `source` to `ledger` carries the leg."""
         self.sent.setdefault((source, ledger), deque()).append((cseq, leg))
 
-    def settled(self, leg: Leg, fill: FillSettled, checks: Checks) -> None:
-        """Check a settlement against the trade."""
+    def settled(self, leg: Leg, fill: FillSettled, checks: Checks, time_us: int) -> None:
+        """Check a settlement against the trade, at this log time of the ledger."""
         traded = self.open.pop(leg, None)
         checks.check("E5", traded is not None, f"leg {leg} was settled, its trade is not open")
         if traded is not None:
+            metrics.SETTLED_AFTER_S.observe((time_us - traded.began.time_us) / 1e6)
             self._move(traded, -1)
             same = (fill.price_ticks, fill.lots, fill.side) == (
                 traded.price_ticks,

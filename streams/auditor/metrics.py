@@ -3,7 +3,7 @@
 from collections import Counter as Counts
 from collections.abc import Mapping
 
-from infra.metrics import Counter, Gauge
+from infra.metrics import Counter, Gauge, Histogram
 from streams.audit.archive import Place
 from streams.auditor.violations import WATCHED
 
@@ -17,6 +17,15 @@ VIOLATIONS = Counter("logbourse_auditor_violations", "Violations found", ("invar
 ORDERS = Counter("logbourse_auditor_halts_written", "Commands written to stop something", ("kind",))
 PENDING = Gauge("logbourse_auditor_halts_pending", "To be stopped, and not yet stopped in the log")
 CUT_AGE = Gauge("logbourse_auditor_cut_age_seconds", "Since all assets were checked at a cut")
+IN_TRANSIT_AGE = Gauge(
+    "logbourse_auditor_in_transit_age_seconds",
+    "Log time since the oldest trade that a ledger has not settled",
+)
+SETTLED_AFTER_S = Histogram(
+    "logbourse_auditor_settled_after_seconds",
+    "Log time from a trade to its settlement in a ledger",
+    buckets=(0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0),
+)
 CHECKPOINT_AGE = Gauge("logbourse_auditor_checkpoint_age_seconds", "Since the last checkpoint")
 DUE = Gauge("logbourse_auditor_due_records", "Computed here, and not found in the log yet")
 BACKLOG = Gauge("logbourse_auditor_touched_keys", "Keys of Redis that wait to be looked at")

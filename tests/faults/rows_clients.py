@@ -5,7 +5,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from domain.orders.messages import CloseReason, OrderClosed
+from schemas.record import Record, decode_record
+from tests.benchmarks.percentiles import percentile
 from tests.faults.rows import Run, row
+from tests.faults.transit import ages_s
 from tests.integration.trader import Answer, Request, Trader
 
 REPEATED = 60
@@ -86,8 +89,10 @@ def _persist(trader: Trader, request: Request) -> Answer:
     "books refuse orders whose funds are held, and their leader is killed",
     target_s=3.0,
     kinds="refused by the book",
+    at_most={"in transit p99.9 s": 5.0, "in transit longest s": 60.0},
 )
 def holds_released(run: Run) -> None:
+    begin_us = time.time_ns() // 1_000
     run.wait(run.rng.uniform(0.0, 1.5))
     name = run.stack.leading("M0")
     run.fault(f"SIGKILL {name}, which leads the books")
@@ -97,6 +102,19 @@ def holds_released(run: Run) -> None:
     closed = [event for event in _closed(run) if event.reason in refusals]
     run.measured["refused by the book"] = len(closed)
     run.demand(len(closed) > 10, f"books must refuse more than 10 orders, were {len(closed)}")
+    settings = run.stack.settings
+    books = _outboxes(run, "matching.ev", settings.matching_partitions)
+    ledgers = _outboxes(run, "ledger.ev", settings.ledger_partitions)
+    ages = ages_s(books, ledgers, begin_us)
+    run.demand(len(ages) > 0, "something must have been traded and settled")
+    if ages:
+        run.measured["in transit p99.9 s"] = percentile(ages, 99.9)
+        run.measured["in transit longest s"] = max(ages)
+
+
+def _outboxes(run: Run, topic: str, partitions: int) -> list[Record]:
+    records = [raw for p in range(partitions) for raw in run.stack.records(topic, p)]
+    return [decode_record(raw.value) for raw in records]
 
 
 def _closed(run: Run) -> list[OrderClosed]:

@@ -10,17 +10,22 @@ from typing import Any
 
 import pytest
 
+from domain.decider import Message
+from domain.matching.messages import TradeExecuted
 from domain.orders.messages import (
     CancelRejected,
     CancelRequested,
+    FillSettled,
     OrderAccepted,
     OrderReason,
     OrderRejected,
     OrderType,
+    Role,
     Side,
     TimeInForce,
 )
 from infra.ports import any_port, free_port
+from schemas.record import Record, decode_record
 from streams.audit.export import export
 from streams.recovery.losses import find_losses
 from streams.recovery.plan import make_plan
@@ -35,7 +40,9 @@ from tests.faults.report import faults_part, plot
 from tests.faults.results import record, summary
 from tests.faults.rows import Row, find_rows, longest_gap
 from tests.faults.rows_storm import slope
+from tests.faults.transit import ages_s
 from tests.streams.audited_log import Nobody, archived, traded
+from tests.streams.records import from_shard
 
 DEADLINE_US = 1_000
 ORDER = Sent(
@@ -353,6 +360,26 @@ def test_runs_of_uncompiled_modules_are_not_recorded(monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         faults.main()
     assert "make compile" in capsys.readouterr().err
+
+
+def test_money_is_in_transit_from_the_first_record_of_a_trade_to_the_first_of_its_settlement():
+    def told(time_us: int, *messages: Message) -> Record:
+        return decode_record(from_shard(1, *messages, time_us=time_us))
+
+    def settled(order_id: int, trade_id: int = 5) -> FillSettled:
+        head = (b"", order_id, 7, 3, trade_id, "mine", Side.BUY, Role.TAKER)
+        return FillSettled(*head, 10, 1, 1, 10, 2, 1, 0, 0, 1, 10)
+
+    trade = TradeExecuted(3, 5, 10, 1, Side.BUY, 8, 9, 0)
+    earlier = TradeExecuted(3, 4, 10, 1, Side.BUY, 8, 9, 0)
+    books = [told(1_000_000, earlier), told(2_000_000, trade), told(9_000_000, trade)]
+    ledgers = [
+        told(2_500_000, settled(8), settled(8, 4)),
+        told(5_000_000, settled(9)),
+        told(9_500_000, settled(9), settled(9, 6)),
+    ]
+    assert ages_s(books, ledgers, 2_000_000) == [0.5, 3.0]
+    assert ages_s(books, ledgers) == [0.5, 1.5, 3.0]
 
 
 def test_rows_stand_in_the_order_of_the_matrix():
