@@ -136,7 +136,6 @@ class _ConsumerThread(aiokafka.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = GATHER_MS
         return consumer
 
-
     def expect_coordination(self) -> None:
         """Raise what has ended the task that keeps this member in its group, if anything has.
 

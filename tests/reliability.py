@@ -14,11 +14,13 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from native.selection import ROOT
 from tests.faults.report import faults_part
+from tests.simulation.examples import MISJUDGED
 
 FACTS = ROOT / "docs" / "reliability.json"
 SCHEDULES_WANTED = 2_000_000
@@ -87,6 +89,7 @@ def simulation_part(told: Part) -> str:
         "|---|---|---|---:|---:|---:|",
         *(_run_row(run) for run in runs),
         "",
+        *_not_counted(runs),
         "### Where processes were crashed, and what happened",
         "",
         *_counts("micro-step", told.get("coverage", {})),
@@ -94,6 +97,23 @@ def simulation_part(told: Part) -> str:
         *_counts("what happened", told.get("happened", {})),
     ]
     return "\n".join(lines + _mutants(told.get("mutants", {})))
+
+
+def _not_counted(runs: list[Part]) -> list[str]:
+    """What the table leaves out, as a paragraph: batches judged wrongly, seeds of no range."""
+    words = [
+        f"A batch failed at seed {seed:,}, where the product was right and the simulation was not: "
+        f"{why}. With the simulation mended (commit {run['commit']}) it was run again from its "
+        f"first seed, {run['first']:,}, and only that counts."
+        for seed, why in sorted(MISJUDGED.items())
+        for run in runs
+        if run["first"] <= seed < run["first"] + run["count"]
+    ]
+    for run, later in pairwise(runs):
+        behind = run["first"] + run["count"]
+        if behind < later["first"]:
+            words.append(f"Of seeds {behind:,} to {later['first'] - 1:,} nothing was recorded.")
+    return [" ".join(words), ""] if words else []
 
 
 def _run_row(run: Part) -> str:

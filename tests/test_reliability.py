@@ -1,6 +1,7 @@
 """The page of what simulation and faults have shown says what the facts say."""
 
 from tests.reliability import FACTS, page, read, update
+from tests.simulation.examples import MISJUDGED
 
 RUN = {
     "first": 1_000,
@@ -37,6 +38,16 @@ def test_a_part_is_added_to_and_others_stay(tmp_path):
     update("simulation", lambda told: told | {"coverage": {"read before": 7}}, facts)
     assert read(facts) == {"simulation": {"runs": [RUN], "coverage": {"read before": 7}}}
     assert "| read before | 7 |" in facts.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def test_what_is_not_counted_is_told():
+    seed = min(MISJUDGED)
+    earlier, later = RUN | {"first": 0}, RUN | {"first": seed - 1}
+    drawn = page({"simulation": {"runs": [earlier, later]}})
+    assert f"A batch failed at seed {seed:,}, where the product was right" in drawn
+    assert f"(commit abc1234) it was run again from its first seed, {seed - 1:,}" in drawn
+    assert f"Of seeds 500 to {seed - 2:,} nothing was recorded." in drawn
+    assert "nothing was recorded" not in page({"simulation": {"runs": [RUN]}})
 
 
 def test_failed_seeds_and_unnoticed_mutants_show():

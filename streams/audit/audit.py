@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from domain.accounts.state import AccountsState
@@ -17,6 +18,7 @@ from streams.audit.books import Exchange, Sheet, check_exchange
 from streams.audit.checks import TITLES, Checks
 from streams.audit.cut import consistent_cut
 from streams.audit.findings import Findings
+from streams.audit.kept_snapshots import KeptSnapshots
 from streams.audit.ledger_witness import LedgerRecord, LedgerWitness, Leg
 from streams.audit.matching_witness import MatchingRecord, MatchingWitness
 from streams.audit.progress import Bar
@@ -30,6 +32,9 @@ from streams.shard import Shard
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `logbourse audit` takes."""
     add_log_arguments(parser)
+    parser.add_argument(
+        "--snapshots", type=Path, metavar="DIR", help="check snapshots, too: <data>/snapshots"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--processes", type=int, default=0, help="how many at once (0: as fit)")
 
@@ -40,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         archive = open_log(arguments)
         shards = archive.manifest.shards()
         bar = Bar("audit", 2 * sum(archive.end(inbox(shard)) for shard in shards))
-        result = audit(archive, bar, arguments.processes)
+        result = audit(archive, bar, arguments.processes, arguments.snapshots)
         bar.end()
     except BadArchive as error:
         print(f"logbourse audit: {error}", file=sys.stderr)
@@ -60,15 +65,22 @@ class Audit:
     """Code and decimals by asset id."""
 
 
-def audit(archive: Archive, progress: Progress, processes: int = 0) -> Audit:
+def audit(
+    archive: Archive, progress: Progress, processes: int = 0, snapshots: Path | None = None
+) -> Audit:
     """Replay everything, find the consistent cut, and check the invariants of `TITLES` there.
 
-    But for L3, which wants wallets. Raises `BadArchive`.
+    But for L3, which wants wallets. `snapshots` has a folder of snapshots for each shard, which are
+    checked on the way. Raises `BadArchive`.
     """
-    verdict = verify(archive, archive.manifest.shards(), {}, progress, processes)
+    shards = archive.manifest.shards()
+    kept = KeptSnapshots(archive, snapshots)
+    options = {shard: Options(hash_at=kept.offsets(shard)) for shard in shards}
+    verdict = verify(archive, shards, options, progress, processes)
     cut = consistent_cut(archive, verdict.runs, verdict.found)
     checks = Checks()
     _count_replay(verdict.findings, checks)
+    kept.check(verdict.runs, checks)
     accounts = _state_at(archive, "A0", cut, progress)
     assets = {}
     if isinstance(accounts, AccountsState):

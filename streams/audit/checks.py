@@ -6,6 +6,7 @@ LISTED = 5
 
 TITLES = {
     "S3": "every record is what its inputs lead to",
+    "S4": "a snapshot and the log behind it lead to the same state",
     "L1": "each asset sums to zero in every ledger shard",
     "L2": "users + house + in flight = deposits - withdrawals",
     "L3": "wallets cover liabilities (there are no wallets yet)",

@@ -3,7 +3,7 @@
 import time
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,7 +49,10 @@ class Halted:
 
 @dataclass(slots=True)
 class Run:
-    """What the re-execution of a shard came to. Offsets are those of its inbox."""
+    """What the re-execution of a shard came to. Offsets are those of its inbox.
+
+    `hashes` has the state's hash before each record of `Options.hash_at` that was come to.
+    """
 
     shard: str
     stop: int
@@ -66,6 +69,7 @@ class Run:
     set_aside: list[SetAside] = field(default_factory=list)
     resolved: dict[bytes, HaltAction] = field(default_factory=dict)
     at_mark: Done | None = None
+    hashes: dict[int, bytes] = field(default_factory=dict)
     halted: Halted | None = None
     state_hash: bytes = b""
     dumped: bytes = b""
@@ -89,12 +93,16 @@ class Run:
 
 @dataclass(slots=True, frozen=True)
 class Options:
-    """How to run: to which offset (None: the end), from which snapshot, watched by whom."""
+    """How to run: to which offset (None: the end), from which snapshot, watched by whom.
+
+    Before the records at the offsets `hash_at` the state's hash is noted.
+    """
 
     stop: int | None = None
     snapshot: Snapshot | None = None
     decider: Callable[[str], Decider[Any]] = decider_of
     on_output: OnOutput | None = None
+    hash_at: Collection[int] = ()
 
 
 DEFAULT = Options()
@@ -144,6 +152,7 @@ class _Attempt:
         self._shard.resolutions = resolutions
         self._archive = archive
         self._on_output = options.on_output
+        self._hash_at = options.hash_at
         self._start = start
         mark = archive.mark(shard)
         self._mark_offset = mark.offset if mark else -1
@@ -160,12 +169,14 @@ class _Attempt:
             messages = run.found.note(record.offset, record.value)
             if record.offset == self._mark_offset:
                 self._note_mark()
+            self._note_hash(record.offset)
             if self._start <= record.offset < run.stop and run.halted is None:
                 self._step(record, messages)
             if progress is not None and record.offset % PROGRESS_RECORDS == 0:
                 progress.advance(PROGRESS_RECORDS)
         if run.found.next_offset == self._mark_offset:
             self._note_mark()
+        self._note_hash(run.found.next_offset)
         run.seconds = time.perf_counter() - begin
         self._sum_up()
 
@@ -173,6 +184,16 @@ class _Attempt:
         if self._mark_offset <= self.run.stop and self._mark_offset >= self._start:
             shard = self._shard
             self.run.at_mark = Done(self._mark_offset, shard.ordinal, shard.input_hash)
+
+    def _note_hash(self, offset: int) -> None:
+        run = self.run
+        if offset not in self._hash_at or not self._start <= offset <= run.stop or run.halted:
+            return
+        try:
+            run.hashes[offset] = self._shard.state_hash()
+        except AssertionError:
+            # The full check before a dump failed: such a state has no hash, as at the end.
+            run.hashes[offset] = b""
 
     def _step(self, record: LogRecord, messages: int) -> None:
         try:

@@ -17,7 +17,6 @@ WATCHED = TITLES | {
     "L7": "every hold ends with its order, every trade is settled within a minute of both shards",
     "S1": "channels are gapless and chained",
     "S2": "the log has no holes and is what was committed",
-    "S4": "a snapshot and the log behind it lead to the same state",
     "P1": "every view is the fold of the log at its sequence",
     "P2": "no view stands beyond the log",
     "P3": "candles are what their trades come to",

@@ -17,10 +17,21 @@ from typing import Any
 
 import aiohttp
 
+from infra.demo.seed import MARKETS
+from tests.integration import witness
 from tests.integration.running_stack import Account
 from tests.integration.trader import signature
-from tests.integration.witness import MIDDLES
 
+BNBUSDT = {
+    **next(market for market in MARKETS if market["symbol"] == "ETHUSDT"),
+    "symbol": "BNBUSDT",
+    "base": "BNB",
+}
+"""A market of the other matching shard, M1, that is like ETHUSDT; the demo market is all on M0."""
+
+SYMBOLS = {**witness.SYMBOLS, "BNBUSDT": ("BNB", "USDT")}
+MIDDLES = {**witness.MIDDLES, "BNBUSDT": witness.MIDDLES["ETHUSDT"]}
+FUNDS = {"USDT": "10000000", "BTC": "100", "ETH": "1000", "BNB": "1000"}
 UNKNOWN = (0, 429, 418, 502, 503, 504)
 """Statuses after which the same bytes are sent again: not taken, or the outcome is open."""
 

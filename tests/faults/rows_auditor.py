@@ -12,12 +12,12 @@ from infra.refusal import Refusal
 from projections.intervals import DAY_US
 from projections.layout import balances_key, redis_key
 from projections.redis_sink import current_build
+from tests.faults.load import FUNDS
 from tests.faults.rows import Run, row
 from tests.faults.rows_poison import forge_gap, resolve_gap
 from tests.faults.rows_stores import ORDERS_GO_ON_S
 from tests.faults.stack import FaultStack, until
 from tests.integration.auditor import (
-    ASSETS,
     append,
     changed_copy,
     halted,
@@ -130,7 +130,7 @@ def record_is_forged(run: Run) -> None:
     run.fault("a changed copy of a record of M0 in ledger.in.0")
     begin_s = time.monotonic()
     run.forged.append(append(stack, "ledger.in", value))
-    _measure(run, "halted s", lambda: len(_stopped(stack) or ()) == len(ASSETS), begin_s)
+    _measure(run, "halted s", lambda: len(_stopped(stack) or ()) == len(FUNDS), begin_s)
     fields = {"userId": account.user_id, "asset": "BTC", "amount": "1", "reference": "F31"}
     run.demand(_is_halted(stack, fields), "a withdrawal must be refused")
     run.recovered(time.monotonic())
@@ -155,7 +155,7 @@ def forged_gap_is_named(run: Run) -> None:
     _measure(run, "named s", lambda: _told(stack, before, ["S1 ledger.in.0@"]), run.fault_s)
     resolve_gap(run, mark)
     stack.until_whole()
-    stopped = until(lambda: len(_stopped(stack) or ()) == len(ASSETS), LATEST_S)
+    stopped = until(lambda: len(_stopped(stack) or ()) == len(FUNDS), LATEST_S)
     fields = {"userId": account.user_id, "asset": "BTC", "amount": "1", "reference": "F31"}
     run.demand(stopped and _is_halted(stack, fields), "withdrawals must be halted until resumed")
     resume(stack)

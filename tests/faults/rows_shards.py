@@ -93,6 +93,7 @@ def snapshots_damaged(run: Run) -> None:
         stack.sigkill(*stack.hosts())
         for shard in sorted(folder.iterdir()):
             newest = max(shard.glob("*.snapshot"))
+            stack.spoilt.add(f"{shard.name}/{newest.name}")
             harm = run.rng.choice(("flip", "remove", "tear"))
             run.words.append(f"{shard.name}: {harm}")
             if harm == "flip":

@@ -50,6 +50,8 @@ class FaultStack(RunningStack):
                 "LOGBOURSE_PLANTED_DIR": str(self.planted_dir),
             }
         self.apart = "--apart" in words
+        self.spoilt: set[str] = set()
+        """Snapshots that rows have damaged, as the audit names them."""
         self._network: Network | None = None
         self._proxied = proxied
 

@@ -1,9 +1,7 @@
-"""The parts of the fault runner by themselves: the proxy, the oracle, gaps, slopes, the table."""
+"""The parts of the fault runner by themselves: the proxy, the load, the oracle, gaps, slopes."""
 
-import json
 import os
 import socket
-import sys
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -24,21 +22,19 @@ from domain.orders.messages import (
     Side,
     TimeInForce,
 )
+from domain.reference import symbol_partition
 from infra.ports import any_port, free_port
 from schemas.record import Record, decode_record
 from streams.audit.export import export
 from streams.recovery.losses import find_losses
 from streams.recovery.plan import make_plan
 from streams.recovery.report import write_report
-from tests.faults import __main__ as faults
-from tests.faults.load import LATE, Sent
+from tests.faults.load import FUNDS, LATE, MIDDLES, SYMBOLS, Sent
 from tests.faults.losses import Loss, read_loss
 from tests.faults.network import STEP, Network, cut
 from tests.faults.oracle import compare, effects_of, unasked, unsound
 from tests.faults.proxy import FROM, Rule, owner_of
-from tests.faults.report import faults_part, plot
-from tests.faults.results import record, summary
-from tests.faults.rows import Row, find_rows, longest_gap
+from tests.faults.rows import find_rows, longest_gap
 from tests.faults.rows_storm import slope
 from tests.faults.transit import ages_s
 from tests.streams.audited_log import Nobody, archived, traded
@@ -118,6 +114,12 @@ def test_a_connection_is_told_from_others_with_the_same_port(tmp_path):
         port = client.getsockname()[1]
         assert owner_of(port, one.getsockname()[1], tmp_path) == "me"
         assert owner_of(port, other.getsockname()[1], tmp_path) == ""
+
+
+def test_clients_trade_on_both_matching_shards():
+    assert {symbol_partition(symbol, 2) for symbol in MIDDLES} == {0, 1}
+    assert MIDDLES.keys() == SYMBOLS.keys()
+    assert {asset for assets in SYMBOLS.values() for asset in assets} == FUNDS.keys()
 
 
 def accepted(order_id: int = 7, **changed: Any) -> OrderAccepted:
@@ -276,68 +278,11 @@ def test_a_slope_is_that_of_the_line_between():
     assert slope([(1.0, 3.0)]) == 0.0
 
 
-def test_the_table_tells_medians_worst_cases_and_what_was_violated():
-    rows = {"F1": Row("F1", "killed", lambda _: None, target_s=3.0)}
-    line = {
-        "row": "F1",
-        "commit": "c",
-        "acknowledged": 10,
-        "quiet_gap_s": 0.5,
-        "violations": [],
-        "measured": {"x": 1.0},
-    }
-    lines = [line | {"gap_s": gap} for gap in (1.0, 2.0, 4.0)]
-    lines[1]["violations"] = ["lost"]
-    (told,) = summary(lines, rows)
-    assert (told["gap_p50_s"], told["gap_max_s"], told["within"]) == (2.0, 4.0, 2)
-    text = faults_part({"rows": [told]})
-    assert "1 run violated something" in text
-    assert "| F1 | killed | 200 | 3 | 1 | 0.50 | 2.00 | 4.00 | 3 | 2 of 3 | x 1.0 |" in text
-    assert plot([told]).count("<circle") == 3
-
-
-def test_the_table_is_of_the_runs_with_most_load():
-    rows = {"F1": Row("F1", "killed", lambda _: None)}
-    line = {"row": "F1", "acknowledged": 10, "quiet_gap_s": 0.5, "violations": [], "measured": {}}
-    lines = [line | {"gap_s": 9.0}, line | {"gap_s": 1.0, "rate": 500.0}]
-    (told,) = summary(lines, rows)
-    assert (told["rate"], told["runs"], told["gap_max_s"]) == (500, 1, 1.0)
-    text = faults_part({"rows": [told], "with another load": {"runs": 1, "violated": 1}})
-    assert "Of 1 run with another load, before, 1 did." in text
-    at_most = Row("F1", "killed", lambda _: None, most_rate=250.0)
-    (told,) = summary(lines, {"F1": at_most})
-    assert (told["rate"], told["gap_max_s"]) == (200, 9.0)
-    assert (at_most.rate(500.0), at_most.rate(100.0)) == (250.0, 100.0)
-
-
-def test_the_page_says_what_was_violated_and_what_was_mended(tmp_path):
-    line = {"row": "F1", "run": 1, "commit": "c", "acknowledged": 1, "quiet_gap_s": 0.5}
-    line |= {"gap_s": 1.0, "measured": {}, "violations": []}
-    wrong = line | {"violations": ["lost", "late"]}
-    mended = wrong | {"run": 2, "mended": "d: found again."}
-    runs = tmp_path / "faults.jsonl"
-    runs.write_text("\n".join(map(json.dumps, (line, wrong, mended))))
-    record({"F1": Row("F1", "killed", lambda _: None)}, runs, tmp_path / "reliability.json")
-    text = (tmp_path / "reliability.md").read_text()
-    assert "* F1, run 1 at c: “lost” (1 more). Not mended.\n" in text
-    assert "* F1, run 2 at c: “lost” (1 more). d: found again." in text
-    assert text.count("* F1, run") == 2
-
-
-def test_numbers_with_a_target_show_whether_it_is_met():
-    row = Row("F1", "killed", lambda _: None, at_most={"slow s": 2.0}, at_least={"up %": 99.0})
-    line = {"row": "F1", "acknowledged": 1, "quiet_gap_s": 0.5, "gap_s": 1.0, "violations": []}
-    good, bad = {"slow s": 2.0, "up %": 99.5, "x": 1.0}, {"slow s": 2.5, "up %": 98.0, "x": 3.0}
-    (told,) = summary([line | {"measured": good}, line | {"measured": good}], {"F1": row})
-    assert "slow s 2.0 (≤ 2: met), up % 99.5 (≥ 99: met), x 1.0 |" in faults_part({"rows": [told]})
-    (told,) = summary([line | {"measured": good}, line | {"measured": bad}], {"F1": row})
-    text = faults_part({"rows": [told]})
-    assert "slow s 2.5 (≤ 2: met in 1 of 2), up % 98.0 (≥ 99: met in 1 of 2), x 3.0 |" in text
-
-
 @pytest.mark.parametrize(
     ("forged", "words", "broken", "wrong"),
     [
+        ([], ["S4: L0/7.snapshot: must be a snapshot, is damaged"], ["S4"], ""),
+        ([], ["S4: L0/8.snapshot: must be a snapshot, is damaged"], ["S4"], "not sound"),
         ([], [], [], ""),
         ([], ["L1: not zero"], ["L1"], "not sound: ['L1: not zero'] ['L1']"),
         ([], [], ["L5"], "not sound: [] ['L5']"),
@@ -348,18 +293,12 @@ def test_numbers_with_a_target_show_whether_it_is_met():
     ],
 )
 def test_an_audit_must_name_what_is_forged_and_nothing_else(forged, words, broken, wrong):
-    invariants = {id: {"violated": int(id in broken)} for id in ("L1", "L2", "L5", "S3")}
-    found = list(unsound({"violations": words, "invariants": invariants}, forged))
+    invariants = {id: {"violated": int(id in broken)} for id in ("L1", "L2", "L5", "S3", "S4")}
+    found = list(
+        unsound({"violations": words, "invariants": invariants}, forged, ["L0/7.snapshot"])
+    )
     assert bool(found) is bool(wrong), found
     assert wrong in " ".join(found)
-
-
-def test_runs_of_uncompiled_modules_are_not_recorded(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["faults", "F1"])
-    monkeypatch.setattr(faults, "build_in_use", lambda: "pure")
-    with pytest.raises(SystemExit, match="2"):
-        faults.main()
-    assert "make compile" in capsys.readouterr().err
 
 
 def test_money_is_in_transit_from_the_first_record_of_a_trade_to_the_first_of_its_settlement():

@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -135,13 +136,14 @@ class Watched(Protocol):
 class Findings:
     """What the exchange says at the end, beside what its client wrote down."""
 
-    def __init__(self, witness: Watched) -> None:
+    def __init__(self, witness: Watched, symbols: Mapping[str, tuple[str, str]] = SYMBOLS) -> None:
+        self._symbols = symbols
         self._trader = witness.trader
         self._record = witness.record
         self._asked = 0
         self.orders: dict[str, dict[str, Any]] = {}
         self.fills: list[dict[str, Any]] = []
-        for symbol in SYMBOLS:
+        for symbol in symbols:
             for row in self._pages("/api/v3/allOrders", symbol, "orderId", "orderId"):
                 assert row["clientOrderId"] not in self.orders, f"{row} exists twice"
                 self.orders[row["clientOrderId"]] = row
@@ -196,14 +198,14 @@ class Findings:
         expected = dict(funds)
         held = dict.fromkeys(funds, 0)
         for row in self.fills:
-            base, quote = SYMBOLS[row["symbol"]]
+            base, quote = self._symbols[row["symbol"]]
             sign = 1 if row["isBuyer"] else -1
             expected[base] += sign * units(row["qty"])
             expected[quote] -= sign * units(row["quoteQty"])
             expected[row["commissionAsset"]] -= units(row["commission"])
         for row in self.orders.values():
             if row["status"] in ("NEW", "PARTIALLY_FILLED"):
-                base, quote = SYMBOLS[row["symbol"]]
+                base, quote = self._symbols[row["symbol"]]
                 left = units(row["origQty"]) - units(row["executedQty"])
                 if row["side"] == "SELL":
                     held[base] += left

@@ -15,8 +15,9 @@ from domain.decider import Message
 from domain.matching.messages import OrderTerminated, TradeExecuted
 from domain.orders import settlement
 from domain.orders.messages import CloseReason, FillSettled, OrderAccepted, OrderClosed
+from schemas.topics import inbox
 from streams.audit import audit, inspect
-from streams.audit.archive import Archive, Bounds, Manifest
+from streams.audit.archive import Archive, BadArchive, Bounds, Manifest
 from streams.audit.channels import Produced
 from streams.audit.checks import TITLES, Checks
 from streams.audit.cut import consistent_cut
@@ -25,6 +26,7 @@ from streams.audit.ledger_witness import LedgerRecord, LedgerWitness
 from streams.audit.matching_witness import MatchingRecord, MatchingWitness
 from streams.audit.rerun import Options, rerun
 from streams.families import decider_of
+from streams.snapshots import Snapshot, encode_snapshot
 from tests.simulation.world import World
 from tests.streams.audited_log import (
     Nobody,
@@ -46,7 +48,38 @@ def test_a_drained_exchange_is_sound_and_nothing_is_in_flight(seed):
     assert result.checks.words == []
     assert all(sheet.clearing == 0 == sheet.in_flight for sheet in result.sheets.values())
     checked = {invariant for invariant, count in result.checks.counts.items() if count}
-    assert checked == TITLES.keys() - {"L3"}
+    assert checked == TITLES.keys() - {"L3", "S4"}
+
+
+def keep(folder: Path, shard: str, offset: int, until: int) -> Path:
+    """A snapshot of the shard that says `offset`, of the state before `until`."""
+    dumped = rerun(archived(world()), shard, Options(stop=until)).dumped
+    path = folder / shard / f"{offset:020d}.snapshot"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode_snapshot(Snapshot(offset, dumped)))
+    return path
+
+
+def test_each_snapshot_is_the_state_of_its_position(tmp_path: Path):
+    archive = archived(world())
+    end = archive.end(inbox("L1"))
+    for shard, offset in (("L0", 1), ("L0", 9), ("L1", end), ("M0", 7)):
+        keep(tmp_path, shard, offset, offset)
+    keep(tmp_path, "L1", end + 1, end)
+    result = audit.audit(archive, Nobody(), 1, tmp_path)
+    assert result.checks.words == []
+    assert result.checks.counts["S4"] == 4, "nothing is said of what is beyond the end"
+    keep(tmp_path, "M0", 7, 6)
+    path = keep(tmp_path, "L0", 9, 9)
+    path.write_bytes(path.read_bytes()[:-1])
+    result = audit.audit(archive, Nobody(), 1, tmp_path)
+    assert result.checks.words == [
+        f"S4: L0/{9:020d}.snapshot: must be a snapshot, is damaged",
+        f"S4: M0/{7:020d}.snapshot: is not the state before 7",
+    ]
+    assert (result.checks.counts["S4"], result.checks.broken["S4"]) == (4, 2)
+    with pytest.raises(BadArchive, match="--snapshots must name a directory"):
+        audit.audit(archive, Nobody(), 1, tmp_path / "nowhere")
 
 
 def cut_short(seed: int) -> Archive:
