@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import resource
 import signal
 import time
@@ -126,6 +127,13 @@ class FaultStack(RunningStack):
         """No file that the process writes may grow beyond `size` bytes: its disk is full."""
         resource.prlimit(self.pid(name), resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
+    def limit_memory(self, name: str, more: int) -> None:
+        """The process gets no address space beyond what it has and `more` bytes."""
+        pid = self.pid(name)
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+        size = pages * resource.getpagesize() + more
+        resource.prlimit(pid, resource.RLIMIT_AS, (size, resource.RLIM_INFINITY))
+
     def move_clock(self, name: str, seconds: float = 0.0) -> None:
         """Let the wall clock of a process of a planted stack be wrong by so much; 0: right."""
         file = self.planted_dir / f"clock-{self.pid(name)}"
@@ -139,6 +147,13 @@ class FaultStack(RunningStack):
     def until_restarted(self, name: str, before: int) -> None:
         """Wait until the supervisor has started another process than `before`."""
         self.until(lambda: self.pid(name) not in (0, before), 60.0, f"{name} must be restarted")
+
+    def ends_of(self, name: str, mark: int) -> list[str]:
+        """How a process has ended, each time since the supervisor's words were `mark` long.
+
+        Such as "status 1" or "signal SIGKILL"; a halt is none of these.
+        """
+        return re.findall(rf"^{name} ended with (.*?), again in", self.words()[mark:], re.MULTILINE)
 
     def listens(self, broker: str) -> bool:
         """Whether a broker takes connections: it does once it has caught up with the controllers.
