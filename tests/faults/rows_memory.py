@@ -3,8 +3,8 @@
 from tests.faults.rows import Run, row
 from tests.faults.stack import until
 
-MORE_BYTES = 4 << 20
-"""Less than what a process under load asks for within seconds."""
+MORE_BYTES = 1 << 20
+"""Less than what a process asks for in the first seconds of a load."""
 
 ENDS_S = 60.0
 

@@ -128,11 +128,15 @@ class FaultStack(RunningStack):
         resource.prlimit(self.pid(name), resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
     def limit_memory(self, name: str, more: int) -> None:
-        """The process gets no address space beyond what it has and `more` bytes."""
+        """The process gets no memory beyond what it has and `more` bytes.
+
+        Its data are limited, too: the allocator has reserved addresses that it does not use yet.
+        """
         pid = self.pid(name)
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
-        size = pages * resource.getpagesize() + more
-        resource.prlimit(pid, resource.RLIMIT_AS, (size, resource.RLIM_INFINITY))
+        status = Path(f"/proc/{pid}/status").read_text()
+        for field, limit in (("VmSize", resource.RLIMIT_AS), ("VmData", resource.RLIMIT_DATA)):
+            (has_kb,) = re.findall(rf"^{field}:\s+(\d+) kB$", status, re.MULTILINE)
+            resource.prlimit(pid, limit, (int(has_kb) * 1024 + more, resource.RLIM_INFINITY))
 
     def move_clock(self, name: str, seconds: float = 0.0) -> None:
         """Let the wall clock of a process of a planted stack be wrong by so much; 0: right."""

@@ -83,6 +83,26 @@ print(found.result_rows, file.exists())
 client.close()
 """
 
+HANG = """
+import os
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+from projections.redis_sink import RedisSink
+def apply():
+    with suppress(AttributeError):
+        RedisSink.apply(None, [])
+file = Path(os.environ["FOLDER"], "hang-redis")
+file.touch()
+thread = Thread(target=apply, daemon=True)
+thread.start()
+thread.join(0.3)
+print(thread.is_alive())
+file.unlink()
+thread.join(5.0)
+print(thread.is_alive())
+"""
+
 
 def said(program: str, folder: Path, **variables: str) -> str:
     """What the program prints in a process of its own."""
@@ -114,6 +134,11 @@ def test_a_process_knows_the_rules_that_were_planted_before_it_began(tmp_path):
     assert said(RULES, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path)) == "UNKNOWN_RULES (1,)"
     (tmp_path / "rules").write_text("1 2")
     assert said(RULES, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path)) == "(1, 2)"
+
+
+def test_an_apply_hangs_as_long_as_its_file_exists(tmp_path):
+    told = said(HANG, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path))
+    assert told.splitlines() == ["True", "False"]
 
 
 @pytest.mark.slow
