@@ -372,7 +372,7 @@ def test_a_process_gets_no_more_memory_than_its_limit(tmp_path, monkeypatch):
         assert child.stdout is not None
         child.stdout.readline()
         monkeypatch.setattr(stack, "pid", lambda _: child.pid)
-        stack.limit_memory("any", 1 << 20)
+        stack.limit_memory("any")
         _, error = child.communicate("x", timeout=10.0)
     assert error.rstrip().endswith("MemoryError")
 
