@@ -53,6 +53,7 @@ def projector_killed(run: Run) -> None:
     at_most={"noticed s": NOTICED_S, "fresh after hang s": 5.0},
 )
 def projector_hangs(run: Run) -> None:
+    """Its watchdog is frozen, too, and may end it afterwards; F13 stuck has one that is awake."""
     stack = run.stack
     run.fault("SIGSTOP project-redis for 20 s")
     with stack.frozen("project-redis"):
