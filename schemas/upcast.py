@@ -98,6 +98,9 @@ def _read(value: bytes, fingerprint: str) -> list[tuple[str, Fields]]:
         record: Any = fastavro.schemaless_reader(
             BytesIO(value[10:]), schema, None, return_record_name=True
         )
+    except MemoryError:
+        # It says something of this machine, nothing of the record: no other would set it aside.
+        raise
     except Exception as error:
         raise UndecodableRecord(f"schema {fingerprint} did not write this: {error!r}") from error
     again = BytesIO()

@@ -201,6 +201,9 @@ class _Attempt:
         except Halt as halt:
             self._halt(halt, record)
             return
+        except MemoryError:
+            # It says something of this machine, nothing of the record.
+            raise
         except Exception as error:
             # Only a damaged log gets here; the host would have ended, so must this run.
             self._halt(Halt(HaltReason.FAULT, repr(error)), record)

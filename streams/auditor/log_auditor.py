@@ -248,6 +248,9 @@ class LogAuditor:
             step = followed.shard.step(record.offset, record.value)
         except Halt as halt:
             self._stop(followed, record, halt)
+        except MemoryError:
+            # It says something of this machine, nothing of the record.
+            raise
         except Exception as error:
             # Only a damaged log gets here; the host would have ended, so must this run.
             self._stop(followed, record, Halt(HaltReason.FAULT, repr(error)))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tests.faults.network import cut
-from tests.faults.proxy import FROM, Rule
+from tests.faults.proxy import FROM, TO, Rule
 from tests.faults.rows import Run, row
 from tests.faults.stack import BROKERS
 
@@ -44,10 +44,16 @@ def shards_cut_off(run: Run) -> None:
 @row(
     "F12 gateway",
     "the gateway is cut off from a broker",
+    target_s=5.0,
     proxied=True,
     at_most={"back s": 5.0},
 )
 def gateway_cut_off(run: Run) -> None:
+    """The target is missed while the cut lasts longer: appends go to a partition's leader alone.
+
+    The brokers reach each other, so that they elect no other leader, and the gateway has no other
+    way. A second gateway on another machine would have one.
+    """
     broker = run.stack.broker_leading(*INPUT)
     run.fault(f"the gateway and {broker}, which leads ledger.in.0, for {CUT_S:.0f} s")
     with run.stack.network.broken(*cut("gateway", broker)):
@@ -75,6 +81,12 @@ def broker_isolated(run: Run) -> None:
 def deaf_leader(run: Run) -> None:
     leader, broker = run.stack.leading("L0"), run.stack.broker_leading(*INPUT)
     _cut_off(run, f"{leader} does not hear {broker}", cut(leader, broker, FROM))
+
+
+@row("F12 mute", "the leader of the shards is not heard by a broker", target_s=5.0, proxied=True)
+def mute_leader(run: Run) -> None:
+    leader, broker = run.stack.leading("L0"), run.stack.broker_leading(*INPUT)
+    _cut_off(run, f"{broker} does not hear {leader}", cut(leader, broker, TO))
 
 
 @row("F26", "the leader does not reach the leases: two lead", proxied=True, leases="redis")

@@ -3,19 +3,32 @@
 import shutil
 import time
 import urllib.request
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from infra.redis import RedisError, redis_client
-from projections.layout import position_key, redis_key
+from projections.changes import PlacedRecord
+from projections.follower import projector_for
+from projections.layout import feeding_partitions, position_key, redis_key
 from projections.redis_sink import current_build
+from schemas.record import decode_record
 from tests.benchmarks.percentiles import percentile
 from tests.faults.rows import Run, row
-from tests.faults.stack import FaultStack, until
+from tests.faults.stack import LOOK_S, SHARDS, FaultStack, until
 
 VIEWS_S = 120.0
 NOTICED_S = 10.0
+FROZEN_S, FULL_S = 10.0, 10.0
+WATCHDOG_S = 70.0
+FAILURES = 'logbourse_shard_snapshot_failures_total{{shard="{}"}}'
 ORDERS_GO_ON_S = 2.0
 """Orders do not need what these rows break; the slack is for a busy machine."""
+
+Offsets: TypeAlias = Mapping[tuple[str, int], int]
+"""By topic and partition."""
 
 
 @row(
@@ -37,9 +50,10 @@ def projector_killed(run: Run) -> None:
     "F13 hang",
     "the projector of Redis hangs for 20 s",
     target_s=ORDERS_GO_ON_S,
-    at_most={"noticed s": NOTICED_S},
+    at_most={"noticed s": NOTICED_S, "fresh after hang s": 5.0},
 )
 def projector_hangs(run: Run) -> None:
+    """Its watchdog is frozen, too, and may end it afterwards; F13 stuck has one that is awake."""
     stack = run.stack
     run.fault("SIGSTOP project-redis for 20 s")
     with stack.frozen("project-redis"):
@@ -51,6 +65,32 @@ def projector_hangs(run: Run) -> None:
     _expect_fresh(run, "fresh after hang s")
 
 
+@row(
+    "F13 stuck",
+    "the projector of Redis does not come back from an apply",
+    target_s=ORDERS_GO_ON_S,
+    planted=True,
+    at_most={"noticed s": NOTICED_S, "fresh after restart s": 5.0},
+)
+def projector_is_stuck(run: Run) -> None:
+    """Its watchdog must end it; what hangs is planted, and gone once it has."""
+    stack = run.stack
+    before = stack.pid("project-redis")
+    hangs = stack.planted_dir / "hang-redis"
+    run.fault("the next apply hangs")
+    hangs.touch()
+    begin_s = time.monotonic()
+    noticed = until(lambda: not _reads_are_fresh(stack), NOTICED_S)
+    run.measured["noticed s"] = time.monotonic() - begin_s
+    run.demand(noticed, f"a view that stands still must be told within {NOTICED_S:.0f} s")
+    ended = until(lambda: stack.pid("project-redis") != before, WATCHDOG_S)
+    run.measured["ended by its watchdog s"] = time.monotonic() - begin_s
+    run.demand(ended, f"a watchdog must end what hangs within {WATCHDOG_S:.0f} s")
+    hangs.unlink()
+    stack.until_restarted("project-redis", before)
+    _expect_fresh(run, "fresh after restart s")
+
+
 @row("F14 AOF", "Redis is killed, and comes back with its file", target_s=ORDERS_GO_ON_S)
 def redis_killed(run: Run) -> None:
     run.fault("SIGKILL redis")
@@ -59,23 +99,39 @@ def redis_killed(run: Run) -> None:
     _expect_fresh(run, "fresh s")
 
 
-@row("F14 FLUSHALL", "Redis forgets everything", target_s=ORDERS_GO_ON_S)
+@row(
+    "F14 FLUSHALL",
+    "Redis forgets everything",
+    target_s=ORDERS_GO_ON_S,
+    at_least={"events/s": 50_000.0},
+)
 def redis_flushed(run: Run) -> None:
+    """The rate is that of what stood in the log, from the loss on: until it is noticed, too."""
+    wanted = _ends(run.stack)
     client = redis_client(run.stack.settings.redis_url)
     run.fault("FLUSHALL")
     client.flushall()
     client.close()
-    _expect_fresh(run, "rebuilt s")
+    _expect_fresh(run, "rebuilt s", wanted)
+    run.measured["events/s"] = _folded(run.stack, wanted).events / run.measured["rebuilt s"]
 
 
-@row("F14 frozen", "Redis hangs for 10 s", target_s=ORDERS_GO_ON_S)
+@row(
+    "F14 frozen",
+    "Redis hangs for 10 s",
+    target_s=ORDERS_GO_ON_S,
+    at_most={"p99 grows %": 20.0},
+)
 def redis_frozen(run: Run) -> None:
-    run.fault("SIGSTOP redis for 10 s")
+    """The path of orders does not use Redis: 10 s with it and 10 s without it are compared."""
+    run.wait(FROZEN_S)
+    run.fault(f"SIGSTOP redis for {FROZEN_S:.0f} s")
     with run.stack.frozen("redis"):
-        run.wait(10.0)
+        run.wait(FROZEN_S)
     _expect_fresh(run, "fresh s")
-    before, during = _latency_p99_ms(run, -3.0, 0.0), _latency_p99_ms(run, 0.0, 10.0)
+    before, during = _latency_p99_ms(run, -FROZEN_S, 0.0), _latency_p99_ms(run, 0.0, FROZEN_S)
     run.measured |= {"p99 before ms": before, "p99 without Redis ms": during}
+    run.measured["p99 grows %"] = 100.0 * (during / before - 1.0)
 
 
 @row("F14 leases", "Redis, which keeps the leases, hangs for 10 s", leases="redis", target_s=2.0)
@@ -102,9 +158,16 @@ def clickhouse_killed(run: Run) -> None:
         stack.until_ready()
 
 
-@row("F15 lost", "ClickHouse loses its data", target_s=ORDERS_GO_ON_S)
+@row(
+    "F15 lost",
+    "ClickHouse loses its data",
+    target_s=ORDERS_GO_ON_S,
+    at_least={"rows/s": 100_000.0},
+)
 def clickhouse_lost(run: Run) -> None:
+    """The rate is that of the rows of what stood in the log, the start of the process included."""
     stack = run.stack
+    wanted = _ends(stack)
     with stack.no_restarts():
         run.fault("SIGKILL query, its directory of ClickHouse removed")
         stack.sigkill("query")
@@ -113,6 +176,7 @@ def clickhouse_lost(run: Run) -> None:
     with run.timed("filled again s"):
         stack.until(lambda: stack.pid("query") != 0, 60.0, "query must start")
         stack.until(lambda: _reads_are_fresh(stack), VIEWS_S, "ClickHouse must be filled again")
+    run.measured["rows/s"] = _folded(stack, wanted).rows / run.measured["filled again s"]
 
 
 @row("F16", "the disk of a broker is full", target_s=5.0)
@@ -131,33 +195,37 @@ def broker_disk_full(run: Run) -> None:
 
 @row("F17 snapshots", "the disk of snapshots is full", target_s=ORDERS_GO_ON_S)
 def snapshots_disk_full(run: Run) -> None:
+    """Writing fails, as the shards themselves count it; nobody halts, and the next try succeeds."""
     stack = run.stack
     folder = stack.settings.snapshots_dir
+    stack.until(lambda: len(_newest(folder)) == len(SHARDS), 60.0, "shards must have snapshots")
     hosts = stack.hosts()
     before = [stack.pid(name) for name in hosts]
-    logs = [stack.data_dir / "logs" / f"{name}.log" for name in hosts]
-    room = max(path.stat().st_size for path in logs) + 16_384
+    room = min(path.stat().st_size for path in folder.glob("*/*.snapshot")) - 1
+    failed_before = _snapshot_failures(stack)
     run.fault(f"no file of {', '.join(hosts)} may grow beyond {room} bytes")
     for name in hosts:
         stack.limit_files(name, room)
-    newest = _newest(folder)
     run.wait(30.0)
-    run.words.append("no snapshot was taken" if _newest(folder) == newest else "small ones were")
-    run.demand(before == [stack.pid(name) for name in hosts], "no host may end or halt for this")
+    failed = {at for at, n in _snapshot_failures(stack).items() if n > failed_before.get(at, 0)}
+    run.words.append(f"snapshots failed: {', '.join(' of '.join(at) for at in sorted(failed))}")
+    run.demand(bool(failed), "a snapshot must fail")
+    newest = _newest(folder)
     for name in hosts:
         stack.limit_files(name)
-    run.demand(until(lambda: _newest(folder) > newest, 60.0), "snapshots must be taken again")
+    taken = until(lambda: all(_newest(folder)[at[0]] > newest[at[0]] for at in failed), 60.0)
+    run.demand(taken, "snapshots must be taken again of each shard whose failed")
+    run.demand(before == [stack.pid(name) for name in hosts], "no host may end or halt for this")
 
 
 @row("F17 Redis", "the disk of Redis is full", target_s=ORDERS_GO_ON_S)
 def redis_disk_full(run: Run) -> None:
+    """A write beyond the limit ends Redis (SIGXFSZ), where a full disk would let it refuse."""
     stack = run.stack
     folder = stack.data_dir / "redis"
     size = max(path.stat().st_size for path in folder.rglob("*.aof"))
     run.fault(f"no file of redis may grow beyond {size} bytes")
-    stack.limit_files("redis", size)
-    run.wait(10.0)
-    stack.limit_files("redis")
+    _fill_disk(run, "redis", size)
     _expect_fresh(run, "fresh s")
 
 
@@ -165,37 +233,82 @@ def redis_disk_full(run: Run) -> None:
 def clickhouse_disk_full(run: Run) -> None:
     stack = run.stack
     run.fault("no file of query may grow beyond 4096 bytes")
-    stack.limit_files("query", 4_096)
-    run.wait(10.0)
-    if stack.pid("query"):
-        stack.limit_files("query")
+    _fill_disk(run, "query", 4_096)
     stack.until(lambda: _reads_are_fresh(stack), VIEWS_S, "reads must be fresh again")
 
 
-def _expect_fresh(run: Run, name: str) -> None:
-    """Wait until the views of Redis have what stood in the log when this began."""
-    wanted = _ends(run.stack)
+def _fill_disk(run: Run, name: str, size: int) -> None:
+    """For `FULL_S` no file of the process, or of whoever follows it, may grow beyond `size`.
+
+    It must end of that: proof that a write has failed.
+    """
+    stack, limited = run.stack, 0
+    mark = len(stack.words())
+    until_s = time.monotonic() + FULL_S
+    while time.monotonic() < until_s:
+        pid = stack.pid(name)
+        if pid not in (0, limited):
+            limited = pid
+            with suppress(ProcessLookupError):
+                stack.limit_files(name, size)
+        run.wait(LOOK_S)
+    if stack.pid(name):
+        stack.limit_files(name)
+    ends = stack.ends_of(name, mark)
+    run.words.append(f"{name} ended {len(ends)} times: {', '.join(sorted(set(ends)))}")
+    run.demand(bool(ends), f"a write of {name} must fail")
+
+
+def _expect_fresh(run: Run, name: str, wanted: Offsets | None = None) -> None:
+    """Wait until the views of Redis have what stood in the log before `wanted`, else by now."""
+    wanted = wanted or _ends(run.stack)
     begin_s = time.monotonic()
     fresh = until(lambda: _views_reach(run.stack, wanted), VIEWS_S)
     run.measured[name] = time.monotonic() - begin_s
     run.demand(fresh, f"views must be fresh again within {VIEWS_S:.0f} s")
 
 
-def _ends(stack: FaultStack) -> dict[int, int]:
-    """By ledger partition, the offset that the next record will get."""
+def _ends(stack: FaultStack) -> Offsets:
+    """Of each partition that feeds the views, the offset that the next record will get."""
+    settings = stack.settings
     log = stack.log()
     try:
-        return {p: log.ends("ledger.ev", p)[1] for p in range(stack.settings.ledger_partitions)}
+        places = feeding_partitions(settings.ledger_partitions, settings.matching_partitions)
+        return {place: log.ends(*place)[1] for place in places}
     finally:
         log.close()
 
 
-def _views_reach(stack: FaultStack, wanted: dict[int, int]) -> bool:
+@dataclass(slots=True)
+class _Folded:
+    """What a part of the log has: events, and the rows of history that they lead to."""
+
+    events: int = 0
+    rows: int = 0
+
+
+def _folded(stack: FaultStack, before: Offsets) -> _Folded:
+    found, log = _Folded(), stack.log()
+    try:
+        for (topic, partition), end in before.items():
+            projector = projector_for(topic, partition)
+            for raw in log.scan(topic, partition, 0, end):
+                record = decode_record(raw.value)
+                if record.cseq == projector.position.cseq + 1:
+                    changes = projector.apply([PlacedRecord(raw.offset, record)])
+                    found.events += len(record.messages)
+                    found.rows += sum(map(len, changes.rows.values()))
+    finally:
+        log.close()
+    return found
+
+
+def _views_reach(stack: FaultStack, wanted: Offsets) -> bool:
     client = redis_client(stack.settings.redis_url)
     try:
         build = current_build(client)
-        keys = {p: redis_key(build, position_key("ledger.ev", p)) for p in wanted}
-        return all(int(client.hget(keys[p], "offset") or 0) >= end for p, end in wanted.items())
+        keys = {place: redis_key(build, position_key(*place)) for place in wanted}
+        return all(int(client.hget(keys[at], "offset") or 0) >= end for at, end in wanted.items())
     except RedisError:
         return False
     finally:
@@ -212,8 +325,19 @@ def _reads_are_fresh(stack: FaultStack) -> bool:
         return False
 
 
-def _newest(folder: Path) -> list[str]:
-    return sorted(str(path) for path in folder.glob("*/*.snapshot"))
+def _newest(folder: Path) -> dict[str, str]:
+    """By shard, the name of its newest snapshot."""
+    return {path.parent.name: path.name for path in sorted(folder.glob("*/*.snapshot"))}
+
+
+def _snapshot_failures(stack: FaultStack) -> dict[tuple[str, str], float]:
+    """By shard and host, how many snapshots could not be written, as the host tells Prometheus."""
+    told = {name: stack.metrics(name) for name in stack.hosts()}
+    return {
+        (shard, name): metrics.get(FAILURES.format(shard), 0.0)
+        for name, metrics in told.items()
+        for shard in SHARDS
+    }
 
 
 def _latency_p99_ms(run: Run, begin_s: float, end_s: float) -> float:

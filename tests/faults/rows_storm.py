@@ -6,6 +6,7 @@ from tests.faults.network import cut
 from tests.faults.proxy import Rule
 from tests.faults.rows import Run, row
 from tests.faults.stack import BROKERS
+from tests.integration.auditor import said, until_metric, violations
 
 PAUSE_S = (2.0, 10.0)
 SHARE_BROKEN = 0.3
@@ -23,6 +24,7 @@ SETTLED = 0.25
     "any process is killed every 2 to 10 s, on a network that fails now and then",
     proxied=True,
     own_stack=True,
+    auditor=True,
     stack=("--gateways", "2"),
     at_least={"seconds with acknowledgements %": 99.0},
     at_most={"outage by kill s": KILL_COSTS_S},
@@ -45,6 +47,7 @@ def storm(run: Run) -> None:
             stack.sigkill(name)
     end_s = time.monotonic()
     run.recovered(end_s)
+    _expect_nothing_complained_of(run)
     run.words.append(f"killed: {', '.join(f'{n} {name}' for name, n in sorted(kills.items()))}")
     run.measured["kills"] = sum(kills.values())
     moments = _seconds_acknowledged(run, begin_s, end_s)
@@ -55,6 +58,15 @@ def storm(run: Run) -> None:
     run.measured["outage by kill s"] = len(without) / max(1, needed)
     run.measured["longest outage s"] = max((len(each) for each in _runs_of(without)), default=0)
     run.words.append(f"seconds without: {_ranges(without)}")
+
+
+def _expect_nothing_complained_of(run: Run) -> None:
+    """The auditor, killed like all others, has read the whole storm and stopped nothing."""
+    until_metric(run.stack, "state", 1)
+    told = violations(run.stack)
+    run.demand(not told, f"nothing may be told as a violation: {told[:3]}")
+    stopped = said(run.stack, "halting")
+    run.demand(not stopped, f"the auditor may halt nothing: {stopped[:3]}")
 
 
 def _some_trouble(run: Run) -> tuple[Rule, ...]:

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import resource
 import signal
 import time
@@ -128,6 +129,17 @@ class FaultStack(RunningStack):
         """No file that the process writes may grow beyond `size` bytes: its disk is full."""
         resource.prlimit(self.pid(name), resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
+    def limit_memory(self, name: str) -> None:
+        """The process gets no memory beyond what it has.
+
+        Its data are limited, too: the allocator has reserved addresses that it does not use yet.
+        """
+        pid = self.pid(name)
+        status = Path(f"/proc/{pid}/status").read_text()
+        for field, limit in (("VmSize", resource.RLIMIT_AS), ("VmData", resource.RLIMIT_DATA)):
+            (has_kb,) = re.findall(rf"^{field}:\s+(\d+) kB$", status, re.MULTILINE)
+            resource.prlimit(pid, limit, (int(has_kb) * 1024, resource.RLIM_INFINITY))
+
     def move_clock(self, name: str, seconds: float = 0.0) -> None:
         """Let the wall clock of a process of a planted stack be wrong by so much; 0: right."""
         file = self.planted_dir / f"clock-{self.pid(name)}"
@@ -141,6 +153,13 @@ class FaultStack(RunningStack):
     def until_restarted(self, name: str, before: int) -> None:
         """Wait until the supervisor has started another process than `before`."""
         self.until(lambda: self.pid(name) not in (0, before), 60.0, f"{name} must be restarted")
+
+    def ends_of(self, name: str, mark: int) -> list[str]:
+        """How a process has ended, each time since the supervisor's words were `mark` long.
+
+        Such as "status 1" or "signal SIGKILL"; a halt is none of these.
+        """
+        return re.findall(rf"^{name} ended with (.*?), again in", self.words()[mark:], re.MULTILINE)
 
     def listens(self, broker: str) -> bool:
         """Whether a broker takes connections: it does once it has caught up with the controllers.

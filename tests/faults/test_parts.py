@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -35,7 +37,9 @@ from tests.faults.network import STEP, Network, cut
 from tests.faults.oracle import compare, effects_of, unasked, unsound
 from tests.faults.proxy import FROM, Rule, owner_of
 from tests.faults.rows import find_rows, longest_gap
+from tests.faults.rows_poison import HALTED_AT
 from tests.faults.rows_storm import slope
+from tests.faults.stack import FaultStack
 from tests.faults.transit import ages_s
 from tests.streams.audited_log import Nobody, archived, traded
 from tests.streams.records import from_shard
@@ -319,6 +323,33 @@ def test_money_is_in_transit_from_the_first_record_of_a_trade_to_the_first_of_it
     ]
     assert ages_s(books, ledgers, 2_000_000) == [0.5, 3.0]
     assert ages_s(books, ledgers) == [0.5, 1.5, 3.0]
+
+
+def test_how_a_process_ended_is_read_from_what_the_supervisor_says(tmp_path):
+    stack = FaultStack(tmp_path / "data")
+    stack.said.write_text("query ended with status 1, again in 0.2 s, last said nothing\n")
+    mark = len(stack.words())
+    halt = 'shards HALTED and stays down, last said "shard M0 halted at offset 7: FAULT: applying X'
+    lines = ("query ended with signal SIGKILL, again in 0.4 s, last said nothing", halt)
+    stack.said.write_text(stack.words() + "\n".join(lines))
+    assert stack.ends_of("query", 0) == ["status 1", "signal SIGKILL"]
+    assert stack.ends_of("query", mark) == ["signal SIGKILL"]
+    assert stack.ends_of("shards", 0) == []
+    assert HALTED_AT.findall(stack.words()) == ["shard M0 halted at offset 7: FAULT: applying"]
+
+
+def test_a_process_gets_no_more_memory_than_its_limit(tmp_path, monkeypatch):
+    stack = FaultStack(tmp_path / "data")
+    program = "import sys; print(flush=True); sys.stdin.read(1); bytes(9_000_000)"
+    argv = (sys.executable, "-c", program)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        monkeypatch.setattr(stack, "pid", lambda _: child.pid)
+        stack.limit_memory("any")
+        _, error = child.communicate("x", timeout=10.0)
+    assert error.rstrip().endswith("MemoryError")
 
 
 def test_rows_stand_in_the_order_of_the_matrix():

@@ -36,6 +36,23 @@ for state.time_us in (999, 1000):
     except Exception as error:
         print(type(error).__name__)
 """
+BUG_IN_BOOK = """
+import os
+from pathlib import Path
+from streams.families import decider_of
+class BookChanged:
+    market_id = 7
+decider = decider_of("M0")
+Path(os.environ["FOLDER"], "faulty-book").write_text("7 1000")
+state = decider.initial()
+for state.time_us in (999, 1000):
+    try:
+        decider.evolve(state, BookChanged())
+    except ZeroDivisionError as bug:
+        print(bug)
+    except Exception as error:
+        print(type(error).__name__)
+"""
 RULES = """
 from commands.admin.rules import SUPPORTED_RULES
 from streams.families import decider_of
@@ -66,6 +83,26 @@ print(found.result_rows, file.exists())
 client.close()
 """
 
+HANG = """
+import os
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+from projections.redis_sink import RedisSink
+def apply():
+    with suppress(AttributeError):
+        RedisSink.apply(None, [])
+file = Path(os.environ["FOLDER"], "hang-redis")
+file.touch()
+thread = Thread(target=apply, daemon=True)
+thread.start()
+thread.join(0.3)
+print(thread.is_alive())
+file.unlink()
+thread.join(5.0)
+print(thread.is_alive())
+"""
+
 
 def said(program: str, folder: Path, **variables: str) -> str:
     """What the program prints in a process of its own."""
@@ -81,9 +118,10 @@ def test_a_clock_is_wrong_by_what_its_file_says(tmp_path):
     assert said(CLOCK, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path)) == "3600"
 
 
-def test_a_market_is_faulty_from_a_log_time_on(tmp_path):
+@pytest.mark.parametrize("program", [BUG, BUG_IN_BOOK])
+def test_a_market_is_faulty_from_a_log_time_on(tmp_path, program):
     """So that whoever runs the log again finds the same orders faulty."""
-    before, after = said(BUG, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path)).splitlines()
+    before, after = said(program, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path)).splitlines()
     assert (before != "a planted bug", after) == (True, "a planted bug")
 
 
@@ -96,6 +134,11 @@ def test_a_process_knows_the_rules_that_were_planted_before_it_began(tmp_path):
     assert said(RULES, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path)) == "UNKNOWN_RULES (1,)"
     (tmp_path / "rules").write_text("1 2")
     assert said(RULES, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path)) == "(1, 2)"
+
+
+def test_an_apply_hangs_as_long_as_its_file_exists(tmp_path):
+    told = said(HANG, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path))
+    assert told.splitlines() == ["True", "False"]
 
 
 @pytest.mark.slow

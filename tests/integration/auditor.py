@@ -5,7 +5,6 @@ import urllib.request
 from collections import Counter
 from typing import Any
 
-from infra.scraping import targets_file
 from schemas.record import decode_record
 from tests.integration.running_stack import RunningStack
 from tests.streams.records import forged
@@ -16,15 +15,10 @@ NEWEST = 200
 
 def metrics(stack: RunningStack) -> Counter[str]:
     """What it tells Prometheus, by name without its prefix; labels are part of it."""
-    targets = json.loads(targets_file(stack.settings).read_text())
-    (address,) = (
-        each["targets"][0] for each in targets if each["labels"].get("process") == "auditor"
-    )
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=5.0) as answer:
-        lines = answer.read().decode().splitlines()
-    told = (line.rpartition(" ") for line in lines if line.startswith("logbourse_auditor_"))
+    prefix = "logbourse_auditor_"
+    told = stack.metrics("auditor")
     return Counter(
-        {name.removeprefix("logbourse_auditor_"): int(float(value)) for name, _, value in told}
+        {name.removeprefix(prefix): int(told[name]) for name in told if name.startswith(prefix)}
     )
 
 
@@ -42,10 +36,7 @@ def until_metric(stack: RunningStack, name: str, least: int) -> None:
 
 def said(stack: RunningStack, event: str) -> list[dict[str, Any]]:
     """All lines of its log about that event, such as "violation" or "halting"."""
-    lines = (stack.data_dir / "logs" / "auditor.log").read_text().splitlines()
-    # The last line may still be on its way to the file.
-    lines = [line for line in lines if line.startswith("{") and line.endswith("}")]
-    return [each for each in map(json.loads, lines) if each["event"] == event]
+    return stack.said_in_log("auditor", event)
 
 
 def violations(stack: RunningStack) -> list[str]:

@@ -1,5 +1,6 @@
 """A whole stack as an operator runs it: a subprocess with ports and a data directory of its own."""
 
+import json
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from infra.kafka import KafkaLog
 from infra.kafka.clients import Producer, outside_producer
 from infra.log import LogRecord
 from infra.ports import free_port
+from infra.scraping import targets_file
 from infra.settings import Settings, load_settings
 from schemas.record import decode_record
 
@@ -162,6 +164,22 @@ class RunningStack:
             return int((self.data_dir / "run" / f"{name}.pid").read_text())
         except (FileNotFoundError, ValueError):
             return 0
+
+    def metrics(self, name: str) -> dict[str, float]:
+        """What a process tells Prometheus, by name with labels; `OSError` if it does not answer."""
+        targets = json.loads(targets_file(self.settings).read_text())
+        (address,) = (t["targets"][0] for t in targets if t["labels"].get("process") == name)
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=5.0) as answer:
+            lines = answer.read().decode().splitlines()
+        told = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {metric: float(value) for metric, _, value in told}
+
+    def said_in_log(self, name: str, event: str) -> list[dict[str, Any]]:
+        """All lines of a process's log file about that event, such as "promoted"."""
+        lines = (self.data_dir / "logs" / f"{name}.log").read_text().splitlines()
+        # The last line may still be on its way to the file.
+        lines = [line for line in lines if line.startswith("{") and line.endswith("}")]
+        return [each for each in map(json.loads, lines) if each["event"] == event]
 
     def kill(self, name: str) -> None:
         """SIGKILL one process, and wait until the supervisor has started it again."""

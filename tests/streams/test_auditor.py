@@ -17,6 +17,7 @@ from schemas.topics import inbox
 from streams.auditor import checkpoint
 from streams.auditor.log_auditor import LogAuditor, Resolutions
 from streams.auditor.violations import Violation, orders_for
+from streams.shard import Shard
 from tests.simulation.world import MATCHERS
 from tests.streams.audited_log import traded
 from tests.streams.growing_log import (
@@ -51,6 +52,21 @@ def test_an_honest_log_is_sound_whichever_way_it_is_read():
         assert auditor.legs.open == {}
     unchecked = {invariant for invariant, count in checked.items() if not count}
     assert unchecked == {"L3", "S3"}, "there are no wallets; S3 is counted in records"
+
+
+def test_an_auditor_without_memory_ends_and_complains_of_nothing(monkeypatch):
+    log = log_of(traded(2))
+    told: list[Violation] = []
+    auditor = auditor_on(log, told)
+    auditor.start()
+
+    def exhausted(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Shard, "step", exhausted)
+    with pytest.raises(MemoryError):
+        follow(auditor, log, random.Random(2))
+    assert told == []
 
 
 def as_stored(auditor: LogAuditor) -> Any:

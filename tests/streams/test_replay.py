@@ -19,6 +19,7 @@ from streams.audit.export import export
 from streams.audit.findings import Kind, differences
 from streams.audit.rerun import Options, rerun
 from streams.audit.verify import verify
+from streams.shard import Shard
 from streams.snapshots import Snapshot, decode_snapshot, encode_snapshot
 from tests.simulation.processes import START_US
 from tests.simulation.world import World
@@ -54,6 +55,15 @@ def test_crashes_and_repetitions_leave_an_equal_log_and_the_hosts_own_states(see
     }
     assert sum(run.duplicates for run in verdict.runs.values()) > 0
     assert verdict.findings.compared > 100
+
+
+def test_a_replay_without_memory_ends_and_finds_nothing(monkeypatch):
+    def exhausted(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Shard, "step", exhausted)
+    with pytest.raises(MemoryError):
+        rerun(archived(world()), "L0")
 
 
 def test_other_processes_come_to_the_same_verdict():

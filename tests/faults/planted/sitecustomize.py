@@ -2,10 +2,12 @@
 
 Python imports this before anything else. What happens is said by files in LOGBOURSE_PLANTED_DIR:
 `clock-<pid>` holds nanoseconds by which the process's wall clock is wrong, `faulty-market` the id
-of a market on which planning an order fails, and from which log time on. `rules` holds the versions
-of the rules that a process knows which starts from then on, as if it were of another build.
-`spoil-history` holds statements that whoever projects into ClickHouse runs once, after what it
-stores next, as a bug of it would. Without the variable nothing happens.
+of a market on which planning an order fails, and from which log time on; `faulty-book` the same of
+a market whose book fails to apply what has happened. `rules` holds the versions of the rules that a
+process knows which starts from then on, as if it were of another build. `spoil-history` holds
+statements that whoever projects into ClickHouse runs once, after what it stores next, as a bug of
+it would. While `hang-redis` exists, whoever projects into Redis hangs in what it applies. Without
+the variable nothing happens.
 """
 
 import importlib.abc
@@ -32,21 +34,32 @@ def _move_clock(folder: Path) -> None:
 
 
 class _Faulty:
-    """A decider that fails to plan whatever concerns one market, as a bug would."""
+    """A decider that fails to plan or to apply what concerns one market, as a bug would."""
 
     def __init__(self, right: Any, folder: Path) -> None:
         self._right = right
-        self._file = folder / "faulty-market"
+        self._planning = folder / "faulty-market"
+        self._applying = folder / "faulty-book"
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._right, name)
 
     def decide(self, state: Any, command: Any) -> Any:
-        if type(command).__name__ == "OrderAccepted" and self._file.exists():
-            market, from_us = map(int, self._file.read_text().split())
-            if command.market_id == market and state.time_us >= from_us:
-                raise ZeroDivisionError("a planted bug")
+        if type(command).__name__ == "OrderAccepted":
+            _fail_if_planted(self._planning, state, command)
         return self._right.decide(state, command)
+
+    def evolve(self, state: Any, event: Any) -> Any:
+        if type(event).__name__ == "BookChanged":
+            _fail_if_planted(self._applying, state, event)
+        return self._right.evolve(state, event)
+
+
+def _fail_if_planted(file: Path, state: Any, message: Any) -> None:
+    if file.exists():
+        market, from_us = map(int, file.read_text().split())
+        if message.market_id == market and state.time_us >= from_us:
+            raise ZeroDivisionError("a planted bug")
 
 
 def _plant_bug(families: Any, folder: Path) -> None:
@@ -75,11 +88,23 @@ def _plant_spoiling(sinks: Any, folder: Path) -> None:
     sinks.ClickHouseSink.apply = apply
 
 
+def _plant_hang(sink: Any, folder: Path) -> None:
+    right, file = sink.RedisSink.apply, folder / "hang-redis"
+
+    def apply(sink: Any, steps: Any) -> Any:
+        while file.exists():
+            time.sleep(0.1)
+        return right(sink, steps)
+
+    sink.RedisSink.apply = apply
+
+
 AT_ONCE = {"mutations_sync": 1}
 PLANTS: dict[str, Callable[[Any, Path], None]] = {
     "streams.families": _plant_bug,
     "domain.rules": _plant_rules,
     "projections.clickhouse_sink": _plant_spoiling,
+    "projections.redis_sink": _plant_hang,
 }
 """What is done to a module once it is loaded."""
 
