@@ -34,8 +34,12 @@ def numbers(stack: FaultStack, process: str) -> Counter[str]:
         each["targets"][0] for each in targets if each["labels"].get("process") == process
     )
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=5.0) as answer:
-        lines = answer.read().decode().splitlines()
-    told = (line.rpartition(" ") for line in lines if line.startswith(PREFIX))
+        return read_numbers(answer.read().decode())
+
+
+def read_numbers(text: str) -> Counter[str]:
+    """The numbers of shards in what Prometheus is told, by name without its prefix."""
+    told = (line.rpartition(" ") for line in text.splitlines() if line.startswith(PREFIX))
     return Counter({name.removeprefix(PREFIX): int(float(value)) for name, _, value in told})
 
 
@@ -44,7 +48,11 @@ def duplicates_read(stack: FaultStack, process: str) -> int:
 
     Raises `OSError` while it does not answer.
     """
-    told = numbers(stack, process)
+    return duplicates_in(numbers(stack, process))
+
+
+def duplicates_in(told: Counter[str]) -> int:
+    """The records that were dropped, of all shards and sources."""
     return sum(n for name, n in told.items() if name.startswith("duplicates_total{"))
 
 
@@ -65,9 +73,13 @@ def started_at(stack: FaultStack, process: str) -> dict[str, int]:
     Empty while it does not tell.
     """
     try:
-        told = numbers(stack, process)
+        return starts_in(numbers(stack, process))
     except OSError:
         return {}
+
+
+def starts_in(told: Counter[str]) -> dict[str, int]:
+    """Where each shard began: its position, less what it has taken since."""
     ends = {name[16:-2]: n for name, n in told.items() if name.startswith('position{shard="')}
     return {shard: end - told[f'records_total{{shard="{shard}"}}'] for shard, end in ends.items()}
 

@@ -1,13 +1,24 @@
-"""What is read out of a fault's traces: records that stand twice, and what a halt must name."""
+"""What is read out of a fault's traces: records that stand twice, numbers, the place of a halt."""
 
 import pytest
 
 from infra.log import LogRecord
 from schemas.record import encode_record
-from tests.faults.evidence import Repeats, repeats_in
+from tests.faults.evidence import Repeats, duplicates_in, read_numbers, repeats_in, starts_in
 from tests.faults.rows_losses import POSITION
 
 MILLISECOND_US = 1_000
+TOLD = """\
+# HELP logbourse_shard_position Next input offset
+logbourse_shard_position{shard="L0"} 1.2345678e+07
+logbourse_shard_position{shard="M0"} 70.0
+logbourse_shard_records_total{shard="L0"} 78.0
+logbourse_shard_records_total{shard="M0"} 0.0
+logbourse_shard_duplicates_total{shard="L0",source="M0"} 2.0
+logbourse_shard_duplicates_total{shard="M0",source="L1"} 3.0
+logbourse_shard_duplicates_created{shard="M0",source="L1"} 1.7e+09
+logbourse_gateway_ready{role="gateway"} 1.0
+"""
 
 
 def outbox_of(*cseqs: int) -> list[LogRecord]:
@@ -52,3 +63,9 @@ def test_a_halt_names_shard_offset_and_reason():
     found = POSITION.search(words)
     assert found is not None
     assert found.groups() == ("L0", "3369", "ACKED_LOSS")
+
+
+def test_where_a_host_started_is_its_position_less_what_it_took():
+    told = read_numbers(TOLD)
+    assert starts_in(told) == {"L0": 12_345_600, "M0": 70}
+    assert duplicates_in(told) == 5
