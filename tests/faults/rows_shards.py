@@ -206,11 +206,11 @@ def snapshots_damaged(run: Run) -> None:
             run.words.append(f"{shard}: {_damage(run, newest)}")
     run.recovered()
     _expect_started_at(run, older)
-    for shard in run.rng.sample(SHARDS, 2):
+    for shard in ("L0", "M0"):
         done = stack.command(
             "replay", "--shard", shard, "--from-snapshot", str(_kept(stack, shard)), timeout_s=120.0
         )
-        equal = done.returncode == 0 and "replay: EQUAL" in done.stdout
+        equal = done.returncode == 0 and "\nEQUAL: " in done.stdout
         run.demand(equal, f"S4: {shard} from its older snapshot: {done.stdout[-500:]}{done.stderr}")
 
 
