@@ -1,21 +1,26 @@
 """Rows of power loss: the ends of Kafka's files are gone, on one broker or on all of them."""
 
+import re
 import time
 
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from infra.kafka import admin_client
+from schemas.topics import inbox, outbox
 from streams.audit.archive import place_name
 from tests.faults.load import Load
 from tests.faults.losses import command_ids
 from tests.faults.rows import Run, row
-from tests.faults.stack import BROKERS, FaultStack, until
+from tests.faults.stack import BROKERS, SHARDS, FaultStack, until
 
 KIB = 1_024
-INBOXES = [("accounts.in", 0), ("ledger.in", 0), ("ledger.in", 1), ("matching.in", 0)]
-OUTBOXES = [("accounts.ev", 0), ("ledger.ev", 0), ("ledger.ev", 1), ("matching.ev", 0)]
+INBOXES = [inbox(shard) for shard in SHARDS]
+OUTBOXES = [outbox(shard) for shard in SHARDS]
 MARKS = [("__consumer_offsets", partition) for partition in range(4)]
-DETECTED_S = 120.0
+DETECTED_S, NOTICED_S = 120.0, 3.0
+NOTHING_BEFORE = {"acknowledged before the halt": 0.0}
+POSITION = re.compile(r"shard (\w+) halted at offset (\d+): (\w+)")
+REASONS = ("ACKED_LOSS", "GAP", "DIVERGENCE", "INPUT_CHANGED")
 
 
 @row("F9a", "a broker loses power, and the ends of its files", target_s=5.0)
@@ -37,6 +42,7 @@ def one_broker_loses_power(run: Run) -> None:
     "all brokers lose power, one the ends of its files",
     own_stack=True,
     may_lose=True,
+    at_most=NOTHING_BEFORE,
 )
 def one_copy_is_cut(run: Run) -> None:
     _all_lose_power(run, copies=1)
@@ -47,6 +53,7 @@ def one_copy_is_cut(run: Run) -> None:
     "all brokers lose power, two the ends of their files",
     own_stack=True,
     may_lose=True,
+    at_most=NOTHING_BEFORE,
 )
 def two_copies_are_cut(run: Run) -> None:
     _all_lose_power(run, copies=2)
@@ -57,6 +64,7 @@ def two_copies_are_cut(run: Run) -> None:
     "all brokers lose power, and the ends of their files",
     own_stack=True,
     may_lose=True,
+    at_most=NOTHING_BEFORE,
 )
 def three_copies_are_cut(run: Run) -> None:
     _all_lose_power(run, copies=3)
@@ -66,6 +74,7 @@ def three_copies_are_cut(run: Run) -> None:
     "F9b flush",
     "the same where each record of an inbox is on disk before it is acknowledged",
     own_stack=True,
+    at_most=NOTHING_BEFORE,
 )
 def inboxes_are_flushed(run: Run) -> None:
     """Inboxes lose nothing, as `flush.messages=1` promises; everything else loses its end."""
@@ -98,7 +107,11 @@ def _all_lose_power(run: Run, copies: int) -> None:
 
 
 def _cut_and_reopen(run: Run, cuts: dict[tuple[str, int], tuple[str, ...]]) -> None:
-    """Lose power and tails; whatever Kafka has lost must halt, and `recover` must reopen it."""
+    """Lose power and tails; whatever Kafka has lost must halt, and `recover` must reopen it.
+
+    A shard halts once it reads what contradicts it. Until the first does, those whose partitions
+    are whole may acknowledge: that is counted, and wanted is none.
+    """
     stack = run.stack
     mark = len(stack.words())
     with stack.no_restarts():
@@ -117,13 +130,14 @@ def _cut_and_reopen(run: Run, cuts: dict[tuple[str, int], tuple[str, ...]]) -> N
         return _halted(stack, mark) or _acknowledges(run, begin_s)
 
     run.demand(until(decided, DETECTED_S), f"a halt or an order within {DETECTED_S:.0f} s")
-    run.wait(3.0)
-    if not _halted(stack, mark):
+    if not until(lambda: _halted(stack, mark), NOTICED_S):
         lost = _lost(stack, run.load)
         run.demand(not lost, f"{len(lost)} acknowledged orders are gone, and no shard halted")
         return
     run.measured["halt s"] = time.monotonic() - begin_s
-    run.words.append(_words_of_halt(stack, mark))
+    early = [sent for sent in run.load.acknowledged() if sent.answered_s > begin_s]
+    run.measured["acknowledged before the halt"] = len(early)
+    _expect_named(run, _words_of_halt(stack, mark))
     with run.timed("reopened s"):
         _reopen(run)
 
@@ -160,6 +174,16 @@ def _halted(stack: FaultStack, mark: int) -> bool:
 
 def _words_of_halt(stack: FaultStack, mark: int) -> str:
     return next(line for line in stack.words()[mark:].splitlines() if " HALTED" in line)[:300]
+
+
+def _expect_named(run: Run, words: str) -> None:
+    """A halt says why, and at which position: the input of its shard, and an offset there."""
+    found = POSITION.search(words)
+    run.demand(found is not None and found[3] in REASONS, f"a halt must name its place: {words}")
+    if found is not None:
+        topic, partition = inbox(found[1])
+        run.words.append(f"halted at {topic}.{partition}@{found[2]}")
+    run.words.append(words)
 
 
 def _acknowledges(run: Run, since_s: float) -> bool:

@@ -1,6 +1,7 @@
 """What is planted into a stack's processes does what rows count on, and nothing by itself."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -104,6 +105,21 @@ print(thread.is_alive())
 """
 
 
+EXIT = """
+import os
+from pathlib import Path
+from infra.files import Directory
+folder = Path(os.environ["FOLDER"])
+files = Directory(folder / "files")
+(folder / f"exit-{os.getpid()}").write_text(os.environ["POINT"])
+if os.fork() == 0:
+    files.write("draft", b"12345678")
+    os._exit(0)
+os.wait()
+files.rename("draft", "final")
+"""
+
+
 def said(program: str, folder: Path, **variables: str) -> str:
     """What the program prints in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(PLANTED), "FOLDER": str(folder), **variables}
@@ -139,6 +155,59 @@ def test_a_process_knows_the_rules_that_were_planted_before_it_began(tmp_path):
 def test_an_apply_hangs_as_long_as_its_file_exists(tmp_path):
     told = said(HANG, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path))
     assert told.splitlines() == ["True", "False"]
+
+
+@pytest.mark.parametrize(
+    ("point", "left"),
+    [
+        ("half written", {"draft": "1234"}),
+        ("written", {"draft": "12345678"}),
+        ("renamed", {"final": "12345678"}),
+    ],
+)
+def test_a_process_dies_at_the_step_that_its_file_names(tmp_path, point, left):
+    """Also where its child does the work: then both die."""
+    with pytest.raises(subprocess.CalledProcessError) as ended:
+        said(EXIT, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path), POINT=point)
+    assert ended.value.returncode == -signal.SIGKILL
+    assert {path.name: path.read_text() for path in (tmp_path / "files").iterdir()} == left
+    assert not list(tmp_path.glob("exit-*"))
+
+
+LOG_EXIT = """
+import os
+from pathlib import Path
+import infra.kafka.kafka_log as kafka
+def said(*words, **_): print(words[1], flush=True)
+kafka.KafkaLog.produce = kafka.KafkaLog.commit = said
+import sitecustomize
+folder = Path(os.environ["FOLDER"])
+sitecustomize._plant_exits_of_log(kafka, folder)
+(folder / f"exit-{os.getpid()}").write_text(os.environ["POINT"])
+log = object.__new__(kafka.KafkaLog)
+log.produce("ledger.in", 0, b"")
+log.produce("ledger.ev", 0, b"")
+log.commit("ledger.in", 0, None)
+print("alive")
+"""
+
+
+@pytest.mark.parametrize(
+    ("point", "told"),
+    [
+        ("produced", "ledger.in ledger.ev"),
+        ("acked", "ledger.in ledger.ev"),
+        ("committed", "ledger.in ledger.ev ledger.in"),
+        ("nowhere", "ledger.in ledger.ev ledger.in alive"),
+    ],
+)
+def test_a_process_dies_around_its_outputs_and_marks(tmp_path, point, told):
+    argv = [sys.executable, "-c", LOG_EXIT]
+    variables = {"PYTHONPATH": str(PLANTED), "FOLDER": str(tmp_path), "POINT": point}
+    done = subprocess.run(
+        argv, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == told.split(), done.stderr
 
 
 @pytest.mark.slow

@@ -6,13 +6,15 @@ of a market on which planning an order fails, and from which log time on; `fault
 a market whose book fails to apply what has happened. `rules` holds the versions of the rules that a
 process knows which starts from then on, as if it were of another build. `spoil-history` holds
 statements that whoever projects into ClickHouse runs once, after what it stores next, as a bug of
-it would. While `hang-redis` exists, whoever projects into Redis hangs in what it applies. Without
-the variable nothing happens.
+it would. While `hang-redis` exists, whoever projects into Redis hangs in what it applies.
+`exit-<pid>` names the step, one of those in README.md, at which a process dies once it comes to it.
+Without the variable nothing happens.
 """
 
 import importlib.abc
 import importlib.machinery
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -99,12 +101,62 @@ def _plant_hang(sink: Any, folder: Path) -> None:
     sink.RedisSink.apply = apply
 
 
+def _die_at(folder: Path, point: str, pid: int) -> None:
+    """SIGKILL the process if it is to die at this point; a child that asks for it ends, too."""
+    order = folder / f"exit-{pid}"
+    try:
+        if order.read_text() != point:
+            return
+        order.unlink()
+    except OSError:
+        return
+    os.kill(pid, signal.SIGKILL)
+    os._exit(1)
+
+
+def _plant_exits_of_log(kafka: Any, folder: Path) -> None:
+    log, pid = kafka.KafkaLog, os.getpid()
+    produce, commit = log.produce, log.commit
+
+    def produce_or_die(self: Any, topic: str, *rest: Any, **options: Any) -> None:
+        produce(self, topic, *rest, **options)
+        if topic.endswith(".ev"):
+            _die_at(folder, "produced", pid)
+
+    def commit_or_die(self: Any, *mark: Any) -> None:
+        _die_at(folder, "acked", pid)
+        commit(self, *mark)
+        _die_at(folder, "committed", pid)
+
+    log.produce, log.commit = produce_or_die, commit_or_die
+
+
+def _plant_exits_of_files(files: Any, folder: Path) -> None:
+    directory, pid = files.Directory, os.getpid()
+    write, rename = directory.write, directory.rename
+
+    def write_or_die(self: Any, name: str, data: bytes) -> None:
+        half = len(data) // 2
+        write(self, name, data[:half])
+        _die_at(folder, "half written", pid)
+        write(self, name, data)
+
+    def rename_or_die(self: Any, old: str, new: str) -> None:
+        _die_at(folder, "written", pid)
+        rename(self, old, new)
+        _die_at(folder, "renamed", pid)
+
+    directory.write, directory.rename = write_or_die, rename_or_die
+
+
 AT_ONCE = {"mutations_sync": 1}
 PLANTS: dict[str, Callable[[Any, Path], None]] = {
     "streams.families": _plant_bug,
     "domain.rules": _plant_rules,
     "projections.clickhouse_sink": _plant_spoiling,
     "projections.redis_sink": _plant_hang,
+    "infra.kafka.kafka_log": _plant_exits_of_log,
+    "infra.files": _plant_exits_of_files,
 }
 """What is done to a module once it is loaded."""
 

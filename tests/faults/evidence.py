@@ -1,0 +1,139 @@
+"""What a fault leaves behind: numbers that processes tell, records twice, what the auditor says."""
+
+import json
+import urllib.request
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from infra.log import LogRecord
+from infra.scraping import targets_file
+from schemas.record import decode_envelope
+from schemas.topics import outbox
+from tests.faults.rows import Run
+from tests.faults.stack import FaultStack, until
+from tests.integration.auditor import metrics, said, until_metric
+
+MOVED_S = 15.0
+"""Processes refresh their numbers every 5 s."""
+
+PREFIX = "logbourse_shard_"
+CHECKED = 'checks_total{invariant="L2"}'
+COMPLAINTS = ("violation", "halting")
+"""Lines of the auditor's log that say that something is wrong."""
+
+
+def numbers(stack: FaultStack, process: str) -> Counter[str]:
+    """What a host of shards tells Prometheus, by name without its prefix; labels are part of it.
+
+    Raises `OSError` while it does not answer.
+    """
+    targets = json.loads(targets_file(stack.settings).read_text())
+    (address,) = (
+        each["targets"][0] for each in targets if each["labels"].get("process") == process
+    )
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=5.0) as answer:
+        return read_numbers(answer.read().decode())
+
+
+def read_numbers(text: str) -> Counter[str]:
+    """The numbers of shards in what Prometheus is told, by name without its prefix."""
+    told = (line.rpartition(" ") for line in text.splitlines() if line.startswith(PREFIX))
+    return Counter({name.removeprefix(PREFIX): int(float(value)) for name, _, value in told})
+
+
+def duplicates_read(stack: FaultStack, process: str) -> int:
+    """The records that a host has dropped since they came before: DuplicateRecords goes by these.
+
+    Raises `OSError` while it does not answer.
+    """
+    return duplicates_in(numbers(stack, process))
+
+
+def duplicates_in(told: Counter[str]) -> int:
+    """The records that were dropped, of all shards and sources."""
+    return sum(n for name, n in told.items() if name.startswith("duplicates_total{"))
+
+
+def reads_duplicates(stack: FaultStack, process: str, known: int) -> bool:
+    """Whether a host drops more than the `known` ones soon."""
+
+    def more() -> bool:
+        with suppress(OSError):
+            return duplicates_read(stack, process) > known
+        return False
+
+    return until(more, MOVED_S)
+
+
+def started_at(stack: FaultStack, process: str) -> dict[str, int]:
+    """The input offset by shard from which a host went on when it started: that of its snapshot.
+
+    Empty while it does not tell.
+    """
+    try:
+        return starts_in(numbers(stack, process))
+    except OSError:
+        return {}
+
+
+def starts_in(told: Counter[str]) -> dict[str, int]:
+    """Where each shard began: its position, less what it has taken since."""
+    ends = {name[16:-2]: n for name, n in told.items() if name.startswith('position{shard="')}
+    return {shard: end - told[f'records_total{{shard="{shard}"}}'] for shard, end in ends.items()}
+
+
+@dataclass(slots=True, frozen=True)
+class Repeats:
+    """Records of an outbox that stand there again: how many, and the log time that they span."""
+
+    records: int = 0
+    span_s: float = 0.0
+
+
+def end_of_outbox(stack: FaultStack, shard: str) -> int:
+    """The offset that the next record of the outbox will get."""
+    log = stack.log()
+    try:
+        return log.ends(*outbox(shard))[1]
+    finally:
+        log.close()
+
+
+def repeated(stack: FaultStack, shard: str, start: int) -> Repeats:
+    """What the outbox has again from `start` on, before which nothing was written twice lately."""
+    log = stack.log()
+    try:
+        end = log.ends(*outbox(shard))[1]
+        return repeats_in(log.scan(*outbox(shard), max(0, start - 1), end))
+    finally:
+        log.close()
+
+
+def repeats_in(records: Iterable[LogRecord]) -> Repeats:
+    """The records that are no later than one before them."""
+    last, times_us = 0, list[int]()
+    for each in records:
+        envelope = decode_envelope(each.value)
+        if envelope.cseq <= last:
+            times_us.append(envelope.time_us)
+        last = max(last, envelope.cseq)
+    if not times_us:
+        return Repeats()
+    return Repeats(len(times_us), (max(times_us) - min(times_us)) / 1e6)
+
+
+@contextmanager
+def quiet_auditor(run: Run) -> Iterator[None]:
+    """Within, the auditor of the stack may complain of nothing and stop nothing.
+
+    It follows the log before the block, and has checked the money again behind it.
+    """
+    stack = run.stack
+    until_metric(stack, "state", 1)
+    before = {event: len(said(stack, event)) for event in COMPLAINTS}
+    yield
+    until_metric(stack, CHECKED, metrics(stack)[CHECKED] + 2)
+    told = [words for event in COMPLAINTS for words in said(stack, event)[before[event] :]]
+    run.demand(not told, f"the auditor may complain of nothing: {told[:3]}")

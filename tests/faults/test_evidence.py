@@ -1,0 +1,71 @@
+"""What is read out of a fault's traces: records that stand twice, numbers, the place of a halt."""
+
+import pytest
+
+from infra.log import LogRecord
+from schemas.record import encode_record
+from tests.faults.evidence import Repeats, duplicates_in, read_numbers, repeats_in, starts_in
+from tests.faults.rows_losses import POSITION
+
+MILLISECOND_US = 1_000
+TOLD = """\
+# HELP logbourse_shard_position Next input offset
+logbourse_shard_position{shard="L0"} 1.2345678e+07
+logbourse_shard_position{shard="M0"} 70.0
+logbourse_shard_records_total{shard="L0"} 78.0
+logbourse_shard_records_total{shard="M0"} 0.0
+logbourse_shard_duplicates_total{shard="L0",source="M0"} 2.0
+logbourse_shard_duplicates_total{shard="M0",source="L1"} 3.0
+logbourse_shard_duplicates_created{shard="M0",source="L1"} 1.7e+09
+logbourse_gateway_ready{role="gateway"} 1.0
+"""
+
+
+def outbox_of(*cseqs: int) -> list[LogRecord]:
+    """An outbox with these numbers; the log time of each is as many milliseconds."""
+    return [
+        LogRecord("matching.ev", 0, offset, 0, record_of(cseq)) for offset, cseq in enumerate(cseqs)
+    ]
+
+
+def record_of(cseq: int) -> bytes:
+    return encode_record(
+        prev=bytes(16),
+        cause_offset=0,
+        src="M0",
+        cseq=cseq,
+        cause=cseq,
+        time_us=cseq * MILLISECOND_US,
+        input_hash=bytes(16),
+        messages=[],
+    )
+
+
+@pytest.mark.parametrize(
+    ("cseqs", "found"),
+    [
+        ((), Repeats()),
+        ((4, 5, 6), Repeats()),
+        ((4, 5, 6, 5, 6, 7), Repeats(2, 0.001)),
+        ((4, 5, 5, 6, 6, 7, 7), Repeats(3, 0.002)),
+        ((9, 2, 3, 4, 10), Repeats(3, 0.002)),
+    ],
+)
+def test_what_stands_twice_is_counted_with_the_time_that_it_spans(cseqs, found):
+    assert repeats_in(outbox_of(*cseqs)) == found
+
+
+def test_a_halt_names_shard_offset_and_reason():
+    words = (
+        'shards HALTED and stays down, last said "shard L0 halted at offset 3369: ACKED_LOSS: the '
+        'committed mark is at 3369, the log ends at 17; see docs/runbook.md#halts"'
+    )
+    found = POSITION.search(words)
+    assert found is not None
+    assert found.groups() == ("L0", "3369", "ACKED_LOSS")
+
+
+def test_where_a_host_started_is_its_position_less_what_it_took():
+    told = read_numbers(TOLD)
+    assert starts_in(told) == {"L0": 12_345_600, "M0": 70}
+    assert duplicates_in(told) == 5
