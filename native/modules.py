@@ -57,6 +57,7 @@ READ_BY_THEM = (
     "domain.accounts.users",
     "domain.reference",
     "domain.rules",
+    "infra.buggify",
     "infra.clock",
     "infra.collector",
     "infra.log",

@@ -249,8 +249,7 @@ class LogAuditor:
         except Halt as halt:
             self._stop(followed, record, halt)
         except MemoryError:
-            # It says something of this machine, nothing of the record.
-            raise
+            raise  # It says something of this machine, nothing of the record.
         except Exception as error:
             # Only a damaged log gets here; the host would have ended, so must this run.
             self._stop(followed, record, Halt(HaltReason.FAULT, repr(error)))

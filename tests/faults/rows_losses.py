@@ -8,7 +8,7 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from infra.kafka import admin_client
 from schemas.topics import inbox, outbox
 from streams.audit.archive import place_name
-from tests.faults.load import Load
+from tests.faults.load import SYMBOLS, Load
 from tests.faults.losses import command_ids
 from tests.faults.rows import Run, row
 from tests.faults.stack import BROKERS, SHARDS, FaultStack, until
@@ -163,7 +163,7 @@ def _reopen(run: Run) -> None:
     opened_s = time.monotonic()
     run.wait(2.0)
     run.demand(not _trades(run, opened_s), "markets must be halted after a recovery")
-    for symbol in ("BTCUSDT", "ETHUSDT"):
+    for symbol in SYMBOLS:
         stack.admin("resume-market", symbol=symbol)
     run.recovered(time.monotonic())
 

@@ -2,15 +2,24 @@
 
 from collections.abc import Sequence
 
+from tests.faults.evidence import (
+    duplicates_read,
+    end_of_outbox,
+    numbers,
+    quiet_auditor,
+    reads_duplicates,
+    repeated,
+)
 from tests.faults.network import cut
 from tests.faults.proxy import FROM, TO, Rule
 from tests.faults.rows import Run, row
-from tests.faults.stack import BROKERS
+from tests.faults.stack import BROKERS, until
 
 INPUT, OUTPUT = ("ledger.in", 0), ("ledger.ev", 0)
 CUT_S = 15.0
 LATE_S, LATE_QUICK_S = 60.0, 10.0
 LEASE_CUT_S = 8.0
+HELD_S = 2.0
 
 
 def _cut_off(run: Run, words: str, rules: Sequence[Rule], seconds: float = CUT_S) -> None:
@@ -89,13 +98,32 @@ def mute_leader(run: Run) -> None:
     _cut_off(run, f"{broker} does not hear {leader}", cut(leader, broker, TO))
 
 
-@row("F26", "the leader does not reach the leases: two lead", proxied=True, leases="redis")
+@row(
+    "F26",
+    "the leader does not reach the leases: two lead",
+    proxied=True,
+    leases="redis",
+    auditor=True,
+)
 def two_leaders(run: Run) -> None:
+    """Both write while the cut lasts, and the auditor finds nothing wrong with it."""
     stack = run.stack
     leader, shadow = stack.leading("M0"), stack.standing_by("M0")
-    run.fault(f"{leader} is cut off from Redis for {LEASE_CUT_S:.0f} s, {shadow} is not")
-    with stack.network.broken(*cut(leader, "redis")):
+    known = duplicates_read(stack, shadow)
+    with quiet_auditor(run):
+        run.fault(f"{leader} is cut off from Redis for {LEASE_CUT_S:.0f} s, {shadow} is not")
+        with stack.network.broken(*cut(leader, "redis")):
+            run.recovered()
+            led = until(lambda: stack.leading("M0") == shadow, LEASE_CUT_S)
+            run.demand(led, f"{shadow} must lead by the leases")
+            # What it had held back is written by then: from now on nobody writes a record twice.
+            run.wait(HELD_S)
+            start = end_of_outbox(stack, "M0")
+            run.wait(LEASE_CUT_S)
+            both = repeated(stack, "M0", start).records
+            told = [numbers(stack, name)['leads{shard="M0"}'] for name in (leader, shadow)]
+        run.measured["written by both"] = both
+        run.demand(both > 0, "both must write")
+        run.demand(told == [1, 1], f"TwoLeaders goes by two that lead, {told} were told")
+        run.demand(reads_duplicates(stack, shadow, known), "DuplicateRecords must have its cause")
         run.recovered()
-        run.wait(LEASE_CUT_S)
-        run.demand(stack.leading("M0") == shadow, f"{shadow} must lead by the leases")
-    run.recovered()

@@ -139,12 +139,14 @@ def test_present_schema_is_archived():
 def test_history_holds_the_former_schemas_and_the_present_one_alone():
     former = [fingerprint for fingerprint, _ in upcast.STEPS]
     present = catalogue.fingerprint(catalogue.writer_schema()).hex()
-    assert sorted(path.stem for path in catalogue.HISTORY.iterdir()) == sorted([*former, present])
+    assert sorted(path.stem for path in catalogue.HISTORY.glob("*.avsc")) == sorted(
+        [*former, present]
+    )
 
 
 def test_history_is_named_by_fingerprint_and_its_envelope_never_changed():
     present = catalogue.writer_schema()["fields"]
-    for path in catalogue.HISTORY.iterdir():
+    for path in catalogue.HISTORY.glob("*.avsc"):
         archived = json.loads(path.read_text(encoding="utf-8"))
         assert catalogue.fingerprint(archived).hex() == path.stem
         envelope = [(field["name"], field["type"]) for field in archived["fields"][:-1]]

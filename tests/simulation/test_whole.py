@@ -60,9 +60,9 @@ def test_no_client_is_told_what_the_log_does_not_say() -> None:
 
 def test_views_that_were_wiped_come_back_with_the_next_tick(monkeypatch) -> None:
     # In this one nothing else comes of a market's shard once Redis has forgotten it.
-    assert run_schedule(731_082, Report()) == []
+    assert run_schedule(5_012_954, Report()) == []
     monkeypatch.setattr("tests.simulation.whole.let_leaders_tick", lambda world: None)
-    assert "P2: position:matching.ev:0 must be 5, was None" in run_schedule(731_082, Report())
+    assert "P2: position:matching.ev:0 must be 7, was None" in run_schedule(5_012_954, Report())
 
 
 @pytest.mark.slow

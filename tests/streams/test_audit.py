@@ -96,7 +96,7 @@ def cut_short(seed: int) -> Archive:
 
 def test_every_cut_is_sound_and_clearing_is_what_is_in_flight():
     in_flight: Counter[bool] = Counter()
-    for seed in range(60):
+    for seed in range(80):
         result = audit.audit(cut_short(seed), Nobody())
         assert result.checks.words == [], seed
         assert all(sheet.clearing == sheet.in_flight for sheet in result.sheets.values())
