@@ -5,8 +5,7 @@ import time
 from tests.faults.rows import Run, row
 from tests.faults.stack import until
 
-ENDS_S = 120.0
-"""What it has got and not used lasts for a while: a minute, with 200 requests a second."""
+ENDS_S = 30.0
 
 TAKES_OVER_S = 30.0
 
@@ -16,6 +15,7 @@ TAKES_OVER_S = 30.0
     "the leader of all shards gets no more memory",
     target_s=3.0,
     own_stack=True,
+    planted=True,
 )
 def leader_without_memory(run: Run) -> None:
     """It ends, it does not halt: want of memory says something of its machine, not of the log."""
@@ -30,6 +30,7 @@ def leader_without_memory(run: Run) -> None:
     "the gateway gets no more memory",
     target_s=5.0,
     own_stack=True,
+    planted=True,
 )
 def gateway_without_memory(run: Run) -> None:
     """Nobody answers until it has started again: it is the only one."""
@@ -41,7 +42,7 @@ def _starve(run: Run, name: str) -> None:
     stack = run.stack
     before, mark = stack.pid(name), len(stack.words())
     run.fault(f"{name} gets no memory beyond what it has")
-    stack.limit_memory(name)
+    stack.exhaust_memory(name)
     with run.timed("ended s"):
         ended = until(lambda: stack.pid(name) != before, ENDS_S)
     run.demand(ended, f"{name} must end for want of memory within {ENDS_S:.0f} s")

@@ -129,16 +129,18 @@ class FaultStack(RunningStack):
         """No file that the process writes may grow beyond `size` bytes: its disk is full."""
         resource.prlimit(self.pid(name), resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
-    def limit_memory(self, name: str) -> None:
-        """The process gets no memory beyond what it has.
+    def exhaust_memory(self, name: str) -> None:
+        """The process of a planted stack gets no memory beyond what it has, and uses that up.
 
         Its data are limited, too: the allocator has reserved addresses that it does not use yet.
+        Without use, what was freed before would last for minutes.
         """
         pid = self.pid(name)
         status = Path(f"/proc/{pid}/status").read_text()
         for field, limit in (("VmSize", resource.RLIMIT_AS), ("VmData", resource.RLIMIT_DATA)):
             (has_kb,) = re.findall(rf"^{field}:\s+(\d+) kB$", status, re.MULTILINE)
             resource.prlimit(pid, limit, (int(has_kb) * 1024, resource.RLIM_INFINITY))
+        (self.planted_dir / f"eat-{pid}").touch()
 
     def move_clock(self, name: str, seconds: float = 0.0) -> None:
         """Let the wall clock of a process of a planted stack be wrong by so much; 0: right."""

@@ -26,6 +26,7 @@ from domain.orders.messages import (
 )
 from domain.reference import symbol_partition
 from infra.ports import any_port, free_port
+from native.selection import ROOT
 from schemas.record import Record, decode_record
 from streams.audit.export import export
 from streams.recovery.losses import find_losses
@@ -39,7 +40,7 @@ from tests.faults.proxy import FROM, Rule, owner_of
 from tests.faults.rows import find_rows, longest_gap
 from tests.faults.rows_poison import HALTED_AT
 from tests.faults.rows_storm import slope
-from tests.faults.stack import FaultStack
+from tests.faults.stack import PLANTED, FaultStack
 from tests.faults.transit import ages_s
 from tests.streams.audited_log import Nobody, archived, traded
 from tests.streams.records import from_shard
@@ -338,18 +339,21 @@ def test_how_a_process_ended_is_read_from_what_the_supervisor_says(tmp_path):
     assert HALTED_AT.findall(stack.words()) == ["shard M0 halted at offset 7: FAULT: applying"]
 
 
-def test_a_process_gets_no_more_memory_than_its_limit(tmp_path, monkeypatch):
-    stack = FaultStack(tmp_path / "data")
-    program = "import sys; print(flush=True); sys.stdin.read(1); bytes(9_000_000)"
-    argv = (sys.executable, "-c", program)
-    pipe = subprocess.PIPE
-    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as child:
+def test_a_process_has_no_memory_left_once_it_is_exhausted(tmp_path, monkeypatch):
+    stack = FaultStack(tmp_path / "data", planted=True)
+    program = "import infra.logging, time; print(flush=True); time.sleep(2.0); bytes(1_000)"
+    environment = os.environ | {
+        "PYTHONPATH": f"{PLANTED}:{ROOT}",
+        "LOGBOURSE_PLANTED_DIR": str(stack.planted_dir),
+    }
+    argv, pipe = (sys.executable, "-c", program), subprocess.PIPE
+    with subprocess.Popen(argv, env=environment, stdout=pipe, stderr=pipe, text=True) as child:
         assert child.stdout is not None
         child.stdout.readline()
         monkeypatch.setattr(stack, "pid", lambda _: child.pid)
-        stack.limit_memory("any")
-        _, error = child.communicate("x", timeout=10.0)
-    assert error.rstrip().endswith("MemoryError")
+        stack.exhaust_memory("any")
+        _, error = child.communicate(timeout=20.0)
+    assert "MemoryError" in error
 
 
 def test_rows_stand_in_the_order_of_the_matrix():

@@ -8,6 +8,7 @@ process knows which starts from then on, as if it were of another build. `spoil-
 statements that whoever projects into ClickHouse runs once, after what it stores next, as a bug of
 it would. While `hang-redis` exists, whoever projects into Redis hangs in what it applies.
 `exit-<pid>` names the step, one of those in README.md, at which a process dies once it comes to it.
+Once `eat-<pid>` exists, a thread of that process takes all the memory that it can get.
 Without the variable nothing happens.
 """
 
@@ -16,8 +17,10 @@ import importlib.machinery
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +152,27 @@ def _plant_exits_of_files(files: Any, folder: Path) -> None:
     directory.write, directory.rename = write_or_die, rename_or_die
 
 
+PIECES = (1 << 20, 1 << 16, 1 << 12, 512, 256, 128, 64, 32, 16)
+
+
+def _plant_appetite(_logging: Any, folder: Path) -> None:
+    file = folder / f"eat-{os.getpid()}"
+
+    def eat() -> None:
+        while not file.exists():
+            time.sleep(0.1)
+        kept: list[bytearray] = []
+        while True:
+            for size in PIECES:
+                with suppress(MemoryError):
+                    while True:
+                        kept.append(bytearray(size))
+            # What others give back is eaten, too.
+            time.sleep(0.01)
+
+    threading.Thread(target=eat, name="appetite", daemon=True).start()
+
+
 AT_ONCE = {"mutations_sync": 1}
 PLANTS: dict[str, Callable[[Any, Path], None]] = {
     "streams.families": _plant_bug,
@@ -157,6 +181,7 @@ PLANTS: dict[str, Callable[[Any, Path], None]] = {
     "projections.redis_sink": _plant_hang,
     "infra.kafka.kafka_log": _plant_exits_of_log,
     "infra.files": _plant_exits_of_files,
+    "infra.logging": _plant_appetite,
 }
 """What is done to a module once it is loaded."""
 
