@@ -85,9 +85,10 @@ class Trader:
         return Answer(response.status, json.loads(text), dict(response.getheaders()))
 
     def ask(self, method: str, path: str, **parameters: object) -> Answer:
-        """Sign once and send, the same bytes again while a busy machine answers 503.
+        """Send, and again while a busy machine answers 503: a command as the same bytes.
 
-        `busy` counts those answers.
+        A read is signed anew, since it may take longer than a signature lasts. `busy` counts the
+        503s.
         """
         request = self.sign(method, path, **parameters)
         give_up_s = time.monotonic() + self.patience_s
@@ -96,6 +97,8 @@ class Trader:
             if time.monotonic() >= give_up_s:
                 break
             time.sleep(0.2)
+            if method == "GET":
+                request = self.sign(method, path, **parameters)
         return answer
 
     def good(self, method: str, path: str, **parameters: object) -> Any:
