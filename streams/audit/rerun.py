@@ -93,14 +93,14 @@ class Run:
 
 @dataclass(slots=True, frozen=True)
 class Options:
-    """How to run: to which offset (None: the end), from which snapshot, watched by whom.
+    """How to run: to which offset (None: the end), from which snapshot, with another decider.
 
     Before the records at the offsets `hash_at` the state's hash is noted.
     """
 
     stop: int | None = None
     snapshot: Snapshot | None = None
-    decider: Callable[[str], Decider[Any]] = decider_of
+    decider: Callable[[str], Decider[Any]] | None = None
     on_output: OnOutput | None = None
     hash_at: Collection[int] = ()
 
@@ -140,7 +140,7 @@ class _Attempt:
     def __init__(
         self, archive: Archive, shard: str, options: Options, resolutions: dict[int, HaltAction]
     ) -> None:
-        decider = options.decider(shard)
+        decider = (options.decider or decider_of)(shard)
         self._place = inbox(shard)
         bounds = archive.manifest.bounds[self._place]
         start = bounds.first
