@@ -1,4 +1,4 @@
-"""The simulated exchange: processes that run the real hosts, killed and restarted by the seed."""
+"""The simulated exchange: processes that run the real workers, killed and restarted by the seed."""
 
 from collections.abc import Sequence
 from functools import partial
