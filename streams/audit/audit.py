@@ -70,8 +70,8 @@ def audit(
 ) -> Audit:
     """Replay everything, find the consistent cut, and check the invariants there.
 
-    All of `TITLES` but L3 (no wallets), and S4 only with `snapshots`. That has a folder of snapshots for each shard, which are
-    checked on the way. Raises `BadArchive`.
+    All of `TITLES` but L3 (no wallets), and S4 only with `snapshots`. That has a folder of
+    snapshots for each shard, which are checked on the way. Raises `BadArchive`.
     """
     shards = archive.manifest.shards()
     kept = KeptSnapshots(archive, snapshots)

@@ -21,7 +21,10 @@ WATCHED = TITLES | {
     "P2": "no view stands beyond the log",
     "P3": "candles are what their trades come to",
 }
-"""The invariants that the continuous auditor keeps, by id; L3 is never counted: there are no wallets."""
+"""The invariants that the continuous auditor keeps, by id.
+
+L3 is never counted: there are no wallets.
+"""
 
 _BY_KIND = {
     Kind.CHANGED: "S3",
