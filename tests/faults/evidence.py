@@ -1,13 +1,16 @@
-"""What a fault leaves behind: numbers that processes tell, records twice, what the auditor says."""
+"""What a fault leaves behind: numbers, records twice, history that is short, an auditor's words."""
 
+import json
 import re
+import urllib.request
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from infra.log import LogRecord
+from projections.query.status_endpoints import FED_TABLES
 from schemas.record import decode_envelope
 from schemas.topics import outbox
 from tests.faults.rows import Run
@@ -17,6 +20,13 @@ from tests.integration.running_stack import prefixed
 
 MOVED_S = 15.0
 """Processes refresh their numbers every 5 s."""
+
+NEWEST = 200
+"""Among so many records at the end of a partition is the one with its highest sequence."""
+
+Offsets: TypeAlias = Mapping[tuple[str, int], int]
+Sequences: TypeAlias = Mapping[tuple[str, int], int]
+"""Both by topic and partition."""
 
 PREFIX = "logbourse_shard_"
 CHECKED = 'checks_total{invariant="L2"}'
@@ -117,6 +127,44 @@ def repeats_in(records: Iterable[LogRecord]) -> Repeats:
     if not times_us:
         return Repeats()
     return Repeats(len(times_us), (max(times_us) - min(times_us)) / 1e6)
+
+
+def sequences_before(stack: FaultStack, ends: Offsets) -> Sequences:
+    """By topic and partition, the sequence that the log had come to before an offset."""
+    log = stack.log()
+    try:
+        return {
+            place: max(
+                decode_envelope(raw.value).cseq
+                for raw in log.scan(*place, max(0, end - NEWEST), end)
+            )
+            for place, end in ends.items()
+        }
+    finally:
+        log.close()
+
+
+def history_reaches(stack: FaultStack, wanted: Sequences) -> bool:
+    """Whether each table of history stands at these sequences, as the query API tells.
+
+    Its `/health/ready` does not look at history.
+    """
+    try:
+        url = f"http://127.0.0.1:{stack.settings.query_port}/x/v1/positions"
+        with urllib.request.urlopen(url, timeout=5.0) as answer:
+            return tables_reach(json.load(answer)["positions"], wanted)
+    except OSError:
+        return False
+
+
+def tables_reach(told: Iterable[Mapping[str, Any]], wanted: Sequences) -> bool:
+    """Whether positions as `/x/v1/positions` has them say so of all tables."""
+    at = {(each["view"], each["topic"], each["partition"]): each["sequence"] for each in told}
+    return all(
+        at.get((table, topic, partition), 0) >= sequence
+        for (topic, partition), sequence in wanted.items()
+        for table in FED_TABLES[topic]
+    )
 
 
 class Halt(NamedTuple):

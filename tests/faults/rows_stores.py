@@ -1,22 +1,19 @@
 """Rows of projections, Redis, ClickHouse and full disks: what is read suffers, never the log."""
 
-import json
 import shutil
 import time
 import urllib.request
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from infra.redis import RedisError, redis_client
 from projections.changes import PlacedRecord
 from projections.follower import projector_for
 from projections.layout import feeding_partitions, position_key, redis_key
-from projections.query.status_endpoints import FED_TABLES
 from projections.redis_sink import current_build
-from schemas.record import decode_envelope, decode_record
+from schemas.record import decode_record
 from tests.benchmarks.percentiles import percentile
+from tests.faults.evidence import Offsets, history_reaches, sequences_before
 from tests.faults.rows import Run, row
 from tests.faults.stack import LOOK_S, SHARDS, FaultStack, until
 
@@ -27,14 +24,9 @@ WATCHDOG_S = 70.0
 FILLED_S = 600.0
 """Under full load history gets a tenth of a core: docs/decisions/0024."""
 
-NEWEST = 200
-"""Among so many records at the end of a partition is the one with its highest sequence."""
 FAILURES = 'logbourse_shard_snapshot_failures_total{{shard="{}"}}'
 ORDERS_GO_ON_S = 2.0
 """Orders do not need what these rows break; the slack is for a busy machine."""
-
-Offsets: TypeAlias = Mapping[tuple[str, int], int]
-"""By topic and partition."""
 
 
 @row(
@@ -275,44 +267,10 @@ def _expect_fresh(run: Run, name: str, wanted: Offsets | None = None) -> None:
 def _expect_filled(run: Run, name: str, wanted: Offsets) -> None:
     """Wait until history has what stood in the log before `wanted`."""
     begin_s = time.monotonic()
-    sequences = _sequences(run.stack, wanted)
-    filled = until(lambda: _history_reaches(run.stack, sequences), FILLED_S)
+    sequences = sequences_before(run.stack, wanted)
+    filled = until(lambda: history_reaches(run.stack, sequences), FILLED_S)
     run.measured[name] = time.monotonic() - begin_s
     run.demand(filled, f"history must be filled again within {FILLED_S:.0f} s")
-
-
-def _sequences(stack: FaultStack, before: Offsets) -> dict[tuple[str, int], int]:
-    """By topic and partition, the sequence that the log had come to before an offset."""
-    log = stack.log()
-    try:
-        return {
-            place: max(
-                decode_envelope(raw.value).cseq
-                for raw in log.scan(*place, max(0, end - NEWEST), end)
-            )
-            for place, end in before.items()
-        }
-    finally:
-        log.close()
-
-
-def _history_reaches(stack: FaultStack, wanted: Mapping[tuple[str, int], int]) -> bool:
-    """Whether each table of history stands at these sequences, as the query API tells.
-
-    Its `/health/ready` does not look at history.
-    """
-    try:
-        url = f"http://127.0.0.1:{stack.settings.query_port}/x/v1/positions"
-        with urllib.request.urlopen(url, timeout=5.0) as answer:
-            rows = json.load(answer)["positions"]
-    except OSError:
-        return False
-    at = {(each["view"], each["topic"], each["partition"]): each["sequence"] for each in rows}
-    return all(
-        at.get((table, topic, partition), 0) >= sequence
-        for (topic, partition), sequence in wanted.items()
-        for table in FED_TABLES[topic]
-    )
 
 
 def _ends(stack: FaultStack) -> Offsets:
