@@ -155,7 +155,7 @@ class _Consumer(aiokafka.Consumer):
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def expect_coordination(self) -> None:
-        """Raise `KafkaError` once this member can be assigned nothing any more."""
+        """Raise what ended the task that keeps this member in its group, if anything has."""
         self._thread.expect_coordination()
 
     async def _drain_messages(self, fetcher: Any) -> None:

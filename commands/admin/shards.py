@@ -12,6 +12,7 @@ from schemas.record import HASH_BYTES, record_hash
 from schemas.topics import inbox
 
 CHUNK_RECORDS = 2_000
+"""So many records of an inbox are read at once."""
 
 
 async def resolve_halt(operator: Operator, fields: Fields) -> dict[str, Any]:
@@ -22,20 +23,20 @@ async def resolve_halt(operator: Operator, fields: Fields) -> dict[str, Any]:
     """
     shard = _shard(operator, fields)
     try:
-        record = bytes.fromhex(fields.text("recordHash"))
+        wanted_hash = bytes.fromhex(fields.text("recordHash"))
     except ValueError:
         raise errors.invalid_data("recordHash") from None
-    if len(record) != HASH_BYTES:
+    if len(wanted_hash) != HASH_BYTES:
         raise errors.invalid_data("recordHash")
     name = fields.text("action").upper().replace("-", "_")
     if name not in HaltAction.__members__:
         raise errors.invalid_data("action")
     try:
-        await _expect_record(operator, shard, record)
+        await _expect_record(operator, shard, wanted_hash)
     except LogFailure:
         raise errors.overloaded() from None
     command_id, deadline_us = operator.identity()
-    command = ResolveHalt(command_id, deadline_us, record, HaltAction[name])
+    command = ResolveHalt(command_id, deadline_us, wanted_hash, HaltAction[name])
     await operator.execution.write(shard, command, deadline_us)
     return {"written": True}
 
@@ -48,7 +49,7 @@ def _shard(operator: Operator, fields: Fields) -> str:
     return shard
 
 
-async def _expect_record(operator: Operator, shard: str, record: bytes) -> None:
+async def _expect_record(operator: Operator, shard: str, wanted_hash: bytes) -> None:
     """Raises -1130 if no record of the shard's inbox has this hash.
 
     The newest are read first: only for a hash that is nowhere the whole inbox is.
@@ -58,7 +59,7 @@ async def _expect_record(operator: Operator, shard: str, record: bytes) -> None:
     while stop > 0:
         start = max(0, stop - CHUNK_RECORDS)
         for stored in await operator.log.scan(topic, partition, start, stop):
-            if record_hash(stored.value or b"") == record:
+            if record_hash(stored.value or b"") == wanted_hash:
                 return
         stop = start
     sentence = f"Field 'recordHash' must name a record of {topic}.{partition}, names none."

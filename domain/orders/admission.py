@@ -70,7 +70,9 @@ def decide_order(state: LedgerState, order: PlaceOrder) -> OrderAccepted | Order
 def foreseen_refusal(
     order: PlaceOrder, rules: MarketRules, *, enabled: bool, halted: bool
 ) -> OrderReason | None:
-    """A reason for which a ledger would refuse the order, whatever its accounts and prices are.
+    """A reason for which a ledger would refuse the order.
+
+    It holds whatever balances, open orders and the reference price are.
 
     None leaves the order to what a ledger alone knows: funds, open orders, the reference price.
     """

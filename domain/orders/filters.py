@@ -32,7 +32,10 @@ def filter_failure(
 
 
 def fixed_filter_failure(order: PlaceOrder, rules: MarketRules) -> OrderReason | None:
-    """The first filter that the order fails at any reference price; None if that price decides."""
+    """The first filter that the order fails at any reference price.
+
+    None if it fails none of them, or if that price decides.
+    """
     reason = _bounds_failure(order, rules, order.price_ticks, order.lots)
     if reason is not None or (order.order_type is _MARKET and order.quote_amount == 0):
         return reason

@@ -100,7 +100,10 @@ def overloaded() -> ApiError:
 
 
 def view_behind() -> ApiError:
-    """A private view did not reach the asked-for log position in time; nothing is wrong."""
+    """A view or history did not reach the asked-for log position in time; nothing is wrong.
+
+    Unlike `overloaded` it has no Retry-After: asking again at once may do.
+    """
     return ApiError(503, -1008, OVERLOADED)
 
 

@@ -8,7 +8,7 @@ from domain.fees import FeeTier
 from domain.money import format_amount
 from domain.reference import Asset, UserStanding
 from infra.http import errors
-from infra.http.app import Call, Endpoint, Handler
+from infra.http.app import Call, Endpoint
 from projections.layout import Balance, account_key, balances_key, unpack
 from projections.query import account_responses as responses
 from projections.query.account_history import AccountHistory
@@ -40,19 +40,21 @@ class AccountEndpoints:
 
     def endpoints(self) -> list[Endpoint]:
         """The paths; each needs a signature by a key that may read."""
+        read = Scope.READ
         funding = ("coin", "status", "limit", "offset", *SPAN)
-        withdrawal = "/sapi/v1/capital/withdraw/history"
-        rows: tuple[tuple[str, Handler, int, tuple[str, ...]], ...] = (
-            ("/api/v3/account", self.account, 20, ("omitZeroBalances",)),
-            ("/api/v3/account/commission", self.commission, 20, ("symbol",)),
-            ("/sapi/v1/asset/tradeFee", self.trade_fees, 1, ("symbol",)),
-            ("/sapi/v1/capital/config/getall", self.assets, 10, ()),
-            ("/sapi/v1/capital/deposit/hisrec", self.deposits, 1, (*funding, "txId")),
-            (withdrawal, self.withdrawals, 1, (*funding, "withdrawOrderId")),
-        )
+        deposit, withdrawal = (*funding, "txId"), (*funding, "withdrawOrderId")
+        capital = "/sapi/v1/capital"
         return [
-            Endpoint("GET", path, handler, weight, Scope.READ, reads=reads)
-            for path, handler, weight, reads in rows
+            Endpoint("GET", "/api/v3/account", self.account, 20, read, reads=("omitZeroBalances",)),
+            Endpoint(
+                "GET", "/api/v3/account/commission", self.commission, 20, read, reads=("symbol",)
+            ),
+            Endpoint("GET", "/sapi/v1/asset/tradeFee", self.trade_fees, 1, read, reads=("symbol",)),
+            Endpoint("GET", f"{capital}/config/getall", self.assets, 10, read, reads=()),
+            Endpoint("GET", f"{capital}/deposit/hisrec", self.deposits, 1, read, reads=deposit),
+            Endpoint(
+                "GET", f"{capital}/withdraw/history", self.withdrawals, 1, read, reads=withdrawal
+            ),
         ]
 
     async def account(self, call: Call) -> dict[str, Any]:
@@ -98,13 +100,15 @@ class AccountEndpoints:
 
     async def deposits(self, call: Call) -> list[dict[str, Any]]:
         """What was credited, the newest first."""
-        rows = await self._fundings(call, "DepositCredited", status=CREDITED, reference="txId")
+        rows = await self._fundings(
+            call, "DepositCredited", status=CREDITED, reference_parameter="txId"
+        )
         return [self._deposit(row, call) for row in rows]
 
     async def withdrawals(self, call: Call) -> list[dict[str, Any]]:
         """What was debited, the newest first."""
         rows = await self._fundings(
-            call, "WithdrawalDebited", status=COMPLETED, reference="withdrawOrderId"
+            call, "WithdrawalDebited", status=COMPLETED, reference_parameter="withdrawOrderId"
         )
         return [self._withdrawal(row, call) for row in rows]
 
@@ -130,11 +134,11 @@ class AccountEndpoints:
         return standing, tier
 
     async def _fundings(
-        self, call: Call, event: str, *, status: int, reference: str
+        self, call: Call, event: str, *, status: int, reference_parameter: str
     ) -> list[Funding]:
         """What the request selects; all have this status.
 
-        `reference` is the parameter that asks for one by the operator's reference.
+        `reference_parameter` asks for one by the operator's reference.
         """
         code = call.parameters.optional("coin")
         asset = None if code is None else self._sources.reference.asset(code)
@@ -142,7 +146,7 @@ class AccountEndpoints:
         span = time_span(call.parameters)
         limit = row_limit(call.parameters, MOST_ROWS, MOST_ROWS)
         offset = call.parameters.optional_integer("offset") or 0
-        named = call.parameters.optional(reference)
+        named = call.parameters.optional(reference_parameter)
         if (code is not None and asset is None) or wanted not in (None, status):
             return []
         user_id = call.sender.user_id

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from infra.http import errors
-from infra.http.app import Call, Endpoint, Handler
+from infra.http.app import Call, Endpoint
 from projections.history_sums import Sum
 from projections.layout import MATCHING_EVENTS, Candle
 from projections.query.requests import is_operators
@@ -33,13 +33,10 @@ class AuditEndpoints:
 
     def endpoints(self) -> list[Endpoint]:
         """The paths."""
-        rows: tuple[tuple[str, Handler, tuple[str, ...]], ...] = (
-            ("history", self.history, ("tables", "upto", "exact")),
-            ("candles", self.candles, ()),
-        )
+        read = ("tables", "upto", "exact")
         return [
-            Endpoint("GET", f"/x/v1/audit/{name}", handler, limited=False, reads=reads)
-            for name, handler, reads in rows
+            Endpoint("GET", "/x/v1/audit/history", self.history, limited=False, reads=read),
+            Endpoint("GET", "/x/v1/audit/candles", self.candles, limited=False, reads=()),
         ]
 
     async def history(self, call: Call) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from domain.reference import Market
 from infra.http import errors
-from infra.http.app import Call, Endpoint, Handler, Weight
+from infra.http.app import Call, Endpoint
 from infra.http.parameters import Parameters
 from projections.intervals import INTERVALS, interval_open, next_open
 from projections.layout import (
@@ -65,18 +65,17 @@ class BookEndpoints:
 
     def endpoints(self) -> list[Endpoint]:
         """The paths, all public."""
-        rows: tuple[tuple[str, Handler, Weight, tuple[str, ...]], ...] = (
-            ("exchangeInfo", self.exchange_info, 20, INFO_PARAMETERS),
-            ("depth", self.depth, depth_weight, ("symbol", "limit")),
-            ("trades", self.trades, 25, ("symbol", "limit")),
-            ("historicalTrades", self.historical_trades, 25, ("symbol", "fromId", "limit")),
-            ("aggTrades", self.aggregate_trades, 4, ("symbol", "fromId", "limit", *SPAN)),
-            ("klines", self.klines, 2, KLINE_PARAMETERS),
-            ("uiKlines", self.klines, 2, KLINE_PARAMETERS),
-        )
+        newest = ("symbol", "limit")
+        older = (*newest, "fromId")
+        aggregates = (*older, *SPAN)
         return [
-            Endpoint("GET", f"/api/v3/{name}", handler, weight, reads=reads)
-            for name, handler, weight, reads in rows
+            Endpoint("GET", "/api/v3/exchangeInfo", self.exchange_info, 20, reads=INFO_PARAMETERS),
+            Endpoint("GET", "/api/v3/depth", self.depth, depth_weight, reads=newest),
+            Endpoint("GET", "/api/v3/trades", self.trades, 25, reads=newest),
+            Endpoint("GET", "/api/v3/historicalTrades", self.historical_trades, 25, reads=older),
+            Endpoint("GET", "/api/v3/aggTrades", self.aggregate_trades, 4, reads=aggregates),
+            Endpoint("GET", "/api/v3/klines", self.klines, 2, reads=KLINE_PARAMETERS),
+            Endpoint("GET", "/api/v3/uiKlines", self.klines, 2, reads=KLINE_PARAMETERS),
         ]
 
     async def exchange_info(self, call: Call) -> dict[str, Any]:

@@ -28,7 +28,7 @@ _NOT_OFFERED = (
 
 
 def exchange_info(
-    markets: Iterable[Market], limits: Limits, *, server_time: int, permission_sets: bool = True
+    markets: Iterable[Market], limits: Limits, *, server_time: int, permission_sets: bool
 ) -> dict[str, Any]:
     """The whole answer; `server_time` in the unit that the client wants.
 

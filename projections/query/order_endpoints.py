@@ -6,7 +6,7 @@ from typing import Any
 from domain.accounts.messages import Scope
 from domain.reference import Market
 from infra.http import errors
-from infra.http.app import Call, Endpoint, Handler, Weight
+from infra.http.app import Call, Endpoint
 from infra.http.parameters import Parameters
 from projections.intervals import DAY_US
 from projections.layout import (
@@ -60,18 +60,25 @@ class OrderEndpoints:
 
     def endpoints(self) -> list[Endpoint]:
         """The paths; each needs a signature by a key that may read."""
+        read = Scope.READ
         one = ("symbol", "orderId", "origClientOrderId")
         many = ("symbol", "orderId", "limit", *SPAN)
-        rows: tuple[tuple[str, Handler, Weight, tuple[str, ...]], ...] = (
-            ("order", self.order, 4, one),
-            ("openOrders", self.open_orders, open_orders_weight, ("symbol",)),
-            ("allOrders", self.all_orders, 20, many),
-            ("myTrades", self.my_trades, my_trades_weight, (*many, "fromId")),
-            ("rateLimit/order", self.order_counts, 40, ()),
-        )
+        fills = (*many, "fromId")
         return [
-            Endpoint("GET", f"/api/v3/{name}", handler, weight, Scope.READ, reads=reads)
-            for name, handler, weight, reads in rows
+            Endpoint("GET", "/api/v3/order", self.order, 4, read, reads=one),
+            Endpoint(
+                "GET",
+                "/api/v3/openOrders",
+                self.open_orders,
+                open_orders_weight,
+                read,
+                reads=("symbol",),
+            ),
+            Endpoint("GET", "/api/v3/allOrders", self.all_orders, 20, read, reads=many),
+            Endpoint(
+                "GET", "/api/v3/myTrades", self.my_trades, my_trades_weight, read, reads=fills
+            ),
+            Endpoint("GET", "/api/v3/rateLimit/order", self.order_counts, 40, read, reads=()),
         ]
 
     async def order(self, call: Call) -> dict[str, Any]:

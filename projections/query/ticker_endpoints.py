@@ -6,7 +6,7 @@ from typing import Any
 
 from domain.reference import Market
 from infra.http import errors
-from infra.http.app import Call, Endpoint, Handler, Weight
+from infra.http.app import Call, Endpoint
 from infra.http.parameters import Parameters
 from projections.intervals import DAY_US, HOUR_US, MINUTE_US
 from projections.layout import (
@@ -70,17 +70,19 @@ class TickerEndpoints:
     def endpoints(self) -> list[Endpoint]:
         """The paths, all public."""
         named = ("symbol", "symbols")
-        rows: tuple[tuple[str, Handler, Weight, tuple[str, ...]], ...] = (
-            ("avgPrice", self.average_price, 2, ("symbol",)),
-            ("ticker/24hr", self.day_tickers, all_or(2, 80), (*named, "type")),
-            ("ticker/price", self.prices, all_or(2, 4), named),
-            ("ticker/bookTicker", self.book_tickers, all_or(2, 4), named),
-            ("ticker", self.window_tickers, per_symbol, (*named, "type", "windowSize")),
-            ("ticker/tradingDay", self.trading_day, per_symbol, (*named, "type", "timeZone")),
-        )
+        day, window = (*named, "type"), (*named, "type", "windowSize")
+        trading_day = (*named, "type", "timeZone")
         return [
-            Endpoint("GET", f"/api/v3/{name}", handler, weight, reads=reads)
-            for name, handler, weight, reads in rows
+            Endpoint("GET", "/api/v3/avgPrice", self.average_price, 2, reads=("symbol",)),
+            Endpoint("GET", "/api/v3/ticker/24hr", self.day_tickers, all_or(2, 80), reads=day),
+            Endpoint("GET", "/api/v3/ticker/price", self.prices, all_or(2, 4), reads=named),
+            Endpoint(
+                "GET", "/api/v3/ticker/bookTicker", self.book_tickers, all_or(2, 4), reads=named
+            ),
+            Endpoint("GET", "/api/v3/ticker", self.window_tickers, per_symbol, reads=window),
+            Endpoint(
+                "GET", "/api/v3/ticker/tradingDay", self.trading_day, per_symbol, reads=trading_day
+            ),
         ]
 
     async def average_price(self, call: Call) -> dict[str, Any]:

@@ -68,10 +68,10 @@ class Audit:
 def audit(
     archive: Archive, progress: Progress, processes: int = 0, snapshots: Path | None = None
 ) -> Audit:
-    """Replay everything, find the consistent cut, and check the invariants of `TITLES` there.
+    """Replay everything, find the consistent cut, and check the invariants there.
 
-    But for L3, which wants wallets. `snapshots` has a folder of snapshots for each shard, which are
-    checked on the way. Raises `BadArchive`.
+    All of `TITLES` but L3 (no wallets), and S4 only with `snapshots`. That has a folder of
+    snapshots for each shard, which are checked on the way. Raises `BadArchive`.
     """
     shards = archive.manifest.shards()
     kept = KeptSnapshots(archive, snapshots)

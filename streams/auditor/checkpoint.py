@@ -17,7 +17,7 @@ from streams.audit.ledger_witness import Kept, LedgerRecord
 from streams.audit.matching_witness import MatchingRecord
 from streams.audit.priority_book import PriorityBook, Waiting
 from streams.auditor.followed import Followed
-from streams.auditor.legs import Began, Legs, Traded
+from streams.auditor.legs import Legs, Origin, Traded
 from streams.auditor.log_auditor import LogAuditor
 from streams.marks import Done
 from streams.shard import Shard
@@ -89,9 +89,9 @@ def _load_sent(legs: Legs, data: list[Any]) -> None:
 
 
 def _traded(values: list[Any]) -> Traded:
-    price_ticks, lots, side, base_asset, base, quote_asset, quote, began = values
+    price_ticks, lots, side, base_asset, base, quote_asset, quote, origin = values
     moved = (base_asset, base, quote_asset, quote)
-    return Traded(price_ticks, lots, Side(side), *moved, Began(*began))
+    return Traded(price_ticks, lots, Side(side), *moved, Origin(*origin))
 
 
 def _dump_followed(followed: Followed) -> dict[str, Any]:

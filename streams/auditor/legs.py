@@ -12,7 +12,7 @@ from streams.audit.ledger_witness import Leg
 from streams.auditor import metrics
 
 
-class Began(NamedTuple):
+class Origin(NamedTuple):
     """When a trade was made: the log time of its matching shard, and where its input stands."""
 
     time_us: int
@@ -30,7 +30,7 @@ class Traded:
     base: int
     quote_asset: int
     quote: int
-    began: Began
+    origin: Origin
 
 
 class Legs:
@@ -44,7 +44,7 @@ class Legs:
         """By (matching shard, ledger), in order: which record carries the leg."""
 
     def traded(
-        self, trade: TradeExecuted, rules: MarketRules, side: Side, order_id: int, began: Began
+        self, trade: TradeExecuted, rules: MarketRules, side: Side, order_id: int, origin: Origin
     ) -> Leg:
         """Note one leg of a trade, and name it."""
         leg = (trade.market_id, trade.trade_id, order_id)
@@ -56,7 +56,7 @@ class Legs:
             base=trade.lots * rules.lot,
             quote_asset=rules.quote_asset,
             quote=trade.price_ticks * trade.lots * rules.tick,
-            began=began,
+            origin=origin,
         )
         self._move(self.open[leg], 1)
         return leg
@@ -70,7 +70,7 @@ class Legs:
         traded = self.open.pop(leg, None)
         checks.check("E5", traded is not None, f"leg {leg} was settled, its trade is not open")
         if traded is not None:
-            metrics.SETTLED_AFTER_S.observe((time_us - traded.began.time_us) / 1e6)
+            metrics.SETTLED_AFTER_S.observe((time_us - traded.origin.time_us) / 1e6)
             self._move(traded, -1)
             same = (fill.price_ticks, fill.lots, fill.side) == (
                 traded.price_ticks,

@@ -25,7 +25,7 @@ from streams.audit.findings import Finding, Kind, of_channel
 from streams.auditor.circles import find_circle
 from streams.auditor.crossing import Crossing, Suspect
 from streams.auditor.followed import Followed, Queued, Stopped
-from streams.auditor.legs import Began, Legs
+from streams.auditor.legs import Legs, Origin
 from streams.auditor.marks import MarkWatch
 from streams.auditor.pace import Pace
 from streams.auditor.violations import Violation, of_finding
@@ -284,14 +284,14 @@ class LogAuditor:
 
     def _take_trades(self, followed: Followed, sent: Mapping[Place, int]) -> None:
         assert followed.matching is not None
-        began = Began(followed.shard.state.time_us, followed.position - 1)
+        origin = Origin(followed.shard.state.time_us, followed.position - 1)
         for trade, rules in followed.matching.trades:
             maker_side = Side.SELL if trade.taker_side == Side.BUY else Side.BUY
             for order_id, side in (
                 (trade.maker_order_id, maker_side),
                 (trade.taker_order_id, trade.taker_side),
             ):
-                leg = self.legs.traded(trade, rules, side, order_id, began)
+                leg = self.legs.traded(trade, rules, side, order_id, origin)
                 ledger = f"L{order_id % self.ledger_partitions}"
                 self.legs.carried(followed.id, ledger, sent.get(inbox(ledger), 0), leg)
         followed.matching.trades.clear()

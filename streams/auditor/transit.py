@@ -65,9 +65,9 @@ class TransitWatch:
         for source, ledger in self._auditor.legs.sent:
             told = self._told(source)
             for _, traded in islice(self._open(source, ledger), 1):
-                if traded.began.cause_offset < told:
+                if traded.origin.cause_offset < told:
                     now_us = self._auditor.followed[ledger].shard.state.time_us
-                    ages.append(now_us - traded.began.time_us)
+                    ages.append(now_us - traded.origin.time_us)
         return max(ages)
 
     def look(self) -> list[Violation]:
@@ -99,7 +99,7 @@ class TransitWatch:
         """Violations, if what is overdue does not stand in the ledger's inbox."""
         told = channel.steps[0]
         legs = islice(self._open(source, ledger), LEGS_LOOKED_AT)
-        overdue = [(leg, traded) for leg, traded in legs if traded.began.cause_offset < told]
+        overdue = [(leg, traded) for leg, traded in legs if traded.origin.cause_offset < told]
         if not overdue:
             channel.wanted = None
             channel.told.clear()
@@ -132,5 +132,5 @@ def _violation(
         f"asset {asset}: trade {trade_id} of market {market_id} is not settled for order "
         f"{order_id} before {position_name(inbox(ledger), end)}, {source} and {ledger} have gone on"
     )
-    position = position_name(inbox(source), traded.began.cause_offset)
+    position = position_name(inbox(source), traded.origin.cause_offset)
     return Violation("L7", position, words, asset=asset)

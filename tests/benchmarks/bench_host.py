@@ -6,18 +6,17 @@ from functools import cache
 from pathlib import Path
 
 from infra.files import Directory
-from native.selection import build_in_use
 from schemas.topics import inbox
 from streams.host import Host
 from streams.metrics import WorkerMetrics
 from streams.snapshots import Fork, SnapshotStore
 from streams.worker import Worker
-from tests.benchmarks.child import figures_in_child
+from tests.benchmarks.child import both_builds
 from tests.benchmarks.exchange import MemoryExchange
 from tests.benchmarks.lone_host import lone_host
 from tests.benchmarks.memory_log import MemoryLog
 from tests.benchmarks.mix import BLOCK, LEDGERS, MIX, draw
-from tests.benchmarks.report import COMPILED, Effort, Figure, median_of, rates
+from tests.benchmarks.report import Effort, Figure, median_of, rates, when_compiled
 
 COMMANDS = 100_000
 COMPILED_FLOOR, PURE_FLOOR = 200_000, 60_000
@@ -26,12 +25,7 @@ COMPILED_FLOOR, PURE_FLOOR = 200_000, 60_000
 
 def measure(effort: Effort) -> list[Figure]:
     """This build's rates, and the uncompiled build's."""
-    figures = measure_build(effort.runs, effort.scale)
-    if build_in_use() != COMPILED:
-        return figures
-    return figures + figures_in_child(
-        "bench_host", "measure_build", effort.runs, effort.scale, pure=True
-    )
+    return both_builds("bench_host", effort, measure_build)
 
 
 def measure_build(runs: int, scale: float) -> list[Figure]:
@@ -47,7 +41,7 @@ def measure_build(runs: int, scale: float) -> list[Figure]:
     )
     matching = _runs(effort, exchange, "M0", count)
     ledger = _runs(effort, exchange, "L0", _half(count))
-    floor = COMPILED_FLOOR if build_in_use() == COMPILED else PURE_FLOOR
+    floor = when_compiled(COMPILED_FLOOR, pure=PURE_FLOOR)
     return [
         median_of("host, matching shard", "commands/s", matching, method, floor=floor),
         median_of("host, ledger shard", "commands/s", ledger, method),

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 
-from native.selection import build_in_use
 from streams.audit.progress import Bar
 from streams.audit.verify import verify
-from tests.benchmarks.child import figures_in_child
+from tests.benchmarks.child import both_builds
 from tests.benchmarks.exchange import MemoryExchange
 from tests.benchmarks.mix import BLOCK, LEDGERS, MIX, draw
-from tests.benchmarks.report import COMPILED, Effort, Figure, median_of, rates
+from tests.benchmarks.report import Effort, Figure, median_of, rates, when_compiled
 
 COMMANDS = 100_000
 COMPILED_FLOOR, PURE_FLOOR = 300_000, 60_000
@@ -17,12 +16,7 @@ COMPILED_FLOOR, PURE_FLOOR = 300_000, 60_000
 
 def measure(effort: Effort) -> list[Figure]:
     """This build's rates, and the uncompiled build's."""
-    figures = measure_build(effort.runs, effort.scale)
-    if build_in_use() != COMPILED:
-        return figures
-    return figures + figures_in_child(
-        "bench_replay", "measure_build", effort.runs, effort.scale, pure=True
-    )
+    return both_builds("bench_replay", effort, measure_build)
 
 
 def measure_build(runs: int, scale: float) -> list[Figure]:
@@ -39,7 +33,7 @@ def measure_build(runs: int, scale: float) -> list[Figure]:
         "second of processor"
     )
     ledgers = [f"L{partition}" for partition in range(LEDGERS)]
-    floor = COMPILED_FLOOR if build_in_use() == COMPILED else PURE_FLOOR
+    floor = when_compiled(COMPILED_FLOOR, pure=PURE_FLOOR)
     everything = list(exchange.archive().manifest.shards())
     return [
         _figure(effort, exchange, "replay, matching shard", ["M0"], count, method, floor),

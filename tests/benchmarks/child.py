@@ -5,12 +5,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from native.selection import PURE, ROOT
-from tests.benchmarks.report import Figure
+from native.selection import PURE, ROOT, build_in_use
+from tests.benchmarks.report import COMPILED, Effort, Figure
 
 
 def in_child(
@@ -43,6 +44,16 @@ def figures_in_child(
     """The figures that the function returned."""
     told = in_child(module, function, *arguments, pure=pure, folder=folder)
     return [Figure(**each) for each in told]
+
+
+def both_builds(
+    module: str, effort: Effort, measure_build: Callable[[int, float], list[Figure]]
+) -> list[Figure]:
+    """What the module's `measure_build` finds of this build, and of the pure one beside it."""
+    figures = measure_build(effort.runs, effort.scale)
+    if build_in_use() != COMPILED:
+        return figures
+    return figures + figures_in_child(module, "measure_build", effort.runs, effort.scale, pure=True)
 
 
 def _main(module: str, function: str, arguments: str) -> None:

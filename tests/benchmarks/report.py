@@ -37,9 +37,9 @@ COMPILED, PURE = "compiled", "pure"
 """What `build_in_use` says."""
 
 
-def when_compiled(floor: float) -> float | None:
-    """A floor that is set for the compiled build alone."""
-    return floor if build_in_use() == COMPILED else None
+def when_compiled(floor: float, *, pure: float | None = None) -> float | None:
+    """A floor of the compiled build; the other has the floor `pure`, if any."""
+    return floor if build_in_use() == COMPILED else pure
 
 
 @dataclass(slots=True)

@@ -1,25 +1,36 @@
-"""What a fault leaves behind: numbers that processes tell, records twice, what the auditor says."""
+"""What a fault leaves behind: numbers, records twice, history that is short, an auditor's words."""
 
 import json
+import re
 import urllib.request
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
 
 from infra.log import LogRecord
-from infra.scraping import targets_file
+from projections.query.status_endpoints import FED_TABLES
 from schemas.record import decode_envelope
 from schemas.topics import outbox
 from tests.faults.rows import Run
 from tests.faults.stack import FaultStack, until
 from tests.integration.auditor import metrics, said, until_metric
+from tests.integration.running_stack import prefixed
 
 MOVED_S = 15.0
 """Processes refresh their numbers every 5 s."""
 
+NEWEST = 200
+"""Among so many records at the end of a partition is the one with its highest sequence."""
+
+Offsets: TypeAlias = Mapping[tuple[str, int], int]
+Sequences: TypeAlias = Mapping[tuple[str, int], int]
+"""Both by topic and partition."""
+
 PREFIX = "logbourse_shard_"
 CHECKED = 'checks_total{invariant="L2"}'
+HALT = re.compile(r"HALTED and stays down.*?shard (\w+) halted at offset (\d+): (\w+): ([^;\n]*)")
 COMPLAINTS = ("violation", "halting")
 """Lines of the auditor's log that say that something is wrong."""
 
@@ -29,18 +40,7 @@ def numbers(stack: FaultStack, process: str) -> Counter[str]:
 
     Raises `OSError` while it does not answer.
     """
-    targets = json.loads(targets_file(stack.settings).read_text())
-    (address,) = (
-        each["targets"][0] for each in targets if each["labels"].get("process") == process
-    )
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=5.0) as answer:
-        return read_numbers(answer.read().decode())
-
-
-def read_numbers(text: str) -> Counter[str]:
-    """The numbers of shards in what Prometheus is told, by name without its prefix."""
-    told = (line.rpartition(" ") for line in text.splitlines() if line.startswith(PREFIX))
-    return Counter({name.removeprefix(PREFIX): int(float(value)) for name, _, value in told})
+    return prefixed(stack.metrics(process), PREFIX)
 
 
 def duplicates_read(stack: FaultStack, process: str) -> int:
@@ -80,7 +80,12 @@ def started_at(stack: FaultStack, process: str) -> dict[str, int]:
 
 def starts_in(told: Counter[str]) -> dict[str, int]:
     """Where each shard began: its position, less what it has taken since."""
-    ends = {name[16:-2]: n for name, n in told.items() if name.startswith('position{shard="')}
+    before, behind = 'position{shard="', '"}'
+    ends = {
+        name.removeprefix(before).removesuffix(behind): end
+        for name, end in told.items()
+        if name.startswith(before)
+    }
     return {shard: end - told[f'records_total{{shard="{shard}"}}'] for shard, end in ends.items()}
 
 
@@ -102,7 +107,7 @@ def end_of_outbox(stack: FaultStack, shard: str) -> int:
 
 
 def repeated(stack: FaultStack, shard: str, start: int) -> Repeats:
-    """What the outbox has again from `start` on, before which nothing was written twice lately."""
+    """What the outbox has again from offset `start` on; what was repeated before does not count."""
     log = stack.log()
     try:
         end = log.ends(*outbox(shard))[1]
@@ -124,6 +129,63 @@ def repeats_in(records: Iterable[LogRecord]) -> Repeats:
     return Repeats(len(times_us), (max(times_us) - min(times_us)) / 1e6)
 
 
+def sequences_before(stack: FaultStack, ends: Offsets) -> Sequences:
+    """By topic and partition, the sequence that the log had come to before an offset."""
+    log = stack.log()
+    try:
+        return {
+            place: max(
+                decode_envelope(raw.value).cseq
+                for raw in log.scan(*place, max(0, end - NEWEST), end)
+            )
+            for place, end in ends.items()
+        }
+    finally:
+        log.close()
+
+
+def history_reaches(stack: FaultStack, wanted: Sequences) -> bool:
+    """Whether each table of history stands at these sequences, as the query API tells.
+
+    Its `/health/ready` does not look at history.
+    """
+    try:
+        url = f"http://127.0.0.1:{stack.settings.query_port}/x/v1/positions"
+        with urllib.request.urlopen(url, timeout=5.0) as answer:
+            return tables_reach(json.load(answer)["positions"], wanted)
+    except OSError:
+        return False
+
+
+def tables_reach(told: Iterable[Mapping[str, Any]], wanted: Sequences) -> bool:
+    """Whether positions as `/x/v1/positions` has them say so of all tables."""
+    at = {(each["view"], each["topic"], each["partition"]): each["sequence"] for each in told}
+    return all(
+        at.get((table, topic, partition), 0) >= sequence
+        for (topic, partition), sequence in wanted.items()
+        for table in FED_TABLES[topic]
+    )
+
+
+class Halt(NamedTuple):
+    """Where a shard has halted, and why: the word for it, and what is told behind that."""
+
+    shard: str
+    offset: int
+    reason: str
+    words: str
+
+
+def halts_in(words: str) -> list[Halt]:
+    """The halts that the supervisor tells of, in their order."""
+    return [Halt(shard, int(at), reason, more) for shard, at, reason, more in HALT.findall(words)]
+
+
+def complaints(stack: FaultStack) -> list[dict[str, Any]]:
+    """The lines of the auditor's log that say that something is wrong."""
+    return [line for event in COMPLAINTS for line in said(stack, event)]
+
+
 @contextmanager
 def quiet_auditor(run: Run) -> Iterator[None]:
     """Within, the auditor of the stack may complain of nothing and stop nothing.
@@ -132,8 +194,8 @@ def quiet_auditor(run: Run) -> Iterator[None]:
     """
     stack = run.stack
     until_metric(stack, "state", 1)
-    before = {event: len(said(stack, event)) for event in COMPLAINTS}
+    before = complaints(stack)
     yield
     until_metric(stack, CHECKED, metrics(stack)[CHECKED] + 2)
-    told = [words for event in COMPLAINTS for words in said(stack, event)[before[event] :]]
+    told = [each for each in complaints(stack) if each not in before]
     run.demand(not told, f"the auditor may complain of nothing: {told[:3]}")

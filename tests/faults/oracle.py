@@ -221,7 +221,7 @@ def _audited(stack: FaultStack, forged: Collection[str]) -> Iterable[str]:
 
 
 def unsound(
-    told: Mapping[str, Any], forged: Collection[str], spoilt: Collection[str] = ()
+    told: Mapping[str, Any], forged: Collection[str], spoilt: Collection[str]
 ) -> Iterable[str]:
     """What an audit found, beside what is forged, and what is forged and it did not find.
 

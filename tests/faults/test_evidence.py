@@ -1,11 +1,23 @@
 """What is read out of a fault's traces: records that stand twice, numbers, the place of a halt."""
 
+from typing import Any
+
 import pytest
 
 from infra.log import LogRecord
+from projections.query.status_endpoints import FED_TABLES
 from schemas.record import encode_record
-from tests.faults.evidence import Repeats, duplicates_in, read_numbers, repeats_in, starts_in
-from tests.faults.rows_losses import POSITION
+from tests.faults.evidence import (
+    PREFIX,
+    Halt,
+    Repeats,
+    duplicates_in,
+    halts_in,
+    repeats_in,
+    starts_in,
+    tables_reach,
+)
+from tests.integration.running_stack import prefixed, read_metrics
 
 MILLISECOND_US = 1_000
 TOLD = """\
@@ -60,12 +72,29 @@ def test_a_halt_names_shard_offset_and_reason():
         'shards HALTED and stays down, last said "shard L0 halted at offset 3369: ACKED_LOSS: the '
         'committed mark is at 3369, the log ends at 17; see docs/runbook.md#halts"'
     )
-    found = POSITION.search(words)
-    assert found is not None
-    assert found.groups() == ("L0", "3369", "ACKED_LOSS")
+    other = 'shards HALTED and stays down, last said "shard M0 halted at offset 7: FAULT: applying'
+    assert halts_in(f"{words}\nquery ended\n{other}") == [
+        Halt("L0", 3_369, "ACKED_LOSS", "the committed mark is at 3369, the log ends at 17"),
+        Halt("M0", 7, "FAULT", "applying"),
+    ]
 
 
 def test_where_a_host_started_is_its_position_less_what_it_took():
-    told = read_numbers(TOLD)
+    told = prefixed(read_metrics(TOLD), PREFIX)
     assert starts_in(told) == {"L0": 12_345_600, "M0": 70}
     assert duplicates_in(told) == 5
+
+
+def test_history_is_filled_once_each_table_has_come_there():
+    """Redis and reference data, which readiness looks at, stand elsewhere."""
+    wanted = {("ledger.ev", 0): 7, ("matching.ev", 1): 9}
+    tables = [(table, *place) for place in wanted for table in FED_TABLES[place[0]]]
+    told: list[dict[str, Any]] = [
+        {"view": view, "topic": topic, "partition": partition, "sequence": wanted[topic, partition]}
+        for view, topic, partition in (*tables, *(("redis", *place) for place in wanted))
+    ]
+    assert tables_reach(told, wanted)
+    for number in range(len(tables)):
+        behind = {**told[number], "sequence": told[number]["sequence"] - 1}
+        assert not tables_reach([*told[:number], behind, *told[number + 1 :]], wanted)
+        assert not tables_reach([*told[:number], *told[number + 1 :]], wanted)

@@ -111,7 +111,7 @@ from pathlib import Path
 from infra.files import Directory
 folder = Path(os.environ["FOLDER"])
 files = Directory(folder / "files")
-(folder / f"exit-{os.getpid()}").write_text(os.environ["POINT"])
+(folder / f"exit-{os.getpid()}").write_text(os.environ["STEP"])
 if os.fork() == 0:
     files.write("draft", b"12345678")
     os._exit(0)
@@ -158,17 +158,17 @@ def test_an_apply_hangs_as_long_as_its_file_exists(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("point", "left"),
+    ("step", "left"),
     [
         ("half written", {"draft": "1234"}),
         ("written", {"draft": "12345678"}),
         ("renamed", {"final": "12345678"}),
     ],
 )
-def test_a_process_dies_at_the_step_that_its_file_names(tmp_path, point, left):
+def test_a_process_dies_at_the_step_that_its_file_names(tmp_path, step, left):
     """Also where its child does the work: then both die."""
     with pytest.raises(subprocess.CalledProcessError) as ended:
-        said(EXIT, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path), POINT=point)
+        said(EXIT, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path), STEP=step)
     assert ended.value.returncode == -signal.SIGKILL
     assert {path.name: path.read_text() for path in (tmp_path / "files").iterdir()} == left
     assert not list(tmp_path.glob("exit-*"))
@@ -183,7 +183,7 @@ kafka.KafkaLog.produce = kafka.KafkaLog.commit = said
 import sitecustomize
 folder = Path(os.environ["FOLDER"])
 sitecustomize._plant_exits_of_log(kafka, folder)
-(folder / f"exit-{os.getpid()}").write_text(os.environ["POINT"])
+(folder / f"exit-{os.getpid()}").write_text(os.environ["STEP"])
 log = object.__new__(kafka.KafkaLog)
 log.produce("ledger.in", 0, b"")
 log.produce("ledger.ev", 0, b"")
@@ -193,7 +193,7 @@ print("alive")
 
 
 @pytest.mark.parametrize(
-    ("point", "told"),
+    ("step", "told"),
     [
         ("produced", "ledger.in ledger.ev"),
         ("acked", "ledger.in ledger.ev"),
@@ -201,9 +201,9 @@ print("alive")
         ("nowhere", "ledger.in ledger.ev ledger.in alive"),
     ],
 )
-def test_a_process_dies_around_its_outputs_and_marks(tmp_path, point, told):
+def test_a_process_dies_around_its_outputs_and_marks(tmp_path, step, told):
     argv = [sys.executable, "-c", LOG_EXIT]
-    variables = {"PYTHONPATH": str(PLANTED), "FOLDER": str(tmp_path), "POINT": point}
+    variables = {"PYTHONPATH": str(PLANTED), "FOLDER": str(tmp_path), "STEP": step}
     done = subprocess.run(
         argv, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True, check=False
     )

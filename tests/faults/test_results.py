@@ -86,15 +86,17 @@ def test_missed_targets_are_told_unless_they_are_accepted():
     rows = {
         "F1": Row("F1", "killed", lambda _: None, target_s=3.0, at_most={"late s": 1.0}),
         "F2": Row("F2", "killed", lambda _: None, target_s=4.0, at_most={"late s": 2.0}),
+        "F12 gateway": Row("F12 gateway", "cut off", lambda _: None, target_s=3.0),
         "F32": Row("F32", "calm", lambda _: None, at_most={"most MB/h": 1.0}),
     }
     lines = [
         line | {"row": "F1", "measured": {"late s": 1.5}},
         line | {"row": "F2", "measured": {"late s": 1.5}},
+        line | {"row": "F12 gateway", "measured": {}},
         line | {"row": "F32", "measured": {"most MB/h": 9.0}},
     ]
     assert missed(summary(lines, rows)) == [
-        "F1: without acknowledgement 4.0 s (≤ 3: met in 0 of 1), late s 1.5 (≤ 1: met in 0 of 1)"
+        "F1: without acknowledgement s 4.0 (≤ 3: met in 0 of 1), late s 1.5 (≤ 1: met in 0 of 1)"
     ]
 
 

@@ -1,6 +1,5 @@
 """What a run's views are judged by: whatever differs in Redis or history is named, nothing else."""
 
-from collections.abc import Iterator
 from random import Random
 from typing import cast
 
@@ -14,22 +13,9 @@ from projections.layout import LEDGER_EVENTS, MATCHING_EVENTS, Balance, pack
 from projections.view_fold import ViewFold
 from tests.faults import views
 from tests.faults.views import ViewCheck, balances_differ, open_orders_differ
+from tests.projections.list_log import ListLog
 from tests.projections.scenarios import busy_exchange
 from tests.projections.test_view_auditor import Stage
-
-
-class ListLog:
-    """The outboxes of a stage."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._values = stage.values
-
-    def ends(self, topic: str, partition: int) -> tuple[int, int]:
-        return 0, len(self._values[topic])
-
-    def scan(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
-        for offset in range(start, stop):
-            yield LogRecord(topic, partition, offset, -1, self._values[topic][offset])
 
 
 class FoldedHistory:
@@ -68,7 +54,7 @@ def stage(monkeypatch):
 
 def check_of(stage: Stage, history: FoldedHistory) -> ViewCheck:
     """The check of a run on what the stage stores."""
-    log, client = cast(Log, ListLog(stage)), cast(HistoryClient, history)
+    log, client = cast(Log, ListLog(lambda: stage.values)), cast(HistoryClient, history)
     return ViewCheck((1, 1), log, stage.client, client)
 
 

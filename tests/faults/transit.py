@@ -7,7 +7,7 @@ from domain.orders.messages import FillSettled
 from schemas.record import Record
 
 
-def ages_s(books: Iterable[Record], ledgers: Iterable[Record], since_us: int = 0) -> list[float]:
+def ages_s(books: Iterable[Record], ledgers: Iterable[Record], since_us: int) -> list[float]:
     """Log time from each trade to each of its two settlements, in seconds.
 
     Of trades from this log time on. `books` are records of `matching.ev`, `ledgers` of

@@ -4,9 +4,8 @@ Twice, of parts that share nothing: by `naive_views`, which knows balances and o
 continuous auditor's fold, which has every key, and of history the sum of every column.
 """
 
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -22,11 +21,10 @@ from projections.live_cells import LiveCells
 from projections.redis_sink import current_build
 from projections.view_auditor import Complaint, ViewAuditor
 from projections.view_fold import SUMMED, ViewFold
-from tests.faults.stack import FaultStack
+from tests.faults.stack import FaultStack, until
 from tests.oracles import naive_views
 
 VIEWS_S = 90.0
-PAUSE_S = 0.05
 
 Events = Sequence[tuple[int, Message]]
 
@@ -78,12 +76,12 @@ class ViewCheck:
                 self._live.refresh()
                 return self._live.read(*place, ())[0].cseq >= end
 
-            if not _within(VIEWS_S, reached):
+            if not until(reached, VIEWS_S):
                 yield f"the view of {place[0]}.{place[1]} must reach #{end} in {VIEWS_S:.0f} s"
                 return
         self._views.touch(self._stored_names())
         self._views.touch(name for fold in self._views.folds.values() for name in fold.cells)
-        if not _within(VIEWS_S, self._compared):
+        if not until(self._compared, VIEWS_S):
             yield f"{self._views.backlog} keys of Redis were not compared in {VIEWS_S:.0f} s"
         yield from self._said()
 
@@ -145,7 +143,7 @@ class ViewCheck:
             found.append(told)
             return all(told.positions.get(p, 0) >= cseq for p, cseq in upto.items())
 
-        return found[-1] if _within(VIEWS_S, reached) else None
+        return found[-1] if until(reached, VIEWS_S) else None
 
 
 def _sums_differ(fold: ViewFold, told: TablesTold) -> Iterator[str]:
@@ -156,16 +154,6 @@ def _sums_differ(fold: ViewFold, told: TablesTold) -> Iterator[str]:
             where = f"{table} of {fold.topic}.{fold.partition}"
             block, much = min(beyond.items())
             yield f"P1: {where} before #{fold.position.cseq + 1}: block {block} has {much} too much"
-
-
-def _within(seconds: float, condition: Callable[[], bool]) -> bool:
-    """Whether it comes true in time."""
-    give_up_s = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > give_up_s:
-            return False
-        time.sleep(PAUSE_S)
-    return True
 
 
 def balances_differ(client: Any, events: Events) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from schemas.record import decode_record
-from tests.integration.running_stack import RunningStack
+from tests.integration.running_stack import RunningStack, prefixed
 from tests.streams.records import forged
 
 FOUND_WITHIN_S = 90.0
@@ -15,11 +15,7 @@ NEWEST = 200
 
 def metrics(stack: RunningStack) -> Counter[str]:
     """What it tells Prometheus, by name without its prefix; labels are part of it."""
-    prefix = "logbourse_auditor_"
-    told = stack.metrics("auditor")
-    return Counter(
-        {name.removeprefix(prefix): int(told[name]) for name in told if name.startswith(prefix)}
-    )
+    return prefixed(stack.metrics("auditor"), "logbourse_auditor_")
 
 
 def until_metric(stack: RunningStack, name: str, least: int) -> None:

@@ -8,7 +8,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,9 +171,7 @@ class RunningStack:
         targets = json.loads(targets_file(self.settings).read_text())
         (address,) = (t["targets"][0] for t in targets if t["labels"].get("process") == name)
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=5.0) as answer:
-            lines = answer.read().decode().splitlines()
-        told = (line.rpartition(" ") for line in lines if not line.startswith("#"))
-        return {metric: float(value) for metric, _, value in told}
+            return read_metrics(answer.read().decode())
 
     def said_in_log(self, name: str, event: str) -> list[dict[str, Any]]:
         """All lines of a process's log file about that event, such as "promoted"."""
@@ -188,6 +187,12 @@ class RunningStack:
         self.until(lambda: self.pid(name) not in (0, before), 30.0, f"{name} must be restarted")
         # Only now does what was killed show in the lag of the views.
         time.sleep(LAG_ALLOWED_S)
+
+    def append(self, topic: str, partition: int, value: bytes | None) -> None:
+        """Put a record into a partition, as nobody who belongs here does."""
+        producer = self.producer()
+        producer.produce(topic, value=value, partition=partition)
+        assert producer.flush(10) == 0, "the record must be taken"
 
     def until_ready(self) -> None:
         """Wait until both APIs say that they serve, order entry and queries."""
@@ -249,6 +254,19 @@ def ready_stack(folder: Path, *words: str, **options: Any) -> Iterator[RunningSt
         yield running
     finally:
         running.stop()
+
+
+def read_metrics(text: str) -> dict[str, float]:
+    """The numbers in what Prometheus is told, by name with labels."""
+    told = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in told}
+
+
+def prefixed(told: Mapping[str, float], prefix: str) -> Counter[str]:
+    """The whole numbers whose names begin with the prefix, by name without it."""
+    return Counter(
+        {name.removeprefix(prefix): int(told[name]) for name in told if name.startswith(prefix)}
+    )
 
 
 def _environment(data_dir: Path) -> dict[str, str]:

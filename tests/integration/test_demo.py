@@ -66,7 +66,7 @@ def test_bots_trade_the_printed_lines_work_and_ctrl_c_ends_all(demo):
     assert ticker["symbol"] == "BTCUSDT"
     assert float(ticker["bidPrice"]) > 0
 
-    assert len(demo.process_ids()) > len(MARKETS)
+    assert demo.process_ids()
     assert demo.interrupt(ENDING_S) == 0
     give_up_s = time.monotonic() + ENDING_S
     while demo.process_ids() and time.monotonic() < give_up_s:

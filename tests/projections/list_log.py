@@ -1,6 +1,6 @@
 """A log in memory of which only the reading half is there; it may grow while it is read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from infra.log import LogRecord
 
@@ -12,6 +12,10 @@ class ListLog:
 
     def ends(self, topic: str, partition: int) -> tuple[int, int]:
         return 0, len(self._outboxes()[topic])
+
+    def scan(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
+        for offset, value in enumerate(self._outboxes()[topic][start:stop], start):
+            yield LogRecord(topic, partition, offset, -1, value)
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
         self._at[topic] = offset

@@ -71,7 +71,7 @@ class Unmeasured(WorkerMetrics):
         """The world counts what it writes twice."""
 
 
-class Leading(Leadership):
+class WatchedLeadership(Leadership):
     """Who leads, of whom the world learns as soon as a shadow has taken over."""
 
     def __init__(
@@ -107,7 +107,7 @@ class Process:
     worker: Worker | None = None
     leases: list[Lease] = field(default_factory=list)
     keeper: SimKeeper | None = None
-    leading: Leading | None = None
+    leadership: WatchedLeadership | None = None
     clock: OwnClock | None = None
     stands_still: int = 0
     """For how many of its turns it is frozen."""

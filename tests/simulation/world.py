@@ -1,4 +1,4 @@
-"""The simulated exchange: processes that run the real hosts, killed and restarted by the seed."""
+"""The simulated exchange: processes that run the real workers, killed and restarted by the seed."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -24,12 +24,12 @@ from tests.simulation.files import SimFiles
 from tests.simulation.leases import RENEW_S, TTL_S, SimKeeper, SimLeases
 from tests.simulation.log import LogWorld, SimLog, nobody_moves
 from tests.simulation.processes import (
-    Leading,
     Member,
     Process,
     Promotion,
     SimClock,
     Unmeasured,
+    WatchedLeadership,
     WorkerLog,
     placed,
 )
@@ -231,7 +231,7 @@ class World:
         process.hosts = [self._host(process, log, shard) for shard in process.shard_ids]
         if self.standby:
             self._give_leases(process, f"h{self._holders}")
-        process.worker = Worker(process.hosts, log, Unmeasured(), process.leading)
+        process.worker = Worker(process.hosts, log, Unmeasured(), process.leadership)
         if self._doubled.intersection(process.shard_ids):
             log.between = lambda: self._let_other_leaders_move(process)
         process.start_worker()
@@ -278,7 +278,9 @@ class World:
         process.keeper = SimKeeper(process.leases, self.faults)
         members = {host.id: host for host in process.hosts}
         note = partial(self._note_promotion, process)
-        process.leading = Leading(process.leases, members, process.keeper, self.clock, note)
+        process.leadership = WatchedLeadership(
+            process.leases, members, process.keeper, self.clock, note
+        )
 
     def _work(self, process: Process) -> None:
         assert process.worker is not None and process.clock is not None
@@ -286,12 +288,12 @@ class World:
         if process.keeper is not None:
             process.keeper.come_to_it()
         process.worker.turn(0.0)
-        if process.leading is not None and process.leading.asked:
+        if process.leadership is not None and process.leadership.asked:
             self._yield(process)
 
     def _yield(self, process: Process) -> None:
-        assert process.worker is not None and process.leading is not None
-        process.leading.yield_all()
+        assert process.worker is not None and process.leadership is not None
+        process.leadership.yield_all()
         process.worker.finish()
         for lease in process.leases:
             lease.release()
@@ -325,7 +327,7 @@ class World:
         process.log = None
         process.hosts = []
         process.leases = []
-        process.keeper = process.leading = process.worker = None
+        process.keeper = process.leadership = process.worker = None
 
     def double(self) -> None:
         """Start one more process for shards that run already, on a machine of its own."""

@@ -295,7 +295,7 @@ def test_a_leg_that_is_open_keeps_when_it_began_in_a_checkpoint(withheld):
     again = auditor_on(withheld.log, [])
     checkpoint.load(again, kept)
     assert again.legs.open == withheld.auditor.legs.open
-    assert all(traded.began.time_us for traded in again.legs.open.values())
+    assert all(traded.origin.time_us for traded in again.legs.open.values())
 
 
 def test_settlements_tell_how_long_they_took(monkeypatch):

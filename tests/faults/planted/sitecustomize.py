@@ -104,13 +104,13 @@ def _plant_hang(sink: Any, folder: Path) -> None:
     sink.RedisSink.apply = apply
 
 
-def _die_at(folder: Path, point: str, pid: int) -> None:
-    """SIGKILL the process if it is to die at this point; a child that asks for it ends, too."""
-    order = folder / f"exit-{pid}"
+def _die_at(folder: Path, step: str, pid: int) -> None:
+    """SIGKILL the process if it is to die at this step; a child that asks for it ends, too."""
+    exit_file = folder / f"exit-{pid}"
     try:
-        if order.read_text() != point:
+        if exit_file.read_text() != step:
             return
-        order.unlink()
+        exit_file.unlink()
     except OSError:
         return
     os.kill(pid, signal.SIGKILL)

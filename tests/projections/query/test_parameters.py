@@ -9,7 +9,6 @@ from tests.projections.query.world import (
     ALICE,
     BTC,
     E8,
-    T0_US,
     TOKEN,
     USDT,
     entry,
@@ -94,7 +93,6 @@ def funded(world):
         entry(9, "WithdrawalDebited", BTC, E8, "fourth"),
     ]
     world.store.insert("ledger_entries", rows)
-    assert world.clock.time_us == T0_US
 
 
 @pytest.mark.parametrize(
