@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from threading import Thread
 
 from infra.http.errors import ApiError
-from infra.log import Log, LogFailure
+from infra.log import Log, LogFailure, LogRecord
 from projections.layout import NOWHERE, Position
 from projections.query.freshness import Partition, ReadPositions, Target
 from schemas.record import UndecodableRecord, decode_envelope
@@ -90,23 +90,8 @@ class OutboxEnds:
         return await _in_thread(partial(self._scan, partition, position, start, end))
 
     def _scan(self, partition: Partition, position: Position, start: int, end: int) -> int | None:
-        log = self._open_log()
-        with contextlib.closing(log):
-            last = highest = position.cseq
-            size = 0
-            for stored in log.scan(*partition, start, end):
-                size += len(stored.value or b"")
-                try:
-                    cseq = decode_envelope(stored.value).cseq
-                except UndecodableRecord:
-                    return None
-                is_other = stored.offset == position.offset and cseq != position.cseq
-                if is_other or size > MOST_BYTES:
-                    return None
-                highest = max(highest, cseq)
-                if cseq == last + 1:
-                    last = cseq
-        return last if last == highest else None
+        with contextlib.closing(self._open_log()) as log:
+            return _last_in(log.scan(*partition, start, end), position)
 
 
 class _End:
@@ -123,6 +108,25 @@ class _End:
         self.target: Target | None = None
         self.lacking: Position | None = None
         self.look: asyncio.Task[None] | None = None
+
+
+def _last_in(records: Iterable[LogRecord], position: Position) -> int | None:
+    """What `OutboxEnds._last_following` says of these records, the first that of the position."""
+    last = highest = position.cseq
+    size = 0
+    for stored in records:
+        size += len(stored.value or b"")
+        try:
+            cseq = decode_envelope(stored.value).cseq
+        except UndecodableRecord:
+            return None
+        is_other = stored.offset == position.offset and cseq != position.cseq
+        if is_other or size > MOST_BYTES:
+            return None
+        highest = max(highest, cseq)
+        if cseq == last + 1:
+            last = cseq
+    return last if last == highest else None
 
 
 async def _in_thread(work: Callable[[], int | None]) -> int | None:
