@@ -191,7 +191,7 @@ def _parts(
         reference_positions=lambda: accounts.positions,
         authenticator=KeyAuthenticator(accounts.credentials, OpenedSecrets(keys), keys.voucher),
         end_of_log=tail.end_offset,
-        scan_log=tail.scan,
+        open_log=partial(KafkaLog, settings, outside=True),
         told_at_start=told_at_start,
         redis=redis,
         open_clickhouse=lambda: clickhouse_client(settings.clickhouse_dsn),

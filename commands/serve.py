@@ -143,7 +143,7 @@ def build_operator_app(
     side: WriteSide, keys: SealingKeys, clock: Clock, token: str
 ) -> web.Application:
     """The operator's operations, for whoever brings `token`."""
-    operator = Operator(side.follower.reference, side.operations, side.tails[0], keys, clock)
+    operator = Operator(side.follower.reference, side.operations, keys, clock)
     return build_admin_app(operator, side.health, token, side.follower.position)
 
 

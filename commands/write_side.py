@@ -28,9 +28,6 @@ class Following(Protocol):
     async def stop(self) -> None:
         """End reading and give the handles back."""
 
-    async def end_offset(self, topic: str, partition: int) -> int:
-        """The offset the next record will get."""
-
     async def scan(self, topic: str, partition: int, start: int, stop: int) -> list[LogRecord]:
         """The records of [start, stop), apart from what is being followed."""
 

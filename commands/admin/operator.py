@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from commands.execution import Execution
 from commands.outcomes import Answer, Awaited
-from commands.write_side import Following
 from domain.accounts.messages import AccountsCommandRejected
 from domain.decider import Command, Message
 from domain.ledger.messages import FundingRejected
@@ -25,11 +24,10 @@ _REFUSALS = (AccountsCommandRejected, FundingRejected, MarketCommandRejected)
 
 @dataclass(slots=True)
 class Operator:
-    """Sends an operator's commands and knows where they go; `log` answers what stands there."""
+    """Sends an operator's commands and knows where they go."""
 
     reference: ReferenceData
     execution: Execution
-    log: Following
     keys: SealingKeys
     clock: Clock
 

@@ -28,9 +28,10 @@ def banner(settings: Settings, keys_file: Path, limits: Limits) -> str:
         "",
         f"Logbourse is running on {public}   (admin: port {settings.admin_port}, "
         f"logs: {settings.logs_dir})",
-        f"raised limits: {limits.orders_per_10s:,} orders per 10 s and "
+        "a new exchange here begins with these limits (logbourse admin change-limits):",
+        f"              {limits.orders_per_10s:,} orders per 10 s and "
         f"{limits.orders_per_day:,} a day by account,",
-        f"               request weight {limits.request_weight_per_minute:,} a minute and "
+        f"              request weight {limits.request_weight_per_minute:,} a minute and "
         f"{limits.raw_requests_per_5m:,} requests per 5 min by key",
     ]
     if keys_file.exists():

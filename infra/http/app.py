@@ -228,6 +228,7 @@ def _bind(frame: Frame, endpoint: Endpoint) -> Callable[[web.Request], Awaitable
 
 async def _respond(frame: Frame, endpoint: Endpoint, call: Call) -> web.StreamResponse:
     call.parameters = await _read_parameters(call.request, document=endpoint.document)
+    call.microseconds |= call.parameters.take_time_unit()
     # A body may come slowly: a request is as old, and its key must live as long, as its last byte.
     call.arrived_us = frame.clock.now_us()
     await _admit(frame, endpoint, call)

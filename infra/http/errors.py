@@ -218,6 +218,11 @@ def time_span_too_long(hours: int) -> ApiError:
     return ApiError(400, -1127, f"More than {hours} hours between startTime and endTime.")
 
 
+def symbol_has_other_status() -> ApiError:
+    """The one market that is named does not have the wanted status."""
+    return ApiError(400, -1220, "The symbol's status does not match the requested symbolStatus.")
+
+
 def batch_size(limit: int, found: int) -> ApiError:
     """A batch is empty or has too many orders."""
     return ApiError(400, -1130, f"A batch must have 1 to {limit} orders, had {found}.")

@@ -89,6 +89,17 @@ class Parameters:
             raise errors.invalid_data(name)
         return value.lower() == "true"
 
+    def take_time_unit(self) -> bool:
+        """Whether `timeUnit` asks for microseconds; taken out, since no endpoint need know it.
+
+        -1130 for anything but MICROSECOND and MILLISECOND.
+        """
+        unit = (self.optional("timeUnit") or "MILLISECOND").upper()
+        if unit not in ("MICROSECOND", "MILLISECOND"):
+            raise errors.invalid_data("timeUnit")
+        self.values.pop("timeUnit", None)
+        return unit == "MICROSECOND"
+
     def refuse_unknown(self, known: Collection[str]) -> None:
         """-1104 if anything was sent that is not in `known` or part of signing."""
         unread = (self.values.keys() - known).difference(SIGNING)

@@ -22,14 +22,16 @@ from projections.layout import (
     unpack,
 )
 from projections.query import market_responses as responses
-from projections.query.exchange_info import exchange_info, status
+from projections.query.exchange_info import exchange_info
 from projections.query.filling import filled, wanted_opens
 from projections.query.freshness import Target
 from projections.query.market_history import LAST_ID, MarketHistory, aggregate
 from projections.query.requests import (
     SPAN,
     Span,
+    expect_status,
     many_markets,
+    of_status,
     one_market,
     optional_market,
     refuse_time_zone,
@@ -66,11 +68,12 @@ class BookEndpoints:
     def endpoints(self) -> list[Endpoint]:
         """The paths, all public."""
         newest = ("symbol", "limit")
+        depth = (*newest, "symbolStatus")
         older = (*newest, "fromId")
         aggregates = (*older, *SPAN)
         return [
             Endpoint("GET", "/api/v3/exchangeInfo", self.exchange_info, 20, reads=INFO_PARAMETERS),
-            Endpoint("GET", "/api/v3/depth", self.depth, depth_weight, reads=newest),
+            Endpoint("GET", "/api/v3/depth", self.depth, depth_weight, reads=depth),
             Endpoint("GET", "/api/v3/trades", self.trades, 25, reads=newest),
             Endpoint("GET", "/api/v3/historicalTrades", self.historical_trades, 25, reads=older),
             Endpoint("GET", "/api/v3/aggTrades", self.aggregate_trades, 4, reads=aggregates),
@@ -100,6 +103,7 @@ class BookEndpoints:
     async def depth(self, call: Call) -> dict[str, Any]:
         """The best levels of the book, with its sequence."""
         market = one_market(call, self._sources.reference)
+        expect_status(call.parameters, market)
         limit = row_limit(call.parameters, USUAL_LEVELS, MOST_LEVELS)
         number = market.market_id
         _, (top, bids, asks) = await self._sources.read_markets(
@@ -251,10 +255,7 @@ def _selected(parameters: Parameters, markets: list[Market]) -> list[Market]:
     permissions = parameters.optional("permissions")
     if permissions is not None and "SPOT" not in _names(permissions):
         return []
-    wanted = parameters.optional("symbolStatus")
-    if wanted is not None and wanted not in ("TRADING", "HALT", "BREAK"):
-        raise errors.invalid_data("symbolStatus")
-    return [market for market in markets if wanted is None or status(market) == wanted]
+    return of_status(parameters, markets)
 
 
 def _names(text: str) -> list[str]:

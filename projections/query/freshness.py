@@ -23,11 +23,15 @@ _POSITION = re.compile(r"([a-z]{1,16})\.ev\.([0-9]{1,4})@([0-9]{1,18})\Z")
 
 @dataclass(slots=True, frozen=True)
 class Target:
-    """What a view must have taken in: everything that is named here."""
+    """What a view must have taken in: everything that is named here.
+
+    `give_up_s`: the loop time until which a wait for it lasts that has begun already.
+    """
 
     cseq: int = 0
     offset: int = -1
     time_us: int = 0
+    give_up_s: float | None = None
 
     def met(self, position: Position) -> bool:
         """Whether a view at `position` has it."""

@@ -1,6 +1,7 @@
 """What requests ask for: symbols, limits, times, intervals; and whether it is the operator's."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,6 +11,7 @@ from infra.http.app import Call
 from infra.http.parameters import FIRST_MICROSECONDS, SYMBOL, Parameters
 from infra.keys import same_secret
 from projections.intervals import HOUR_US
+from projections.query.exchange_info import status
 
 SYMBOLS = '^\\[("[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}){0,1}\\]$'
 
@@ -84,6 +86,20 @@ def many_markets(call: Call, reference: ReferenceData) -> list[Market] | None:
     if len(set(symbols)) < len(symbols):
         raise errors.duplicate_parameter("symbols")
     return [_known(symbol, reference) for symbol in symbols]
+
+
+def of_status(parameters: Parameters, markets: Iterable[Market]) -> list[Market]:
+    """Those that have the `symbolStatus`, or all without one; -1130 for one that does not exist."""
+    wanted = parameters.optional("symbolStatus")
+    if wanted not in (None, "TRADING", "HALT", "BREAK"):
+        raise errors.invalid_data("symbolStatus")
+    return [market for market in markets if wanted in (None, status(market))]
+
+
+def expect_status(parameters: Parameters, market: Market) -> None:
+    """-1220 if the market does not have the `symbolStatus`; -1130 as `of_status`."""
+    if not of_status(parameters, [market]):
+        raise errors.symbol_has_other_status()
 
 
 def row_limit(parameters: Parameters, default: int, most: int) -> int:

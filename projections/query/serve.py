@@ -13,6 +13,7 @@ from infra.http.app import Call, Endpoint, Frame
 from infra.http.app import build_app as build_frame
 from infra.http.limits import RequestLimits
 from infra.http.principal import Authenticator
+from infra.log import Log
 from infra.redis import AsyncRedis
 from projections.layout import Position
 from projections.query.account_endpoints import AccountEndpoints
@@ -22,7 +23,7 @@ from projections.query.freshness import Partition, format_positions
 from projections.query.history import History
 from projections.query.live import LiveViews
 from projections.query.order_endpoints import OrderEndpoints
-from projections.query.outbox_ends import OutboxEnds, Scan
+from projections.query.outbox_ends import OutboxEnds
 from projections.query.risk_endpoints import RiskEndpoints
 from projections.query.sources import Sources
 from projections.query.status_endpoints import StatusEndpoints
@@ -34,9 +35,9 @@ class Parts:
     """What the composition root brings.
 
     `reference` and `authenticator` are folded from `accounts.ev` by its owner, who tells in
-    `reference_positions` how far. `end_of_log` is `Tail.end_offset`, `scan_log` is `Tail.scan`;
-    `told_at_start` has the last sequence that stood in each partition that feeds views when this
-    process began, once known.
+    `reference_positions` how far. `end_of_log` is `Tail.end_offset`, `open_log` makes a handle on
+    the log, and `told_at_start` has the last sequence that stood in each partition that feeds views
+    when this process began, once known.
     `open_clickhouse` makes a client; it is called once in each reading thread. `knows_log` tells
     whether the reference data have all that stood in the log when this process began. Without an
     `operator_token` nobody but the user sees a user's risk.
@@ -46,7 +47,7 @@ class Parts:
     reference_positions: Callable[[], Mapping[Partition, Position]]
     authenticator: Authenticator
     end_of_log: Callable[[str, int], Awaitable[int]]
-    scan_log: Scan
+    open_log: Callable[[], Log]
     told_at_start: Mapping[Partition, int]
     redis: AsyncRedis
     open_clickhouse: Callable[[], ClickHouseClient]
@@ -90,7 +91,7 @@ def build_sources(parts: Parts) -> Sources:
         live=live,
         history=history,
         end_of_log=parts.end_of_log,
-        outbox_ends=OutboxEnds(parts.scan_log, live.positions),
+        outbox_ends=OutboxEnds(parts.open_log, live.positions),
         told_at_start=parts.told_at_start,
         clock=parts.clock,
     )

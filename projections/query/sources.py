@@ -108,7 +108,7 @@ class Sources:
         wanted = wanted_positions(call)
         least = {each: self._least(each, targets[each], wanted.get(each, 0)) for each in targets}
         try:
-            positions, answers = await self.live.read(least, questions, give_up_s())
+            positions, answers = await self.live.read(least, questions, _deadline_s(least.values()))
         except ApiError:
             await self._forget_what_the_log_lacks(targets)
             raise
@@ -122,7 +122,7 @@ class Sources:
     ) -> Position:
         """Where a table of history stands for the user, once it has the target."""
         partition = self.ledger_partition(user_id)
-        position = await self.history.reach(table, partition, target, give_up_s())
+        position = await self.history.reach(table, partition, target, _deadline_s([target]))
         call.position = format_positions({partition: position})
         return position
 
@@ -151,7 +151,9 @@ class Sources:
             return Target(cseq=max(wanted[partition], told))
         deadline_s = give_up_s()
         end = await self.end_offset(partition, deadline_s)
-        return await self.outbox_ends.target(partition, end, deadline_s)
+        target = await self.outbox_ends.target(partition, end, deadline_s)
+        # What was waited here is not waited for the view once more.
+        return replace(target, give_up_s=deadline_s)
 
     async def end_offset(self, partition: Partition, give_up_s: float) -> int:
         """The offset the next record will get; -1008 (503) if the log does not say so in time."""
@@ -243,6 +245,11 @@ def wanted_targets(call: Call, topic: str) -> Iterator[tuple[Partition, Target]]
 def give_up_s() -> float:
     """The loop time until which a request that begins to wait now may wait."""
     return asyncio.get_running_loop().time() + PATIENCE_S
+
+
+def _deadline_s(targets: Iterable[Target]) -> float:
+    named = [each.give_up_s for each in targets if each.give_up_s is not None]
+    return min(named, default=give_up_s())
 
 
 def _known(partitions: int) -> int:

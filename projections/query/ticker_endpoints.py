@@ -25,7 +25,9 @@ from projections.query.freshness import Target
 from projections.query.market_history import MarketHistory
 from projections.query.requests import (
     TickerType,
+    expect_status,
     many_markets,
+    of_status,
     one_market,
     optional_market,
     refuse_time_zone,
@@ -69,7 +71,7 @@ class TickerEndpoints:
 
     def endpoints(self) -> list[Endpoint]:
         """The paths, all public."""
-        named = ("symbol", "symbols")
+        named = ("symbol", "symbols", "symbolStatus")
         day, window = (*named, "type"), (*named, "type", "windowSize")
         trading_day = (*named, "type", "timeZone")
         return [
@@ -190,19 +192,20 @@ class TickerEndpoints:
         return await self._history.sum_of_minutes(market.market_id, start_us, oldest_us - MINUTE_US)
 
     def _named(self, call: Call, *, mandatory: bool = False) -> tuple[list[Market], bool]:
-        """The markets a request means, and whether it means one alone."""
+        """The markets a request means, of the wanted status, and whether it means one alone."""
         reference = self._sources.reference
         several = many_markets(call, reference)
         if several is not None:
             if len(several) > MOST_SYMBOLS:
                 raise errors.invalid_data("symbols")
-            return several, False
+            return of_status(call.parameters, several), False
         single = optional_market(call, reference)
         if single is not None:
+            expect_status(call.parameters, single)
             return [single], True
         if mandatory:
             raise errors.either_mandatory("symbol", "symbols")
-        return list(reference.markets.values()), False
+        return of_status(call.parameters, reference.markets.values()), False
 
 
 def joined(parts: Sequence[Window], start_us: int, end_us: int, last_price: int) -> Window:

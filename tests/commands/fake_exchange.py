@@ -84,14 +84,6 @@ class FakeExchange:
         self._queue.extend(held)
         self._run()
 
-    def records_of(self, topic: str, partition: int) -> list[LogRecord]:
-        """What stands in an outbox, or has been appended to an inbox."""
-        if not topic.endswith(".in"):
-            return self.topics.get((topic, partition), [])
-        shard = shard_of(topic, partition)
-        values = [value for name, _, value in self.records_in if name == shard]
-        return [LogRecord(topic, partition, at, -1, value) for at, value in enumerate(values)]
-
     def repeat_record(self, shard: str, offset: int) -> None:
         """Write a record of an outbox again, as a restarted shard does."""
         stored = self.topics[outbox(shard)][offset]
@@ -149,14 +141,14 @@ class FakeExchange:
 
 
 class FakeLog:
-    """A reader of the fake exchange."""
+    """A reader of the fake exchange's outboxes."""
 
     def __init__(self, exchange: FakeExchange) -> None:
         self._exchange = exchange
         self._places: dict[tuple[str, int], int] = {}
 
     def ends(self, topic: str, partition: int) -> tuple[int, int]:
-        return 0, len(self._exchange.records_of(topic, partition))
+        return 0, len(self._exchange.topics.get((topic, partition), ()))
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
         self._places[(topic, partition)] = offset
@@ -170,7 +162,7 @@ class FakeLog:
         return found
 
     def scan(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
-        return iter(self._exchange.records_of(topic, partition)[start:stop])
+        return iter(self._exchange.topics[(topic, partition)][start:stop])
 
     def close(self) -> None:
         pass

@@ -235,6 +235,9 @@ async def test_microseconds(world, alice):
     unit = {"X-MBX-TIME-UNIT": "MICROSECOND"}
     _, found, _ = await alice.send("POST", "/api/v3/order", body=body, **unit)
     assert found["transactTime"] == world.exchange.clock.us
+    body = alice.signed(**order, quantity="0.2", timeUnit="MICROSECOND")
+    _, found, _ = await alice.send("POST", "/api/v3/order", body=body)
+    assert found["transactTime"] == world.exchange.clock.us
 
 
 async def test_the_body_is_urlencoded_whatever_its_type_says(alice):

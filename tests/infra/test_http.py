@@ -159,6 +159,12 @@ async def test_time_units():
         assert (await (await client.get("/show")).json())["at"] == START_US // 1_000
         unit = {"X-MBX-TIME-UNIT": "microsecond"}
         assert (await (await client.get("/show", headers=unit)).json())["at"] == START_US
+        told = await client.get("/show?timeUnit=microsecond")
+        assert (await told.json())["at"] == START_US
+        told = await client.get("/show?timeUnit=MILLISECOND")
+        assert (await told.json())["at"] == START_US // 1_000
+        told = await client.get("/show?timeUnit=DAY")
+        assert (await told.json())["code"] == -1130
 
 
 @pytest.mark.parametrize(("behind", "ip"), [(False, "127.0.0.1"), (True, "8.8.8.8")])

@@ -153,6 +153,7 @@ def test_a_new_exchange_begins_with_the_limits_that_the_banner_tells(settings, t
     assert begun == LIMITS
     text = banner(settings, tmp_path / "no keys", LIMITS)
     assert "demo account" not in text
+    assert "a new exchange here begins with" in text, "an older one may have others"
     for raised, usual in zip(astuple(LIMITS), astuple(DEFAULT_LIMITS), strict=True):
         assert raised > usual
         assert f"{raised:,} " in text

@@ -281,9 +281,6 @@ class SimTail:
     async def stop(self) -> None:
         self.close()
 
-    async def end_offset(self, topic: str, partition: int) -> int:
-        raise AssertionError("a simulated gateway has no operators, who alone ask for ends")
-
     async def scan(self, topic: str, partition: int, start: int, stop: int) -> list[LogRecord]:
         # Others have their turns meanwhile.
         timer = self._loop.create_future()

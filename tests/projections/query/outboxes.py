@@ -1,6 +1,7 @@
 """Outboxes that hold records without messages, for who scans them."""
 
-import asyncio
+import threading
+from collections.abc import Iterator
 
 from infra.log import LogRecord
 from projections.query.freshness import Partition
@@ -15,18 +16,28 @@ class Outboxes:
         """The sequence at each offset; 0 for a record that cannot be decoded."""
         self.scans: list[tuple[int, int]] = []
         """What was asked for: [start, stop) each."""
+        self.opened = 0
+        """Handles that were not given back."""
         self.failure: Exception | None = None
-        self.hangs = False
+        self.answers = threading.Event()
+        """Cleared, the log hangs."""
+        self.answers.set()
 
-    async def scan(self, topic: str, partition: int, start: int, stop: int) -> list[LogRecord]:
-        await asyncio.sleep(0)
+    def open(self) -> "Outboxes":
+        self.opened += 1
+        return self
+
+    def close(self) -> None:
+        self.opened -= 1
+
+    def scan(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
         self.scans.append((start, stop))
-        if self.hangs:
-            await asyncio.sleep(3_600)
+        assert self.answers.wait(30)
         if self.failure is not None:
             raise self.failure
         cseqs = self.cseqs.get((topic, partition), range(1, stop + 1))
-        return [LogRecord(topic, partition, n, -1, _value(cseqs[n])) for n in range(start, stop)]
+        for offset in range(start, stop):
+            yield LogRecord(topic, partition, offset, -1, _value(cseqs[offset]))
 
 
 def _value(cseq: int) -> bytes:

@@ -17,7 +17,7 @@ from tests.projections.query.world import (
 )
 
 PROBES = ("/health/live", "/health/ready")
-SIGNING = "timestamp=1&recvWindow=5000&signature=ab"
+EVERYWHERE = "timestamp=1&recvWindow=5000&signature=ab&timeUnit=MICROSECOND"
 
 
 async def ask(api, path, query):
@@ -46,16 +46,18 @@ async def test_every_read_refuses_what_it_does_not_know(api):
         assert (path, status, answer) == (path, 400, {"code": -1104, "msg": msg})
 
 
-async def test_every_read_takes_what_signs_a_request(world, api):
+async def test_every_read_takes_what_signs_a_request_and_a_unit_of_time(world, api):
     await world.put_order(order(1))
     asked = {path: query for path, (query, _) in READS.items() if path not in PROBES}
-    told = await asyncio.gather(*(ask(api, p, f"{q}&{SIGNING}") for p, q in asked.items()))
+    told = await asyncio.gather(*(ask(api, p, f"{q}&{EVERYWHERE}") for p, q in asked.items()))
     assert [path for path, (status, _) in zip(asked, told, strict=True) if status != 200] == []
 
 
 @pytest.mark.parametrize(
     ("path", "sent"),
     [
+        ("depth", {"symbol": "BTCUSDT", "symbolStatus": "TRADING"}),
+        ("trades", {"symbol": "BTCUSDT", "timeUnit": "MICROSECOND"}),
         ("exchangeInfo", {"permissions": "SPOT", "symbolStatus": "TRADING"}),
         ("exchangeInfo", {"symbols": '["BTCUSDT"]', "showPermissionSets": "true"}),
         ("depth", {"symbol": "BTCUSDT", "limit": 5}),

@@ -4,13 +4,14 @@ A view drops copies, so that it never stands at their offsets.
 """
 
 import asyncio
+import time
 
 import pytest
 
 from infra.log import LogFailure
 from projections.layout import Position
 from projections.query import outbox_ends
-from tests.projections.query.world import ALICE, T0_US, signed
+from tests.projections.query.world import ALICE, BOB, T0_US, signed
 
 LEDGER_0 = ("ledger.ev", ALICE % 2)
 FROM_REDIS = "/api/v3/openOrders"
@@ -79,12 +80,31 @@ async def test_each_end_is_scanned_once(world, api):
     assert world.outboxes.scans == [(99, 102), (99, 103)]
 
 
-async def test_many_copies_are_scanned_piece_by_piece(world, api, monkeypatch):
-    """So that other questions to the log come in between."""
-    monkeypatch.setattr(outbox_ends, "SCANNED_AT_ONCE", 50)
+async def test_what_a_view_lacks_is_looked_for_once(world, api):
+    """Clients that ask again and again must not keep the log busy."""
+    world.write(LEDGER_0, [*range(1, 101), 102])
+    await status(api)
+    assert {await status(api) for _ in range(3)} == {503}
+    assert world.outboxes.scans == [(99, 101)]
+    await world.advance(LEDGER_0, Position(100, 98, T0_US))
+    assert await status(api) == 503
+    assert world.outboxes.scans == [(99, 101), (98, 101)], "the view stands elsewhere"
+    assert world.outboxes.opened == 0
+
+
+async def test_an_outbox_without_copies_is_never_scanned(world, api):
+    world.write(LEDGER_0, range(1, 101))
+    assert await status(api) == 200
+    await asyncio.sleep(0.2)
+    assert {await status(api) for _ in range(3)} == {200}
+    assert world.outboxes.scans == []
+
+
+async def test_large_records_are_not_worth_a_scan(world, api, monkeypatch):
+    monkeypatch.setattr(outbox_ends, "MOST_BYTES", 100)
     world.write(LEDGER_0, [*range(1, 101), *range(31, 101)])
-    assert await after_silence(api) == 200
-    assert world.outboxes.scans == [(99, 149), (149, 170)]
+    assert await after_silence(api) == 503
+    assert world.outboxes.opened == 0
 
 
 async def test_a_view_that_is_far_behind_is_not_worth_a_scan(world, api, monkeypatch):
@@ -109,10 +129,29 @@ async def test_a_log_that_was_away_is_scanned_later(world, api):
     assert await status(api) == 200
 
 
-async def test_a_log_that_hangs_holds_up_no_view_that_stands_at_the_end(world, api):
-    world.write(LEDGER_0, range(1, 101))
+@pytest.fixture
+def hanging(world):
+    """A log that answers no scan until the test is over."""
+    world.outboxes.answers.clear()
+    yield
+    world.outboxes.answers.set()
+
+
+async def test_a_log_that_hangs_holds_up_nobody_else(world, api, hanging):
+    world.write(LEDGER_0, [*range(1, 101), 99, 100])
+    await status(api)
+    began_s = time.monotonic()
+    waiting = asyncio.create_task(status(api))
+    assert (await api.get(FROM_REDIS, headers=signed(BOB))).status == 200
+    assert time.monotonic() - began_s < 0.5
+    assert await waiting == 503
+    assert time.monotonic() - began_s < 1.0, "the look and the view have one deadline"
+
+
+async def test_a_look_that_takes_too_long_is_given_up(world, api, hanging, monkeypatch):
+    monkeypatch.setattr(outbox_ends, "LOOK_S", 0.3)
+    world.write(LEDGER_0, [*range(1, 101), 99, 100])
+    assert await after_silence(api) == 503
+    world.outboxes.answers.set()
     assert await status(api) == 200
-    world.outboxes.hangs = True
-    await asyncio.sleep(0.2)
-    assert await status(api) == 200
-    assert world.outboxes.scans == [(99, 100)]
+    assert world.outboxes.scans == [(99, 102)] * 2

@@ -167,6 +167,33 @@ async def test_exchange_info_selects(world, api):
     assert await symbols(symbols='["ETHBTC"]') == ["ETHBTC"]
 
 
+@pytest.mark.parametrize("path", ["24hr", "price", "bookTicker", "tradingDay", ""])
+async def test_tickers_of_a_status(world, traded, api, path):
+    """As Binance: others of several are left out, a single one of another status is an error."""
+    world.reference.markets[ETHBTC].halted = True
+    url = f"/api/v3/ticker/{path}".removesuffix("/")
+    both = {"symbols": '["BTCUSDT","ETHBTC"]'}
+
+    async def ask(**parameters):
+        answer = await (await api.get(url, params=parameters)).json()
+        return answer["code"] if "code" in answer else [row["symbol"] for row in answer]
+
+    assert await ask(**both, symbolStatus="TRADING") == ["BTCUSDT"]
+    assert await ask(**both, symbolStatus="HALT") == ["ETHBTC"]
+    assert await ask(**both, symbolStatus="BREAK") == []
+    assert await ask(**both, symbolStatus="OPEN") == -1130
+    assert await ask(symbol="ETHBTC", symbolStatus="TRADING") == -1220
+    if path in ("24hr", "price", "bookTicker"):
+        assert await ask(symbolStatus="HALT") == ["ETHBTC"]
+
+
+async def test_a_book_of_a_status(world, traded, api):
+    book = await get(api, "depth", symbol="BTCUSDT", symbolStatus="TRADING")
+    assert book["lastUpdateId"] == 3
+    answer = await api.get("/api/v3/depth?symbol=BTCUSDT&symbolStatus=HALT")
+    assert (await answer.json())["code"] == -1220
+
+
 def test_amounts_are_worth_what_the_way_over_markets_says():
     markets = reference_data().markets
     prices = [(markets[BTCUSDT], 60_000 * E8), (markets[ETHBTC], E8 // 20)]

@@ -172,7 +172,7 @@ class World:
             reference_positions=lambda: self.reference_at,
             authenticator=FakeAuthenticator(lambda: self.reference_at["accounts.ev", 1].cseq > 30),
             end_of_log=self.end_of_log,
-            scan_log=self.outboxes.scan,
+            open_log=self.outboxes.open,  # type: ignore[arg-type]
             told_at_start=self.told_at_start,
             redis=self.redis,
             open_clickhouse=lambda: clickhouse_client(self.store.dsn),
