@@ -79,6 +79,10 @@ def _run(name: str, rest: list[str]) -> int:
         # A port, a file, a server that is not there: the operator's matter, not a fault in here.
         print(f"logbourse {name}: {refusal}", file=sys.stderr)
         return 2 if isinstance(refusal, Misunderstood) else 1
+    except MemoryError:
+        # Not 1, which is a finding of those who prove something.
+        print(f"logbourse {name}: memory must suffice, did not", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
     return status

@@ -16,6 +16,7 @@ from typing import Any
 from faust.types import TP
 
 from infra.ending import end_process
+from infra.logging import get_logger
 from infra.metrics import Gauge
 from infra.processor import effort_s
 from infra.settings import Settings
@@ -44,6 +45,9 @@ BEAT_S = 0.5
 
 WAITING = Gauge("logbourse_projection_waiting_bytes", "Received, not yet applied", ("sink",))
 WAITING_LIMIT = Gauge("logbourse_projection_waiting_bytes_limit", "Most of that", ("sink",))
+
+
+_logger = get_logger("projections")
 
 
 class ViewAheadOfLog(Exception):
@@ -78,6 +82,7 @@ class FaustWorker:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sink-{sink_name}")
         self._sink: Sink | None = None
         self._app: Any = None
+        self._has_started = False
         self._followers: dict[TP, Follower] = {}
         self._waiting: dict[TP, deque[Any]] = {}
         self._waiting_bytes = 0
@@ -136,16 +141,24 @@ class FaustWorker:
     async def _pump(self) -> None:
         """Faust's life. A start that waits for a group that never comes is watched, too."""
         await self._app.start()
+        self._has_started = True
         await self._app.wait_until_stopped()
 
     async def _stop_faust(self) -> None:
-        """Without a broker Faust may never come to its end; then it is a failure."""
+        """Without a broker Faust may never come to its end; then it is a failure.
+
+        Unless `stop` was called before it had started: nothing was read that is to be given up.
+        """
         stopping = asyncio.ensure_future(self._app.stop())
         done, _ = await asyncio.wait([stopping], timeout=HUNG_AFTER_S)
-        if stopping not in done:
-            self._on_failure(f"Faust must stop within {HUNG_AFTER_S:.0f} s, did not")
+        if stopping in done:
+            stopping.result()
             return
-        stopping.result()
+        sentence = f"Faust must stop within {HUNG_AFTER_S:.0f} s, did not"
+        if self._stopping.is_set() and not self._has_started:
+            _logger.warning("stopped before it had started", why=sentence)
+        else:
+            self._on_failure(sentence)
 
     async def _receive(self, stream: Any) -> None:
         """Collect what arrives; it is acknowledged only once it is applied."""

@@ -215,6 +215,9 @@ class Host:
         """Whether the snapshot is this shard's, in the layout that this build knows."""
         try:
             shard = Shard.load(snapshot.payload, self._decider)
+        except MemoryError:
+            # No layout: an older snapshot, or genesis, would want as much and hours more.
+            raise
         except Exception as error:
             self._report("snapshot passed over", f"at {snapshot.offset}: {error!r}")
             return False

@@ -110,6 +110,16 @@ def test_what_stands_among_the_tests_needs_a_checkout(capsys, monkeypatch):
     assert said.endswith("tests.nowhere is missing\n")
 
 
+@pytest.mark.parametrize("name", ["replay", "audit"])
+def test_want_of_memory_is_one_sentence_and_no_finding(capsys, monkeypatch, name):
+    def exhausted(_: object) -> int:
+        raise MemoryError
+
+    monkeypatch.setattr(f"{logbourse.SUBCOMMANDS[name].module}.run", exhausted)
+    assert logbourse.main([name]) == 2
+    assert capsys.readouterr().err == f"logbourse {name}: memory must suffice, did not\n"
+
+
 def test_it_does_not_start_without_assertions():
     command = [sys.executable, "-O", "logbourse.py", "topics", "check"]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -63,6 +63,8 @@ class Audit:
     sheets: dict[int, Sheet]
     assets: dict[int, tuple[str, int]]
     """Code and decimals by asset id."""
+    snapshots: dict[str, int] | None
+    """How many were `checked` and `passed_over`; nothing if no directory was named."""
 
 
 def audit(
@@ -86,7 +88,9 @@ def audit(
     if isinstance(accounts, AccountsState):
         assets = {a.asset_id: (a.code, a.decimals) for a in accounts.assets.values()}
     exchange = _watch(archive, cut, checks, progress)
-    return Audit(checks, cut, check_exchange(exchange, checks), assets)
+    counts = {"checked": kept.checked, "passed_over": kept.passed_over}
+    sheets = check_exchange(exchange, checks)
+    return Audit(checks, cut, sheets, assets, counts if snapshots is not None else None)
 
 
 def report(result: Audit) -> list[str]:
@@ -104,6 +108,10 @@ def report(result: Audit) -> list[str]:
         broken = result.checks.broken[invariant]
         verdict = f"VIOLATED {broken:,} times" if broken else ("ok" if checked else "not checked")
         lines.append(f"{invariant:<4}{title:<64}{checked:>12,}  {verdict}")
+    if result.snapshots is not None:
+        counts = result.snapshots
+        looked_at = f"{counts['checked']:,} checked, {counts['passed_over']:,} passed over"
+        lines += ["", f"snapshots: {looked_at} (of another layout, or newer than what was read)"]
     return [*lines, "", *result.checks.words, "SOUND" if result.checks.ok() else "VIOLATED"]
 
 
@@ -120,6 +128,7 @@ def as_json(result: Audit) -> dict[str, Any]:
             }
             for invariant, title in TITLES.items()
         },
+        "snapshots": result.snapshots,
         "violations": result.checks.words,
         "balance_sheet": {
             result.assets.get(asset, (f"#{asset}", 0))[0]: asdict(sheet)

@@ -26,12 +26,15 @@ class KeptSnapshots:
     """The snapshots in a directory with a folder for each shard; none without a directory.
 
     Equal at its position, a snapshot leads with the log behind it to what the log alone leads to.
-    Raises `BadArchive` for a directory that is not there.
+    `checked` counts those that are compared or unfit, `passed_over` those of another layout, or of
+    a position that the log did not have yet when it was looked at. Raises `BadArchive` for a
+    directory that is not there.
     """
 
     def __init__(self, archive: Archive, directory: Path | None) -> None:
         self._kept: dict[str, list[_Kept]] = {}
-        self._unreadable: list[str] = []
+        self._unfit: list[str] = []
+        self.passed_over = 0
         if directory is None:
             return
         if not directory.is_dir():
@@ -41,13 +44,18 @@ class KeptSnapshots:
             for path in sorted((directory / shard).glob("*.snapshot")):
                 self._read(shard, path, archive.end(inbox(shard)))
 
+    @property
+    def checked(self) -> int:
+        """How many snapshots the verdict is of."""
+        return sum(map(len, self._kept.values())) + len(self._unfit)
+
     def offsets(self, shard: str) -> Collection[int]:
         """The offsets at which the replay of the shard has to note its state."""
         return frozenset(kept.offset for kept in self._kept.get(shard, ()))
 
     def check(self, runs: Mapping[str, Run], checks: Checks) -> None:
         """Compare each with what the replay has noted; what differs is told of every file."""
-        wrong = [f"{name}: must be a snapshot, is damaged" for name in self._unreadable]
+        wrong = list(self._unfit)
         for shard, snapshots in self._kept.items():
             hashes = runs[shard].hashes
             wrong += [
@@ -55,7 +63,7 @@ class KeptSnapshots:
                 for kept in snapshots
                 if kept.state_hash != hashes.get(kept.offset)
             ]
-        checks.counts["S4"] += sum(map(len, self._kept.values())) + len(self._unreadable)
+        checks.counts["S4"] += self.checked
         checks.broken["S4"] += len(wrong)
         checks.words += [f"S4: {words}" for words in wrong]
 
@@ -67,14 +75,23 @@ class KeptSnapshots:
             # A running host drops the oldest at any time.
             return
         except (BadSnapshot, OSError):
-            self._unreadable.append(name)
+            self._unfit.append(f"{name}: must be a snapshot, is damaged")
             return
-        if snapshot.offset > end:
-            # It was taken after the ends of the log were asked for.
+        loaded = _loaded(shard, snapshot.payload) if snapshot.offset <= end else None
+        if loaded is None:
+            self.passed_over += 1
             return
         try:
-            loaded = Shard.load(snapshot.payload, decider_of(shard))
-        except (ValueError, KeyError, TypeError):
-            # Another layout, which a host of this build passes over, too.
-            return
-        self._kept[shard].append(_Kept(name, snapshot.offset, loaded.state_hash()))
+            self._kept[shard].append(_Kept(name, snapshot.offset, loaded.state_hash()))
+        except AssertionError as error:
+            self._unfit.append(f"{name}: must be a sound state, was not: {error}")
+
+
+def _loaded(shard: str, payload: bytes) -> Shard | None:
+    """Nothing for another layout, which a host of this build passes over, too."""
+    try:
+        return Shard.load(payload, decider_of(shard))
+    except MemoryError:
+        raise
+    except Exception:
+        return None

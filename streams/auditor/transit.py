@@ -31,10 +31,18 @@ class _Channel:
     stepped_s: float = 0.0
     written: int = 0
     read: int = 0
-    wanted: int | None = None
-    """How far the ledger's inbox is to be read before what is overdue is judged."""
+    question: "_Question | None" = None
+    """What was overdue when the end of the ledger's inbox was asked for; nothing if it was not."""
     told: set[int] = field(default_factory=set)
     """Assets that have been reported since the channel last was in order."""
+
+
+@dataclass(slots=True, frozen=True)
+class _Question:
+    """Legs of inputs before `told` must be settled by records before `end` of the inbox."""
+
+    told: int
+    end: int
 
 
 class TransitWatch:
@@ -49,8 +57,9 @@ class TransitWatch:
     told: the outbox of the one has grown, and the inbox of the other was read further. So an
     outage of either adds no step, however long it is; who lives ticks once a second. Only then the
     end of the ledger's inbox is asked for, and L7 is violated if the settlement does not stand
-    before it: an auditor that reads one partition later than another accuses nobody, either. After
-    a restart steps are counted anew.
+    before it: an auditor that reads one partition later than another accuses nobody, either. What
+    becomes overdue until that end is read is not judged by it, but by the next one that is asked
+    for. After a restart steps are counted anew.
     """
 
     def __init__(self, log: Log, auditor: LogAuditor, clock: Clock) -> None:
@@ -96,21 +105,26 @@ class TransitWatch:
         return len(channel.steps) > OVERDUE_STEPS
 
     def _judge(self, channel: _Channel, source: str, ledger: str) -> Iterator[Violation]:
-        """Violations, if what is overdue does not stand in the ledger's inbox."""
-        told = channel.steps[0]
-        legs = islice(self._open(source, ledger), LEGS_LOOKED_AT)
-        overdue = [(leg, traded) for leg, traded in legs if traded.origin.cause_offset < told]
+        """Violations, if what was overdue does not stand in the ledger's inbox."""
+        told, question = channel.steps[0], channel.question
+        overdue = self._overdue(source, ledger, told)
         if not overdue:
-            channel.wanted = None
+            channel.question = None
             channel.told.clear()
-        elif channel.wanted is None:
-            channel.wanted = self._log.ends(*inbox(ledger))[1]
-        elif self._auditor.followed[ledger].position >= channel.wanted:
-            for leg, traded in overdue:
+        elif question is None:
+            channel.question = _Question(told, self._log.ends(*inbox(ledger))[1])
+        elif self._auditor.followed[ledger].position >= question.end:
+            channel.question = None
+            for leg, traded in self._overdue(source, ledger, question.told):
                 for asset in {traded.base_asset, traded.quote_asset} - channel.told:
                     channel.told.add(asset)
-                    yield _violation(source, ledger, channel.wanted, leg, traded, asset)
+                    yield _violation(source, ledger, question.end, leg, traded, asset)
         self._auditor.checks.check("L7", not channel.told, f"{source} owes {ledger} legs")
+
+    def _overdue(self, source: str, ledger: str, told: int) -> list[tuple[Leg, Traded]]:
+        """The open legs of inputs before `told`, as many as are looked at."""
+        legs = islice(self._open(source, ledger), LEGS_LOOKED_AT)
+        return [(leg, traded) for leg, traded in legs if traded.origin.cause_offset < told]
 
     def _told(self, source: str) -> int:
         """The input before which a shard has told of everything that was computed here."""

@@ -127,6 +127,8 @@ def _compare_states(
     """What the newest snapshot of a host knew, that the shard will not know."""
     try:
         after = _state(newest.payload, shard)
+    except MemoryError:
+        raise
     except Exception as error:
         # As hosts do: whatever cannot be read is of another build, and tells nothing here.
         losses.numbers.append(

@@ -1,5 +1,6 @@
-"""The watchdog's judgment: what counts as hung, and what only has to wait."""
+"""What counts as hung, what only has to wait, and which stop is a failure."""
 
+import asyncio
 import time
 from collections import deque
 
@@ -7,8 +8,10 @@ import pytest
 from faust.types import TP
 
 from infra.processor import effort_s
+from infra.settings import load_settings
 from projections import faust_worker
-from projections.faust_worker import _Health, take_step
+from projections.faust_worker import FaustWorker, _Health, take_step
+from tests.projections.dict_sink import DictSink
 
 QUIET, BUSY = TP("matching.ev", 1), TP("ledger.ev", 0)
 
@@ -122,3 +125,37 @@ def test_steps_are_bounded_by_bytes_and_keep_the_order(monkeypatch):
     assert sizes == [[60, 60], [10, 100], [300], [5]]
     assert [len(step.get(QUIET, ())) for step in steps] == [2, 1, 0, 0]
     assert steps[1][QUIET] == [late], "what came meanwhile does not wait for the backlog"
+
+
+class EndlessApp:
+    """A Faust whose start and stop end when they may."""
+
+    def __init__(self):
+        self.may_start = asyncio.Event()
+        self.may_stop = asyncio.Event()
+
+    async def start(self):
+        await self.may_start.wait()
+
+    async def wait_until_stopped(self):
+        await self.may_stop.wait()
+
+    async def stop(self):
+        await self.may_stop.wait()
+
+
+@pytest.mark.parametrize("started", [False, True])
+async def test_only_a_faust_that_had_started_must_stop_in_time(monkeypatch, started):
+    monkeypatch.setattr(faust_worker, "HUNG_AFTER_S", 0.05)
+    failures: list[str] = []
+    worker = FaustWorker(load_settings({}), "endless", DictSink, failures.append)
+    worker._app = EndlessApp()
+    if started:
+        worker._app.may_start.set()
+    pumping = asyncio.create_task(worker._until_done([]))
+    await asyncio.sleep(0.01)
+    worker.stop()
+    await pumping
+    await worker._stop_faust()
+    assert failures == (["Faust must stop within 0 s, did not"] if started else [])
+    worker._app.may_stop.set()

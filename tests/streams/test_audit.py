@@ -51,9 +51,9 @@ def test_a_drained_exchange_is_sound_and_nothing_is_in_flight(seed):
     assert checked == TITLES.keys() - {"L3", "S4"}
 
 
-def keep(folder: Path, shard: str, offset: int, until: int) -> Path:
-    """A snapshot of the shard that says `offset`, of the state before `until`."""
-    dumped = rerun(archived(world()), shard, Options(stop=until)).dumped
+def keep(folder: Path, shard: str, offset: int, until: int, dumped: bytes = b"") -> Path:
+    """A snapshot of the shard that says `offset`, of the state before `until` unless `dumped`."""
+    dumped = dumped or rerun(archived(world()), shard, Options(stop=until)).dumped
     path = folder / shard / f"{offset:020d}.snapshot"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(encode_snapshot(Snapshot(offset, dumped)))
@@ -80,6 +80,40 @@ def test_each_snapshot_is_the_state_of_its_position(tmp_path: Path):
     assert (result.checks.counts["S4"], result.checks.broken["S4"]) == (4, 2)
     with pytest.raises(BadArchive, match="--snapshots must name a directory"):
         audit.audit(archive, Nobody(), 1, tmp_path / "nowhere")
+
+
+def altered(until: int, table: int, rows: Any) -> bytes:
+    """L0's dump before `until` with other rows in one table of its state."""
+    dumped = json.loads(rerun(archived(world()), "L0", Options(stop=until)).dumped)
+    dumped["state"][table] = rows(dumped["state"][table])
+    return json.dumps(dumped, separators=(",", ":")).encode()
+
+
+def test_a_snapshot_that_hosts_pass_over_is_passed_over_and_counted(tmp_path: Path):
+    keep(tmp_path, "L0", 9, 9)
+    keep(tmp_path, "L0", 12, 12, altered(12, 6, lambda _: ["no order"]))
+    keep(tmp_path, "L1", 10**6, 9)
+    result = audit.audit(archived(world()), Nobody(), 1, tmp_path)
+    assert (result.checks.words, result.checks.counts["S4"]) == ([], 1)
+    assert "snapshots: 1 checked, 2 passed over" in "\n".join(audit.report(result))
+    assert audit.as_json(result)["snapshots"] == {"checked": 1, "passed_over": 2}
+
+
+def test_a_folder_without_snapshots_is_said_to_have_none(tmp_path: Path):
+    result = audit.audit(archived(world()), Nobody(), 1, tmp_path)
+    assert "snapshots: 0 checked, 0 passed over" in "\n".join(audit.report(result))
+    unasked = audit.audit(archived(world()), Nobody(), 1)
+    assert "snapshots:" not in "\n".join(audit.report(unasked))
+    assert audit.as_json(unasked)["snapshots"] is None
+
+
+def test_a_snapshot_whose_books_are_unsound_is_a_violation(tmp_path: Path):
+    more = altered(30, 7, lambda rows: [[*rows[0][:2], rows[0][2] + 1], *rows[1:]])
+    keep(tmp_path, "L0", 30, 30, more)
+    result = audit.audit(archived(world()), Nobody(), 1, tmp_path)
+    (words,) = result.checks.words
+    assert words.startswith(f"S4: L0/{30:020d}.snapshot: must be a sound state, was not: L1: ")
+    assert (result.checks.counts["S4"], result.checks.broken["S4"]) == (1, 1)
 
 
 def cut_short(seed: int) -> Archive:

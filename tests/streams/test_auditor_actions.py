@@ -372,3 +372,11 @@ def test_a_snapshot_that_leads_elsewhere_than_the_log_is_named(tmp_path, spoilt)
     assert [(v.invariant, v.position) for v in found] == (
         [("S4", "L0's snapshot ledger.in.0@6")] if spoilt else []
     )
+
+
+def test_a_snapshot_that_cannot_be_loaded_is_passed_over(tmp_path):
+    log, auditor = followed()
+    stores = stores_with(tmp_path, auditor, b"[" * 100_000)
+    watch = SnapshotWatch(log, auditor, stores.__getitem__, Inline())
+    assert [watch.look() for _ in range(2 * len(stores))] == [None] * 2 * len(stores)
+    assert watch.checked == 0

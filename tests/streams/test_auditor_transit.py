@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from domain.matching.messages import TradeExecuted
 from domain.orders.messages import FillSettled
 from schemas.record import decode_record
 from streams.audit.archive import Place
@@ -233,15 +234,17 @@ def read_on(
     steps: int = OVERDUE_STEPS + 8,
     *,
     pace_us: int = 1_100_000,
+    received: int = 1,
     growing: bool = False,
 ) -> None:
-    """Let that outbox and that inbox be read, or grow, a record at each step."""
+    """Let that outbox be read, or grow, a record at each step, and that inbox so many."""
     for _ in range(steps):
         clock.elapsed_us += pace_us
-        for place in (("matching.ev", 0), ("ledger.in", 0)):
+        for place, count in ((("matching.ev", 0), 1), (("ledger.in", 0), received)):
+            stop = found.log.positions[place] + count
             if growing:
-                found.log.shown[place] = found.log.positions[place] + 1
-            found.read(place, found.log.positions[place] + 1)
+                found.log.shown[place] = stop
+            found.read(place, stop)
         found.judge()
 
 
@@ -255,6 +258,25 @@ def test_who_reads_a_ledgers_inbox_later_than_the_books_outbox_accuses_nobody(ou
     assert found.told == []
     assert found.auditor.legs.open == {}
     assert found.oldest_us > 60_000_000
+
+
+def test_an_end_accuses_only_of_what_was_overdue_when_it_was_asked_for(outage):
+    """The last settlement stands behind that end; its trade becomes overdue before it is read."""
+    inbox = ("ledger.in", 0)
+    end = [offset for offset, value in enumerate(outage.log.whole[inbox]) if is_trade(value)][-1]
+    clock = SimClock()
+    found = read_but(outage.log, clock, told=outage.ended + 1, received=outage.traded)
+    found.log.shown[inbox] = end
+    read_on(found, clock, OVERDUE_STEPS + 1)
+    found.log.show_all()
+    unread = end - found.log.positions[inbox]
+    read_on(found, clock, unread % 3)
+    read_on(found, clock, unread // 3, received=3)
+    assert found.log.positions[inbox] == end
+    assert found.auditor.legs.open, "its settlement is read next"
+    read_on(found, clock, 5)
+    assert found.told == []
+    assert found.auditor.legs.open == {}
 
 
 def test_what_a_slow_book_has_not_traded_yet_is_not_in_transit(outage):
@@ -307,6 +329,10 @@ def test_settlements_tell_how_long_they_took(monkeypatch):
     events = [e for p in (0, 1) for v in world.log.partitions["ledger.ev", p] for e in messages(v)]
     assert len(seen) == sum(isinstance(event, FillSettled) for event in events)
     assert all(0 <= age_s < 5 for age_s in seen)
+
+
+def is_trade(value: bytes) -> bool:
+    return any(isinstance(message, TradeExecuted) for message in messages(value))
 
 
 def messages(value: bytes) -> list[object]:

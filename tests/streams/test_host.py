@@ -2,7 +2,6 @@
 
 import gc
 import json
-import random
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,63 +13,13 @@ from infra.collector import leave_to_reference_counts
 from infra.log import Mark
 from schemas.record import decode_record, record_hash
 from streams.halts import HaltReason, ShardHalted
-from streams.host import Host, HostPolicy
 from streams.shard import Shard
-from streams.snapshots import Inline, Snapshot, SnapshotStore, encode_snapshot
-from tests.simulation.faults import Faults
-from tests.simulation.files import SimFiles
-from tests.simulation.log import LogWorld, SimLog
-from tests.simulation.processes import SimClock
+from streams.snapshots import Snapshot, encode_snapshot
 from tests.streams.echo import FAULT_IN_APPLYING, Echo
+from tests.streams.one_shard import INBOX, OUTBOX, Stage
 from tests.streams.records import DEADLINE_US, GENESIS, channel, deposit, from_outside
 
-INBOX = ("ledger.in", 0)
-OUTBOX = ("ledger.ev", 0)
 QUARANTINE = ("dlq", 0)
-
-
-class Stage:
-    """One shard, its log, its files and its clock; processes come and go."""
-
-    def __init__(self) -> None:
-        faults = Faults(random.Random(1), crashes_left=0, duplicate_rate=0.0)
-        self.world = LogWorld(faults)
-        self.files = SimFiles(faults)
-        self.clock = SimClock()
-        self.clock.elapsed_us = 10
-        self.reports: list[str] = []
-        self.append(GENESIS)
-
-    def append(self, *values: bytes) -> None:
-        for value in values:
-            self.world.append(INBOX, value)
-
-    def start(
-        self, snapshot_records: int = 10**9, between: Callable[[], None] = lambda: None
-    ) -> Host:
-        self.log = SimLog(self.world)
-        self.log.between = between
-        policy = HostPolicy(0.0, 1e9, snapshot_records)
-        store = SnapshotStore(self.files, Inline())
-        report = lambda event, detail: self.reports.append(event)  # noqa: E731
-        host = Host("L0", Echo(), self.log, self.clock, store, policy, report)
-        host.start()
-        return host
-
-    def run(self, host: Host, turns: int = 60) -> Host:
-        for _ in range(turns):
-            for record in self.log.read(5, 0.0):
-                host.take(record)
-            self.log.flush(0.0)
-            host.tend()
-        return host
-
-    def outbox(self) -> list[int]:
-        return [decode_record(value).cseq for value in self.world.partitions.get(OUTBOX, [])]
-
-    def amounts(self, host: Host) -> list[int]:
-        amounts: list[int] = host.shard.state.amounts
-        return amounts
 
 
 @pytest.fixture
@@ -139,6 +88,18 @@ class TestRecovery:
         assert stage.reports[:2] == ["snapshot passed over"] * 2
         assert 0 < second.position < end
         assert stage.run(second).shard.state.amounts == first.shard.state.amounts
+
+    def test_without_memory_a_start_ends_and_passes_no_snapshot_over(self, stage, monkeypatch):
+        stage.append(*[from_outside(deposit(100 + n)) for n in range(10)])
+        stage.run(stage.start(snapshot_records=4))
+        stage.log.close()
+
+        def exhausted(*_: object) -> None:
+            raise MemoryError
+
+        monkeypatch.setattr(Echo, "load", exhausted)
+        with pytest.raises(MemoryError):
+            stage.start()
 
     def test_a_snapshot_under_rules_of_a_newer_build_halts(self, stage):
         host = stage.run(stage.start(), turns=3)

@@ -19,6 +19,7 @@ from streams.recovery.merging import merged
 from streams.recovery.plan import Plan, make_plan
 from streams.recovery.proof import prove
 from streams.recovery.rewriting import commit_marks, write_log, write_words
+from streams.shard import Shard
 from streams.snapshots import BadSnapshot, Snapshot, decode_snapshot
 from tests.simulation.faults import Faults
 from tests.simulation.load import DEADLINE_US, users_of
@@ -183,6 +184,17 @@ def test_a_snapshot_of_another_layout_is_passed_over_with_a_word():
         f"L0: another build wrote the snapshot at {newest.offset}" in sentence
         for sentence in losses.numbers
     )
+
+
+def test_without_memory_no_snapshot_is_taken_for_another_builds(monkeypatch):
+    archive, snapshots, plan = almost_all_of_an_inbox_lost()
+
+    def exhausted(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Shard, "load", exhausted)
+    with pytest.raises(MemoryError):
+        find_losses(archive, plan, snapshots)
 
 
 def test_a_copy_gives_lost_records_back():
