@@ -10,12 +10,12 @@ EXAMPLES: dict[int, tuple[str, str]] = {
         "a leader computes one message differently and its shadow does not take over",
         "shadow compares nothing",
     ),
-    51: (
+    31: (
         "one of two leaders starts, the other goes on, and the log has lost nothing",
         "end asked before the outbox",
     ),
-    784_529: (
-        "a wrong leader's late record comes first, and a shadow that began behind it takes over",
+    119: (
+        "a wrong leader's record stands in the outbox, and no shadow that compared it takes over",
         "promotion without drain",
     ),
 }
