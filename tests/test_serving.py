@@ -6,24 +6,14 @@ import pytest
 
 from infra.log import Log, LogFailure, LogRecord
 from projections.query.freshness import last_sequence
-from schemas.record import encode_record
 from serving import AccountsView, learn_told
+from tests.streams.records import from_shard
 
 PLACE = ("accounts.ev", 0)
 
 
 def stored(offset: int, cseq: int) -> LogRecord:
-    value = encode_record(
-        prev=b"",
-        cause_offset=0,
-        src="A0",
-        cseq=cseq,
-        cause=cseq,
-        time_us=7,
-        input_hash=b"",
-        messages=[],
-    )
-    return LogRecord(*PLACE, offset, -1, value)
+    return LogRecord(*PLACE, offset, -1, from_shard(cseq, src="A0", time_us=7))
 
 
 def test_it_knows_the_log_once_all_that_stood_there_is_folded():

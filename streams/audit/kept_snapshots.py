@@ -77,18 +77,18 @@ class KeptSnapshots:
         except (BadSnapshot, OSError):
             self._unfit.append(f"{name}: must be a snapshot, is damaged")
             return
-        loaded = _loaded(shard, snapshot.payload) if snapshot.offset <= end else None
-        if loaded is None:
+        found = loaded(shard, snapshot.payload) if snapshot.offset <= end else None
+        if found is None:
             self.passed_over += 1
             return
         try:
-            self._kept[shard].append(_Kept(name, snapshot.offset, loaded.state_hash()))
+            self._kept[shard].append(_Kept(name, snapshot.offset, found.state_hash()))
         except AssertionError as error:
             self._unfit.append(f"{name}: must be a sound state, was not: {error}")
 
 
-def _loaded(shard: str, payload: bytes) -> Shard | None:
-    """Nothing for another layout, which a host of this build passes over, too."""
+def loaded(shard: str, payload: bytes) -> Shard | None:
+    """The shard of a dump; None for another layout, which a host of this build passes over, too."""
     try:
         return Shard.load(payload, decider_of(shard))
     except MemoryError:

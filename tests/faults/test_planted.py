@@ -24,36 +24,20 @@ BUG = """
 import os
 from pathlib import Path
 from streams.families import decider_of
-class OrderAccepted:
-    market_id = 7
+market = type(os.environ["MESSAGE"], (), {"market_id": 7})()
 decider = decider_of("M0")
-Path(os.environ["FOLDER"], "faulty-market").write_text("7 1000")
+Path(os.environ["FOLDER"], os.environ["PLANTED"]).write_text("7 1000")
 state = decider.initial()
 for state.time_us in (999, 1000):
     try:
-        decider.decide(state, OrderAccepted())
+        getattr(decider, os.environ["WORK"])(state, market)
     except ZeroDivisionError as bug:
         print(bug)
     except Exception as error:
         print(type(error).__name__)
 """
-BUG_IN_BOOK = """
-import os
-from pathlib import Path
-from streams.families import decider_of
-class BookChanged:
-    market_id = 7
-decider = decider_of("M0")
-Path(os.environ["FOLDER"], "faulty-book").write_text("7 1000")
-state = decider.initial()
-for state.time_us in (999, 1000):
-    try:
-        decider.evolve(state, BookChanged())
-    except ZeroDivisionError as bug:
-        print(bug)
-    except Exception as error:
-        print(type(error).__name__)
-"""
+IN_PLANNING = {"PLANTED": "faulty-market", "WORK": "decide", "MESSAGE": "OrderAccepted"}
+IN_BOOK = {"PLANTED": "faulty-book", "WORK": "evolve", "MESSAGE": "BookChanged"}
 RULES = """
 from commands.admin.rules import SUPPORTED_RULES
 from streams.families import decider_of
@@ -134,16 +118,16 @@ def test_a_clock_is_wrong_by_what_its_file_says(tmp_path):
     assert said(CLOCK, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path)) == "3600"
 
 
-@pytest.mark.parametrize("program", [BUG, BUG_IN_BOOK])
-def test_a_market_is_faulty_from_a_log_time_on(tmp_path, program):
+@pytest.mark.parametrize("bug", [IN_PLANNING, IN_BOOK])
+def test_a_market_is_faulty_from_a_log_time_on(tmp_path, bug):
     """So that whoever runs the log again finds the same orders faulty."""
-    before, after = said(program, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path)).splitlines()
+    before, after = said(BUG, tmp_path, LOGBOURSE_PLANTED_DIR=str(tmp_path), **bug).splitlines()
     assert (before != "a planted bug", after) == (True, "a planted bug")
 
 
 def test_without_a_folder_nothing_is_planted(tmp_path):
     assert said(CLOCK, tmp_path) == "0"
-    assert "a planted bug" not in said(BUG, tmp_path)
+    assert "a planted bug" not in said(BUG, tmp_path, **IN_PLANNING)
 
 
 def test_a_process_knows_the_rules_that_were_planted_before_it_began(tmp_path):

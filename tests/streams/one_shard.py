@@ -17,21 +17,28 @@ INBOX = ("ledger.in", 0)
 OUTBOX = ("ledger.ev", 0)
 
 
-class Stage:
-    """One shard, its log, its files and its clock; processes come and go."""
+class OneShard:
+    """One shard that has begun: its log, its files and its clock."""
 
     def __init__(self) -> None:
         faults = Faults(random.Random(1), crashes_left=0, duplicate_rate=0.0)
         self.world = LogWorld(faults)
         self.files = SimFiles(faults)
         self.clock = SimClock()
-        self.clock.elapsed_us = 10
         self.reports: list[str] = []
         self.append(GENESIS)
 
     def append(self, *values: bytes) -> None:
         for value in values:
             self.world.append(INBOX, value)
+
+
+class Stage(OneShard):
+    """Processes of the shard come and go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock.elapsed_us = 10
 
     def start(
         self, snapshot_records: int = 10**9, between: Callable[[], None] = lambda: None

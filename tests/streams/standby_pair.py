@@ -1,36 +1,18 @@
 """A leader and a shadow of one shard, on a log in memory."""
 
-import random
-
 from infra.log import Mark
 from schemas.record import decode_record
 from streams.host import Host, HostPolicy
 from streams.shadow import Shadow
 from streams.snapshots import Inline, SnapshotStore
-from tests.simulation.faults import Faults
-from tests.simulation.files import SimFiles
-from tests.simulation.log import LogWorld, SimLog
-from tests.simulation.processes import SimClock
+from tests.simulation.log import SimLog
 from tests.streams.echo import Echo
-from tests.streams.records import GENESIS, deposit, from_outside
+from tests.streams.one_shard import INBOX, OneShard
+from tests.streams.records import deposit, from_outside
 
-INBOX = ("ledger.in", 0)
 
-
-class Pair:
-    """One shard, its log and clock, a leader and a shadow; who does not work stands still."""
-
-    def __init__(self) -> None:
-        faults = Faults(random.Random(1), crashes_left=0, duplicate_rate=0.0)
-        self.world = LogWorld(faults)
-        self.files = SimFiles(faults)
-        self.clock = SimClock()
-        self.reports: list[str] = []
-        self.append(GENESIS)
-
-    def append(self, *values: bytes) -> None:
-        for value in values:
-            self.world.append(INBOX, value)
+class Pair(OneShard):
+    """A leader and a shadow of the shard; who does not work stands still."""
 
     def leader(self) -> Host:
         self.leader_log = SimLog(self.world)

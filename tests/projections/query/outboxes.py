@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from infra.log import LogRecord
 from projections.query.freshness import Partition
-from schemas.record import encode_record
+from tests.streams.records import from_shard
 
 
 class Outboxes:
@@ -41,15 +41,4 @@ class Outboxes:
 
 
 def _value(cseq: int) -> bytes:
-    if cseq == 0:
-        return b""
-    return encode_record(
-        prev=b"",
-        cause_offset=0,
-        src="L0",
-        cseq=cseq,
-        cause=cseq,
-        time_us=0,
-        input_hash=b"",
-        messages=[],
-    )
+    return from_shard(cseq, src="L0") if cseq else b""
