@@ -7,6 +7,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/lock-$(shell cat requirements-dev.txt pyproject.toml | sha256sum | cut -c1-16)
 ARGS ?=
+# What Python compiled once is kept, whatever the shell says: tests begin twice as soon.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup compile run test check format bench faults archive sweep wheel lock clean
 
@@ -42,7 +44,7 @@ check: setup  ## format, lint, strict types, import contracts, tidy and unit tes
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not integration and not slow" \
+	@$(BIN)/python -m pytest -q -n 4 --dist worksteal -m "not integration and not slow" \
 	  --hypothesis-profile quick $(ARGS)
 
 format: setup  ## rewrite the sources as ruff wants them

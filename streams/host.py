@@ -22,7 +22,7 @@ from streams.attestation import Attestation, is_told
 from streams.halts import Halt, HaltReason, ShardHalted, resolution_in
 from streams.marks import Done, OutputTracker
 from streams.progress import Progress
-from streams.shard import OUTSIDE_SOURCES, Shard, Step
+from streams.shard import OUTSIDE_SOURCES, Shard, Step, UnknownLayout
 from streams.snapshots import PendingSnapshot, Snapshot, SnapshotStore, UnsoundState
 
 TICK_INTERVAL_S: Final = 1.0
@@ -215,11 +215,8 @@ class Host:
         """Whether the snapshot is this shard's, in the layout that this build knows."""
         try:
             shard = Shard.load(snapshot.payload, self._decider)
-        except MemoryError:
-            # No layout: an older snapshot, or genesis, would want as much and hours more.
-            raise
-        except Exception as error:
-            self._report("snapshot passed over", f"at {snapshot.offset}: {error!r}")
+        except UnknownLayout as error:
+            self._report("snapshot passed over", f"at {snapshot.offset}: {error}")
             return False
         if shard.id != self.id:
             self._report("snapshot passed over", f"at {snapshot.offset}: it is of {shard.id}")

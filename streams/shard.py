@@ -47,6 +47,10 @@ class Step:
     faults: list[str] = field(default_factory=list)
 
 
+class UnknownLayout(Exception):
+    """A dump of another build, or none at all."""
+
+
 class Shard:
     """A shard's whole state and the step over its input; everything here is in the snapshot.
 
@@ -138,8 +142,17 @@ class Shard:
 
     @classmethod
     def load(cls, dumped: bytes, decider: Decider[Any]) -> "Shard":
-        """The shard that `dump` described; `ValueError` or `KeyError` if it is none."""
-        data = json.loads(dumped)
+        """The shard that `dump` described; `UnknownLayout` if this build cannot read it."""
+        try:
+            return cls._load(json.loads(dumped), decider)
+        except MemoryError:
+            # No layout: it says something of this machine, nothing of the dump.
+            raise
+        except Exception as error:
+            raise UnknownLayout(f"must be a dump of this build, was not: {error!r}") from error
+
+    @classmethod
+    def _load(cls, data: Any, decider: Decider[Any]) -> "Shard":
         shard = cls(data["shard"], decider)
         shard.ordinal = data["ordinal"]
         shard.input_hash = bytes.fromhex(data["input_hash"])

@@ -17,6 +17,8 @@ from streams.audit.live import open_live
 from streams.audit.progress import Bar
 from streams.audit.rerun import Options, Run
 from streams.audit.verify import Verdict, verify
+from streams.families import decider_of
+from streams.shard import Shard, UnknownLayout
 from streams.snapshots import BadSnapshot, Snapshot, decode_snapshot
 
 ROOTS_SHOWN = 20
@@ -143,6 +145,10 @@ def _read_snapshot(path: Path, shard: str) -> Snapshot:
         raise BadArchive(f"{path} must be a snapshot, was not: {error}") from error
     if owner != shard:
         raise BadArchive(f"{path} must be a snapshot of {shard}, was of {owner}")
+    try:
+        Shard.load(snapshot.payload, decider_of(shard))
+    except UnknownLayout as error:
+        raise BadArchive(f"{path}: {error}") from error
     return snapshot
 
 

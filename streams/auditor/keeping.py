@@ -12,6 +12,7 @@ from schemas.record import record_hash
 from streams.audit.archive import Place, position_name
 from streams.auditor import checkpoint, metrics
 from streams.auditor.log_auditor import LogAuditor
+from streams.shard import UnknownLayout
 from streams.snapshots import PendingSnapshot, SnapshotStore, UnsoundState
 
 LOOK_S = 0.05
@@ -48,7 +49,7 @@ class Keeping:
             try:
                 data = json.loads(snapshot.payload)
                 checkpoint.load(auditor, data["log"])
-            except (ValueError, KeyError, TypeError) as error:
+            except (UnknownLayout, ValueError, KeyError, TypeError) as error:
                 _logger.warning("checkpoint passed over", offset=snapshot.offset, why=repr(error))
                 continue
             self._expect_log(auditor)

@@ -18,7 +18,7 @@ from streams.audit.envelope import head_of
 from streams.audit.rerun import Options, rerun
 from streams.families import decider_of
 from streams.recovery.plan import Plan
-from streams.shard import Shard
+from streams.shard import Shard, UnknownLayout
 from streams.snapshots import Snapshot
 
 SHOWN: dict[type[Message], tuple[str, ...]] = {
@@ -127,13 +127,11 @@ def _compare_states(
     """What the newest snapshot of a host knew, that the shard will not know."""
     try:
         after = _state(newest.payload, shard)
-    except MemoryError:
-        raise
-    except Exception as error:
-        # As hosts do: whatever cannot be read is of another build, and tells nothing here.
+    except UnknownLayout as error:
+        # As hosts do: it is passed over, and tells nothing here.
         losses.numbers.append(
             f"{shard}: another build wrote the snapshot at {newest.offset:,}; it is passed over, "
-            f"only the log tells what is lost ({error!r})"
+            f"only the log tells what is lost ({error})"
         )
         return
     before = _state(rerun(archive, shard, Options(stop=plan.kept[inbox(shard)])).dumped, shard)

@@ -227,6 +227,17 @@ def test_bad_input_is_one_sentence(words, sentence, tmp_path: Path, capsys):
     assert said.count("\n") == 1
 
 
+def test_a_snapshot_of_another_build_is_one_sentence(tmp_path: Path, capsys):
+    export(archived(world()), tmp_path / "log", Nobody())
+    other = tmp_path / "other.snapshot"
+    other.write_bytes(encode_snapshot(Snapshot(1, b'{"shard": "L0"}')))
+    words = ["--from", str(tmp_path / "log"), "--shard", "L0", "--from-snapshot", str(other)]
+    assert replay.run(arguments(*words)) == 2
+    said = capsys.readouterr().err
+    assert f"{other}: must be a dump of this build" in said
+    assert said.count("\n") == 1
+
+
 def test_until_a_position_of_an_outbox_stops_behind_its_cause(tmp_path: Path, capsys):
     export(archived(world()), tmp_path, Nobody())
     assert replay.run(arguments("--from", str(tmp_path), "--until", "ledger.ev.0@7", "--json")) == 0

@@ -39,11 +39,6 @@ FROM_ACCOUNT_TABLES = (
 OF_OTHER_MARKET = ("/api/v3/depth?symbol=ETHBTC", "/api/v3/ticker/price?symbol=ETHBTC")
 
 
-@pytest.fixture(autouse=True)
-def little_patience(monkeypatch):
-    monkeypatch.setattr("projections.query.sources.PATIENCE_S", 1.0)
-
-
 @pytest.fixture
 async def api(world):
     """It began when each partition held a hundred records."""

@@ -9,6 +9,7 @@ from domain.orders.messages import OrderType, TimeInForce
 from projections import layout
 from projections.layout import OrderWindows, Position
 from projections.query.account_responses import order_status
+from projections.query.freshness import PATIENCE_S
 from tests.projections.query.world import (
     ALICE,
     BOB,
@@ -107,7 +108,10 @@ async def test_nobody_sees_the_order_of_another_user_or_market(world, api):
         assert found == (400, {"code": -2013, "msg": "Order does not exist."})
 
 
-async def test_an_order_does_not_exist_only_once_log_time_passed_the_request(world, api):
+async def test_an_order_does_not_exist_only_once_log_time_passed_the_request(
+    world, api, monkeypatch
+):
+    monkeypatch.setattr("projections.query.sources.PATIENCE_S", PATIENCE_S)
     world.clock.time_us = T0_US + 500_000
     started_s = time.monotonic()
     status, answer = await get(api, "/api/v3/order", orderId=4)
