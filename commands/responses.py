@@ -8,7 +8,6 @@ from commands.outcomes import Answer
 from domain import money
 from domain.matching.messages import OrderRested
 from domain.orders.messages import (
-    CloseReason,
     FillSettled,
     OrderAccepted,
     OrderClosed,
@@ -16,10 +15,9 @@ from domain.orders.messages import (
     TimeInForce,
 )
 from domain.reference import Market, ReferenceData
+from infra.http.order_ends import closed_status
 
 ToClientTime = Callable[[int], int]
-
-_CLOSED_STATUS = {CloseReason.FILLED: "FILLED", CloseReason.CANCELED: "CANCELED"}
 
 
 @dataclass(slots=True, frozen=True)
@@ -80,7 +78,7 @@ def canceled(
         "clientOrderId": cancel_client_id,
         "transactTime": time,
     }
-    status = {"status": _closed_status(closed.reason)}
+    status = {"status": closed_status(closed.reason)}
     return fields | _order_fields(closed, market, closed.filled_lots, closed.filled_quote) | status
 
 
@@ -108,12 +106,8 @@ def _order_fields(
 
 def _status(report: OrderRested | OrderClosed | None, filled_lots: int) -> str:
     if isinstance(report, OrderClosed):
-        return _closed_status(report.reason)
+        return closed_status(report.reason)
     return "PARTIALLY_FILLED" if filled_lots else "NEW"
-
-
-def _closed_status(reason: CloseReason) -> str:
-    return _CLOSED_STATUS.get(reason, "EXPIRED")
 
 
 def _fill(fill: FillSettled, market: Market, reference: ReferenceData) -> dict[str, Any]:
