@@ -22,10 +22,14 @@ ToClientTime = Callable[[int], int]
 
 @dataclass(slots=True, frozen=True)
 class Placement:
-    """What became of an accepted order so far. `report` is None where nobody waited for it."""
+    """What became of an accepted order so far. `report` is None where nobody waited for it.
+
+    `changed_us`: the log time of its report if that came with fills, else of its acceptance.
+    """
 
     accepted: OrderAccepted
     accepted_us: int
+    changed_us: int
     fills: tuple[FillSettled, ...]
     report: OrderRested | OrderClosed | None
 
@@ -36,7 +40,8 @@ def placement(answer: Answer) -> Placement:
     assert isinstance(first.message, OrderAccepted), "an answer begins with the acceptance"
     report = answer.last if isinstance(answer.last, OrderRested | OrderClosed) else None
     fills = tuple([seen.message for seen in answer.seen if isinstance(seen.message, FillSettled)])
-    return Placement(first.message, first.time_us, fills, report)
+    changed_us = answer.seen[-1].time_us if fills else first.time_us
+    return Placement(first.message, first.time_us, changed_us, fills, report)
 
 
 def placed(
@@ -46,7 +51,10 @@ def placed(
     reference: ReferenceData,
     to_client: ToClientTime,
 ) -> dict[str, Any]:
-    """ACK, RESULT or FULL of a new order; its time is the log time of its acceptance."""
+    """ACK, RESULT or FULL of a new order.
+
+    `transactTime` of an ACK is when it was accepted, else when it was last changed.
+    """
     accepted, time = order.accepted, to_client(order.accepted_us)
     ack = {
         "symbol": market.symbol,
@@ -61,6 +69,7 @@ def placed(
     filled_quote = order.fills[-1].filled_quote if order.fills else 0
     result = ack | _order_fields(accepted, market, filled_lots, filled_quote)
     result |= {"status": _status(order.report, filled_lots), "workingTime": time}
+    result["transactTime"] = to_client(order.changed_us)
     if response_type == "FULL":
         result["fills"] = [_fill(fill, market, reference) for fill in order.fills]
     return result
