@@ -113,6 +113,17 @@ async def test_the_trading_day_begins_at_midnight(world, traded, api):
     assert (row["count"], row["openPrice"], row["volume"]) == (0, "60003.00000000", "0.00000000")
 
 
+async def test_the_trading_day_ends_with_its_last_moment_however_early_it_is(world, traded, api):
+    await world.advance(MATCHING_0, Position(200, 199, T0_US + HOUR_US))
+    row = await get(api, "ticker/tradingDay", symbol="BTCUSDT")
+    start_ms = T0_US // 1_000
+    assert (row["openTime"], row["closeTime"]) == (start_ms, start_ms + 86_399_999)
+    (row,) = await get(
+        api, "ticker/tradingDay", symbols='["BTCUSDT"]', type="MINI", timeUnit="MICROSECOND"
+    )
+    assert (row["openTime"], row["closeTime"]) == (T0_US, T0_US + DAY_US - 1)
+
+
 async def test_the_average_is_weighted_by_quantity(world, api):
     old = trade(1, T0_US - 6 * MINUTE_US)
     light = trade(2, T0_US - MINUTE_US, price=100 * E8, quantity=E8)
