@@ -124,6 +124,20 @@ async def test_the_trading_day_ends_with_its_last_moment_however_early_it_is(wor
     assert (row["openTime"], row["closeTime"]) == (T0_US, T0_US + DAY_US - 1)
 
 
+async def test_without_trades_there_is_no_first_and_no_last(world, traded, api):
+    """As Binance tells it. ETHBTC never traded, BTCUSDT has no trade in the last minute."""
+    await world.advance(MATCHING_0, Position(200, 199, T0_US + HOUR_US))
+    for path, sent in (
+        ("ticker/24hr", {"symbol": "ETHBTC"}),
+        ("ticker/24hr", {"symbol": "ETHBTC", "type": "MINI"}),
+        ("ticker/tradingDay", {"symbol": "ETHBTC"}),
+        ("ticker", {"symbol": "ETHBTC", "windowSize": "7d"}),
+        ("ticker", {"symbol": "BTCUSDT", "windowSize": "1m"}),
+    ):
+        row = await get(api, path, **sent)
+        assert (row["firstId"], row["lastId"], row["count"]) == (-1, -1, 0), (path, sent)
+
+
 async def test_the_average_is_weighted_by_quantity(world, api):
     old = trade(1, T0_US - 6 * MINUTE_US)
     light = trade(2, T0_US - MINUTE_US, price=100 * E8, quantity=E8)
