@@ -38,6 +38,7 @@ from projections.query.rows import Window
 from projections.query.sources import Sources, give_up_s
 
 AVERAGE_MINUTES = 5
+FEW_SYMBOLS = 20
 MOST_SYMBOLS = 100
 WINDOW = "^([1-9]|[1-5][0-9])m$|^([1-9]|1[0-9]|2[0-3])h$|^[1-7]d$"
 USUAL_WINDOW = "1d"
@@ -50,14 +51,17 @@ _NO_TOP = BookTop(0, 0, 0, 0, 0, 0)
 _NO_TICKER = Ticker(*[0] * len(Ticker._fields))
 
 
-def all_or(few: int, every: int) -> Callable[[Parameters], int]:
-    """Weight of a request: `few` if it names at most twenty symbols, else `every`."""
+def day_weight(parameters: Parameters) -> int:
+    """Weight of a request for day tickers: by how many symbols it names."""
+    count = symbol_count(parameters)
+    if count is None or count > MOST_SYMBOLS:
+        return 80
+    return 2 if count <= FEW_SYMBOLS else 40
 
-    def weight(parameters: Parameters) -> int:
-        count = symbol_count(parameters)
-        return few if count is not None and count <= 20 else every
 
-    return weight
+def price_weight(parameters: Parameters) -> int:
+    """Weight of a request for last or best prices: of one market, else of a list or all."""
+    return 2 if parameters.has("symbol") else 4
 
 
 def per_symbol(parameters: Parameters) -> int:
@@ -79,10 +83,10 @@ class TickerEndpoints:
         trading_day = (*named, "type", "timeZone")
         return [
             Endpoint("GET", "/api/v3/avgPrice", self.average_price, 2, reads=("symbol",)),
-            Endpoint("GET", "/api/v3/ticker/24hr", self.day_tickers, all_or(2, 80), reads=day),
-            Endpoint("GET", "/api/v3/ticker/price", self.prices, all_or(2, 4), reads=named),
+            Endpoint("GET", "/api/v3/ticker/24hr", self.day_tickers, day_weight, reads=day),
+            Endpoint("GET", "/api/v3/ticker/price", self.prices, price_weight, reads=named),
             Endpoint(
-                "GET", "/api/v3/ticker/bookTicker", self.book_tickers, all_or(2, 4), reads=named
+                "GET", "/api/v3/ticker/bookTicker", self.book_tickers, price_weight, reads=named
             ),
             Endpoint("GET", "/api/v3/ticker", self.window_tickers, per_symbol, reads=window),
             Endpoint(
