@@ -18,7 +18,7 @@ from commands.parsing import (
     parse_place,
     parse_response_type,
 )
-from commands.reasons import cancel_error, close_error, order_error, used_up
+from commands.reasons import cancel_error, order_error, used_up
 from domain.accounts.messages import Scope
 from domain.decider import Message
 from domain.matching.messages import CancelAllCompleted, OrderRested
@@ -40,6 +40,7 @@ from infra.http import errors
 from infra.http.app import Call, Endpoint
 from infra.http.errors import ApiError
 from infra.http.limits import ORDER_COUNT_1D, ORDER_COUNT_10S
+from infra.http.order_ends import close_error
 from infra.http.parameters import Parameters
 from infra.http.ws_api import Method
 

@@ -1,12 +1,11 @@
-"""What a client is told for every reason of the exchange: the numbered error of each."""
+"""What a client is told for every reason to refuse: the numbered error of each."""
 
 from domain.limits import Limits
-from domain.orders.messages import CloseReason, OrderReason
+from domain.orders.messages import OrderReason
 from infra.http import errors
 from infra.http.errors import ApiError
 from infra.http.limits import ORDER_COUNT_1D, ORDER_COUNT_10S
-
-STALE_RULES = "The market's rules have just changed; please send the order again."
+from infra.http.order_ends import STALE_RULES
 
 _REFUSED_ORDERS: dict[OrderReason, str] = {
     OrderReason.UNKNOWN_ACCOUNT: "This action is disabled on this account.",
@@ -75,23 +74,6 @@ def used_up(reason: OrderReason, limits: Limits) -> dict[str, str]:
             return {ORDER_COUNT_1D: str(limits.orders_per_day)}
         case _:
             return {}
-
-
-def close_error(reason: CloseReason) -> ApiError | None:
-    """The error for an accepted order that matching ended at once; None if that is no error."""
-    match reason:
-        case CloseReason.WOULD_TAKE:
-            return errors.order_refused("Order would immediately match and take.")
-        case CloseReason.MARKET_HALTED:
-            return errors.order_refused("Market is closed.")
-        case CloseReason.UNKNOWN_MARKET:
-            return errors.invalid_symbol()
-        case CloseReason.STALE_RULES:
-            return errors.order_refused(STALE_RULES)
-        case CloseReason.FAULTED:
-            return errors.unknown_error()
-        case _:
-            return None
 
 
 def cancel_error(reason: OrderReason) -> ApiError:

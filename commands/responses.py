@@ -8,7 +8,6 @@ from commands.outcomes import Answer
 from domain import money
 from domain.matching.messages import OrderRested
 from domain.orders.messages import (
-    CloseReason,
     FillSettled,
     OrderAccepted,
     OrderClosed,
@@ -16,18 +15,21 @@ from domain.orders.messages import (
     TimeInForce,
 )
 from domain.reference import Market, ReferenceData
+from infra.http.order_ends import closed_status
 
 ToClientTime = Callable[[int], int]
-
-_CLOSED_STATUS = {CloseReason.FILLED: "FILLED", CloseReason.CANCELED: "CANCELED"}
 
 
 @dataclass(slots=True, frozen=True)
 class Placement:
-    """What became of an accepted order so far. `report` is None where nobody waited for it."""
+    """What became of an accepted order so far. `report` is None where nobody waited for it.
+
+    `changed_us`: the log time of its report if that came with fills, else of its acceptance.
+    """
 
     accepted: OrderAccepted
     accepted_us: int
+    changed_us: int
     fills: tuple[FillSettled, ...]
     report: OrderRested | OrderClosed | None
 
@@ -38,7 +40,8 @@ def placement(answer: Answer) -> Placement:
     assert isinstance(first.message, OrderAccepted), "an answer begins with the acceptance"
     report = answer.last if isinstance(answer.last, OrderRested | OrderClosed) else None
     fills = tuple([seen.message for seen in answer.seen if isinstance(seen.message, FillSettled)])
-    return Placement(first.message, first.time_us, fills, report)
+    changed_us = answer.seen[-1].time_us if fills else first.time_us
+    return Placement(first.message, first.time_us, changed_us, fills, report)
 
 
 def placed(
@@ -48,7 +51,10 @@ def placed(
     reference: ReferenceData,
     to_client: ToClientTime,
 ) -> dict[str, Any]:
-    """ACK, RESULT or FULL of a new order; its time is the log time of its acceptance."""
+    """ACK, RESULT or FULL of a new order.
+
+    `transactTime` of an ACK is when it was accepted, else when it was last changed.
+    """
     accepted, time = order.accepted, to_client(order.accepted_us)
     ack = {
         "symbol": market.symbol,
@@ -63,6 +69,7 @@ def placed(
     filled_quote = order.fills[-1].filled_quote if order.fills else 0
     result = ack | _order_fields(accepted, market, filled_lots, filled_quote)
     result |= {"status": _status(order.report, filled_lots), "workingTime": time}
+    result["transactTime"] = to_client(order.changed_us)
     if response_type == "FULL":
         result["fills"] = [_fill(fill, market, reference) for fill in order.fills]
     return result
@@ -80,7 +87,7 @@ def canceled(
         "clientOrderId": cancel_client_id,
         "transactTime": time,
     }
-    status = {"status": _closed_status(closed.reason)}
+    status = {"status": closed_status(closed.reason)}
     return fields | _order_fields(closed, market, closed.filled_lots, closed.filled_quote) | status
 
 
@@ -108,12 +115,8 @@ def _order_fields(
 
 def _status(report: OrderRested | OrderClosed | None, filled_lots: int) -> str:
     if isinstance(report, OrderClosed):
-        return _closed_status(report.reason)
+        return closed_status(report.reason)
     return "PARTIALLY_FILLED" if filled_lots else "NEW"
-
-
-def _closed_status(reason: CloseReason) -> str:
-    return _CLOSED_STATUS.get(reason, "EXPIRED")
 
 
 def _fill(fill: FillSettled, market: Market, reference: ReferenceData) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from domain.orders.messages import (
     TimeInForce,
 )
 from domain.reference import Asset, Market
+from infra.http.order_ends import closed_status
 from projections.layout import CLOSED, Balance, StoredOrder
 from projections.query.market_responses import Time, price
 from projections.query.rows import Fill
@@ -61,16 +62,10 @@ def order(row: StoredOrder, market: Market, time: Time) -> dict[str, Any]:
 
 
 def order_status(row: StoredOrder) -> str:
-    """The order's state in the public interface's words: what ended unasked has EXPIRED."""
+    """The order's state in the public interface's words, of its end those of `closed_status`."""
     if row.state != CLOSED:
         return "PARTIALLY_FILLED" if row.filled_quantity else "NEW"
-    match CloseReason(row.reason):
-        case CloseReason.FILLED:
-            return "FILLED"
-        case CloseReason.CANCELED:
-            return "CANCELED"
-        case _:
-            return "EXPIRED"
+    return closed_status(CloseReason(row.reason))
 
 
 def own_trade(row: Fill, market: Market, fee_asset: Asset, time: Time) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from projections.query import market_responses as responses
 from projections.query.exchange_info import exchange_info
 from projections.query.filling import filled, wanted_opens
 from projections.query.freshness import Target
-from projections.query.market_history import LAST_ID, MarketHistory, aggregate
+from projections.query.market_history import MarketHistory, aggregate
 from projections.query.requests import (
     SPAN,
     Span,
@@ -124,7 +124,7 @@ class BookEndpoints:
         """The most recent trades."""
         market = one_market(call, self._sources.reference)
         limit = row_limit(call.parameters, USUAL_ROWS, MOST_ROWS)
-        rows = await self._recent_trades(call, market)
+        _, rows = await self._recent_trades(call, market)
         return [responses.trade(row, market, call.time) for row in rows[-limit:]]
 
     async def historical_trades(self, call: Call) -> list[dict[str, Any]]:
@@ -164,30 +164,47 @@ class BookEndpoints:
             for row in rows
         ]
 
-    async def _recent_trades(self, call: Call, market: Market) -> list[StoredTrade]:
-        """Those that Redis keeps, ascending."""
+    async def _recent_trades(
+        self, call: Call, market: Market
+    ) -> tuple[Position, list[StoredTrade]]:
+        """Those that Redis keeps, ascending, and where it stands."""
         question = ("HVALS", trades_key(market.market_id))
-        _, (texts,) = await self._sources.read_markets(call, [market], [question])
-        return sorted(unpack(StoredTrade, text) for text in texts)
+        positions, (texts,) = await self._sources.read_markets(call, [market], [question])
+        (position,) = positions.values()
+        return position, sorted(unpack(StoredTrade, text) for text in texts)
 
     async def _aggregates(
         self, call: Call, market: Market, low_id: int | None, span: Span, limit: int
     ) -> list[AggregateTrade]:
         number = market.market_id
         if low_id is None and span == Span():
-            recent = await self._recent_trades(call, market)
-            groups = aggregate(recent)
-            if not recent or recent[0].trade_id == 1:
-                return groups[-limit:]
-            # The first aggregate may have begun before what Redis keeps.
-            if len(groups) > limit:
-                return groups[-limit:]
+            return await self._newest_aggregates(call, market, limit)
         await self._sources.reach_market_table(call, "trades", market)
         if span.start_us is not None:
             low_id = await self._history.id_at(number, span.start_us)
         if low_id is not None:
             return await self._history.aggregates_from(number, low_id, limit=limit, span=span)
-        return await self._history.aggregates_before(number, LAST_ID, limit=limit, span=span)
+        return await self._history.aggregates_before(number, [], limit=limit, span=span)
+
+    async def _newest_aggregates(
+        self, call: Call, market: Market, limit: int
+    ) -> list[AggregateTrade]:
+        """Those of the recent trades, which history may lack, after those of history."""
+        position, recent = await self._recent_trades(call, market)
+        groups = aggregate(recent)
+        # The first aggregate may have begun before what Redis keeps.
+        if not recent or recent[0].trade_id == 1 or len(groups) > limit:
+            return groups[-limit:]
+        # History needs what was before them, of the same microsecond too; not what came since.
+        oldest_us = recent[0].time_us
+        target = Target(time_us=oldest_us + 1)
+        if position.time_us == oldest_us:
+            target = Target(cseq=position.cseq)
+        partition = self._sources.market_partition(market.market_id)
+        await self._sources.history.reach("trades", partition, target, give_up_s())
+        return await self._history.aggregates_before(
+            market.market_id, recent, limit=limit, span=Span()
+        )
 
     async def _candles(
         self, call: Call, market: Market, interval: str, span: Span, limit: int

@@ -85,12 +85,15 @@ class MarketHistory:
             rows += trades
 
     async def aggregates_before(
-        self, market_id: int, high_id: int, *, limit: int, span: Span
+        self, market_id: int, later: Sequence[StoredTrade], *, limit: int, span: Span
     ) -> list[AggregateTrade]:
-        """The newest `limit` aggregates among the trades with ids up to `high_id`, ascending."""
-        rows: list[StoredTrade] = []
+        """The newest `limit` aggregates of what history has in `span` and of `later`, ascending.
+
+        `later` are the market's last trades, if the caller has them; history need not.
+        """
+        rows = list(later)
         while True:
-            below = rows[0].trade_id - 1 if rows else high_id
+            below = rows[0].trade_id - 1 if rows else LAST_ID
             trades = await self.trades_before(
                 market_id, below, limit=TRADES_AT_ONCE, span=Span(None, span.end_us)
             )

@@ -12,6 +12,9 @@ from projections.query.rows import AggregateTrade, Book, Level, Window
 Time = Callable[[int], int]
 """Turns microseconds into the unit that the client wants."""
 
+NO_TRADE = -1
+"""First and last trade of a ticker without any; the stored one has 0."""
+
 UNUSED = "0"
 """The last element of a kline, which means nothing any more."""
 
@@ -97,8 +100,8 @@ def window_ticker(
         "quoteVolume": format_amount(window.quote, market.quote.decimals),
         "openTime": time(window.start_us),
         "closeTime": time(window.end_us),
-        "firstId": window.first_trade_id,
-        "lastId": window.last_trade_id,
+        "firstId": window.first_trade_id if window.trades else NO_TRADE,
+        "lastId": window.last_trade_id if window.trades else NO_TRADE,
         "count": window.trades,
     }
 

@@ -38,23 +38,30 @@ from projections.query.rows import Window
 from projections.query.sources import Sources, give_up_s
 
 AVERAGE_MINUTES = 5
+FEW_SYMBOLS = 20
 MOST_SYMBOLS = 100
 WINDOW = "^([1-9]|[1-5][0-9])m$|^([1-9]|1[0-9]|2[0-3])h$|^[1-7]d$"
 USUAL_WINDOW = "1d"
+
+SpanAt = Callable[[int], tuple[int, int]]
+"""Start and end of a window as of a log time."""
 
 _UNIT_US = {"m": MINUTE_US, "h": HOUR_US, "d": DAY_US}
 _NO_TOP = BookTop(0, 0, 0, 0, 0, 0)
 _NO_TICKER = Ticker(*[0] * len(Ticker._fields))
 
 
-def all_or(few: int, every: int) -> Callable[[Parameters], int]:
-    """Weight of a request: `few` if it names at most twenty symbols, else `every`."""
+def day_weight(parameters: Parameters) -> int:
+    """Weight of a request for day tickers: by how many symbols it names."""
+    count = symbol_count(parameters)
+    if count is None or count > MOST_SYMBOLS:
+        return 80
+    return 2 if count <= FEW_SYMBOLS else 40
 
-    def weight(parameters: Parameters) -> int:
-        count = symbol_count(parameters)
-        return few if count is not None and count <= 20 else every
 
-    return weight
+def price_weight(parameters: Parameters) -> int:
+    """Weight of a request for last or best prices: of one market, else of a list or all."""
+    return 2 if parameters.has("symbol") else 4
 
 
 def per_symbol(parameters: Parameters) -> int:
@@ -76,10 +83,10 @@ class TickerEndpoints:
         trading_day = (*named, "type", "timeZone")
         return [
             Endpoint("GET", "/api/v3/avgPrice", self.average_price, 2, reads=("symbol",)),
-            Endpoint("GET", "/api/v3/ticker/24hr", self.day_tickers, all_or(2, 80), reads=day),
-            Endpoint("GET", "/api/v3/ticker/price", self.prices, all_or(2, 4), reads=named),
+            Endpoint("GET", "/api/v3/ticker/24hr", self.day_tickers, day_weight, reads=day),
+            Endpoint("GET", "/api/v3/ticker/price", self.prices, price_weight, reads=named),
             Endpoint(
-                "GET", "/api/v3/ticker/bookTicker", self.book_tickers, all_or(2, 4), reads=named
+                "GET", "/api/v3/ticker/bookTicker", self.book_tickers, price_weight, reads=named
             ),
             Endpoint("GET", "/api/v3/ticker", self.window_tickers, per_symbol, reads=window),
             Endpoint(
@@ -130,13 +137,18 @@ class TickerEndpoints:
             raise errors.illegal_characters("windowSize", WINDOW)
         length_us = int(size[:-1]) * _UNIT_US[size[-1]]
         return await self._windows(
-            call, lambda now_us: (now_us - length_us) // MINUTE_US * MINUTE_US
+            call, lambda now_us: ((now_us - length_us) // MINUTE_US * MINUTE_US, now_us)
         )
 
     async def trading_day(self, call: Call) -> Any:
-        """The running UTC day."""
+        """The running UTC day, whose end is its last moment, as a candle's."""
         refuse_time_zone(call.parameters)
-        return await self._windows(call, lambda now_us: now_us // DAY_US * DAY_US)
+
+        def today(now_us: int) -> tuple[int, int]:
+            start_us = now_us // DAY_US * DAY_US
+            return start_us, start_us + DAY_US - 1
+
+        return await self._windows(call, today)
 
     async def _rows(
         self, call: Call, row: Callable[[Market, Ticker, BookTop], dict[str, Any]]
@@ -157,16 +169,16 @@ class TickerEndpoints:
         ]
         return rows[0] if single else rows
 
-    async def _windows(self, call: Call, start_of: Callable[[int], int]) -> Any:
+    async def _windows(self, call: Call, span_at: SpanAt) -> Any:
         mini = ticker_type(call.parameters) is TickerType.MINI
         markets, single = self._named(call, mandatory=True)
         rows = []
         for market in markets:
-            window = await self._window(call, market, start_of)
+            window = await self._window(call, market, span_at)
             rows.append(responses.window_ticker(market, window, call.time, mini=mini))
         return rows[0] if single else rows
 
-    async def _window(self, call: Call, market: Market, start_of: Callable[[int], int]) -> Window:
+    async def _window(self, call: Call, market: Market, span_at: SpanAt) -> Window:
         """Minutes from Redis, which has a day of them; those before from history."""
         number, partition = market.market_id, self._sources.market_partition(market.market_id)
         positions, (texts, ticker) = await self._sources.read_markets(
@@ -175,7 +187,7 @@ class TickerEndpoints:
             [("HVALS", minutes_key(number)), ("HGET", market_key(number), "ticker")],
         )
         now_us = positions[partition].time_us
-        start_us = start_of(now_us)
+        start_us, end_us = span_at(now_us)
         last_price = unpack(Ticker, ticker).last_price if ticker else 0
         kept = sorted(map(_minute, texts))
         parts = [_as_window(m) for m in kept if m.minute * MINUTE_US >= start_us]
@@ -183,7 +195,7 @@ class TickerEndpoints:
         if start_us < oldest_us:
             older = await self._older(market, start_us, oldest_us)
             parts = ([older] if older else []) + parts
-        return joined(parts, start_us, now_us, last_price)
+        return joined(parts, start_us, end_us, last_price)
 
     async def _older(self, market: Market, start_us: int, oldest_us: int) -> Window | None:
         partition = self._sources.market_partition(market.market_id)

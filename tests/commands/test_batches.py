@@ -50,6 +50,15 @@ async def test_each_order_has_its_own_answer_and_all_stand_in_one_record(world, 
     assert [[type(m) for m in record.messages] for record in sent] == [[PlaceOrder] * 4]
 
 
+async def test_a_traded_order_tells_when_it_was_settled(world, alice):
+    await alice.limit("BUY", "59000", "0.1")
+    accepted_ms = world.now_ms
+    _, found, _ = await world.settled_later(send(alice, [LIMIT | {"side": "SELL"}]))
+    (sold,) = found["orders"]
+    assert (sold["transactTime"], sold["workingTime"]) == (world.now_ms, accepted_ms)
+    assert world.now_ms > accepted_ms
+
+
 async def test_the_same_bytes_get_the_same_answers(world, alice):
     query = f"timestamp={world.now_ms}"
     document = [LIMIT | {"price": str(50_000 + n), "quantity": "0.01"} for n in range(40)]

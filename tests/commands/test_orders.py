@@ -65,6 +65,25 @@ async def test_what_does_not_trade_rests(alice, bob):
     assert (found["status"], found["executedQty"]) == ("PARTIALLY_FILLED", "0.30000000")
 
 
+async def test_a_traded_order_tells_when_it_was_settled(world, alice, bob):
+    """As `updateTime` of the order later; when it was accepted is its `workingTime`."""
+    await alice.limit("SELL", "60000", "0.3")
+    for response_type in ("ACK", "RESULT", "FULL"):
+        accepted_ms = world.now_ms
+        bought = bob.limit("BUY", "60000", "0.1", newOrderRespType=response_type)
+        found = await world.settled_later(bought)
+        assert world.now_ms > accepted_ms
+        told_ms = accepted_ms if response_type == "ACK" else world.now_ms
+        assert found["transactTime"] == told_ms
+        assert found.get("workingTime", accepted_ms) == accepted_ms
+
+
+async def test_an_order_without_fills_tells_when_it_was_accepted(world, alice):
+    accepted_ms = world.now_ms
+    found = await world.settled_later(alice.limit("BUY", "59000", "0.1"))
+    assert (found["transactTime"], found["workingTime"]) == (accepted_ms, accepted_ms)
+
+
 async def test_response_types_differ_in_their_fields(alice):
     order = {
         "symbol": "BTCUSDT",

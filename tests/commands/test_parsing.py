@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commands.parsing import parse_place
-from commands.reasons import cancel_error, close_error, order_error
+from commands.reasons import cancel_error, order_error
 from domain.accounts.messages import AssetListed
 from domain.limits import DEFAULT_LIMITS
 from domain.markets import MarketListed, MarketRules
 from domain.orders.messages import CloseReason, OrderReason, PlaceOrder
 from domain.reference import ReferenceData
 from infra.http.errors import ApiError
+from infra.http.order_ends import close_error, closed_status
 from infra.http.parameters import parse_parameters
 
 LOT, TICK = 1_000, 10
@@ -117,3 +118,10 @@ def test_every_reason_has_its_error():
         CloseReason.NO_LIQUIDITY,
         CloseReason.FOK_NOT_FILLABLE,
     }
+
+
+def test_an_order_is_listed_as_rejected_if_its_sender_was_told_an_error():
+    for reason in CloseReason:
+        assert (closed_status(reason) == "REJECTED") == (close_error(reason) is not None)
+    quiet = (CloseReason.NO_LIQUIDITY, CloseReason.FOK_NOT_FILLABLE)
+    assert {closed_status(reason) for reason in quiet} == {"EXPIRED"}

@@ -55,6 +55,17 @@ async def test_an_order_is_placed_tested_and_canceled(client):
     assert (answer["status"], answer["error"]["code"]) == (400, -2011)
 
 
+async def test_a_traded_order_tells_when_it_was_settled(world, client, alice):
+    await alice.limit("BUY", "59000", "0.1")
+    accepted_ms = world.now_ms
+    answer = await world.settled_later(
+        client.ask("order.place", **client.signed(**LIMIT | {"side": "SELL"}))
+    )
+    sold = answer["result"]
+    assert (sold["transactTime"], sold["workingTime"]) == (world.now_ms, accepted_ms)
+    assert world.now_ms > accepted_ms
+
+
 async def test_an_order_too_many_is_told_how_many_there_were(world, client):
     await world.operate("change-limits", ordersPer10s=1)
     await client.ask("order.place", **client.signed(**LIMIT))

@@ -4,8 +4,9 @@ import asyncio
 import base64
 import hashlib
 import hmac
+from collections.abc import Coroutine
 from contextlib import asynccontextmanager
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from aiohttp.test_utils import TestClient, TestServer
@@ -76,6 +77,16 @@ class World:
                 return
             await asyncio.sleep(0.01)
         raise AssertionError(f"{count} commands were wanted, were {self.exchange.held}")
+
+    async def settled_later(self, order: Coroutine[Any, Any, Any]) -> Any:
+        """The answer to an order that is accepted now, and reported by the books 7 ms later."""
+        self.exchange.held = []
+        placed = asyncio.create_task(order)
+        await self.until_held(1)
+        self.exchange.clock.us += 7_000
+        self.exchange.tick(down=["L0", "L1"])
+        self.exchange.release()
+        return await placed
 
     async def add_user(self, login: str, **money: str) -> "User":
         user_id = (await self.operate("register-user", login=login))["userId"]

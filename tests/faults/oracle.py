@@ -274,7 +274,7 @@ def _as_record(record: Sequence[Sent], effects: Effects) -> Record:
             continue
         if sent.places:
             error = {"code": sent.code} if sent.code else sent.result
-            # What the book refuses exists, as expired: `Findings` asks for it as for the unknown.
+            # What the book refuses exists, as rejected: `Findings` asks for it as for the unknown.
             exists = any(isinstance(e, OrderAccepted) for _, e in effects.get(sent.command_id, ()))
             answer = None if sent.refused and exists else Answer(sent.status, error, {})
             found.placed[sent.client_order_id] = Entry(

@@ -148,7 +148,9 @@ def _judge_order(found: dict[str, object], told: Told) -> Iterator[str]:
     expected = {"NEW", "PARTIALLY_FILLED"}
     for each in report:
         if isinstance(each, OrderClosed):
-            expected = {_STATUS.get(each.reason, "EXPIRED")}
+            # Whoever is refused is told an error, and no status.
+            refused = each.reason in REFUSING
+            expected = set() if refused else {_STATUS.get(each.reason, "EXPIRED")}
     if not report or status not in expected:
         yield f"said to be {status}, the log says {report}"
 

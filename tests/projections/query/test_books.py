@@ -3,7 +3,7 @@
 import pytest
 
 from projections.intervals import HOUR_US, MINUTE_US
-from projections.layout import Position
+from projections.layout import Position, trades_key
 from tests.projections.query.world import BTCUSDT, E8, T0_US, trade
 
 MS = 1_000
@@ -106,6 +106,64 @@ async def test_trades_of_one_taker_at_one_price_are_one_aggregate(world, api):
     assert [row["a"] for row in rows] == [4]
     _, rows = await get(api, "/api/v3/aggTrades", symbol="BTCUSDT", endTime=start - 1, limit=1)
     assert [row["a"] for row in rows] == [3]
+
+
+SECOND_US = 1_000_000
+
+
+@pytest.fixture
+async def swept(world):
+    """Aggregates of trades 1 to 3, 4 to 6, 7 and 8, a second apart; Redis keeps trades 5 to 8."""
+    trades = sweep(1, T0_US, [60_000] * 3, taker=70)
+    trades += sweep(4, T0_US + SECOND_US, [60_010] * 3, taker=71)
+    trades += [trade(n, T0_US + (n - 5) * SECOND_US) for n in (7, 8)]
+    for each in trades[4:]:
+        await world.put(trades_key(BTCUSDT), each.trade_id, each)
+    at = Position(200, 199, T0_US + 3 * SECOND_US)
+    await world.advance(("matching.ev", 0), at, history=False)
+    return trades
+
+
+async def newest_aggregates(api, **parameters):
+    """First and last id of each, or the number of the error; the answer's position."""
+    query = {"symbol": "BTCUSDT", **parameters}
+    response = await api.get("/api/v3/aggTrades", params=query)
+    rows = await response.json()
+    found = rows["code"] if response.status == 503 else [(row["f"], row["l"]) for row in rows]
+    return found, response.headers.get("X-Log-Position")
+
+
+async def test_the_newest_aggregates_end_with_the_last_trade_however_many(world, api, swept):
+    """History lags: were they its own, who asks for more of them would be led back."""
+    world.store_trades(BTCUSDT, swept[:5])
+    world.advance_history(("matching.ev", 0), Position(150, 149, T0_US + SECOND_US + 1))
+    rows, position = [(1, 3), (4, 6), (7, 7), (8, 8)], "matching.ev.0@200"
+    for limit in range(1, 5):
+        assert await newest_aggregates(api, limit=limit) == (rows[-limit:], position)
+    assert await newest_aggregates(api) == (rows, position)
+
+
+async def test_the_newest_aggregates_wait_for_what_redis_does_not_keep(world, api, swept):
+    world.store_trades(BTCUSDT, swept[:3])
+    world.advance_history(("matching.ev", 0), Position(150, 149, T0_US + SECOND_US))
+    assert (await newest_aggregates(api, limit=2))[0] == [(7, 7), (8, 8)]
+    assert (await newest_aggregates(api))[0] == -1008, "trade 4 came in that microsecond"
+    world.store_trades(BTCUSDT, swept[3:4])
+    world.advance_history(("matching.ev", 0), Position(160, 159, T0_US + 2 * SECOND_US))
+    assert len((await newest_aggregates(api))[0]) == 4
+
+
+async def test_the_newest_aggregates_are_known_while_the_log_stands(world, api, swept):
+    """All that Redis keeps may be of one microsecond, after which nothing came yet."""
+    for each in swept[4:]:
+        await world.put(trades_key(BTCUSDT), each.trade_id, each._replace(time_us=T0_US))
+    at = Position(200, 199, T0_US)
+    await world.advance(("matching.ev", 0), at, history=False)
+    world.advance_history(("matching.ev", 0), Position(199, 198, T0_US))
+    assert (await newest_aggregates(api))[0] == -1008
+    world.store_trades(BTCUSDT, swept)
+    world.advance_history(("matching.ev", 0), at)
+    assert len((await newest_aggregates(api))[0]) == 4
 
 
 async def test_klines_fill_quiet_minutes_from_the_close_before(world, api):

@@ -347,5 +347,5 @@ async def test_a_key_that_may_not_read_reads_nothing(api):
 
 def test_every_reason_to_end_has_a_status():
     ended = [order_status(closed(2, reason=reason)) for reason in range(9)]
-    assert ended == ["FILLED", "CANCELED", *["EXPIRED"] * 7]
+    assert ended == ["FILLED", "CANCELED", *["EXPIRED"] * 2, *["REJECTED"] * 5]
     assert order_status(order(2)) == "NEW"

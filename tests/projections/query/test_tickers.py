@@ -113,6 +113,51 @@ async def test_the_trading_day_begins_at_midnight(world, traded, api):
     assert (row["count"], row["openPrice"], row["volume"]) == (0, "60003.00000000", "0.00000000")
 
 
+async def test_the_trading_day_ends_with_its_last_moment_however_early_it_is(world, traded, api):
+    await world.advance(MATCHING_0, Position(200, 199, T0_US + HOUR_US))
+    row = await get(api, "ticker/tradingDay", symbol="BTCUSDT")
+    start_ms = T0_US // 1_000
+    assert (row["openTime"], row["closeTime"]) == (start_ms, start_ms + 86_399_999)
+    (row,) = await get(
+        api, "ticker/tradingDay", symbols='["BTCUSDT"]', type="MINI", timeUnit="MICROSECOND"
+    )
+    assert (row["openTime"], row["closeTime"]) == (T0_US, T0_US + DAY_US - 1)
+
+
+async def test_without_trades_there_is_no_first_and_no_last(world, traded, api):
+    """As Binance tells it. ETHBTC never traded, BTCUSDT has no trade in the last minute."""
+    await world.advance(MATCHING_0, Position(200, 199, T0_US + HOUR_US))
+    for path, sent in (
+        ("ticker/24hr", {"symbol": "ETHBTC"}),
+        ("ticker/24hr", {"symbol": "ETHBTC", "type": "MINI"}),
+        ("ticker/tradingDay", {"symbol": "ETHBTC"}),
+        ("ticker", {"symbol": "ETHBTC", "windowSize": "7d"}),
+        ("ticker", {"symbol": "BTCUSDT", "windowSize": "1m"}),
+    ):
+        row = await get(api, path, **sent)
+        assert (row["firstId"], row["lastId"], row["count"]) == (-1, -1, 0), (path, sent)
+
+
+@pytest.mark.parametrize(
+    ("path", "weights"),
+    [
+        ("ticker/24hr", (2, 2, 2, 40, 40, 80, 80)),
+        ("ticker/price", (2, 4, 4, 4, 4, 4, 4)),
+        ("ticker/bookTicker", (2, 4, 4, 4, 4, 4, 4)),
+        ("ticker", (4, 4, 80, 84, 200, 200, 4)),
+        ("ticker/tradingDay", (4, 4, 80, 84, 200, 200, 4)),
+    ],
+)
+async def test_a_ticker_weighs_by_how_many_symbols_are_named(api, path, weights):
+    """By one `symbol`, by 1, 20, 21, 100 and 101 `symbols`, by none; known or not."""
+    named = [{"symbols": str([f"S{n}" for n in range(count)])} for count in (1, 20, 21, 100, 101)]
+    used = 0
+    for sent, weight in zip([{"symbol": "BTCUSDT"}, *named, {}], weights, strict=True):
+        answer = await api.get(f"/api/v3/{path}", params=sent)
+        used += weight
+        assert answer.headers["X-MBX-USED-WEIGHT-1M"] == str(used), sent
+
+
 async def test_the_average_is_weighted_by_quantity(world, api):
     old = trade(1, T0_US - 6 * MINUTE_US)
     light = trade(2, T0_US - MINUTE_US, price=100 * E8, quantity=E8)
