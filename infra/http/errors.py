@@ -145,6 +145,11 @@ def undecodable_parameter() -> ApiError:
     return ApiError(400, -1100, "Illegal characters found in a parameter.")
 
 
+def too_many_parameters(most: int, found: int) -> ApiError:
+    """More parameters were sent than any endpoint reads."""
+    return ApiError(400, -1101, f"Too many parameters; expected '{most}' and received '{found}'.")
+
+
 def duplicate_parameter(name: str) -> ApiError:
     """The same parameter stands twice in the query, or twice in the body."""
     return ApiError(400, -1101, f"Duplicate values for parameter '{name}' detected.")
