@@ -27,6 +27,9 @@ from infra.logging import get_logger
 from infra.refusal import Refusal
 
 SHUTDOWN_S = 5.0
+BROKEN_WEIGHT = 1
+"""Of a request that cannot be read, so that it does not tell what it asks for."""
+
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 OUR_MACHINE = ("127.0.0.1", "::1")
 
@@ -227,8 +230,13 @@ def _bind(frame: Frame, endpoint: Endpoint) -> Callable[[web.Request], Awaitable
 
 
 async def _respond(frame: Frame, endpoint: Endpoint, call: Call) -> web.StreamResponse:
-    call.parameters = await _read_parameters(call.request, document=endpoint.document)
-    call.microseconds |= call.parameters.take_time_unit()
+    try:
+        call.parameters = await _read_parameters(call.request, document=endpoint.document)
+        call.microseconds |= call.parameters.take_time_unit()
+    except ApiError:
+        call.arrived_us = frame.clock.now_us()
+        _charge(frame, endpoint, call, BROKEN_WEIGHT)
+        raise
     # A body may come slowly: a request is as old, and its key must live as long, as its last byte.
     call.arrived_us = frame.clock.now_us()
     await _admit(frame, endpoint, call)
@@ -247,9 +255,16 @@ def _bind_fallback(frame: Frame, fallback: Fallback) -> Callable[[web.Request], 
 
 async def _read_parameters(request: web.Request, *, document: bool) -> Parameters:
     raw_query = request.raw_path.partition("?")[2].encode("utf-8", "surrogateescape")
-    raw_body = b"" if request.method in ("GET", "HEAD") else await request.read()
+    raw_body = b"" if request.method in ("GET", "HEAD") else await _read_body(request)
     parse = parse_document if document else parse_parameters
     return parse(raw_query, raw_body)
+
+
+async def _read_body(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise errors.body_too_large(MAX_BODY_BYTES) from None
 
 
 async def _admit(frame: Frame, endpoint: Endpoint, call: Call) -> None:
@@ -260,9 +275,9 @@ async def _admit(frame: Frame, endpoint: Endpoint, call: Call) -> None:
             _authenticate(frame, call, api_key)
         finally:
             # Afterwards, lest whoever has only seen a key could use up what its owner may send.
-            _charge(frame, endpoint, call)
+            _weigh(frame, endpoint, call)
     else:
-        _charge(frame, endpoint, call)
+        _weigh(frame, endpoint, call)
         if endpoint.limited and not frame.knows_log():
             raise errors.overloaded()
         if endpoint.scope is not None:
@@ -278,11 +293,19 @@ def _authenticate(frame: Frame, call: Call, api_key: str) -> None:
     )
 
 
-def _charge(frame: Frame, endpoint: Endpoint, call: Call) -> None:
-    if endpoint.limited:
-        weight = endpoint.weight
+def _weigh(frame: Frame, endpoint: Endpoint, call: Call) -> None:
+    weight = endpoint.weight
+    try:
         amount = weight if isinstance(weight, int) else weight(call.parameters)
-        call.weight_used = frame.limits.charge(call.payer, amount, call.arrived_us)
+    except ApiError:
+        _charge(frame, endpoint, call, BROKEN_WEIGHT)
+        raise
+    _charge(frame, endpoint, call, amount)
+
+
+def _charge(frame: Frame, endpoint: Endpoint, call: Call, weight: int) -> None:
+    if endpoint.limited:
+        call.weight_used = frame.limits.charge(call.payer, weight, call.arrived_us)
 
 
 def _headers(frame: Frame, call: Call) -> dict[str, str]:
