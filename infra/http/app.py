@@ -1,8 +1,10 @@
 """The frame around every endpoint: parameters, limits, authentication, errors and headers."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from time import monotonic
 from types import MappingProxyType
 from typing import Any
@@ -27,6 +29,12 @@ from infra.logging import get_logger
 from infra.refusal import Refusal
 
 SHUTDOWN_S = 5.0
+KEEPALIVE_S = 75.0
+"""For how long a connection may be idle, or take for the head of a request; no WebSocket is."""
+
+BODY_TIMEOUT_S = 10.0
+"""How long a body may take: it is 64 KiB at most."""
+
 BROKEN_WEIGHT = 1
 """Of a request that cannot be read, so that it does not tell what it asks for."""
 
@@ -169,7 +177,13 @@ async def serve_app(
     hung up on, with -1008 (503).
     """
     # Whoever unpacks a body breaks its Content-Length for a proxy, and is open to bombs.
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S, auto_decompress=False)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        shutdown_timeout=SHUTDOWN_S,
+        keepalive_timeout=KEEPALIVE_S,
+        auto_decompress=False,
+    )
     await runner.setup()
     try:
         site = BoundedSite(
@@ -198,6 +212,9 @@ def error_response(error: ApiError) -> web.Response:
     """The numbered error as the clients know it."""
     response = json_response({"code": error.code, "msg": error.msg}, status=error.status)
     response.headers.update(error.headers)
+    if error.status == HTTPStatus.REQUEST_TIMEOUT:
+        # The rest of that body is not waited for; it would be taken for the next request.
+        response.force_close()
     return response
 
 
@@ -262,7 +279,10 @@ async def _read_parameters(request: web.Request, *, document: bool) -> Parameter
 
 async def _read_body(request: web.Request) -> bytes:
     try:
-        return await request.read()
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await request.read()
+    except TimeoutError:
+        raise errors.body_too_slow(BODY_TIMEOUT_S) from None
     except web.HTTPRequestEntityTooLarge:
         raise errors.body_too_large(MAX_BODY_BYTES) from None
 
