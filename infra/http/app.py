@@ -16,7 +16,7 @@ from infra.clock import Clock
 from infra.http import errors
 from infra.http.connections import MAX_CONNECTIONS, BoundedSite, most_connections
 from infra.http.errors import ApiError
-from infra.http.limits import RequestLimits
+from infra.http.limits import ADDRESS, RequestLimits
 from infra.http.metrics import FAILURES, EndpointMetrics
 from infra.http.parameters import (
     MAX_BODY_BYTES,
@@ -80,7 +80,7 @@ class Call:
     @property
     def payer(self) -> str:
         """By what its weight counts: by the key of a sender who proved it, else by address."""
-        return self.principal.api_key if self.principal is not None else f"ip {self.client_ip}"
+        return self.principal.api_key if self.principal is not None else ADDRESS + self.client_ip
 
     def time(self, time_us: int) -> int:
         """A time as the client wants it: milliseconds, or microseconds if it said so."""

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 from domain.limits import DEFAULT_LIMITS
 from infra.clock import SystemClock
 from infra.http import app as app_module
-from infra.http import errors, limits
+from infra.http import errors
 from infra.http.app import LOG_POSITION, Call, Endpoint, Frame, build_app, serve_app
 from infra.http.connections import FILES_PART, most_connections
 from infra.http.limits import RequestLimits
@@ -123,19 +123,6 @@ def test_files_are_left_for_all_else(monkeypatch):
     monkeypatch.setattr("resource.getrlimit", lambda _: (1_024, 4_096))
     assert most_connections(100) == 100
     assert most_connections(5_000) == 1_024 // FILES_PART
-
-
-def test_who_is_new_is_counted_with_all_who_are_new(monkeypatch):
-    monkeypatch.setattr(limits, "MAX_SENDERS", 3)
-    counts = RequestLimits(lambda: DEFAULT_LIMITS)
-    for sender in ("ip 1", "ip 2", "key"):
-        assert counts.charge(sender, 5, NOW_US) == 5
-    assert counts.charge("ip 3", 5, NOW_US) == 5
-    assert counts.charge("ip 4", 5, NOW_US) == 10
-    assert counts.charge("key", 5, NOW_US) == 10
-    later_us = NOW_US + 2 * limits.FIVE_MINUTES_US
-    assert counts.charge("ip 4", 5, later_us) == 5
-    assert counts.charge("ip 5", 5, later_us) == 5
 
 
 async def test_who_sends_many_requests_at_once_does_not_keep_others_waiting():

@@ -5,6 +5,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
 from domain.limits import Limits
+from infra.http import limits as limits_module
 from infra.http.app import Endpoint, Frame, build_app
 from infra.http.errors import ApiError
 from infra.http.limits import MINUTE_US, RequestLimits
@@ -86,5 +87,41 @@ def test_idle_senders_are_forgotten():
     limits = RequestLimits(lambda: LIMITS)
     for number in range(1_000):
         limits.charge(f"ip {number}", 1, START_US)
+        limits.charge(f"key{number}", 1, START_US)
     limits.charge("late", 1, START_US + 11 * MINUTE_US)
-    assert len(limits._usage) == 1
+    limits.charge("ip late", 1, START_US + 11 * MINUTE_US)
+    assert len(limits._addresses) == len(limits._keys) == 1
+
+
+def test_new_addresses_are_counted_together_where_too_many_are_known(monkeypatch):
+    monkeypatch.setattr(limits_module, "MAX_ADDRESSES", 2)
+    counts = RequestLimits(lambda: LIMITS)
+    assert counts.charge("ip 1", 5, START_US) == counts.charge("ip 2", 5, START_US) == 5
+    assert counts.charge("ip 3", 4, START_US) == 4
+    assert counts.charge("ip 4", 4, START_US) == 8
+    assert (counts.used("ip 4", START_US), counts.used("ip 5", START_US)) == (8, 8)
+    assert counts.charge("ip 1", 5, START_US) == 10
+    later_us = START_US + 2 * limits_module.FIVE_MINUTES_US
+    assert counts.charge("ip 4", 5, later_us) == 5
+    assert counts.charge("ip 5", 5, later_us) == 5
+
+
+def test_who_proved_a_key_is_counted_apart_however_many_are_known(monkeypatch):
+    monkeypatch.setattr(limits_module, "MAX_ADDRESSES", 1)
+    counts = RequestLimits(lambda: LIMITS)
+    for sender in ("ip 1", "ip 2", "ip 3", "key-1", "key-2", "key-3"):
+        with pytest.raises(ApiError):
+            counts.charge(sender, 11, START_US)
+    assert counts.charge("key-4", 5, START_US) == 5
+
+
+def test_who_is_counted_together_is_never_banned_together(monkeypatch):
+    monkeypatch.setattr(limits_module, "MAX_ADDRESSES", 0)
+    counts = RequestLimits(lambda: LIMITS)
+    statuses = []
+    for _ in range(3 * limits_module.STRIKES_BEFORE_BAN):
+        with pytest.raises(ApiError) as caught:
+            counts.charge("ip 1", 11, START_US)
+        statuses.append(caught.value.status)
+    assert set(statuses) == {429}
+    assert counts.charge("ip 2", 5, START_US + MINUTE_US) == 5
