@@ -281,7 +281,8 @@ async def _read_body(request: web.Request) -> bytes:
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             return await request.read()
-    except TimeoutError:
+    except (TimeoutError, ConnectionError):
+        # Who has hung up hears nothing of it, but has sent a request like any other.
         raise errors.body_too_slow(BODY_TIMEOUT_S) from None
     except web.HTTPRequestEntityTooLarge:
         raise errors.body_too_large(MAX_BODY_BYTES) from None

@@ -1,14 +1,18 @@
 """Request limits: who pays for what, who is banned, and who is forgotten."""
 
+import asyncio
+
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
 from domain.limits import Limits
 from infra.http import limits as limits_module
-from infra.http.app import Endpoint, Frame, build_app
+from infra.http.app import Endpoint, Frame, build_app, serve_app
 from infra.http.errors import ApiError
 from infra.http.limits import MINUTE_US, RequestLimits
+from infra.metrics import REGISTRY
+from infra.ports import any_port
 from tests.infra.served import LIMITS, START_US, Clock, OpenDoor, served, show
 
 
@@ -37,6 +41,26 @@ async def test_who_is_banned_hears_that_of_a_broken_request_too():
             await client.get("/show"),
         ):
             assert (answer.status, (await answer.json())["code"]) == (418, -1003)
+
+
+async def test_who_hangs_up_amid_a_body_is_charged_and_no_fault_of_ours():
+    def faults() -> float:
+        return REGISTRY.get_sample_value("logbourse_http_failures_total") or 0
+
+    before = faults()
+    frame = Frame(OpenDoor(), RequestLimits(lambda: LIMITS), Clock())
+    port = any_port("127.0.0.1")
+    app = build_app(frame, [Endpoint("POST", "/show", show)])
+    runner = await serve_app(app, "127.0.0.1", port)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /show HTTP/1.1\r\nHost: here\r\nContent-Length: 4\r\n\r\na=")
+    await asyncio.sleep(0.1)
+    writer.close()
+    async with asyncio.timeout(5):
+        while not frame.limits.used("ip 127.0.0.1", START_US):  # noqa: ASYNC110 - told by nobody
+            await asyncio.sleep(0.01)
+    await runner.cleanup()
+    assert faults() == before
 
 
 async def test_a_slow_broken_body_does_not_bring_a_former_minute_back():
