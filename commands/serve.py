@@ -120,15 +120,16 @@ def build_gateway_app(
     """Order entry; other paths go through `proxy`, or are unknown without one."""
     reference = side.follower.reference
     authenticator = KeyAuthenticator(side.follower.credentials, OpenedSecrets(keys))
+    limits = RequestLimits(lambda: reference.limits)
     frame = Frame(
         authenticator=authenticator,
-        limits=RequestLimits(lambda: reference.limits),
+        limits=limits,
         clock=clock,
         log_position=side.follower.position,
         fallback=proxy.forward if proxy is not None else None,
         knows_log=side.follower.is_caught_up,
     )
-    entry = OrderEntry(reference, side.orders, Admission(clock))
+    entry = OrderEntry(reference, side.orders, Admission(clock), limits)
     reads = Reads(proxy, keys.voucher).methods() if proxy is not None else []
     sockets = WsApi(frame, authenticator, [*entry.methods(), *reads])
     return build_app(

@@ -52,9 +52,10 @@ class RequestLimits:
         _SENDERS.set_function(lambda: len(self._addresses))
         _SENDERS_LIMIT.set(MAX_ADDRESSES)
 
-    def charge(self, sender: str, weight: int, now_us: int) -> int:
+    def charge(self, sender: str, weight: int, now_us: int, *, requests: int = 1) -> int:
         """Count one request of `weight`; the weight used in this minute.
 
+        With `requests` 0 it is more weight of a request that was counted.
         Raises 429 beyond a limit, 418 after twenty such answers in five minutes: for two minutes
         the first time, then twice as long each time, up to three days. Who is counted with others
         is not banned for what they sent.
@@ -66,7 +67,7 @@ class RequestLimits:
             raise errors.banned(usage.banned_until_us // 1_000, retry_s)
         self._roll(usage, now_us)
         usage.weight += weight
-        usage.requests += 1
+        usage.requests += requests
         limits = self._limits()
         if usage.weight > limits.request_weight_per_minute:
             self._strike(usage, now_us)
