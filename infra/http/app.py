@@ -221,10 +221,11 @@ def error_response(error: ApiError) -> web.Response:
 def client_address(request: web.Request, *, behind_proxy: bool) -> str:
     """The sender's address; that of whom our own proxy names last, if it forwarded this."""
     peer = request.remote or ""
-    forwarded = request.headers.get("X-Forwarded-For", "")
-    if behind_proxy and peer in OUR_MACHINE and forwarded:
-        return forwarded.rpartition(",")[2].strip()
-    return peer
+    if not behind_proxy or peer not in OUR_MACHINE:
+        return peer
+    # What stands before the last is what the client said of itself, in a line of its own perhaps.
+    lines = request.headers.getall("X-Forwarded-For", ())
+    return lines[-1].rpartition(",")[2].strip() or peer if lines else peer
 
 
 def _bind(frame: Frame, endpoint: Endpoint) -> Callable[[web.Request], Awaitable[Any]]:

@@ -115,6 +115,11 @@ async def test_a_forwarded_address_counts_behind_our_own_proxy_alone(behind, ip)
     async with served(behind_proxy=behind) as client:
         headers = {"X-Forwarded-For": "1.2.3.4, 8.8.8.8"}
         assert (await (await client.get("/show", headers=headers)).json())["ip"] == ip
+        # Some proxies add a line of their own below the client's.
+        lines = [("X-Forwarded-For", "1.2.3.4"), ("X-Forwarded-For", "8.8.8.8")]
+        assert (await (await client.get("/show", headers=lines)).json())["ip"] == ip
+        headers = {"X-Forwarded-For": "8.8.8.8, "}
+        assert (await (await client.get("/show", headers=headers)).json())["ip"] == "127.0.0.1"
 
 
 async def test_a_bug_is_an_unknown_error_and_tells_no_secret():
