@@ -1,12 +1,14 @@
 """Behind a TLS proxy of this machine a client is whom that proxy names, and else its peer."""
 
+from typing import Any
+
 import pytest
 import pytest_asyncio
 
 from tests.commands.socket_client import PATH, SocketClient
 from tests.commands.test_reads import world_with_reads
 
-LIMIT = {
+LIMIT: dict[str, Any] = {
     "symbol": "BTCUSDT",
     "side": "BUY",
     "type": "LIMIT",
