@@ -224,8 +224,8 @@ def client_address(request: web.Request, *, behind_proxy: bool) -> str:
     if not behind_proxy or peer not in OUR_MACHINE:
         return peer
     # What stands before the last is what the client said of itself, in a line of its own perhaps.
-    lines = request.headers.getall("X-Forwarded-For", ())
-    return lines[-1].rpartition(",")[2].strip() or peer if lines else peer
+    lines = request.headers.getall("X-Forwarded-For", [peer])
+    return lines[-1].rpartition(",")[2].strip() or peer
 
 
 def _bind(frame: Frame, endpoint: Endpoint) -> Callable[[web.Request], Awaitable[Any]]:
