@@ -11,7 +11,7 @@ from infra.http.parameters import SIGNING, Parameters
 
 MAX_ORDERS = 100
 BATCH_WEIGHT = 5
-"""Request weight of a batch, whatever its size: it is one request, parsed once."""
+"""Request weight of a batch of up to 5 orders; each order above weighs 1, as it would alone."""
 
 
 def parse_batch(document: bytes) -> list[Any]:

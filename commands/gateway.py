@@ -39,7 +39,7 @@ from domain.reference import ReferenceData
 from infra.http import errors
 from infra.http.app import Call, Endpoint
 from infra.http.errors import ApiError
-from infra.http.limits import ORDER_COUNT_1D, ORDER_COUNT_10S
+from infra.http.limits import ORDER_COUNT_1D, ORDER_COUNT_10S, RequestLimits
 from infra.http.order_ends import close_error
 from infra.http.parameters import Parameters
 from infra.http.ws_api import Method
@@ -59,11 +59,16 @@ class OrderEntry:
     """Takes orders and cancels of authenticated users."""
 
     def __init__(
-        self, reference: ReferenceData, execution: Execution, admission: Admission
+        self,
+        reference: ReferenceData,
+        execution: Execution,
+        admission: Admission,
+        limits: RequestLimits,
     ) -> None:
         self._reference = reference
         self._execution = execution
         self._admission = admission
+        self._limits = limits
 
     def endpoints(self) -> list[Endpoint]:
         """What this serves."""
@@ -180,6 +185,7 @@ class OrderEntry:
         self._admit(call)
         batch_id = _signed_id(call)
         elements = parse_batch(call.parameters.document)
+        self._charge_above(call, len(elements) - BATCH_WEIGHT)
         answers: list[dict[str, Any]] = [{} for _ in elements]
         wishes: dict[int, _Wish] = {}
         for index, element in enumerate(elements):
@@ -195,6 +201,15 @@ class OrderEntry:
             except ApiError as error:
                 answers[index] = refusal(error)
         return {"orders": answers, "meta": {"position": call.position}}
+
+    def _charge_above(self, call: Call, weight: int) -> None:
+        """Charge what a batch weighs beyond what it was charged before its size was known."""
+        if weight <= 0:
+            return
+        try:
+            self._limits.charge(call.payer, weight, call.arrived_us, requests=0)
+        finally:
+            call.weight_used = self._limits.used(call.payer, call.arrived_us)
 
     def _parse_wish(self, call: Call, parameters: Parameters, command_id: bytes) -> "_Wish":
         order = self._parse_order(call, parameters, command_id)

@@ -68,7 +68,8 @@ async def run(
             proxy = Proxy(queries_at)
             await proxy.start()
             undo.push_async_callback(proxy.stop)
-            app = build_gateway_app(side, keys, clock, proxy)
+            behind_proxy = bool(settings.behind_proxy)
+            app = build_gateway_app(side, keys, clock, proxy, behind_proxy=behind_proxy)
             if share_port:
                 # Who cannot answer yet takes no connection that another would have served.
                 await _until_any(side.caught_up, failed)
@@ -115,20 +116,30 @@ async def _open(
 
 
 def build_gateway_app(
-    side: WriteSide, keys: SealingKeys, clock: Clock, proxy: Proxy | None
+    side: WriteSide,
+    keys: SealingKeys,
+    clock: Clock,
+    proxy: Proxy | None,
+    *,
+    behind_proxy: bool = False,
 ) -> web.Application:
-    """Order entry; other paths go through `proxy`, or are unknown without one."""
+    """Order entry; other paths go through `proxy`, or are unknown without one.
+
+    `behind_proxy`: a TLS proxy on this machine names the client.
+    """
     reference = side.follower.reference
     authenticator = KeyAuthenticator(side.follower.credentials, OpenedSecrets(keys))
+    limits = RequestLimits(lambda: reference.limits)
     frame = Frame(
         authenticator=authenticator,
-        limits=RequestLimits(lambda: reference.limits),
+        limits=limits,
         clock=clock,
+        behind_proxy=behind_proxy,
         log_position=side.follower.position,
         fallback=proxy.forward if proxy is not None else None,
         knows_log=side.follower.is_caught_up,
     )
-    entry = OrderEntry(reference, side.orders, Admission(clock))
+    entry = OrderEntry(reference, side.orders, Admission(clock), limits)
     reads = Reads(proxy, keys.voucher).methods() if proxy is not None else []
     sockets = WsApi(frame, authenticator, [*entry.methods(), *reads])
     return build_app(

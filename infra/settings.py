@@ -16,7 +16,7 @@ LOOPBACK = "127.0.0.1"
 """Where the operators' port is, whatever `host` says."""
 
 DEFAULT_DATA_DIR = Path(".data")
-_BOUNDS = {"proxy_step": (0, 10_000)}
+_BOUNDS = {"behind_proxy": (0, 1), "proxy_step": (0, 10_000)}
 
 
 class SettingsError(Refusal):
@@ -27,7 +27,8 @@ class SettingsError(Refusal):
 class Settings:
     """Each field is the variable LOGBOURSE_<FIELD>. Empty texts stand for a place in `data_dir`.
 
-    With a `proxy_step` the local Kafka and Redis listen that many ports below where everybody,
+    `behind_proxy`: 1 if a TLS proxy on this machine names the client last in X-Forwarded-For. With
+    a `proxy_step` the local Kafka and Redis listen that many ports below where everybody,
     themselves included, is told to look for them: a proxy stands there.
     """
 
@@ -37,6 +38,7 @@ class Settings:
     query_port: int = 8081
     admin_port: int = 8082
     metrics_port: int = 8090
+    behind_proxy: int = 0
     kafka_bootstrap: str = "127.0.0.1:9092"
     redis_url: str = "redis://127.0.0.1:6379/0"
     clickhouse_dsn: str = ""

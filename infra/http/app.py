@@ -1,8 +1,10 @@
 """The frame around every endpoint: parameters, limits, authentication, errors and headers."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from time import monotonic
 from types import MappingProxyType
 from typing import Any
@@ -14,7 +16,7 @@ from infra.clock import Clock
 from infra.http import errors
 from infra.http.connections import MAX_CONNECTIONS, BoundedSite, most_connections
 from infra.http.errors import ApiError
-from infra.http.limits import RequestLimits
+from infra.http.limits import ADDRESS, RequestLimits
 from infra.http.metrics import FAILURES, EndpointMetrics
 from infra.http.parameters import (
     MAX_BODY_BYTES,
@@ -27,6 +29,15 @@ from infra.logging import get_logger
 from infra.refusal import Refusal
 
 SHUTDOWN_S = 5.0
+KEEPALIVE_S = 75.0
+"""For how long a connection may be idle, or take for the head of a request; no WebSocket is."""
+
+BODY_TIMEOUT_S = 10.0
+"""How long a body may take: it is 64 KiB at most."""
+
+BROKEN_WEIGHT = 1
+"""Of a request that cannot be read, so that it does not tell what it asks for."""
+
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 OUR_MACHINE = ("127.0.0.1", "::1")
 
@@ -69,7 +80,7 @@ class Call:
     @property
     def payer(self) -> str:
         """By what its weight counts: by the key of a sender who proved it, else by address."""
-        return self.principal.api_key if self.principal is not None else f"ip {self.client_ip}"
+        return self.principal.api_key if self.principal is not None else ADDRESS + self.client_ip
 
     def time(self, time_us: int) -> int:
         """A time as the client wants it: milliseconds, or microseconds if it said so."""
@@ -166,7 +177,13 @@ async def serve_app(
     hung up on, with -1008 (503).
     """
     # Whoever unpacks a body breaks its Content-Length for a proxy, and is open to bombs.
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S, auto_decompress=False)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        shutdown_timeout=SHUTDOWN_S,
+        keepalive_timeout=KEEPALIVE_S,
+        auto_decompress=False,
+    )
     await runner.setup()
     try:
         site = BoundedSite(
@@ -195,16 +212,20 @@ def error_response(error: ApiError) -> web.Response:
     """The numbered error as the clients know it."""
     response = json_response({"code": error.code, "msg": error.msg}, status=error.status)
     response.headers.update(error.headers)
+    if error.status == HTTPStatus.REQUEST_TIMEOUT:
+        # The rest of that body is not waited for; it would be taken for the next request.
+        response.force_close()
     return response
 
 
 def client_address(request: web.Request, *, behind_proxy: bool) -> str:
     """The sender's address; that of whom our own proxy names last, if it forwarded this."""
     peer = request.remote or ""
-    forwarded = request.headers.get("X-Forwarded-For", "")
-    if behind_proxy and peer in OUR_MACHINE and forwarded:
-        return forwarded.rpartition(",")[2].strip()
-    return peer
+    if not behind_proxy or peer not in OUR_MACHINE:
+        return peer
+    # What stands before the last is what the client said of itself, in a line of its own perhaps.
+    lines = request.headers.getall("X-Forwarded-For", [peer])
+    return lines[-1].rpartition(",")[2].strip() or peer
 
 
 def _bind(frame: Frame, endpoint: Endpoint) -> Callable[[web.Request], Awaitable[Any]]:
@@ -227,8 +248,13 @@ def _bind(frame: Frame, endpoint: Endpoint) -> Callable[[web.Request], Awaitable
 
 
 async def _respond(frame: Frame, endpoint: Endpoint, call: Call) -> web.StreamResponse:
-    call.parameters = await _read_parameters(call.request, document=endpoint.document)
-    call.microseconds |= call.parameters.take_time_unit()
+    try:
+        call.parameters = await _read_parameters(call.request, document=endpoint.document)
+        call.microseconds |= call.parameters.take_time_unit()
+    except ApiError:
+        call.arrived_us = frame.clock.now_us()
+        _charge(frame, endpoint, call, BROKEN_WEIGHT)
+        raise
     # A body may come slowly: a request is as old, and its key must live as long, as its last byte.
     call.arrived_us = frame.clock.now_us()
     await _admit(frame, endpoint, call)
@@ -247,9 +273,20 @@ def _bind_fallback(frame: Frame, fallback: Fallback) -> Callable[[web.Request], 
 
 async def _read_parameters(request: web.Request, *, document: bool) -> Parameters:
     raw_query = request.raw_path.partition("?")[2].encode("utf-8", "surrogateescape")
-    raw_body = b"" if request.method in ("GET", "HEAD") else await request.read()
+    raw_body = b"" if request.method in ("GET", "HEAD") else await _read_body(request)
     parse = parse_document if document else parse_parameters
     return parse(raw_query, raw_body)
+
+
+async def _read_body(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await request.read()
+    except (TimeoutError, ConnectionError):
+        # Who has hung up hears nothing of it, but has sent a request like any other.
+        raise errors.body_too_slow(BODY_TIMEOUT_S) from None
+    except web.HTTPRequestEntityTooLarge:
+        raise errors.body_too_large(MAX_BODY_BYTES) from None
 
 
 async def _admit(frame: Frame, endpoint: Endpoint, call: Call) -> None:
@@ -260,9 +297,9 @@ async def _admit(frame: Frame, endpoint: Endpoint, call: Call) -> None:
             _authenticate(frame, call, api_key)
         finally:
             # Afterwards, lest whoever has only seen a key could use up what its owner may send.
-            _charge(frame, endpoint, call)
+            _weigh(frame, endpoint, call)
     else:
-        _charge(frame, endpoint, call)
+        _weigh(frame, endpoint, call)
         if endpoint.limited and not frame.knows_log():
             raise errors.overloaded()
         if endpoint.scope is not None:
@@ -278,11 +315,19 @@ def _authenticate(frame: Frame, call: Call, api_key: str) -> None:
     )
 
 
-def _charge(frame: Frame, endpoint: Endpoint, call: Call) -> None:
-    if endpoint.limited:
-        weight = endpoint.weight
+def _weigh(frame: Frame, endpoint: Endpoint, call: Call) -> None:
+    weight = endpoint.weight
+    try:
         amount = weight if isinstance(weight, int) else weight(call.parameters)
-        call.weight_used = frame.limits.charge(call.payer, amount, call.arrived_us)
+    except ApiError:
+        _charge(frame, endpoint, call, BROKEN_WEIGHT)
+        raise
+    _charge(frame, endpoint, call, amount)
+
+
+def _charge(frame: Frame, endpoint: Endpoint, call: Call, weight: int) -> None:
+    if endpoint.limited:
+        call.weight_used = frame.limits.charge(call.payer, weight, call.arrived_us)
 
 
 def _headers(frame: Frame, call: Call) -> dict[str, str]:

@@ -48,6 +48,12 @@ def body_too_large(limit_bytes: int) -> ApiError:
     return ApiError(413, -1101, f"Request body must be at most {limit_bytes} bytes.")
 
 
+def body_too_slow(limit_s: float) -> ApiError:
+    """The request's body did not come in time: nothing of it was done, trying again is safe."""
+    msg = f"Unable to process your request; its body must arrive within {limit_s:g} s."
+    return ApiError(408, -1001, msg)
+
+
 def unauthorized() -> ApiError:
     """The operators' token is missing, or another one was sent."""
     return ApiError(401, -1002, "You are not authorized to execute this request.")
@@ -143,6 +149,11 @@ def illegal_characters(name: str, legal: str) -> ApiError:
 def undecodable_parameter() -> ApiError:
     """Query or body are not percent-encoded UTF-8."""
     return ApiError(400, -1100, "Illegal characters found in a parameter.")
+
+
+def too_many_parameters(most: int, found: int) -> ApiError:
+    """More parameters were sent than any endpoint reads."""
+    return ApiError(400, -1101, f"Too many parameters; expected '{most}' and received '{found}'.")
 
 
 def duplicate_parameter(name: str) -> ApiError:

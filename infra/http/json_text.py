@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from infra.http import errors
-from infra.http.parameters import repeated_name
+from infra.http.parameters import refuse_too_many, repeated_name
 
 
 class NumberText(str):
@@ -28,8 +28,10 @@ def parse_json(text: str | bytes) -> Any:
 def text_values(members: Mapping[str, Any]) -> dict[str, str]:
     """The members as a form would have them: text, numbers as they were written, true and false.
 
-    Raises -1130 for null, arrays and objects, -1100 for text that no encoding has.
+    Raises -1130 for null, arrays and objects, -1100 for text that no encoding has, -1101 for more
+    than 100 members.
     """
+    refuse_too_many(len(members))
     values: dict[str, str] = {}
     for name, value in members.items():
         if type(value) is str:

@@ -2,13 +2,16 @@
 
 import functools
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 from infra.http import errors
 
 MAX_BODY_BYTES = 64 * 1024
+MAX_PARAMETERS = 100
+"""Of a query, a form or an object: several times what any endpoint reads."""
+
 INTEGER = "^[0-9]{1,19}$"
 SYMBOL = "^[A-Z0-9-_.]{1,20}$"
 
@@ -113,7 +116,7 @@ def parse_parameters(raw_query: bytes, raw_body: bytes = b"") -> Parameters:
 
     What was signed is query, then body, each without `signature`: nothing stands between the two
     (Binance's rule), and nothing is encoded anew. Raises -1100 for broken percent-encoding or
-    UTF-8, -1101 for a repeated name.
+    UTF-8, -1101 for a repeated name or more than 100 parameters.
     """
     values = _decode(raw_body)
     values.update(_decode(raw_query))
@@ -129,6 +132,7 @@ def parse_document(raw_query: bytes, raw_body: bytes) -> Parameters:
 
 
 def _decode(raw: bytes) -> dict[str, str]:
+    refuse_too_many(raw.count(b"&") + 1)
     pairs = _encoded_pairs(raw) if b"%" in raw or b"+" in raw else _plain_pairs(raw)
     values = dict(pairs)
     if len(values) < len(pairs):
@@ -136,10 +140,20 @@ def _decode(raw: bytes) -> dict[str, str]:
     return values
 
 
-def repeated_name(pairs: Sequence[tuple[str, object]]) -> str:
-    """The first name that stands more than once in `pairs`; one must."""
-    names = [name for name, _ in pairs]
-    return next(name for name in names if names.count(name) > 1)
+def refuse_too_many(found: int) -> None:
+    """-1101 for more parameters than anybody sends, before anything is done with each."""
+    if found > MAX_PARAMETERS:
+        raise errors.too_many_parameters(MAX_PARAMETERS, found)
+
+
+def repeated_name(pairs: Iterable[tuple[str, object]]) -> str:
+    """The first name of `pairs` that came before; one must have."""
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            return name
+        seen.add(name)
+    raise AssertionError("a name must stand twice")
 
 
 def _plain_pairs(raw: bytes) -> list[tuple[str, str]]:

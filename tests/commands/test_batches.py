@@ -73,6 +73,35 @@ async def test_the_same_bytes_get_the_same_answers(world, alice):
     assert (status, len(canceled)) == (200, 40)
 
 
+@pytest.mark.parametrize(("count", "weight"), [(1, 5), (5, 5), (6, 6), (100, 100)])
+async def test_a_batch_weighs_as_much_as_its_orders_and_5_at_least(alice, count, weight):
+    _, found, headers = await send(alice, count * [LIMIT | {"side": "HOLD"}])
+    assert [order["code"] for order in found["orders"]] == count * [-1117]
+    assert headers["X-MBX-USED-WEIGHT-1M"] == str(weight)
+
+
+async def test_a_batch_that_is_too_heavy_reaches_no_log(world, alice):
+    await world.operate("change-limits", requestWeightPerMinute=30)
+    before = len(world.exchange.records_in)
+    document = [LIMIT | {"quantity": "0.01"}] * 20
+    status, _, headers = await send(alice, document)
+    assert (status, headers["X-MBX-USED-WEIGHT-1M"]) == (200, "20")
+    after = len(world.exchange.records_in)
+    assert after == before + 1
+    status, found, headers = await send(alice, document, f"timestamp={world.now_ms + 1}")
+    assert (status, found["code"]) == (429, -1003)
+    assert headers["X-MBX-USED-WEIGHT-1M"] == "40"
+    assert headers["Retry-After"]
+    assert len(world.exchange.records_in) == after
+
+
+async def test_a_batch_is_one_request_whatever_it_weighs(world, alice):
+    await world.operate("change-limits", rawRequestsPer5m=2)
+    for late, status in ((0, 200), (1, 200), (2, 429)):
+        answer = await send(alice, 6 * [LIMIT], f"timestamp={world.now_ms + late}")
+        assert answer[0] == status
+
+
 async def test_numbers_may_be_numbers_and_keep_their_text(alice):
     document = json.dumps([LIMIT]).replace('"0.1"', "0.10").replace('"59000"', "59000")
     _, found, _ = await send(alice, document)

@@ -50,15 +50,25 @@ async def query_api(world: World, keys: SealingKeys, port: int):
         yield
 
 
-@pytest_asyncio.fixture
-async def world(tmp_path):
+@asynccontextmanager
+async def world_with_reads(tmp_path, **options):
+    """A trading world whose gateway asks a query API of its own."""
     port = any_port("127.0.0.1")
     proxy = Proxy(f"http://127.0.0.1:{port}")
     await proxy.start()
     keys = open_keys(load_settings({"LOGBOURSE_DATA_DIR": str(tmp_path)}).key_file)
-    async with trading_world(tmp_path, proxy=proxy) as opened, query_api(opened, keys, port):
+    async with (
+        trading_world(tmp_path, proxy=proxy, **options) as opened,
+        query_api(opened, keys, port),
+    ):
         yield opened
     await proxy.stop()
+
+
+@pytest_asyncio.fixture
+async def world(tmp_path):
+    async with world_with_reads(tmp_path) as opened:
+        yield opened
 
 
 @pytest_asyncio.fixture

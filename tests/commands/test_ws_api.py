@@ -36,6 +36,12 @@ async def test_ping_and_time(world, client):
     assert answer["result"] == {"serverTime": world.now_ms}
 
 
+async def test_a_frame_of_too_many_parameters_is_refused(client):
+    answer = await client.ask("ping", **{f"n{number}": number for number in range(101)})
+    assert (answer["status"], answer["error"]["code"]) == (400, -1101)
+    assert answer["rateLimits"][0]["count"] == 1
+
+
 async def test_an_order_is_placed_tested_and_canceled(client):
     answer = await client.ask("order.test", **client.signed(**LIMIT))
     assert (answer["status"], answer["result"]) == (200, {})

@@ -151,7 +151,9 @@ def ed25519_pair() -> tuple[Ed25519PrivateKey, str]:
 
 
 @asynccontextmanager
-async def opened_world(tmp_path, limits: Limits = DEFAULT_LIMITS, proxy=None, timeout_s=2.0):
+async def opened_world(
+    tmp_path, limits: Limits = DEFAULT_LIMITS, proxy=None, timeout_s=2.0, behind_proxy=False
+):
     """A world without assets."""
     clock = FakeClock()
     exchange = FakeExchange(clock, limits)
@@ -168,7 +170,8 @@ async def opened_world(tmp_path, limits: Limits = DEFAULT_LIMITS, proxy=None, ti
     shorten(side.orders, timeout_s)
     shorten(side.operations, timeout_s)
     keys = open_keys(settings.key_file)
-    gateway = TestClient(TestServer(build_gateway_app(side, keys, clock, proxy)))
+    app = build_gateway_app(side, keys, clock, proxy, behind_proxy=behind_proxy)
+    gateway = TestClient(TestServer(app))
     admin = TestClient(TestServer(build_operator_app(side, keys, clock, TOKEN)))
     await gateway.start_server()
     await admin.start_server()

@@ -10,7 +10,8 @@ from aiohttp.test_utils import TestServer
 
 from domain.limits import DEFAULT_LIMITS
 from infra.clock import SystemClock
-from infra.http import errors, limits
+from infra.http import app as app_module
+from infra.http import errors
 from infra.http.app import LOG_POSITION, Call, Endpoint, Frame, build_app, serve_app
 from infra.http.connections import FILES_PART, most_connections
 from infra.http.limits import RequestLimits
@@ -70,23 +71,58 @@ async def test_who_sends_too_large_a_body_is_answered_on_a_connection_that_lives
     await runner.cleanup()
 
 
+async def test_who_sends_a_body_too_slowly_is_answered_charged_and_hung_up_on(monkeypatch):
+    monkeypatch.setattr(app_module, "BODY_TIMEOUT_S", 0.05)
+
+    async def take(call: Call) -> str:
+        return call.parameters.text("a")
+
+    frame = Frame(KnowsNobody(), RequestLimits(lambda: DEFAULT_LIMITS), SystemClock())
+    async with TestServer(build_app(frame, [Endpoint("POST", "/take", take)])) as server:
+        assert server.port is not None
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        request = b"POST /take HTTP/1.1\r\nHost: here\r\nContent-Length: 4\r\n\r\n"
+        writer.write(request + b"a=11")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ") and await reader.readexactly(4) == b'"11"'
+        writer.write(request + b"a=")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 408 ")
+        assert b"\r\nConnection: close\r\n" in head
+        assert b"\r\nX-MBX-USED-WEIGHT-1M: 2\r\n" in head
+        # What comes now is read by nobody.
+        writer.write(b"22" + request + b"a=33")
+        error = json.loads(await reader.read())
+        assert error["code"] == -1001
+        writer.close()
+
+
+async def test_an_idle_connection_is_closed_but_no_web_socket(monkeypatch):
+    monkeypatch.setattr(app_module, "KEEPALIVE_S", 0.5)
+    frame = Frame(KnowsNobody(), RequestLimits(lambda: DEFAULT_LIMITS), SystemClock())
+    api = WsApi(frame, KnowsNobody(), [])
+    app = build_app(frame, [], sockets={"/ws": api.serve}, on_shutdown=[api.close])
+    port = any_port("127.0.0.1")
+    runner = await serve_app(app, "127.0.0.1", port)
+    answers, socket = await web_socket(port)
+    reader, silent = await asyncio.open_connection("127.0.0.1", port)
+    half_reader, half = await asyncio.open_connection("127.0.0.1", port)
+    half.write(b"GET /nowhere HTTP/1.1\r\nHost:")
+    async with asyncio.timeout(5):
+        assert await reader.read() == await half_reader.read() == b""
+    await asyncio.sleep(0.6)
+    socket.write(text_frame('{"id":1,"method":"ping"}'))
+    async with asyncio.timeout(5):
+        await answers.readuntil(b'"status":200')
+    for each in (socket, silent, half):
+        each.close()
+    await runner.cleanup()
+
+
 def test_files_are_left_for_all_else(monkeypatch):
     monkeypatch.setattr("resource.getrlimit", lambda _: (1_024, 4_096))
     assert most_connections(100) == 100
     assert most_connections(5_000) == 1_024 // FILES_PART
-
-
-def test_who_is_new_is_counted_with_all_who_are_new(monkeypatch):
-    monkeypatch.setattr(limits, "MAX_SENDERS", 3)
-    counts = RequestLimits(lambda: DEFAULT_LIMITS)
-    for sender in ("ip 1", "ip 2", "key"):
-        assert counts.charge(sender, 5, NOW_US) == 5
-    assert counts.charge("ip 3", 5, NOW_US) == 5
-    assert counts.charge("ip 4", 5, NOW_US) == 10
-    assert counts.charge("key", 5, NOW_US) == 10
-    later_us = NOW_US + 2 * limits.FIVE_MINUTES_US
-    assert counts.charge("ip 4", 5, later_us) == 5
-    assert counts.charge("ip 5", 5, later_us) == 5
 
 
 async def test_who_sends_many_requests_at_once_does_not_keep_others_waiting():

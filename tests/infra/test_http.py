@@ -13,72 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from domain.accounts.messages import Scope
-from domain.limits import Limits
 from infra.http import errors, ws_api
-from infra.http.app import Call, Endpoint, Frame, build_app, serve_app
+from infra.http.app import Call, Frame, build_app, serve_app
 from infra.http.errors import ApiError
-from infra.http.limits import MINUTE_US, RequestLimits
+from infra.http.limits import RequestLimits
 from infra.http.parameters import parse_parameters
-from infra.http.principal import Principal
 from infra.metrics import REGISTRY
 from infra.ports import any_port
 from infra.refusal import Refusal
-
-LIMITS = Limits(100, 1_000, request_weight_per_minute=10, raw_requests_per_5m=1_000)
-START_US = 1_790_000_040_000_000 // MINUTE_US * MINUTE_US
-
-
-class Clock:
-    us = START_US
-
-    def now_us(self) -> int:
-        return self.us
-
-    def monotonic_s(self) -> float:
-        return self.us / 1_000_000
-
-
-class OpenDoor:
-    """Knows the key "known" and lets it read."""
-
-    def knows(self, api_key: str) -> bool:
-        return api_key == "known"
-
-    def authenticate(self, api_key, parameters, *, client_ip, now_us) -> Principal:
-        if api_key != "known":
-            raise errors.api_key_refused()
-        return Principal(7, api_key, frozenset([Scope.READ]), now_us)
-
-    def resume(self, api_key, parameters, *, client_ip, now_us) -> Principal:
-        return self.authenticate(api_key, parameters, client_ip=client_ip, now_us=now_us)
-
-
-async def show(call: Call):
-    call.position = "ledger.ev.0@5"
-    call.headers["X-Extra"] = "1"
-    return {"ip": call.client_ip, "values": call.parameters.values, "at": call.time(START_US)}
-
-
-async def break_down(call: Call):
-    raise RuntimeError(f"the secret is {call.parameters.text('secret')}")
-
-
-async def greet(call: Call):
-    return {"user": call.sender.user_id}
-
-
-def served(**options):
-    frame = Frame(OpenDoor(), RequestLimits(lambda: LIMITS), Clock(), **options)
-    endpoints = [
-        Endpoint("GET", "/show", show),
-        Endpoint("POST", "/show", show),
-        Endpoint("GET", "/break", break_down),
-        Endpoint("GET", "/heavy", show, lambda p: p.integer("weight")),
-        Endpoint("GET", "/mine", greet, scope=Scope.READ),
-        Endpoint("POST", "/trade", greet, scope=Scope.TRADE),
-    ]
-    return TestClient(TestServer(build_app(frame, endpoints)))
+from tests.infra.served import LIMITS, START_US, Clock, OpenDoor, served
 
 
 async def test_every_answer_carries_weight_and_position():
@@ -172,6 +115,11 @@ async def test_a_forwarded_address_counts_behind_our_own_proxy_alone(behind, ip)
     async with served(behind_proxy=behind) as client:
         headers = {"X-Forwarded-For": "1.2.3.4, 8.8.8.8"}
         assert (await (await client.get("/show", headers=headers)).json())["ip"] == ip
+        # Some proxies add a line of their own below the client's.
+        lines = [("X-Forwarded-For", "1.2.3.4"), ("X-Forwarded-For", "8.8.8.8")]
+        assert (await (await client.get("/show", headers=lines)).json())["ip"] == ip
+        headers = {"X-Forwarded-For": "8.8.8.8, "}
+        assert (await (await client.get("/show", headers=headers)).json())["ip"] == "127.0.0.1"
 
 
 async def test_a_bug_is_an_unknown_error_and_tells_no_secret():
@@ -340,39 +288,3 @@ def test_flags_and_forms():
     assert parameters.matching("b", "^[a-z]+$") == "false"
     with pytest.raises(ApiError, match="legal range"):
         parameters.matching("a", "^[a-z]+$")
-
-
-def test_bans_double_and_end():
-    limits = RequestLimits(lambda: LIMITS)
-    now_us = START_US
-    waits = []
-    for _ in range(3):
-        for _ in range(40):
-            try:
-                limits.charge("key", 11, now_us)
-            except ApiError as error:
-                last = error
-        assert last.status == 418
-        waits.append(int(last.headers["Retry-After"]))
-        now_us += waits[-1] * 1_000_000
-    assert waits == [120, 240, 480]
-    assert limits.charge("key", 1, now_us + 60_000_000) == 1
-    assert limits.charge("other", 1, now_us) == 1
-
-
-def test_raw_requests_are_limited_too():
-    few = Limits(1, 1, request_weight_per_minute=1_000, raw_requests_per_5m=3)
-    limits = RequestLimits(lambda: few)
-    for _ in range(3):
-        limits.charge("key", 1, START_US)
-    with pytest.raises(ApiError, match="current limit is 3 requests per 5 MINUTE"):
-        limits.charge("key", 1, START_US)
-    assert limits.charge("key", 1, START_US + 5 * MINUTE_US) == 1
-
-
-def test_idle_senders_are_forgotten():
-    limits = RequestLimits(lambda: LIMITS)
-    for number in range(1_000):
-        limits.charge(f"ip {number}", 1, START_US)
-    limits.charge("late", 1, START_US + 11 * MINUTE_US)
-    assert len(limits._usage) == 1

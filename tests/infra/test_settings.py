@@ -46,7 +46,10 @@ def test_what_is_saved_is_what_the_next_process_loads(tmp_path):
 
 
 def test_settings_survive_the_way_through_an_environment(tmp_path):
-    settings = load_settings(at(tmp_path, MATCHING_PARTITIONS="3", LOG_LEVEL="debug"))
+    settings = load_settings(
+        at(tmp_path, MATCHING_PARTITIONS="3", LOG_LEVEL="debug", BEHIND_PROXY="1")
+    )
+    assert settings.behind_proxy == 1
     assert load_settings(to_environment(settings)) == settings
 
 
@@ -57,6 +60,8 @@ def test_settings_survive_the_way_through_an_environment(tmp_path):
         ("PUBLIC_PORT", "٨٠", "LOGBOURSE_PUBLIC_PORT must be a whole number, was '٨٠'"),
         ("PUBLIC_PORT", "-1", "LOGBOURSE_PUBLIC_PORT must be a whole number, was '-1'"),
         ("PUBLIC_PORT", "70000", "LOGBOURSE_PUBLIC_PORT must lie in 1..65535, was 70000"),
+        ("BEHIND_PROXY", "2", "LOGBOURSE_BEHIND_PROXY must lie in 0..1, was 2"),
+        ("BEHIND_PROXY", "yes", "LOGBOURSE_BEHIND_PROXY must be a whole number, was 'yes'"),
         ("LEDGER_PARTITIONS", "0", "LOGBOURSE_LEDGER_PARTITIONS must lie in 1..1024, was 0"),
         ("REDIS_URL", "127.0.0.1:6379", "LOGBOURSE_REDIS_URL must begin with redis://"),
         ("CLICKHOUSE_DSN", "chdb://here", "LOGBOURSE_CLICKHOUSE_DSN must begin with chdb:///"),

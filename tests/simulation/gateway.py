@@ -16,6 +16,7 @@ from infra.appender import AppendRefused, AppendUnknown, Done
 from infra.http import errors
 from infra.http.app import Call
 from infra.http.errors import ApiError
+from infra.http.limits import RequestLimits
 from infra.http.parameters import parse_parameters
 from infra.http.principal import Principal
 from infra.log import Log, LogFailure, LogRecord
@@ -128,7 +129,9 @@ class Gateway:
             follow=self._follow,
         )
         reference, orders = side.follower.reference, side.orders
-        self._side, self._entry = side, OrderEntry(reference, orders, Admission(self.clock))
+        limits = RequestLimits(lambda: reference.limits)
+        self._entry = OrderEntry(reference, orders, Admission(self.clock), limits)
+        self._side = side
 
     def _follow(
         self,
