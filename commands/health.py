@@ -10,7 +10,10 @@ from infra.http.app import Call, Endpoint, json_response
 
 
 class Health:
-    """Ready means: keys and markets are folded, no ledger lags, and the log takes records."""
+    """Ready means: keys and markets are folded, no ledger lags, and the log takes records.
+
+    And no shard's log time is ahead of the clock: commands would be past their deadlines in it.
+    """
 
     def __init__(self, follower: Follower, publisher: Publisher) -> None:
         self._follower = follower
@@ -46,6 +49,10 @@ class Health:
         if not self._follower.reference.ledger_partitions:
             missing.append("accounts.ev.0 has no Genesis yet")
         missing += [f"{shard} lags" for shard in self._follower.stale_shards()]
+        missing += [
+            f"{shard} is {ahead_us // 1_000_000} s ahead of the clock"
+            for shard, ahead_us in self._follower.shards_ahead_us().items()
+        ]
         if not self._publisher.is_ready():
             missing.append("the log refuses records")
         return missing
