@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from infra import files
 from infra.clickhouse import StoreUnavailable
 from infra.settings import Settings, load_settings
 from projections import rebuild_command, rebuild_request
@@ -71,13 +72,12 @@ def test_a_disk_that_is_full_for_a_while_leaves_somebody_who_answers(owner, sett
     full = threading.Event()
     full.set()
     failed = threading.Semaphore(0)
-    written = rebuild_request.replace_text
 
     def replace_text(path, text) -> None:
         if full.is_set():
             failed.release()
             raise OSError(28, "No space left on device")
-        written(path, text)
+        files.replace_text(path, text)
 
     def rebuilt(_settings, progress):
         progress(3, 9)

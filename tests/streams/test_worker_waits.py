@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from infra.lease import Lease, LeaseEntry, Phase
 from infra.settings import load_settings
 from streams import worker
+from streams.host import HostPolicy
 from tests.infra.test_lease import DictStore, Now
 
 
@@ -53,10 +54,15 @@ def test_shards_that_run_say_that_the_store_of_leases_is_away(leases, store, mon
 
 def test_metrics_are_served_while_it_waits(monkeypatch, tmp_path):
     order: list[str] = []
+
+    def never_held(*_: object) -> bool:
+        order.append("leases")
+        return False
+
     settings = load_settings({"LOGBOURSE_DATA_DIR": str(tmp_path)})
-    monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(worker.WorkerMetrics, "serve", lambda _: order.append("metrics"))
-    monkeypatch.setattr(worker, "await_leases", lambda *_: bool(order.append("leases")))
-    run = partial(worker._run_shards, [], None, settings, worker.HostPolicy())  # type: ignore[arg-type]
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr("streams.worker.WorkerMetrics.serve", lambda _: order.append("metrics"))
+    monkeypatch.setattr(worker, "await_leases", never_held)
+    run = partial(worker._run_shards, [], None, settings, HostPolicy())  # type: ignore[arg-type]
     assert run(standby=False) == 0
     assert order == ["metrics", "leases"]
