@@ -47,7 +47,8 @@ def test_shards_that_run_say_that_the_store_of_leases_is_away(leases, store, mon
     turns = iter(range(4))
     with capture_logs() as lines:
         log = SimpleNamespace(end_seen=None)
-        worker._turn_until(idle, log, leases, lambda: next(turns, None) is None)  # type: ignore[arg-type]
+        until = lambda: next(turns, None) is None  # noqa: E731
+        worker._turn_until(idle, log, leases, until)  # type: ignore[arg-type]
     assert [line["event"] for line in lines] == ["leases not reached"]
     assert lines[0]["why"] == "L0: away; M0: away"
 
