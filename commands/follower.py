@@ -15,6 +15,10 @@ from schemas.topics import outbox, shard_of
 STALE_US = 3_000_000
 """A shard writes at least once a second, when its Tick comes; two seconds more is a lag."""
 
+AHEAD_US = 5_000_000
+"""Two machines' clocks differ by less than this; log time beyond it comes of a clock that was set
+back: commands are past their deadlines in it before they are read."""
+
 Watcher = Callable[[str, Record], None]
 """Is shown a shard and a record of its outbox."""
 
@@ -108,6 +112,12 @@ class Follower:
     def stale_shards(self) -> list[str]:
         """The shards whose log time lies behind the clock."""
         return [shard for shard in self._readings if self.is_stale(shard)]
+
+    def shards_ahead_us(self) -> dict[str, int]:
+        """By how much log time lies ahead of the clock, where that is more than clocks differ."""
+        now_us = self._clock.now_us()
+        ahead_us = {shard: reading.time_us - now_us for shard, reading in self._readings.items()}
+        return {shard: each_us for shard, each_us in ahead_us.items() if each_us > AHEAD_US}
 
     def log_time_us(self, shard: str) -> int:
         """The log time up to which the outbox of a shard was read; 0 before the first record."""

@@ -15,7 +15,7 @@ from infra.kafka import KafkaLog
 from infra.log import Log
 from infra.refusal import Refusal
 from infra.settings import load_settings
-from schemas.record import encode_message, outside_record
+from schemas.record import UndecodableRecord, decode_record, encode_message, outside_record
 from schemas.topics import inbox, shards
 
 FLUSH_S = 15.0
@@ -34,18 +34,17 @@ def write_genesis(
 ) -> list[str]:
     """Give each shard whose inbox is empty its Genesis; returns those shards.
 
-    Raises `Refusal` for limits or fees that no later command could set, or if the log does not
-    take the records in time; then run it again.
+    Raises `Refusal` for limits or fees that no later command could set, where an inbox begins with
+    something else, and if the log does not take the records in time; then run it again.
     """
     if not are_limits(limits):
         raise Refusal(f"every limit must be positive, was {limits}")
     if not are_fee_tiers(fee_tiers):
         raise Refusal(f"fee tiers must be a schedule with tier 0, was {list(fee_tiers)}")
-    written = []
-    for shard in shards(ledger_partitions, matching_partitions):
+    names = shards(ledger_partitions, matching_partitions)
+    written = [shard for shard in names if not _has_genesis(log, *inbox(shard))]
+    for shard in written:
         topic, partition = inbox(shard)
-        if log.ends(topic, partition)[1] > 0:
-            continue
         genesis = Genesis(
             exchange=exchange,
             family=shard[0],
@@ -58,7 +57,6 @@ def write_genesis(
         )
         value = outside_record("operator", now_us, [encode_message(genesis)])
         log.produce(topic, partition, value, time_us=now_us)
-        written.append(shard)
     if not log.flush(FLUSH_S):
         raise Refusal(f"the log must take Genesis within {FLUSH_S:.0f} s, did not")
     return written
@@ -96,6 +94,31 @@ def run(arguments: argparse.Namespace) -> int:
     log.close()
     print(f"genesis written for {', '.join(written)}" if written else "genesis was there already")
     return 0
+
+
+def _has_genesis(log: Log, topic: str, partition: int) -> bool:
+    """False for an empty inbox. Raises `Refusal` if it begins with something else."""
+    low, end = log.ends(topic, partition)
+    if end == 0:
+        return False
+    for first in log.scan(topic, partition, low, min(low + 1, end)):
+        found = _shown(first.value)
+        if found != Genesis.__name__:
+            wanted = f"the first record of {topic}.{partition} must be Genesis"
+            raise Refusal(f"{wanted}, was {found}; see docs/runbook.md#no_genesis")
+    return True
+
+
+def _shown(value: bytes | None) -> str:
+    """The record's first message by its name, and its source unless that is Genesis."""
+    try:
+        record = decode_record(value)
+    except UndecodableRecord:
+        return "unreadable"
+    if record.messages and isinstance(record.messages[0], Genesis):
+        return Genesis.__name__
+    kind = type(record.messages[0]).__name__ if record.messages else "nothing"
+    return f"{kind} from {record.src}"
 
 
 def _fee_tier(text: str) -> FeeTier:

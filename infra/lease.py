@@ -11,6 +11,9 @@ RENEW_S = 0.3
 TTL_S = 1.5
 READY_S = 1.0
 """Who stands by says so more often than this, as long as brokers reach it."""
+TOLD_AFTER_S = 5.0
+TOLD_AGAIN_S = 60.0
+"""Waits are mostly short: one that is not is told after the former, and again after the latter."""
 
 
 class Phase(StrEnum):
@@ -81,6 +84,8 @@ class Lease:
         self.name = name
         self.holder = holder
         self.standing = Standing.WAITING
+        self.error = ""
+        """Why the store did not answer when it was asked last; empty if it did."""
         self.stands_by = False
         """Whether to tell others that somebody is ready to take over."""
         self.able = able
@@ -119,12 +124,28 @@ class Lease:
         """Whether somebody has just said that it stands by; known to the holder alone."""
         return self.is_held and self._now_s() - self._ready_s < READY_S
 
+    @property
+    def hindrance(self) -> str:
+        """Why it is not held, as far as that is known; empty while it is held."""
+        entry = self._entry
+        if self.is_held:
+            return ""
+        if self.error:
+            return self.error
+        if entry is None:
+            return "nothing is known of it yet"
+        if entry.phase is Phase.FREE:
+            return f"free, left to {entry.successor or 'others'} for now"
+        return f"held by {entry.holder or 'nobody who is known'}"
+
     def tend(self) -> None:
         """Look at the store and do what is due. A store that is away changes nothing."""
         with self._lock:
             try:
                 self._tend()
-            except OSError:
+                self.error = ""
+            except OSError as error:
+                self.error = str(error) or repr(error)
                 if self.standing is Standing.WAITING:
                     # The holder did not reach the store either, perhaps: it is watched anew.
                     self._entry = None
@@ -260,6 +281,36 @@ class Gathering:
     def _allow(self, now_s: float) -> None:
         for lease in self._leases:
             lease.able = now_s >= self._again_s
+
+
+class Hindrances:
+    """Tells what leases wait for, if that lasts; to be looked at again and again."""
+
+    def __init__(
+        self,
+        leases: Sequence[Lease],
+        monotonic_s: Callable[[], float],
+        why: Callable[[Lease], str],
+        tell: Callable[[str], None],
+    ) -> None:
+        """`why` says what is wrong with a lease, empty if nothing is; `tell` gets it of all."""
+        self._leases = leases
+        self._now_s = monotonic_s
+        self._why = why
+        self._tell = tell
+        self._next_s: float | None = None
+
+    def look(self) -> None:
+        """Tell it if it is time to."""
+        found = [f"{lease.name}: {why}" for lease in self._leases if (why := self._why(lease))]
+        now_s = self._now_s()
+        if not found:
+            self._next_s = None
+        elif self._next_s is None:
+            self._next_s = now_s + TOLD_AFTER_S
+        elif now_s >= self._next_s:
+            self._next_s = now_s + TOLD_AGAIN_S
+            self._tell("; ".join(found))
 
 
 def standby_name(name: str) -> str:

@@ -76,10 +76,13 @@ def _redis(settings: Settings, progress: Progress) -> str:
 
 def _clickhouse(settings: Settings, progress: Progress) -> str:
     """Rebuild here if the store is a server or nobody owns it, else by the process that does."""
-    if settings.clickhouse_dsn.startswith(EMBEDDED):
+    embedded = settings.clickhouse_dsn.startswith(EMBEDDED)
+    if embedded:
         with suppress(NobodyAnswered):
             return ask_owner(settings, progress)
     try:
         return run_rebuild(settings, progress)
     except StoreUnavailable as error:
-        raise RebuildFailed(str(error)) from error
+        # It has an owner, who did not take the request.
+        way_out = "; query is busy with another rebuild, or must be started again"
+        raise RebuildFailed(f"{error}{way_out if embedded else ''}") from error

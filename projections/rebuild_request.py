@@ -24,6 +24,8 @@ PICKED_UP_WITHIN_S = 5.0
 SILENT_AT_MOST_S = 60.0
 """The owner tells how far it is twice a second, apart from when it drops a build."""
 
+_logger = get_logger("projections")
+
 
 class RebuildFailed(Refusal):
     """The rebuild did not happen; the text is one sentence."""
@@ -62,16 +64,20 @@ class RebuildRequests:
     def _look(self) -> None:
         request = _request_file(self._settings)
         while not self._stopping.wait(LOOK_EVERY_S):
-            if request.exists():
-                request.unlink(missing_ok=True)
-                self._serve()
+            try:
+                if request.exists():
+                    request.unlink(missing_ok=True)
+                    self._serve()
+            except Exception as error:
+                # A full disk takes no word of what failed, either; the next request is served.
+                _logger.error("rebuild request failed", why=f"{type(error).__name__}: {error}")
 
     def _serve(self) -> None:
         try:
             build = run_rebuild(self._settings, self._tell)
             _write(self._settings, Told(*self._last_told, build, ""))
         except Exception as error:
-            get_logger("projections").error("rebuild failed", why=str(error))
+            _logger.error("rebuild failed", why=str(error))
             _write(self._settings, Told(0, 0, "", f"{type(error).__name__}: {error}"))
 
     def _tell(self, done: int, total: int) -> None:

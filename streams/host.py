@@ -147,9 +147,11 @@ class Host:
         if now_s >= self._next_tick_s and self.caught_up():
             self._expect_all_met()
             self._next_tick_s = now_s + TICK_INTERVAL_S
-            now_us = self._clock.now_us()
-            tick = outside_record("clock", now_us, [encode_message(Tick())])
-            self._log.produce(self.topic, self.partition, tick, time_us=now_us)
+            if self.shard.ordinal:
+                self._tick()
+            else:
+                # Before Genesis there is nothing to hear: nobody who stands by could do more.
+                self._progress = Progress(now_s)
 
     def standstill_s(self) -> float:
         """For how long it has heard nothing, or one output has not been replicated; in seconds."""
@@ -169,6 +171,12 @@ class Host:
     def finish(self) -> None:
         """Commit what is done; the caller has flushed the log."""
         self._commit(self._tracker.advance())
+
+    def _tick(self) -> None:
+        """Not before Genesis, which is record 0: an inbox that began with a Tick could get none."""
+        now_us = self._clock.now_us()
+        tick = outside_record("clock", now_us, [encode_message(Tick())])
+        self._log.produce(self.topic, self.partition, tick, time_us=now_us)
 
     def _attested(self) -> Attestation:
         known = max(self._committed.ordinal, self.shard.ordinal)
@@ -340,7 +348,9 @@ class Host:
                     f"no word may pass it while {src} does not tell of it: its channel would go on"
                 )
                 halt = Halt(halt.reason, f"{halt.detail}; {words} from record {name.hex()}")
-            raise ShardHalted(self.id, halt, record.offset, name, resolvable=not src) from halt
+            # Behind a first record that is passed comes another one, which is no Genesis either.
+            helps = not src and halt.reason is not HaltReason.NO_GENESIS
+            raise ShardHalted(self.id, halt, record.offset, name, resolvable=helps) from halt
         self._report("halt resolved", f"{halt} at {record.offset}: {action.name}")
         self._resolutions[record.offset] = action
         self._emit_from = max(self._emit_from, record.offset)

@@ -13,7 +13,7 @@ from infra.clock import Clock, SystemClock
 from infra.collector import leave_to_reference_counts
 from infra.files import Directory
 from infra.kafka import KafkaLog
-from infra.lease import Gathering, Lease
+from infra.lease import Gathering, Hindrances, Lease
 from infra.lease_keeper import LeaseKeeper
 from infra.lease_stores import is_gone, open_lease_store, this_holder
 from infra.log import Log, LogFailure
@@ -103,11 +103,18 @@ class Worker:
 
 
 def await_leases(leases: Sequence[Lease], stopping: Callable[[], bool]) -> bool:
-    """Wait until all leases are held; False if asked to stop before that."""
+    """Wait until all leases are held, and say what for; False if asked to stop before that."""
     gathering = Gathering(leases, time.monotonic, lambda: random.uniform(*PAUSE_S))
+    hindrances = Hindrances(
+        leases,
+        time.monotonic,
+        lambda lease: lease.hindrance,
+        lambda why: _logger.warning("waiting for leases", why=why),
+    )
     while not gathering.is_complete():
         if stopping():
             return False
+        hindrances.look()
         time.sleep(IDLE_S)
     return True
 
@@ -181,9 +188,9 @@ def _run_shards(
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    metrics = WorkerMetrics.serve(settings)
     if not standby and not await_leases(leases, lambda: stopped):
         return 0
-    metrics = WorkerMetrics.serve(settings)
     log = KafkaLog(settings)
     clock = SystemClock()
     kind = Shadow if standby else Host
@@ -195,7 +202,7 @@ def _run_shards(
         worker.start()
         leave_to_reference_counts()
         _say_started(leases, standby=standby)
-        _turn_until(worker, log, lambda: stopped or leadership.asked)
+        _turn_until(worker, log, leases, lambda: stopped or leadership.asked)
         leadership.yield_all()
         worker.finish()
     except (ShardHalted, LeaseLost, LogFailure) as why:
@@ -234,13 +241,23 @@ def _names(leases: Sequence[Lease]) -> list[str]:
     return [lease.name for lease in leases]
 
 
-def _turn_until(worker: Worker, log: KafkaLog, stopping: Callable[[], bool]) -> None:
+def _turn_until(
+    worker: Worker, log: KafkaLog, leases: Sequence[Lease], stopping: Callable[[], bool]
+) -> None:
     next_observation_s = 0.0
+    # Who leads goes on without the store; who stands by could never take over.
+    troubles = Hindrances(
+        leases,
+        time.monotonic,
+        lambda lease: lease.error,
+        lambda why: _logger.warning("leases not reached", why=why),
+    )
     while not stopping():
         worker.turn(IDLE_S)
         if time.monotonic() >= next_observation_s:
             next_observation_s = time.monotonic() + 5.0
             worker.observe(log.end_seen)
+            troubles.look()
 
 
 def _member(

@@ -155,6 +155,23 @@ async def test_a_lagging_ledger_is_overloaded_and_the_gateway_unready(world, ali
     assert (await world.gateway.get("/health/live")).status == 200
 
 
+async def test_a_clock_that_was_set_back_is_named_until_it_has_caught_up(world, alice):
+    world.exchange.tick()
+    world.exchange.clock.us -= 600_000_000
+    status, found = await alice.order(**LIMIT, quantity="0.1")
+    assert (status, found["code"]) == (400, -1021), "it is past its deadline in log time"
+    shards = ("A0", "A1", "L0", "L1", "M0", "M1")
+    ready = await world.gateway.get("/health/ready")
+    assert (ready.status, await ready.json()) == (
+        200,
+        {"status": "ready", "ahead_s": dict.fromkeys(shards, 600)},
+    )
+    world.exchange.clock.us += 596_000_000
+    ready = await world.gateway.get("/health/ready")
+    assert await ready.json() == {"status": "ready"}
+    await alice.limit("BUY", "59000", "0.1")
+
+
 async def test_a_clock_that_the_broker_refuses_makes_the_gateway_unready(world, alice):
     world.appender.refusing = True
     status, found = await alice.order(**LIMIT, quantity="0.1")

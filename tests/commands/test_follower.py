@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from commands.follower import STALE_US, Follower
+from commands.follower import AHEAD_US, STALE_US, Follower
 from commands.outcomes import Awaited, Outcomes
 from domain.accounts.messages import AssetListed
 from domain.decider import Message
@@ -94,6 +94,17 @@ def test_a_shard_is_stale_until_its_log_time_is_near_the_clock(outcomes):
     assert follower.stale_shards() == []
     clock.us += STALE_US + 1
     assert follower.stale_shards() == ["A0", "L0"]
+
+
+def test_a_log_time_ahead_of_the_clock_is_told_beyond_a_small_bound(outcomes):
+    """As after a clock that ran ahead was set back: what a shard has seen does not go back."""
+    clock = FakeClock()
+    follower = Follower(outcomes, clock, {"A0": 0, "L0": 0, "M0": 0})
+    follower.take([stored("accounts.ev", 0, 1), stored("matching.ev", 0, 1)])
+    clock.us -= AHEAD_US
+    assert follower.shards_ahead_us() == {}
+    clock.us -= 1_000_000
+    assert follower.shards_ahead_us() == {"A0": 6_000_000, "M0": 6_000_000}
 
 
 async def test_messages_of_ledgers_are_decoded_only_for_somebody_who_waits(follower, outcomes):

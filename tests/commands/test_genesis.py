@@ -1,5 +1,6 @@
 """Genesis: record 0 of every inbox, written once whatever happens."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -7,9 +8,10 @@ import pytest
 from commands.genesis import write_genesis
 from domain.fees import FeeTier
 from domain.limits import DEFAULT_LIMITS
-from domain.protocol import Genesis
+from domain.protocol import Genesis, Tick
+from infra.log import LogRecord
 from infra.refusal import Refusal
-from schemas.record import decode_record
+from schemas.record import decode_record, encode_message, outside_record
 
 FEE_TIERS = [FeeTier(0, 1, 2)]
 
@@ -23,6 +25,10 @@ class Inboxes:
 
     def ends(self, topic: str, partition: int) -> tuple[int, int]:
         return 0, len(self.values.get((topic, partition), ()))
+
+    def scan(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
+        for offset, value in enumerate(self.values[(topic, partition)][start:stop], start):
+            yield LogRecord(topic, partition, offset, -1, value)
 
     def produce(self, topic, partition, value, *, time_us=None, acked=None) -> None:
         assert time_us == 5
@@ -62,6 +68,24 @@ def test_what_was_written_before_stays():
     assert write(log) == ["L1"]
     assert write(log) == []
     assert {len(values) for values in log.values.values()} == {1}
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (outside_record("clock", 5, [encode_message(Tick())]), "Tick from clock"),
+        (outside_record("gw", 5, []), "nothing from gw"),
+        (b"nonsense", "unreadable"),
+    ],
+    ids=["tick", "empty", "nonsense"],
+)
+def test_an_inbox_that_begins_with_something_else_is_refused(value, found):
+    """Its shard has halted, or will: that is not to be called an exchange."""
+    log = Inboxes()
+    log.values[("ledger.in", 1)] = [value]
+    with pytest.raises(Refusal, match=rf"ledger\.in\.1 must be Genesis, was {found}"):
+        write(log)
+    assert list(log.values) == [("ledger.in", 1)], "nothing is written beside it"
 
 
 def test_limits_and_fees_that_nobody_could_set_later_are_refused():

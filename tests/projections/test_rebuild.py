@@ -1,6 +1,5 @@
 """Views anew beside the old ones: equal, switched at once, while records go on coming."""
 
-import threading
 from collections.abc import Iterator
 from itertools import count
 
@@ -10,7 +9,6 @@ from fakeredis import FakeRedis
 from domain.orders.messages import Side
 from infra.clickhouse import ClickHouseError, clickhouse_client
 from infra.refusal import Refusal
-from infra.settings import load_settings
 from projections import clickhouse_builds, clickhouse_sink, rebuild_request, redis_sink
 from projections.clickhouse_sink import ClickHouseSink
 from projections.follower import Follower
@@ -320,64 +318,3 @@ def test_a_build_in_use_that_fails_is_a_failure(history):
     exchange.place(2, Side.BUY, 6_000_000, 9)
     with pytest.raises(ClickHouseError, match="logbourse_1"):
         go_on(exchange, sink, live)
-
-
-def test_the_owner_is_asked_by_file_and_tells_how_far_it_is(tmp_path, monkeypatch):
-    settings = load_settings({"LOGBOURSE_DATA_DIR": str(tmp_path)})
-    monkeypatch.setattr(rebuild_request, "LOOK_EVERY_S", 0.02)
-
-    def rebuilt(_settings, progress):
-        progress(3, 9)
-        return "7"
-
-    monkeypatch.setattr(rebuild_request, "run_rebuild", rebuilt)
-    owner = rebuild_request.RebuildRequests(settings)
-    owner.start()
-    told: list[tuple[int, int]] = []
-    assert rebuild_request.ask_owner(settings, lambda *numbers: told.append(numbers)) == "7"
-    assert told[-1] == (3, 9)
-    owner.stop()
-
-
-def test_what_fails_at_the_owner_is_said_here(tmp_path, monkeypatch):
-    settings = load_settings({"LOGBOURSE_DATA_DIR": str(tmp_path)})
-    monkeypatch.setattr(rebuild_request, "LOOK_EVERY_S", 0.02)
-
-    def broken(_settings, _progress):
-        raise OSError("the disk is full")
-
-    monkeypatch.setattr(rebuild_request, "run_rebuild", broken)
-    owner = rebuild_request.RebuildRequests(settings)
-    owner.start()
-    with pytest.raises(rebuild_request.RebuildFailed, match="OSError: the disk is full"):
-        rebuild_request.ask_owner(settings, lambda *_: None)
-    owner.stop()
-
-
-def test_an_owner_who_falls_silent_is_not_waited_for(tmp_path, monkeypatch):
-    settings = load_settings({"LOGBOURSE_DATA_DIR": str(tmp_path)})
-    monkeypatch.setattr(rebuild_request, "LOOK_EVERY_S", 0.02)
-    monkeypatch.setattr(rebuild_request, "SILENT_AT_MOST_S", 0.1)
-    killed = threading.Event()
-
-    def endless(_settings, progress):
-        progress(3, 9)
-        killed.wait(10)
-        raise OSError("killed")
-
-    monkeypatch.setattr(rebuild_request, "run_rebuild", endless)
-    owner = rebuild_request.RebuildRequests(settings)
-    owner.start()
-    with pytest.raises(rebuild_request.RebuildFailed, match=r"must go on within 0 s, did not"):
-        rebuild_request.ask_owner(settings, lambda *_: None)
-    killed.set()
-    owner.stop()
-
-
-def test_without_an_owner_the_request_is_taken_back(tmp_path, monkeypatch):
-    settings = load_settings({"LOGBOURSE_DATA_DIR": str(tmp_path)})
-    monkeypatch.setattr(rebuild_request, "PICKED_UP_WITHIN_S", 0.0)
-    monkeypatch.setattr(rebuild_request, "LOOK_EVERY_S", 0.02)
-    with pytest.raises(rebuild_request.NobodyAnswered):
-        rebuild_request.ask_owner(settings, lambda *_: None)
-    assert not list(tmp_path.glob("rebuild-*"))

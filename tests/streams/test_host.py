@@ -148,6 +148,40 @@ class TestRecovery:
         assert stage.files.names() == []
 
 
+class TestBeforeGenesis:
+    """Shards that are started before `logbourse genesis` was said."""
+
+    @pytest.fixture
+    def stage(self) -> Stage:
+        stage = Stage()
+        stage.world.partitions.clear()
+        return stage
+
+    def test_a_shard_writes_nothing_and_waits(self, stage):
+        host = stage.run(stage.start())
+        stage.clock.elapsed_us += 60_000_000
+        stage.run(host, turns=3)
+        assert not any(stage.world.partitions.values())
+        assert host.standstill_s() == 0.0, "who stands by could do no more"
+        stage.append(GENESIS)
+        stage.clock.elapsed_us += 2_000_000
+        stage.run(host, turns=3)
+        assert stage.outbox() == [1, 2], "Genesis, and a Tick behind it"
+
+    def test_an_inbox_that_lost_all_of_what_its_outbox_tells_halts(self, stage):
+        stage.append(GENESIS, from_outside(deposit(5)))
+        stage.run(stage.start())
+        stage.log.close()
+        stage.world.marks.clear()
+        stage.world.partitions[INBOX].clear()
+        assert halt_of(stage).reason is HaltReason.ACKED_LOSS
+
+    def test_no_word_is_offered_where_none_helps(self, stage):
+        stage.append(from_outside(Tick(), source="clock"))
+        with pytest.raises(ShardHalted, match=r"NO_GENESIS: .*; see docs"):
+            stage.run(stage.start())
+
+
 class TestAnotherLeader:
     """Two lead the same shard for a while, each on its own log handle."""
 
