@@ -2,13 +2,14 @@
 
 import argparse
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from time import monotonic
 
-from infra.clickhouse import EMBEDDED, StoreUnavailable
+from infra.clickhouse import EMBEDDED, StoreUnavailable, clickhouse_client
 from infra.kafka import KafkaLog
 from infra.redis import RedisError, redis_client
 from infra.settings import Settings, load_settings
+from projections.clickhouse_builds import current_build, is_being_built
 from projections.layout import feeding_partitions
 from projections.rebuild import Progress, rebuild_redis
 from projections.rebuild_request import NobodyAnswered, RebuildFailed, ask_owner, run_rebuild
@@ -76,10 +77,23 @@ def _redis(settings: Settings, progress: Progress) -> str:
 
 def _clickhouse(settings: Settings, progress: Progress) -> str:
     """Rebuild here if the store is a server or nobody owns it, else by the process that does."""
-    if settings.clickhouse_dsn.startswith(EMBEDDED):
-        with suppress(NobodyAnswered):
-            return ask_owner(settings, progress)
     try:
+        if settings.clickhouse_dsn.startswith(EMBEDDED):
+            with suppress(NobodyAnswered):
+                return ask_owner(settings, progress)
+        else:
+            _expect_no_other(settings)
         return run_rebuild(settings, progress)
     except StoreUnavailable as error:
         raise RebuildFailed(str(error)) from error
+
+
+def _expect_no_other(settings: Settings) -> None:
+    """At a server, which has no lock: of two that begin within a moment one may still fail."""
+    with closing(clickhouse_client(settings.clickhouse_dsn)) as client:
+        new = str(int(current_build(client)) + 1)
+        if is_being_built(client, new):
+            raise RebuildFailed(
+                "one rebuild of clickhouse may run at a time, "
+                f"somebody has written to build {new} within a minute"
+            )
