@@ -152,9 +152,10 @@ def _decode(data: bytes) -> LeaseEntry | None:
         match json.loads(data):
             case [str(holder), int(counter), str(phase), str(successor)]:
                 return LeaseEntry(holder, counter, Phase(phase), successor)
+            case _:
+                return None
     except ValueError:
-        pass
-    return None
+        return None
 
 
 def _nobody(counter: int) -> LeaseEntry:

@@ -46,14 +46,12 @@ def test_what_is_no_entry_is_of_nobody_known(holding, content):
     assert found is not None and (found.holder, found.phase) == ("", Phase.TAKING)
     assert not store.swap(NAME, None, LeaseEntry("one", found.counter + 1))
     lease = Lease(NAME, "two", store, lambda: now_s)
-    lease.tend()
-    assert not lease.is_held
-    now_s += TTL_S
-    lease.tend()
-    assert lease.is_held
-    now_s += TTL_S
-    lease.tend()
-    assert lease.is_held
+    held: list[bool] = []
+    for _ in range(3):
+        lease.tend()
+        held.append(lease.is_held)
+        now_s += TTL_S
+    assert held == [False, True, True], "watched, taken, renewed"
     assert store.read(NAME) == LeaseEntry("two", found.counter + 2, Phase.TAKING)
 
 
