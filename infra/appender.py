@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Protocol
 
@@ -40,8 +41,8 @@ class Appender(Protocol):
 class KafkaAppender:
     """One outside producer whose reports are brought to the loop.
 
-    `on_failure` is called in the loop when the producer can append nothing any more: the process
-    must end and start with a new one.
+    `on_failure` is called in the loop, once, when the producer can append nothing any more: the
+    process must end and start with a new one.
     """
 
     def __init__(self, producer: Producer, on_failure: Callable[[Exception], None]) -> None:
@@ -49,6 +50,7 @@ class KafkaAppender:
         self._on_failure = on_failure
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = threading.Event()
+        self._has_failed = False
         QUEUE.set_function(producer.__len__)
         self._poller = threading.Thread(target=self._poll, name="appender", daemon=True)
 
@@ -59,7 +61,7 @@ class KafkaAppender:
 
     async def stop(self, timeout_s: float) -> None:
         """Wait for what is on its way, at most `timeout_s`, then stop reporting."""
-        await asyncio.to_thread(self._producer.flush, timeout_s)
+        await asyncio.to_thread(self._serve, partial(self._producer.flush, timeout_s))
         self._stopping.set()
         await asyncio.to_thread(self._poller.join)
 
@@ -75,7 +77,7 @@ class KafkaAppender:
             else:
                 FAILURES.labels(error.name()).inc()
             loop.call_soon_threadsafe(done, _judge(error))
-            self._tell_if_fatal(loop, error)
+            self._tell_if_fatal(error)
 
         try:
             self._producer.produce(
@@ -91,15 +93,37 @@ class KafkaAppender:
         except KafkaException as error:
             FAILURES.labels(error.args[0].name()).inc()
             loop.call_soon(done, AppendRefused(str(error)))
-            self._tell_if_fatal(loop, error.args[0])
+            self._tell_if_fatal(error.args[0])
 
-    def _tell_if_fatal(self, loop: asyncio.AbstractEventLoop, error: KafkaError | None) -> None:
-        if error is not None and error.fatal():
-            loop.call_soon_threadsafe(self._on_failure, LogFailure(error.str()))
+    def _tell_if_fatal(self, error: KafkaError | None) -> None:
+        # What is taken once the producer has failed says so by its code alone.
+        if error is not None and (error.fatal() or error.code() == KafkaError._FATAL):
+            self._tell(error.str())
+
+    def _tell(self, sentence: str) -> None:
+        assert self._loop is not None, "start() sets the loop"
+        self._loop.call_soon_threadsafe(self._fail, LogFailure(sentence))
+
+    def _fail(self, failure: LogFailure) -> None:
+        if not self._has_failed:
+            self._has_failed = True
+            self._on_failure(failure)
 
     def _poll(self) -> None:
         while not self._stopping.is_set():
-            self._producer.poll(0.1)
+            if not self._serve(partial(self._producer.poll, 0.1)):
+                # What was on its way is still reported.
+                self._stopping.wait(0.1)
+
+    def _serve(self, call: Callable[[], int]) -> bool:
+        """Let the library call back; False if it has raised a fatal error meanwhile."""
+        try:
+            call()
+        except (KafkaException, SystemError) as error:
+            # Python finds it odd (SystemError) where there is a callback; the cause has the words.
+            self._tell(str(error.__cause__ or error))
+            return False
+        return True
 
 
 _REFUSALS = frozenset(

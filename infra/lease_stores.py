@@ -48,8 +48,9 @@ class FileLeaseStore:
                 content = (folder / str(newest)).read_bytes()
             except FileNotFoundError:
                 continue
-            # A loss of power may leave the name without the content: nobody is known to hold it.
-            return _decode(content) if content else LeaseEntry("", newest, Phase.TAKING)
+            entry = _decode(content)
+            # Who counts on from another number would make one that is past.
+            return entry if entry is not None and entry.counter == newest else _nobody(newest)
         raise OSError(f"{folder} changes faster than it can be read")
 
     def swap(self, name: str, old: LeaseEntry | None, new: LeaseEntry) -> bool:
@@ -82,18 +83,27 @@ class RedisLeaseStore:
         self._swap = self._client.register_script(_SWAP)
 
     def read(self, name: str) -> LeaseEntry | None:
-        try:
-            found = self._client.get(_PREFIX + name)
-        except RedisError as error:
-            raise OSError(f"Redis must tell a lease, said: {error}") from error
-        return _decode(found) if isinstance(found, bytes) else None
+        found = self._content(name)
+        return None if found is None else _decode(found) or _nobody(0)
 
     def swap(self, name: str, old: LeaseEntry | None, new: LeaseEntry) -> bool:
-        before = _encode(old) if old is not None else b""
+        # What is no entry is replaced as it stands there, whatever it reads as.
+        before = b"" if old is None else _encode(old)
+        if old == _nobody(0):
+            before = self._content(name) or b""
+            if before and _decode(before) is not None:
+                return False
         try:
             return bool(self._swap(keys=[_PREFIX + name], args=[before, _encode(new)]))
         except RedisError as error:
             raise OSError(f"Redis must swap a lease, said: {error}") from error
+
+    def _content(self, name: str) -> bytes | None:
+        try:
+            found = self._client.get(_PREFIX + name)
+        except RedisError as error:
+            raise OSError(f"Redis must tell a lease, said: {error}") from error
+        return found if isinstance(found, bytes) else None
 
 
 def this_holder() -> str:
@@ -136,9 +146,21 @@ def _encode(entry: LeaseEntry) -> bytes:
     return json.dumps([entry.holder, entry.counter, entry.phase, entry.successor]).encode()
 
 
-def _decode(data: bytes) -> LeaseEntry:
+def _decode(data: bytes) -> LeaseEntry | None:
+    """The entry; None for what is none."""
     try:
-        holder, counter, phase, successor = json.loads(data)
-        return LeaseEntry(holder, counter, Phase(phase), successor)
-    except ValueError as error:
-        raise OSError(f"a lease must hold four values, was {data!r}") from error
+        match json.loads(data):
+            case [str(holder), int(counter), str(phase), str(successor)]:
+                return LeaseEntry(holder, counter, Phase(phase), successor)
+            case _:
+                return None
+    except ValueError:
+        return None
+
+
+def _nobody(counter: int) -> LeaseEntry:
+    """For what is no entry, as a loss of power may leave it: nobody is known to hold it.
+
+    Once it has been watched for as long as a holder may be silent, the next number is taken.
+    """
+    return LeaseEntry("", counter, Phase.TAKING)

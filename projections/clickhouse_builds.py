@@ -7,6 +7,14 @@ from projections.layout import CURRENT_BUILD_SQL, FIRST_BUILD, database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
+SILENT_S = 60
+"""Who builds stores something many times a minute; after so long without it was killed."""
+
+_WRITTEN_SQL = """
+    SELECT count() FROM system.parts
+    WHERE database = {database:String} AND modification_time > now() - {silent:Int64}
+"""
+
 
 def current_build(client: ClickHouseClient) -> str:
     """The build that readers read, with its tables; the first one is made if there is none yet."""
@@ -26,6 +34,12 @@ def current_build(client: ClickHouseClient) -> str:
 def named_build(client: ClickHouseClient) -> str:
     """The build that readers read; empty if there is none yet."""
     return str(client.query(CURRENT_BUILD_SQL).result_rows[0][0])
+
+
+def is_being_built(client: ClickHouseClient, build: str) -> bool:
+    """Whether anybody has written to the build within the last minute, as the server counts."""
+    names = {"database": database(build), "silent": SILENT_S}
+    return int(client.query(_WRITTEN_SQL, parameters=names).result_rows[0][0]) > 0
 
 
 def make_build(client: ClickHouseClient, build: str) -> list[str]:

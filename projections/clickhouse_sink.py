@@ -85,7 +85,8 @@ class ClickHouseSink:
     """History in the current build, or in `build` while it is under construction.
 
     When another build becomes the current one, each partition's apply answers GAP within a second
-    and its next load tells where that build stands.
+    and its next load tells where that build stands. So it does where the partition itself stands
+    elsewhere than the step begins: cells would be stored with the position of earlier ones.
 
     A cell that went leaves a row that says so. Who writes `alone` has these removed; where another
     process may still send an old block, they must stay, or that block would bring a cell back.
@@ -112,7 +113,8 @@ class ClickHouseSink:
         # The build that readers read, as it was when it was last asked for.
         self._named = ""
         self._named_s = 0.0
-        self._loaded_from: dict[tuple[str, int], str] = {}
+        # Which build each partition was loaded from, and the sequence at which it stands there.
+        self._stands: dict[tuple[str, int], tuple[str, int]] = {}
         self._waiting: dict[tuple[str, int], _Waiting] = {}
         # The first apply stores cells, so that a process that lives for a moment gets further.
         self._remember_s = 0.0
@@ -123,7 +125,6 @@ class ClickHouseSink:
         """The position of the partition's cells, and these, from which its projector goes on."""
         self._choose_build()
         self.remember()
-        self._loaded_from[topic, partition] = self._build
         position = NOWHERE
         cells: dict[str, dict[str, str]] = {}
         for cell, name, text in self._rows_of(LOAD_SQL, topic, partition):
@@ -132,6 +133,7 @@ class ClickHouseSink:
                 position = max(position, unpack(Position, text))
             else:
                 cells.setdefault(cell, {})[name] = text
+        self._stands[topic, partition] = (self._build, position.cseq)
         return position, cells
 
     def reached(self, topic: str, partition: int) -> Position:
@@ -142,8 +144,12 @@ class ClickHouseSink:
     def apply(self, steps: Sequence[Step]) -> list[Verdict]:
         """Store the rows of all steps, then the positions, and now and then the cells."""
         build = self._current()
-        # A partition that went on from another build would leave a hole in this one.
-        ours = [self._loaded_from[step.topic, step.partition] == build for step in steps]
+        # A partition that went on from another build would leave a hole in this one. One that was
+        # loaded while steps of its former follower waited may have gone on without the new one.
+        ours = [
+            self._stands[topic, partition] == (build, changes.after.cseq)
+            for topic, partition, changes in steps
+        ]
         if build != self._build or not any(ours):
             return [Verdict.GAP] * len(steps)
         applied = [step for step, is_ours in zip(steps, ours, strict=True) if is_ours]
@@ -192,6 +198,7 @@ class ClickHouseSink:
         for topic, partition, changes in steps:
             waiting = self._waiting.setdefault((topic, partition), _Waiting())
             waiting.upto = changes.upto
+            self._stands[topic, partition] = (self._build, changes.upto.cseq)
             for cell, text in changes.cells.items():
                 if not cell[0].startswith(NOT_REMEMBERED):
                     waiting.cells[cell] = text

@@ -103,7 +103,8 @@ class Touched:
     def works(self) -> bool:
         """Whether Redis still tells; it forgets that it should if a connection broke."""
         told = self._tracker.execute_command("CLIENT", "TRACKINGINFO")
-        return b"on" in told[1]
+        # A listener that came back is another one, to whom nothing is sent.
+        return b"on" in told[1] and b"broken_redirect" not in told[1]
 
     def close(self) -> None:
         """Be told no more."""

@@ -75,6 +75,21 @@ class Comparison:
         elif record.cseq > self._cseq:
             self._keep(record.cseq, offset, value)
 
+    def end(self) -> list[str]:
+        """Nothing more will be found. Returns, and forgets, what no computed record will lead to.
+
+        A shard leaves no gap: what stands behind one was forged, and would be waited for in vain.
+        """
+        last = self._cseq
+        while last + 1 in self._ahead:
+            last += 1
+        told = []
+        for cseq in sorted(cseq for cseq in self._ahead if cseq > last):
+            offset, value = self._ahead.pop(cseq)
+            self.ahead_bytes -= len(value)
+            told.append(f"{self._outbox}@{offset} is #{cseq}, nothing is between #{last} and it")
+        return told
+
     def _keep(self, cseq: int, offset: int, value: bytes) -> None:
         first = self._ahead.setdefault(cseq, (offset, value))
         if not _same(first[1], value):

@@ -222,12 +222,14 @@ class KafkaLog:
         return self._serve(lambda: self._producer.flush(timeout_s)) == 0
 
     def close(self) -> None:
-        """Give the handle back without waiting; what is not replicated yet may be lost."""
+        """Give the handle back, for good, without waiting; what is not replicated may be lost."""
         self._producer.purge(blocking=False)
         if not self._outside:
             QUEUE.set_function(int)
         for client in (self._consumer, *self._idle_scanners):
             client.close()
+        # They call this handle, which holds them: not every process searches for such cycles.
+        del self._producer, self._consumer
 
     def _scanner(self) -> Consumer:
         return consumer(self._settings, "logbourse-readers", enable_partition_eof=True)

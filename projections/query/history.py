@@ -51,6 +51,11 @@ class History:
         WAITING.set_function(lambda: self._waiting)
         WAITING_LIMIT.set(MAX_WAITING)
 
+    @property
+    def build(self) -> str:
+        """The build that was read last: what is remembered of another one may be wrong."""
+        return self._build
+
     async def rows(self, sql: str, **parameters: object) -> Sequence[Row]:
         """The rows of a query; `{database:Identifier}` in it is the current build's database.
 

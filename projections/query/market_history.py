@@ -45,6 +45,8 @@ class MarketHistory:
     def __init__(self, history: History) -> None:
         self._history = history
         self._first_opens: dict[tuple[int, str], int] = {}
+        self._opens_of = ""
+        """The build in which the first candles open then."""
 
     async def trades_from(
         self, market_id: int, low_id: int, *, limit: int, span: Span
@@ -125,15 +127,17 @@ class MarketHistory:
 
     async def first_open(self, market_id: int, interval: str) -> int | None:
         """The opening time of the market's first candle, None if it never traded."""
-        key = market_id, interval
-        if key not in self._first_opens:
+        if self._opens_of != self._history.build:
+            self._opens_of, self._first_opens = self._history.build, {}
+        key, known = (market_id, interval), self._first_opens
+        if key not in known:
             found = await self._candles(
                 _CANDLES_FROM_SQL, market_id, interval, 0, LAST_TIME_US, limit=1
             )
             if not found:
                 return None
-            self._first_opens[key] = found[0].open_us
-        return self._first_opens[key]
+            known[key] = found[0].open_us
+        return known[key]
 
     async def sum_of_minutes(self, market_id: int, first_us: int, last_us: int) -> Window | None:
         """All trades of the minutes that open in [first_us, last_us]; None without any."""

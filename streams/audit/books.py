@@ -71,10 +71,11 @@ def check_ledger(shard: str, state: LedgerState, record: LedgerRecord, checks: C
 
 def _check_sums(shard: str, state: LedgerState, checks: Checks) -> None:
     for asset, total in state.balances.total_by_asset().items():
-        checks.check("L1", total == 0, f"asset {asset} of {shard} sums to {total}")
+        checks.check("L1", total == 0, f"asset {asset} of {shard} sums to {total}", asset)
     for asset, account, amount in state.balances.entries():
         covered = amount >= 0 or account in (EXTERNAL, CLEARING)
-        checks.check("L4", covered, f"account {account} of {shard} has {amount} of asset {asset}")
+        words = f"account {account} of {shard} has {amount} of asset {asset}"
+        checks.check("L4", covered, words, (asset, account))
 
 
 def _check_own_books(shard: str, state: LedgerState, record: LedgerRecord, checks: Checks) -> None:
@@ -94,7 +95,7 @@ def _check_own_books(shard: str, state: LedgerState, record: LedgerRecord, check
     for asset, account in sorted(booked.keys() | found.keys()):
         wanted, amount = booked[(asset, account)], found.get((asset, account), 0)
         words = f"account {account} of {shard} must have {wanted} of asset {asset}, has {amount}"
-        checks.check("L5", wanted == amount, words)
+        checks.check("L5", wanted == amount, words, (asset, account))
 
 
 def _check_orders(shard: str, state: LedgerState, record: LedgerRecord, checks: Checks) -> None:
@@ -103,6 +104,7 @@ def _check_orders(shard: str, state: LedgerState, record: LedgerRecord, checks: 
         "E3",
         state.orders.keys() == record.open.keys(),
         f"{shard} has {len(state.orders)} open orders, by its events {len(record.open)}",
+        "open orders",
     )
     needed: Counter[tuple[int, int]] = Counter()
     for order_id, order in state.orders.items():
@@ -111,7 +113,8 @@ def _check_orders(shard: str, state: LedgerState, record: LedgerRecord, checks: 
         if kept is not None:
             same = (kept.held, kept.filled_lots, kept.filled_quote)
             found = (order.held, order.filled_lots, order.filled_quote)
-            checks.check("E3", same == found, f"order {order_id} must be at {same}, is at {found}")
+            words = f"order {order_id} must be at {same}, is at {found}"
+            checks.check("E3", same == found, words, order_id)
     held = {
         (owner_of(account), asset): amount
         for asset, account, amount in state.balances.entries()
@@ -120,7 +123,7 @@ def _check_orders(shard: str, state: LedgerState, record: LedgerRecord, checks: 
     for user, asset in sorted(needed.keys() | held.keys()):
         wanted, amount = needed[(user, asset)], held.get((user, asset), 0)
         words = f"user {user} must hold {wanted} of asset {asset}, holds {amount}"
-        checks.check("L6", wanted == amount, words)
+        checks.check("L6", wanted == amount, words, (user, asset))
 
 
 def _remainder(order: OpenOrder) -> int:

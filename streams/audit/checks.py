@@ -1,5 +1,6 @@
 """What was checked: by the id of the invariant, how often, and each time it did not hold."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 LISTED = 5
@@ -26,19 +27,44 @@ TITLES = {
 
 @dataclass(slots=True)
 class Checks:
-    """Counts per invariant, and the first few violations of each in words."""
+    """Counts per invariant, and the first few violations of each in words.
+
+    Who goes on for ever takes the words now and then, and the next few are noted. What is looked
+    at again and again is noted once until it holds again: `end_look` is called behind each look.
+    """
 
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TITLES, 0))
     broken: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TITLES, 0))
     words: list[str] = field(default_factory=list)
+    _listed: Counter[str] = field(default_factory=Counter, init=False)
+    _known: set[tuple[str, object]] = field(default_factory=set, init=False)
+    _standing: set[tuple[str, object]] = field(default_factory=set, init=False)
 
-    def check(self, invariant: str, holds: bool, words: str) -> None:
-        """Count one check, and note the words if it failed."""
+    def check(self, invariant: str, holds: bool, words: str, about: object = None) -> None:
+        """Count one check, and note the words if it failed.
+
+        What it is `about` makes it the same check in the next look; by default it is made once.
+        """
         self.counts[invariant] += 1
         if not holds:
             self.broken[invariant] += 1
-            if self.broken[invariant] <= LISTED:
+            known = (invariant, about) in self._known
+            if not known and self._listed[invariant] < LISTED:
+                self._listed[invariant] += 1
                 self.words.append(f"{invariant}: {words}")
+                known = True
+            if known and about is not None:
+                self._standing.add((invariant, about))
+
+    def take_words(self) -> list[str]:
+        """What was noted since the last call."""
+        words, self.words = self.words, []
+        self._listed.clear()
+        return words
+
+    def end_look(self) -> None:
+        """All that is looked at again and again was looked at; what failed and was noted stands."""
+        self._known, self._standing = self._standing, set()
 
     def add(self, other: "Checks") -> None:
         """Take in what another has checked."""

@@ -150,11 +150,12 @@ class LogAuditor:
         return True
 
     def check_books(self) -> None:
-        """Check every account and order of every ledger against the witness's books."""
+        """Check each ledger against the witness's books; report once what does not hold."""
         for followed in self.followed.values():
             state, record = followed.shard.state, followed.ledger
             if isinstance(state, LedgerState) and record is not None and followed.stopped is None:
                 check_ledger(followed.id, state, record, record.checks)
+                record.checks.end_look()
                 self._collect(followed, record.checks, ())
 
     def assets(self) -> list[int]:
@@ -308,10 +309,9 @@ class LogAuditor:
     def _collect(self, followed: Followed, checks: Checks, markets: tuple[int, ...]) -> None:
         """Report what the witness has noted; a broken L1 and its like name no market."""
         position = position_name(followed.place, max(followed.position - 1, 0))
-        for words in checks.words:
+        for words in checks.take_words():
             invariant, _, said = words.partition(": ")
             self._report(Violation(invariant, position, said, markets=markets, shard=followed.id))
-        checks.words.clear()
 
     def _markets_of(self, followed: Followed, record: LogRecord) -> tuple[int, ...]:
         if followed.matching is None:

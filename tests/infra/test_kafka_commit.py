@@ -1,8 +1,12 @@
-"""How a mark is stored while its coordinator is away, without a broker."""
+"""A handle on the log without a broker: a mark whose coordinator is away, and its end."""
+
+import weakref
+from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from infra.collector import no_search
 from infra.kafka import KafkaLog, kafka_log
 from infra.log import LogFailure, Mark
 from infra.settings import Settings
@@ -51,3 +55,21 @@ def test_what_is_refused_for_good_is_not_asked_again(log, monkeypatch):
     with pytest.raises(LogFailure, match=r"t.0 must store a mark"):
         log.commit("t", 0, Mark(7, "n"))
     assert coordinator.happened == ["asked"]
+
+
+@pytest.mark.parametrize("outside", [True, False])
+def test_a_handle_that_was_given_back_goes_where_nothing_searches_for_cycles(tmp_path, outside):
+    """The auditor is such a process, and opens one for each rebuild."""
+    settings = Settings(data_dir=tmp_path, kafka_bootstrap="127.0.0.1:1")
+    with no_search():
+        handle = KafkaLog(settings, outside=outside)
+        open_threads, alive = library_threads(), weakref.ref(handle)
+        handle.close()
+        del handle
+        assert alive() is None
+        assert library_threads() < open_threads
+
+
+def library_threads() -> int:
+    names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+    return sum(name.startswith("rdk") for name in names)

@@ -295,13 +295,6 @@ class TestStores:
         assert found is not None and found.holder == "there/1/9"
         assert [path.name for path in (tmp_path / "L0.lease").iterdir()] == ["1"]
 
-    def test_what_is_no_entry_is_a_store_that_does_not_answer(self, tmp_path):
-        store = FileLeaseStore(tmp_path)
-        (tmp_path / "L0.lease").mkdir()
-        (tmp_path / "L0.lease" / "3").write_text("[1]")
-        with pytest.raises(OSError, match="four values"):
-            store.read("L0")
-
     def test_an_entry_that_a_loss_of_power_has_emptied_is_of_nobody_known(self, tmp_path, now):
         store = FileLeaseStore(tmp_path)
         assert store.swap("L0", None, LeaseEntry("one", 7, Phase.LEADING))

@@ -123,7 +123,7 @@ def test_a_partition_that_stands_elsewhere_holds_up_no_other(client, build):
         follower: raw(exchange.outboxes()[follower.topic])[follower.load() :]
         for follower in followers
     }
-    sink._loaded_from[followers[0].topic, 0] = "another"
+    sink._stands[followers[0].topic, 0] = ("another", 0)
     assert offer_all(sink, offers) == {followers[0]: 0}
     stands = [len(offers[follower]) * (follower is followers[1]) for follower in followers]
     assert [follower.position.cseq for follower in followers] == stands

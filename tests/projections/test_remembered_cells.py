@@ -132,3 +132,24 @@ def test_a_view_that_is_stored_further_than_its_cells_says_so(stage):
     assert [stage.rows(table) for table in ("orders", "ledger_entries", "positions")] == before
     assert stage.offer(30, 40) is None
     assert stage.follower.position.cseq == 40
+
+
+def test_a_follower_that_was_passed_by_another_one_stores_nothing_and_loads(stage):
+    """A rebalance loads anew between two steps of what the worker still has for the former one."""
+    former = stage.follower
+    stage.offer(0, 10)
+    stage.follower = Follower(LEDGER_EVENTS, 0, stage.sink)
+    assert stage.follower.load() == 10
+    assert offer(stage.sink, former, RECORDS[10:40]) is None
+    assert stage.offer(10, 20) == 40, "the view stands there now"
+    assert stage.cells_upto() == 40
+    assert offer(stage.sink, former, RECORDS[40:45]) is None
+    assert stage.offer(40, 50) == 45
+    stage.start()
+    once = Stage()
+    once.offer(0, 45)
+    cells, wanted = (each.sink.load(LEDGER_EVENTS, 0)[1] for each in (stage, once))
+    assert {key: texts for key, texts in cells.items() if texts} == {
+        key: texts for key, texts in wanted.items() if texts
+    }
+    assert stage.offer(45, 60) is None

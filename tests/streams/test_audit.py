@@ -324,6 +324,27 @@ def test_checks_keep_the_first_words_and_count_all():
     assert checks.words == [f"L1: number {number}" for number in range(5)]
 
 
+def test_checks_that_go_on_note_what_is_broken_later_and_what_stands_once():
+    checks = Checks()
+
+    def look(*broken: int) -> list[str]:
+        for number in range(9):
+            checks.check("L5", number not in broken, f"account {number}", number)
+        checks.end_look()
+        return checks.take_words()
+
+    assert look(1, 2) == ["L5: account 1", "L5: account 2"]
+    for _ in range(3):
+        assert look(1, 2) == []
+    assert look(2, 3) == ["L5: account 3"], "what stands takes no place in the list"
+    assert look(1, 2, 3) == ["L5: account 1"], "it had held again"
+    assert look(*range(9)) == [f"L5: account {number}" for number in (0, 4, 5, 6, 7)]
+    assert look(*range(9)) == ["L5: account 8"], "what was not noted yet does not stand"
+    for _ in range(9):
+        checks.check("E2", False, "an order")
+    assert checks.take_words() == 5 * ["E2: an order"], "each of these is made once"
+
+
 def test_inspect_shows_a_record(tmp_path: Path, capsys):
     export(archived(world()), tmp_path, Nobody())
     there = ("--from", str(tmp_path))

@@ -10,10 +10,12 @@ import pytest
 from domain.accounts.messages import HaltWithdrawals
 from domain.markets import HaltMarket
 from domain.matching.messages import TradeExecuted
+from domain.orders.messages import CloseReason
 from domain.protocol import HaltAction
 from infra.log import Mark
 from schemas.record import decode_record
 from schemas.topics import inbox
+from streams.audit.priority_book import Outcome, PriorityBook
 from streams.auditor import checkpoint
 from streams.auditor.log_auditor import LogAuditor, Resolutions
 from streams.auditor.violations import Violation, orders_for
@@ -215,6 +217,43 @@ def test_an_asset_that_does_not_add_up_is_reported_once_until_it_has():
         assert [(v.invariant, v.asset) for v in told] == [("L2", asset)] * times
         record.deposited[asset] -= 7
         auditor.check_cut()
+
+
+def test_an_invariant_is_reported_however_often_it_was_broken_before(monkeypatch):
+    def place(*_: object) -> Outcome:
+        return Outcome([], CloseReason.UNKNOWN_MARKET, 0)
+
+    monkeypatch.setattr(PriorityBook, "place", place)
+    log, told = log_of(world()), list[Violation]()
+    auditor = auditor_on(log, told)
+    auditor.start()
+    follow(auditor, log, random.Random(1))
+    found = Counter(v.markets for v in told if v.invariant == "E2")
+    assert found.keys() >= {(market,) for market in auditor.markets()}
+    _, broken = auditor.checked()
+    assert sum(found.values()) >= broken["E2"] > 5 * MATCHERS
+
+
+def test_a_wrong_balance_is_reported_once_and_the_next_one_too():
+    log, told = log_of(world()), list[Violation]()
+    auditor = auditor_on(log, told)
+    auditor.start()
+    follow(auditor, log, random.Random(1))
+    record = auditor.followed["L0"].ledger
+    assert record is not None
+    first, *_, last = record.available
+
+    def words_after(change: tuple[int, int], amount: int) -> list[str]:
+        told.clear()
+        record.available[change] += amount
+        for _ in range(9):
+            auditor.check_books()
+        return [violation.invariant for violation in told]
+
+    assert words_after(first, 7) == ["L5"]
+    assert words_after(last, 7) == ["L5"]
+    assert words_after(first, -7) == []
+    assert words_after(first, 7) == ["L5"]
 
 
 def test_what_is_stopped_for_what():

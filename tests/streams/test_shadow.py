@@ -12,7 +12,7 @@ from streams.halts import HaltReason, ShardHalted
 from streams.shadow import Shadow
 from streams.snapshots import Snapshot, encode_snapshot
 from tests.streams.echo import Echo, EchoState
-from tests.streams.records import from_outside
+from tests.streams.records import forged, from_outside
 from tests.streams.standby_pair import INBOX, Pair, deposits
 
 OUTBOX = ("ledger.ev", 0)
@@ -308,6 +308,23 @@ class TestPromotion:
         assert pair.cseqs(OUTBOX)[: len(written)] == written
         assert len(set(pair.cseqs(OUTBOX))) == len(pair.cseqs(OUTBOX))
         assert shadow.compared >= len(written)
+
+    def test_a_forged_record_far_ahead_does_not_let_it_compare_for_ever(self, pair):
+        pair.append(*deposits(100, 5))
+        pair.lead(pair.leader())
+        written = len(pair.cseqs(OUTBOX))
+        place = f"ledger.ev.0@{pair.world.end(OUTBOX)}"
+        pair.world.append(OUTBOX, forged(pair.world.partitions[OUTBOX][-1], cseq=10**6))
+        shadow = pair.shadow()
+        shadow.promote()
+        assert any(
+            told.startswith(f"foreign record in the outbox: {place}") for told in pair.reports
+        )
+        pair.follow(shadow)
+        pair.append(*deposits(200, 20))
+        pair.follow(shadow)
+        assert shadow.compared == written
+        assert shadow._comparison.waiting_bytes == 0, "nothing more can be found"
 
     def test_far_behind_it_halts_before_it_writes_another_history(self, pair):
         pair.append(*deposits(100, 3))
