@@ -12,9 +12,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from infra.children import spawn, stop, wait_until
+from infra.data_lock import owned_part
 from infra.java import java_command, kafka_jars
 from infra.kafka import MAX_MESSAGE_BYTES, broker_count
 from infra.ports import HIGHEST_PORT, any_port, free_port
+from infra.recoveries import expect_no_recovery
 from infra.refusal import Refusal
 from infra.settings import Settings, load_settings, save_settings
 from infra.supervisor import Process, Supervisor
@@ -265,8 +267,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run Kafka in the foreground until interrupted; its address goes to the settings file."""
-    settings, nodes = plan_nodes(load_settings(), arguments.brokers)
+    """Run Kafka in the foreground until interrupted; its address goes to the settings file.
+
+    Raises `Refusal` while a stack, another Kafka, or a recovery that is not finished, has the data.
+    """
+    settings = load_settings()
+    with owned_part(settings, "kafka"):
+        expect_no_recovery(settings.data_dir)
+        return _run(settings, arguments.brokers)
+
+
+def _run(settings: Settings, count: int) -> int:
+    settings, nodes = plan_nodes(settings, count)
     processes = kafka_processes(settings, nodes)
     save_settings(settings)
     greeting = f"Kafka answers at {settings.kafka_bootstrap}"

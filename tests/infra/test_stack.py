@@ -1,4 +1,4 @@
-"""Ports that are free, a data directory with one owner, and metrics beside each other."""
+"""Ports that are free, processes that are told them, and metrics beside each other."""
 
 import argparse
 import socket
@@ -9,7 +9,6 @@ import pytest
 
 from commands import genesis
 from domain.limits import DEFAULT_LIMITS, Limits
-from infra.data_lock import owned_data
 from infra.demo.banner import banner
 from infra.kafka_broker import node_properties, plan_nodes, prepare_node
 from infra.metrics import Counter, Registry, serve_metrics
@@ -49,14 +48,6 @@ def test_storage_that_cannot_be_formatted_is_a_refusal(settings, tmp_path):
     _, nodes = plan_nodes(settings, 1)
     with pytest.raises(Refusal, match=r"was not; Kafka said: the disk is full$"):
         prepare_node(nodes[0], nodes, str(java), tmp_path)
-
-
-def test_a_data_directory_has_one_stack(settings):
-    sentence = "must be used by one stack, was in use by pid"
-    with owned_data(settings), pytest.raises(Refusal, match=sentence), owned_data(settings):
-        raise AssertionError("two stacks at once")
-    with owned_data(settings):
-        assert (settings.data_dir / "lock").exists()
 
 
 def test_two_processes_serve_metrics_side_by_side(settings):
