@@ -10,7 +10,7 @@ from dataclasses import replace
 from domain.limits import Limits
 from infra.data_lock import owned_data
 from infra.demo.banner import banner
-from infra.kafka_broker import kafka_processes, plan_nodes
+from infra.kafka_broker import NODE_COUNTS, kafka_processes, plan_nodes
 from infra.metrics import serve_metrics
 from infra.ports import HIGHEST_PORT, free_port
 from infra.recoveries import expect_no_recovery
@@ -42,7 +42,7 @@ An auditor that waited for them would stop withdrawals too late.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `logbourse run`."""
-    parser.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="Kafka nodes")
+    parser.add_argument("--brokers", type=int, choices=NODE_COUNTS, default=1, help="Kafka nodes")
     parser.add_argument(
         "--gateways",
         type=_gateway_count,

@@ -13,7 +13,6 @@ from infra.refusal import Refusal
 from infra.settings import Settings, load_settings
 from streams.recovery.journal import open_journal
 
-
 Owned = Callable[[Settings], AbstractContextManager[None]]
 KAFKA: Owned = partial(owned_part, part="kafka")
 REDIS: Owned = partial(owned_part, part="redis")
