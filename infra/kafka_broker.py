@@ -18,7 +18,7 @@ from infra.kafka import MAX_MESSAGE_BYTES, broker_count
 from infra.ports import HIGHEST_PORT, any_port, free_port
 from infra.recoveries import expect_no_recovery
 from infra.refusal import Refusal
-from infra.settings import Settings, load_settings, save_settings
+from infra.settings import Settings, expect_same_partitions, load_settings, save_found
 from infra.supervisor import Process, Supervisor
 
 START_TIMEOUT_S = 60.0
@@ -83,6 +83,7 @@ _REPLICATED = (
     "share.coordinator.state.topic.replication.factor",
     "transaction.state.log.replication.factor",
 )
+_PLACES = ("kafka_bootstrap",)
 _QUICK_COMPILER = "-XX:TieredStopAtLevel=1"
 _LOG4J = Path(__file__).parent / "kafka" / "log4j2.xml"
 
@@ -298,16 +299,17 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises `Refusal` while a stack, another Kafka, or a recovery that is not finished, has the data.
     """
-    settings = load_settings()
+    settings = load_settings(starting=_PLACES)
     with owned_part(settings, "kafka"):
         expect_no_recovery(settings.data_dir)
+        expect_same_partitions(settings)
         return _run(settings, arguments.brokers)
 
 
-def _run(settings: Settings, count: int) -> int:
-    settings, nodes = plan_nodes(settings, count)
+def _run(wanted: Settings, count: int) -> int:
+    settings, nodes = plan_nodes(wanted, count)
     processes = kafka_processes(settings, nodes)
-    save_settings(settings)
+    save_found(settings, wanted, _PLACES)
     greeting = f"Kafka answers at {settings.kafka_bootstrap}"
     return Supervisor(processes, settings, on_ready=lambda: print(greeting, flush=True)).run()
 

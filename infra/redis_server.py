@@ -15,10 +15,11 @@ from infra.ports import any_port, free_port
 from infra.recoveries import expect_no_recovery
 from infra.redis import answers
 from infra.refusal import Refusal
-from infra.settings import Settings, load_settings, save_settings
+from infra.settings import Settings, expect_same_partitions, load_settings, save_found
 from infra.supervisor import Process, Supervisor
 
 START_TIMEOUT_S = 30.0
+_PLACES = ("redis_url",)
 
 
 class RedisMissing(Refusal):
@@ -89,15 +90,16 @@ def run(_arguments: argparse.Namespace) -> int:
 
     Raises `Refusal` while a stack, another Redis, or a recovery that is not finished, has the data.
     """
-    settings = load_settings()
+    settings = load_settings(starting=_PLACES)
     with owned_part(settings, "redis"):
         expect_no_recovery(settings.data_dir)
+        expect_same_partitions(settings)
         return _run(settings)
 
 
-def _run(settings: Settings) -> int:
-    settings = plan_redis(settings)
+def _run(wanted: Settings) -> int:
+    settings = plan_redis(wanted)
     process = redis_process(settings)
-    save_settings(settings)
+    save_found(settings, wanted, _PLACES)
     greeting = f"Redis answers at {settings.redis_url}"
     return Supervisor([process], settings, on_ready=lambda: print(greeting, flush=True)).run()

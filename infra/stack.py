@@ -16,7 +16,15 @@ from infra.ports import HIGHEST_PORT, free_port
 from infra.recoveries import expect_no_recovery
 from infra.redis_server import plan_redis, redis_process
 from infra.scraping import save_targets
-from infra.settings import LOOPBACK, Settings, load_settings, save_settings, to_environment
+from infra.settings import (
+    LOOPBACK,
+    PLACES,
+    Settings,
+    expect_same_partitions,
+    load_settings,
+    save_found,
+    to_environment,
+)
 from infra.supervisor import Process, Supervisor
 
 DEMO_KEYS = "demo-keys.json"
@@ -67,21 +75,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run until Ctrl-C; the exit status.
 
-    Raises `Refusal` while another stack, or a recovery that is not finished, has the data.
+    Raises `Refusal` while another stack, or a recovery that is not finished, has the data, or if
+    that was made with other partitions or another number of brokers.
     """
-    settings = load_settings()
+    settings = load_settings(starting=PLACES)
     with owned_data(settings):
         expect_no_recovery(settings.data_dir)
+        expect_same_partitions(settings)
         return _run(settings, arguments)
 
 
-def _run(settings: Settings, arguments: argparse.Namespace) -> int:
-    settings, nodes = plan_nodes(_with_free_ports(settings), arguments.brokers)
+def _run(wanted: Settings, arguments: argparse.Namespace) -> int:
+    settings, nodes = plan_nodes(_with_free_ports(wanted), arguments.brokers)
     settings = plan_redis(settings)
-    save_settings(settings)
+    stores = [*kafka_processes(settings, nodes), redis_process(settings)]
+    # What was refused so far leaves no trace in what the next start reads.
+    save_found(settings, wanted, PLACES)
     processes = [
-        *kafka_processes(settings, nodes),
-        redis_process(settings),
+        *stores,
         *exchange_processes(
             settings,
             arguments.gateways,
