@@ -1,8 +1,11 @@
 """A data directory has one owner, or one of each part: whoever comes second changes nothing."""
 
+import shutil
+import subprocess
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,7 @@ from infra.refusal import Refusal
 from infra.settings import Settings, load_settings
 from streams.recovery.journal import open_journal
 
+ROOT = Path(__file__).parents[2]
 Owned = Callable[[Settings], AbstractContextManager[None]]
 KAFKA: Owned = partial(owned_part, part="kafka")
 REDIS: Owned = partial(owned_part, part="redis")
@@ -81,3 +85,32 @@ def test_while_a_recovery_is_not_finished_nothing_starts(settings, capsys, name)
     assert logbourse.main([name]) == 1
     assert "must be finished before the exchange starts" in capsys.readouterr().err
     assert {path for path in files(settings) if "lock" not in path} == set(before)
+
+
+@pytest.mark.parametrize("owned", [owned_data, KAFKA])
+def test_make_clean_forgets_nothing_while_the_data_are_used(tmp_path, owned):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    settings = load_settings({"LOGBOURSE_DATA_DIR": str(tmp_path / ".data")})
+
+    def clean() -> tuple[int, str]:
+        answer = subprocess.run(
+            ["make", "--no-print-directory", "clean"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return answer.returncode, answer.stderr
+
+    (tmp_path / "build").mkdir()
+    with owned(settings):
+        before = files(settings)
+        status, said = clean()
+        assert status != 0
+        assert ".data must not be in use, a stack runs on it: stop it first\n" in said
+        assert files(settings) == before
+        assert (tmp_path / "build").exists(), "a running stack may be of that build"
+    assert clean()[0] == 0
+    assert not settings.data_dir.exists()
+    assert not (tmp_path / "build").exists()
+    assert clean()[0] == 0, "there may be nothing to forget"
