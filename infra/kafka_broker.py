@@ -123,8 +123,7 @@ def plan_nodes(settings: Settings, count: int) -> tuple[Settings, list[Node]]:
     """
     folder, kept = _kafka_folder(settings), kept_nodes(settings)
     if kept not in (0, count):
-        wanted = f"--brokers {kept} is wanted for the data in {folder}"
-        raise Refusal(f"{wanted}, was --brokers {count}")
+        raise Refusal(f"--brokers {kept} is wanted for the data in {folder}, was --brokers {count}")
     step = settings.proxy_step
     wanted = int(settings.kafka_bootstrap.split(",")[0].rpartition(":")[2]) - step
     nodes: list[Node] = []

@@ -42,7 +42,11 @@ def usual(tmp_path) -> Settings:
     first = 24_000 + os.getpid() % 80 * 100
     while any(free_port("127.0.0.1", port) != port for port in range(first, first + 100)):
         first += 100
-    places = {"public_port": first, "query_port": first + 10, "admin_port": first + 20}
+    places: dict[str, object] = {
+        "public_port": first,
+        "query_port": first + 10,
+        "admin_port": first + 20,
+    }
     places |= {"metrics_port": first + 30, "kafka_bootstrap": f"127.0.0.1:{first + 40}"}
     places |= {"redis_url": f"redis://127.0.0.1:{first + 50}/0"}
     settings_file(tmp_path).write_text(json.dumps(places))

@@ -260,7 +260,12 @@ def test_that_all_serve_is_said_once_the_halt_is_over(journal, settings):
     ]
     operator = threading.Thread(target=resolve)
     operator.start()
-    status, _ = run(children, settings, lambda: served.append(serves()) or True)
+
+    def note() -> bool:
+        served.append(serves())
+        return True
+
+    status, _ = run(children, settings, note)
     operator.join()
     assert (status, served) == (0, [True])
 
