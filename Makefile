@@ -77,4 +77,6 @@ lock: setup  ## resolve pyproject.toml anew into the hash-locked files (needs uv
 	  --generate-hashes --no-annotate --no-header --quiet --output-file requirements-bench.txt
 
 clean:  ## forget all data of the local stack, and all builds (the downloaded jars stay)
+	@if [ -e .data/lock ]; then flock --nonblock .data/lock rm -rf .data || \
+	  { echo ".data must not be in use, a stack runs on it: stop it first" >&2; exit 1; }; fi
 	@rm -rf .data build dist

@@ -1,30 +1,59 @@
-"""One stack per data directory."""
+"""One stack per data directory, or one Kafka and one Redis that were started alone."""
 
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TextIO
 
 from infra.refusal import Refusal
 from infra.settings import Settings
 
+_ALONE = "logbourse kafka or logbourse redis"
+"""Stands in the lock while parts have it: the pid of a stack that is gone must not."""
+
 
 @contextmanager
 def owned_data(settings: Settings) -> Iterator[None]:
-    """Keep the data directory for this stack; raises `Refusal` while another one runs on it.
+    """Keep the data directory for this stack; raises `Refusal` while anything else runs on it.
 
     The lock goes with the process, however it ends.
     """
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with (settings.data_dir / "lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            owner = lock.read().strip() or "unknown"
-            text = f"{settings.data_dir} must be used by one stack, was in use by pid {owner}"
-            raise Refusal(text) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+    with ExitStack() as locks:
+        lock = _locked(locks, settings.data_dir, "lock", fcntl.LOCK_EX, "stack")
+        _name_owner(lock, str(os.getpid()))
         yield
+
+
+@contextmanager
+def owned_part(settings: Settings, part: str) -> Iterator[None]:
+    """Keep "kafka" or "redis" of the data directory for this process.
+
+    Others may have other parts. Raises `Refusal` while a stack, or such a part, runs on it.
+    """
+    with ExitStack() as locks:
+        shared = _locked(locks, settings.data_dir, "lock", fcntl.LOCK_SH, "stack")
+        own = _locked(locks, settings.data_dir, f"{part}.lock", fcntl.LOCK_EX, part)
+        _name_owner(shared, _ALONE)
+        _name_owner(own, str(os.getpid()))
+        yield
+
+
+def _locked(locks: ExitStack, folder: Path, name: str, kind: int, owner: str) -> TextIO:
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = locks.enter_context((folder / name).open("a+"))
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        found = lock.read().strip() or "unknown"
+        by = f"pid {found}" if found.isdigit() else found
+        raise Refusal(f"{folder} must be used by one {owner}, was in use by {by}") from None
+    return lock
+
+
+def _name_owner(lock: TextIO, owner: str) -> None:
+    lock.truncate(0)
+    lock.write(owner)
+    lock.flush()

@@ -12,17 +12,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from infra.children import spawn, stop, wait_until
+from infra.data_lock import owned_part
 from infra.java import java_command, kafka_jars
 from infra.kafka import MAX_MESSAGE_BYTES, broker_count
 from infra.ports import HIGHEST_PORT, any_port, free_port
+from infra.recoveries import expect_no_recovery
 from infra.refusal import Refusal
-from infra.settings import Settings, load_settings, save_settings
+from infra.settings import Settings, expect_same_partitions, load_settings, save_found
 from infra.supervisor import Process, Supervisor
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 MINORITY_STOP_TIMEOUT_S = 4.0
 CONTROLLER_PORT_STEP = 1_000
+NODE_COUNTS = (1, 3)
+"""What `--brokers` takes: one alone, or three of which one may go."""
 
 _SETTINGS = {
     "process.roles": "broker,controller",
@@ -79,6 +83,7 @@ _REPLICATED = (
     "share.coordinator.state.topic.replication.factor",
     "transaction.state.log.replication.factor",
 )
+_PLACES = ("kafka_bootstrap",)
 _QUICK_COMPILER = "-XX:TieredStopAtLevel=1"
 _LOG4J = Path(__file__).parent / "kafka" / "log4j2.xml"
 
@@ -98,8 +103,27 @@ class Node:
     proxy_step: int = 0
 
 
+def kept_nodes(settings: Settings) -> int:
+    """How many nodes have their folder in this data directory.
+
+    Raises `Refusal` if it lacks one of them, in whose place an empty one would come.
+    """
+    folder = _kafka_folder(settings)
+    found = sorted(path.name for path in folder.glob("node-*"))
+    if found and found not in [[f"node-{n + 1}" for n in range(count)] for count in NODE_COUNTS]:
+        wanted = f"node-1 alone or node-1 to node-{NODE_COUNTS[-1]}"
+        raise Refusal(f"{folder} must hold {wanted}, held {', '.join(found)}")
+    return len(found)
+
+
 def plan_nodes(settings: Settings, count: int) -> tuple[Settings, list[Node]]:
-    """Nodes on free ports from the configured one up, and the settings that lead to them."""
+    """Nodes on free ports from the configured one up, and the settings that lead to them.
+
+    Raises `Refusal` if another number of nodes has data here.
+    """
+    folder, kept = _kafka_folder(settings), kept_nodes(settings)
+    if kept not in (0, count):
+        raise Refusal(f"--brokers {kept} is wanted for the data in {folder}, was --brokers {count}")
     step = settings.proxy_step
     wanted = int(settings.kafka_bootstrap.split(",")[0].rpartition(":")[2]) - step
     nodes: list[Node] = []
@@ -107,8 +131,8 @@ def plan_nodes(settings: Settings, count: int) -> tuple[Settings, list[Node]]:
         taken = [p for node in nodes for p in (node.port, node.controller_port)]
         port = free_port(settings.host, wanted, taken)
         controller_port = free_port(settings.host, _controller_port(wanted), [*taken, port])
-        folder = settings.data_dir.absolute() / "kafka" / f"node-{node_id}"
-        nodes.append(Node(node_id, settings.host, port, controller_port, folder, step))
+        own = folder / f"node-{node_id}"
+        nodes.append(Node(node_id, settings.host, port, controller_port, own, step))
     bootstrap = ",".join(f"{node.host}:{node.port + step}" for node in nodes)
     return replace(settings, kafka_bootstrap=bootstrap, replication_factor=count), nodes
 
@@ -129,6 +153,9 @@ def kafka_processes(settings: Settings, nodes: Sequence[Node]) -> list[Process]:
     java, jars = java_command(), kafka_jars()
     if not class_archive(jars).exists():
         _archive_classes(settings, java, jars)
+    for node in nodes:
+        # First of all of them: where only some have a folder, another has lost its data.
+        node.folder.mkdir(parents=True, exist_ok=True)
     processes = []
     for node in nodes:
         prepare_node(node, nodes, java, jars)
@@ -261,16 +288,33 @@ def _answering(argv: Sequence[str], settings: Settings, log: Path) -> Iterator[N
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `logbourse kafka` takes."""
-    parser.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="how many nodes")
+    parser.add_argument(
+        "--brokers", type=int, choices=NODE_COUNTS, default=1, help="how many nodes"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run Kafka in the foreground until interrupted; its address goes to the settings file."""
-    settings, nodes = plan_nodes(load_settings(), arguments.brokers)
+    """Run Kafka in the foreground until interrupted; its address goes to the settings file.
+
+    Raises `Refusal` while a stack, another Kafka, or a recovery that is not finished, has the data.
+    """
+    settings = load_settings(starting=_PLACES)
+    with owned_part(settings, "kafka"):
+        expect_no_recovery(settings.data_dir)
+        expect_same_partitions(settings)
+        return _run(settings, arguments.brokers)
+
+
+def _run(wanted: Settings, count: int) -> int:
+    settings, nodes = plan_nodes(wanted, count)
     processes = kafka_processes(settings, nodes)
-    save_settings(settings)
+    save_found(settings, wanted, _PLACES)
     greeting = f"Kafka answers at {settings.kafka_bootstrap}"
     return Supervisor(processes, settings, on_ready=lambda: print(greeting, flush=True)).run()
+
+
+def _kafka_folder(settings: Settings) -> Path:
+    return settings.data_dir.absolute() / "kafka"
 
 
 def _controller_port(port: int) -> int:

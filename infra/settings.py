@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,18 @@ PREFIX = "LOGBOURSE_"
 LOOPBACK = "127.0.0.1"
 """Where the operators' port is, whatever `host` says."""
 
+PLACES = (
+    "public_port",
+    "query_port",
+    "admin_port",
+    "metrics_port",
+    "kafka_bootstrap",
+    "redis_url",
+)
+"""Where a stack listens, which a start replaces where another one listens already."""
+
 DEFAULT_DATA_DIR = Path(".data")
+_PAIR = ("wanted", "found")
 _BOUNDS = {"behind_proxy": (0, 1), "proxy_step": (0, 10_000)}
 
 
@@ -58,13 +69,20 @@ class Settings:
         return self.data_dir / "logs"
 
 
-def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+def load_settings(
+    environment: Mapping[str, str] = os.environ, *, starting: Collection[str] = ()
+) -> Settings:
     """The settings of the stack in LOGBOURSE_DATA_DIR (.data): environment, file, then defaults.
 
-    Raises `SettingsError` for a value or a file that cannot be used.
+    `starting` are those of `PLACES` where the caller is about to listen: what `save_found` noted as
+    wanted is wanted again. Raises `SettingsError` for a value or a file that cannot be used.
     """
     data_dir = Path(environment.get(PREFIX + "DATA_DIR") or DEFAULT_DATA_DIR).absolute()
     values: dict[str, object] = dict(_saved(settings_file(data_dir)))
+    for name, place in _dodged(data_dir).items():
+        # Who has written another one into the file since wants that.
+        if name in starting and values.get(name) == place["found"]:
+            values[name] = place["wanted"]
     known = {PREFIX + field.name.upper(): field.name for field in fields(Settings)}
     values |= {known[name]: text for name, text in environment.items() if name in known}
     values["data_dir"] = data_dir
@@ -81,6 +99,28 @@ def save_settings(settings: Settings) -> Path:
     return target
 
 
+def save_found(found: Settings, wanted: Settings, starting: Collection[str]) -> None:
+    """Save what was free, and beside it what was wanted: the next start wants that again."""
+    dodged = {n: place for n, place in _dodged(found.data_dir).items() if n not in starting}
+    for name in starting:
+        pair = {"wanted": getattr(wanted, name), "found": getattr(found, name)}
+        if pair["wanted"] != pair["found"]:
+            dodged[name] = pair
+    save_settings(found)
+    replace_text(_dodged_file(found.data_dir), json.dumps(dodged, indent=2) + "\n")
+
+
+def expect_same_partitions(settings: Settings) -> None:
+    """Raises `SettingsError` for other numbers than the file has: genesis has frozen them."""
+    path = settings_file(settings.data_dir)
+    saved = _saved(path)
+    for name in ("ledger_partitions", "matching_partitions"):
+        wanted, value = saved.get(name), getattr(settings, name)
+        if name in saved and str(wanted) != str(value):
+            variable = PREFIX + name.upper()
+            raise SettingsError(f"{variable} must be {wanted} as in {path}, was {value}")
+
+
 def to_environment(settings: Settings) -> dict[str, str]:
     """The same settings as variables, for a subprocess that must not depend on a file."""
     return {PREFIX + name.upper(): str(value) for name, value in asdict(settings).items()}
@@ -89,6 +129,21 @@ def to_environment(settings: Settings) -> dict[str, str]:
 def settings_file(data_dir: Path) -> Path:
     """The file of a stack's settings."""
     return data_dir / "settings.json"
+
+
+def _dodged_file(data_dir: Path) -> Path:
+    return data_dir / "dodged.json"
+
+
+def _dodged(data_dir: Path) -> dict[str, dict[str, object]]:
+    """What the last start wanted and what it found, by name, where these differ."""
+    path = _dodged_file(data_dir)
+    try:
+        places = json.loads(path.read_text()) if path.exists() else {}
+        pairs = {name: {key: place[key] for key in _PAIR} for name, place in places.items()}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise SettingsError(f"{path} must hold what `run` wrote, did not: {error!r}") from error
+    return pairs
 
 
 def _saved(path: Path) -> Mapping[str, object]:

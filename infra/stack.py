@@ -10,13 +10,21 @@ from dataclasses import replace
 from domain.limits import Limits
 from infra.data_lock import owned_data
 from infra.demo.banner import banner
-from infra.kafka_broker import kafka_processes, plan_nodes
+from infra.kafka_broker import NODE_COUNTS, kafka_processes, plan_nodes
 from infra.metrics import serve_metrics
 from infra.ports import HIGHEST_PORT, free_port
 from infra.recoveries import expect_no_recovery
 from infra.redis_server import plan_redis, redis_process
 from infra.scraping import save_targets
-from infra.settings import LOOPBACK, Settings, load_settings, save_settings, to_environment
+from infra.settings import (
+    LOOPBACK,
+    PLACES,
+    Settings,
+    expect_same_partitions,
+    load_settings,
+    save_found,
+    to_environment,
+)
 from infra.supervisor import Process, Supervisor
 
 DEMO_KEYS = "demo-keys.json"
@@ -42,7 +50,7 @@ An auditor that waited for them would stop withdrawals too late.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `logbourse run`."""
-    parser.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="Kafka nodes")
+    parser.add_argument("--brokers", type=int, choices=NODE_COUNTS, default=1, help="Kafka nodes")
     parser.add_argument(
         "--gateways",
         type=_gateway_count,
@@ -67,21 +75,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run until Ctrl-C; the exit status.
 
-    Raises `Refusal` while another stack, or a recovery that is not finished, has the data.
+    Raises `Refusal` while another stack, or a recovery that is not finished, has the data, or if
+    that was made with other partitions or another number of brokers.
     """
-    settings = load_settings()
+    settings = load_settings(starting=PLACES)
     with owned_data(settings):
         expect_no_recovery(settings.data_dir)
+        expect_same_partitions(settings)
         return _run(settings, arguments)
 
 
-def _run(settings: Settings, arguments: argparse.Namespace) -> int:
-    settings, nodes = plan_nodes(_with_free_ports(settings), arguments.brokers)
+def _run(wanted: Settings, arguments: argparse.Namespace) -> int:
+    settings, nodes = plan_nodes(_with_free_ports(wanted), arguments.brokers)
     settings = plan_redis(settings)
-    save_settings(settings)
+    stores = [*kafka_processes(settings, nodes), redis_process(settings)]
+    # What was refused so far leaves no trace in what the next start reads.
+    save_found(settings, wanted, PLACES)
     processes = [
-        *kafka_processes(settings, nodes),
-        redis_process(settings),
+        *stores,
         *exchange_processes(
             settings,
             arguments.gateways,

@@ -61,7 +61,8 @@ class StartFailed(Exception):
 class Supervisor:
     """Runs processes until SIGINT or SIGTERM.
 
-    What has halted is started again only once an operator makes <data>/run/<name>.restart.
+    What has halted is started again only once an operator makes <data>/run/<name>.restart. Until
+    then nothing else is waited for, nor ends the run: an operator needs the others to end the halt.
     Outputs go to <data>/logs/<name>.log, process ids to <data>/run/<name>.pid. `on_ready` is
     called once when all serve.
     """
@@ -84,9 +85,8 @@ class Supervisor:
         with _signals_to(self._on_signal):
             try:
                 self._start_all()
-                if self._on_ready is not None and not self._signals:
-                    self._on_ready()
                 while not self._signals:
+                    self._announce()
                     self._tend()
                     self._show_status()
                     time.sleep(LOOK_EVERY_S)
@@ -104,11 +104,16 @@ class Supervisor:
             child.start()
             self._line.say(f"{child.process.name} started (pid {child.pid})")
             self._wait_until_ready(child)
+        for child in self._halted():
+            self._line.say(f"all else is started, but {child.halt()}")
 
     def _wait_until_ready(self, child: "_Child") -> None:
         give_up_s = time.monotonic() + child.process.ready_timeout_s
         while not self._signals and not child.settled():
             self._tend()
+            if self._halted():
+                # It may need the shard to serve, and the operator needs what comes after it.
+                return
             if child.deaths >= DEATHS_BEFORE_READY:
                 raise StartFailed(f"{child.process.name} died {child.deaths} times, {child.hint()}")
             if time.monotonic() > give_up_s:
@@ -116,6 +121,15 @@ class Supervisor:
                 raise StartFailed(f"{child.process.name} must be ready {within}, {child.hint()}")
             self._show_status()
             time.sleep(LOOK_EVERY_S / 2)
+
+    def _announce(self) -> None:
+        """Tell once that all serve; who was not waited for may do so later than the start."""
+        if self._on_ready is not None and all(child.settled() for child in self._children):
+            on_ready, self._on_ready = self._on_ready, None
+            on_ready()
+
+    def _halted(self) -> list["_Child"]:
+        return [child for child in self._children if child.halted]
 
     def _tend(self) -> None:
         for child in self._children:
@@ -125,7 +139,7 @@ class Supervisor:
 
     def _show_status(self) -> None:
         up = sum(child.is_up for child in self._children)
-        halted = [child.process.name for child in self._children if child.halted]
+        halted = [child.process.name for child in self._halted()]
         restarts = sum(child.restarts for child in self._children)
         words = [f"{up} up", f"{restarts} restarts"]
         if halted:
@@ -213,6 +227,11 @@ class _Child:
         """The last words of its output, and where to read the rest."""
         return f'last said "{_last_words(self._log)}", see {self._log}'
 
+    def halt(self) -> str:
+        """That it has halted, its last words, which name the shard, and what to type."""
+        way_back = f"start it again with: touch {self._restart_file}"
+        return f"{self.process.name} HALTED and stays down, {self.hint()}; {way_back}"
+
     def end(self, patient: Callable[[], bool]) -> None:
         self._start_again_s = None
         if self._popen is not None:
@@ -239,8 +258,7 @@ class _Child:
             self.halted = True
             child_metrics.ended(self.process.name, _how(status))
             child_metrics.halted(self.process.name, _last_words(self._log))
-            way_back = f"start it again with: touch {self._restart_file}"
-            return f"{self.process.name} HALTED and stays down, {self.hint()}; {way_back}"
+            return self.halt()
         if status == 0 and self.process.task:
             self._done = True
             return None

@@ -11,11 +11,6 @@ from infra.refusal import Refusal
 from infra.settings import Settings
 
 
-def local_nodes(settings: Settings) -> int:
-    """How many nodes have their data in this data directory."""
-    return len(list((settings.data_dir / "kafka").glob("node-*")))
-
-
 @contextmanager
 def running_brokers(settings: Settings, nodes: int) -> Iterator[Settings]:
     """Settings that lead to `nodes` nodes of this data directory, which end with the block.

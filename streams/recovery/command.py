@@ -6,11 +6,12 @@ from pathlib import Path
 
 from infra.data_lock import owned_data
 from infra.kafka import broker_count
+from infra.kafka_broker import kept_nodes
 from infra.refusal import Refusal
 from infra.settings import Settings, load_settings
 from streams.audit.archive import BadArchive
 from streams.audit.progress import Bar
-from streams.recovery.brokers import local_nodes, running_brokers
+from streams.recovery.brokers import running_brokers
 from streams.recovery.evidence import Evidence, shown
 from streams.recovery.journal import open_journal
 from streams.recovery.walk import Walk
@@ -62,7 +63,7 @@ def _show_plan(settings: Settings, evidence: Evidence) -> int:
         return _look(settings, evidence)
     with (
         owned_data(settings),
-        running_brokers(settings, local_nodes(settings)) as reachable,
+        running_brokers(settings, kept_nodes(settings)) as reachable,
     ):
         return _look(reachable, evidence)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from infra.clock import SystemClock
 from infra.kafka import KafkaLog, create_topics, existing_topics
+from infra.kafka_broker import kept_nodes
 from infra.recoveries import AGREED, PROVED
 from infra.refusal import Refusal
 from infra.settings import Settings
@@ -15,7 +16,7 @@ from streams.audit.export import export
 from streams.audit.exported import open_export
 from streams.audit.live import open_live
 from streams.audit.progress import Bar
-from streams.recovery.brokers import local_nodes, running_brokers
+from streams.recovery.brokers import running_brokers
 from streams.recovery.evidence import Evidence, is_needed, shown
 from streams.recovery.journal import Journal
 from streams.recovery.plan import Plan
@@ -115,7 +116,7 @@ class Walk:
     def _nodes(self) -> int:
         """How many nodes of Kafka are ours to start, also while their data is set aside."""
         aside = replace(self._settings, data_dir=self._journal.folder)
-        return local_nodes(aside) or local_nodes(self._settings)
+        return kept_nodes(aside) or kept_nodes(self._settings)
 
     def _once(self, step: str, work: Callable[[], object]) -> None:
         if not self._journal.has(step):

@@ -16,7 +16,7 @@ from infra.lease import Phase, standby_name
 from infra.lease_stores import open_lease_store
 from tests.benchmarks.process_cost import resident_mb
 from tests.faults.network import STEP, Network
-from tests.integration.running_stack import RunningStack
+from tests.integration.running_stack import SERVES, RunningStack
 
 BROKERS = ("kafka-1", "kafka-2", "kafka-3")
 SHARDS = ("A0", "A1", "L0", "L1", "M0", "M1")
@@ -62,10 +62,10 @@ class FaultStack(RunningStack):
         assert self._network is not None, "this row needs proxies"
         return self._network
 
-    def start(self) -> None:
+    def start(self, until_said: str = SERVES) -> None:
         if self._proxied:
             self._network = self._proxies()
-        super().start()
+        super().start(until_said)
 
     def end(self) -> None:
         """Stop whatever still runs, in whatever state it is."""

@@ -1,4 +1,4 @@
-"""Ports that are free, a data directory with one owner, and metrics beside each other."""
+"""What is started: on free ports that all are told, on as many nodes as have data."""
 
 import argparse
 import socket
@@ -7,16 +7,17 @@ from dataclasses import astuple, replace
 
 import pytest
 
+import logbourse
 from commands import genesis
 from domain.limits import DEFAULT_LIMITS, Limits
-from infra.data_lock import owned_data
+from infra import kafka_broker
 from infra.demo.banner import banner
-from infra.kafka_broker import node_properties, plan_nodes, prepare_node
+from infra.kafka_broker import kafka_processes, node_properties, plan_nodes, prepare_node
 from infra.metrics import Counter, Registry, serve_metrics
 from infra.ports import free_port
 from infra.redis_server import plan_redis, redis_argv
 from infra.refusal import Refusal
-from infra.settings import load_settings
+from infra.settings import load_settings, settings_file
 from infra.stack import LIMITS, SUPERVISOR_METRICS, demo_processes, exchange_processes
 
 
@@ -42,6 +43,63 @@ def test_all_ports_of_three_nodes_differ(settings):
     assert planned.kafka_bootstrap == ",".join(f"127.0.0.1:{node.port}" for node in nodes)
 
 
+def kept(settings, *names: str) -> None:
+    for name in names:
+        (settings.data_dir / "kafka" / name).mkdir(parents=True)
+
+
+@pytest.mark.parametrize(
+    ("names", "count", "sentence"),
+    [
+        (["node-1"], 3, "--brokers 1 is wanted for the data in .*/kafka, was --brokers 3$"),
+        (["node-1", "node-2", "node-3"], 1, "--brokers 3 is wanted for the data in "),
+        (["node-1", "node-3"], 3, "must hold node-1 alone or node-1 to node-3, held node-1, nod"),
+        (["node-1", "node-2"], 3, "must hold node-1 alone or node-1 to node-3, held node-1, nod"),
+        (["node-2"], 1, "must hold node-1 alone or node-1 to node-3, held node-2$"),
+    ],
+)
+def test_as_many_nodes_as_have_data_are_started_or_none(settings, names, count, sentence):
+    kept(settings, *names)
+    with pytest.raises(Refusal, match=sentence):
+        plan_nodes(settings, count)
+    assert sorted(path.name for path in (settings.data_dir / "kafka").iterdir()) == names
+
+
+def test_the_same_nodes_are_planned_again(settings):
+    kept(settings, "node-1")
+    assert len(plan_nodes(settings, 1)[1]) == 1
+    kept(settings, "node-2", "node-3")
+    assert len(plan_nodes(settings, 3)[1]) == 3
+
+
+def test_another_number_of_brokers_is_refused_before_anything_is_written(
+    settings, monkeypatch, capsys
+):
+    kept(settings, "node-1", "node-2", "node-3")
+    monkeypatch.setenv("LOGBOURSE_DATA_DIR", str(settings.data_dir))
+    for name in ("run", "kafka"):
+        assert logbourse.main([name]) == 1
+        assert f"logbourse {name}: --brokers 3 is wanted" in capsys.readouterr().err
+    assert not settings_file(settings.data_dir).exists()
+    assert not list((settings.data_dir / "kafka").glob("node-*/*"))
+
+
+def test_all_nodes_have_a_folder_before_one_is_formatted(settings, monkeypatch):
+    """A start that was interrupted must not look like the loss of a node."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kafka_broker, "java_command", lambda: "java")
+    monkeypatch.setattr(kafka_broker, "kafka_jars", lambda: settings.data_dir)
+    monkeypatch.setattr(kafka_broker, "_archive_classes", lambda *_: None)
+    monkeypatch.setattr(kafka_broker, "prepare_node", interrupted)
+    planned, nodes = plan_nodes(settings, 3)
+    with pytest.raises(KeyboardInterrupt):
+        kafka_processes(planned, nodes)
+    assert len(plan_nodes(settings, 3)[1]) == 3
+
+
 def test_storage_that_cannot_be_formatted_is_a_refusal(settings, tmp_path):
     java = tmp_path / "java"
     java.write_text("#!/bin/sh\necho the disk >&2\necho is full >&2\nexit 1\n")
@@ -49,14 +107,6 @@ def test_storage_that_cannot_be_formatted_is_a_refusal(settings, tmp_path):
     _, nodes = plan_nodes(settings, 1)
     with pytest.raises(Refusal, match=r"was not; Kafka said: the disk is full$"):
         prepare_node(nodes[0], nodes, str(java), tmp_path)
-
-
-def test_a_data_directory_has_one_stack(settings):
-    sentence = "must be used by one stack, was in use by pid"
-    with owned_data(settings), pytest.raises(Refusal, match=sentence), owned_data(settings):
-        raise AssertionError("two stacks at once")
-    with owned_data(settings):
-        assert (settings.data_dir / "lock").exists()
 
 
 def test_two_processes_serve_metrics_side_by_side(settings):

@@ -16,7 +16,7 @@ import pytest
 from infra.children import make_nice, spawn, wait_until
 from infra.metrics import REGISTRY
 from infra.settings import Settings
-from infra.supervisor import Process, Supervisor
+from infra.supervisor import DEATHS_BEFORE_READY, Process, Supervisor
 from streams.halts import Halt, HaltReason, ShardHalted
 
 ROOT = Path(__file__).parents[2]
@@ -61,19 +61,28 @@ def settings(tmp_path) -> Settings:
     return Settings(data_dir=tmp_path)
 
 
-def run(processes, settings, until) -> tuple[int, str]:
-    """Run until the condition holds, then send SIGINT; the status and what was said."""
+def run(processes, settings, until, *, watched_from_the_start=False) -> tuple[int, str]:
+    """Run until the condition holds, then send SIGINT; the status and what was said.
+
+    The condition is asked once all serve, or from the start.
+    """
     out = io.StringIO()
+    ended = threading.Event()
 
     def interrupt() -> None:
         give_up_s = time.monotonic() + 20
-        while not until() and time.monotonic() < give_up_s:
+        while not until() and time.monotonic() < give_up_s and not ended.is_set():
             time.sleep(0.02)
-        os.kill(os.getpid(), signal.SIGINT)
+        if not ended.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
 
     watcher = threading.Thread(target=interrupt)
-    supervisor = Supervisor(processes, settings, on_ready=watcher.start, out=out)
+    on_ready = None if watched_from_the_start else watcher.start
+    supervisor = Supervisor(processes, settings, on_ready=on_ready, out=out)
+    if watched_from_the_start:
+        watcher.start()
     status = supervisor.run()
+    ended.set()
     if watcher.ident is not None:
         watcher.join()
     return status, out.getvalue()
@@ -191,6 +200,76 @@ def test_what_halted_starts_again_on_an_operators_word(journal, settings):
     assert not wish.exists()
 
 
+def test_beside_a_halted_one_the_rest_starts_without_being_waited_for(journal, settings):
+    """What an operator ends the halt with comes after what cannot serve without the shard."""
+    halting = "time.sleep(0.3); print('shard L0 halted', flush=True); os._exit(3)"
+    children = [
+        journal.child("shards", then=halting, halts=True),
+        journal.child("query", ready=lambda: False, ready_timeout_s=20.0),
+        journal.child("seed", then="os._exit(1)", task=True),
+        journal.child("gateway", ready=lambda: False, ready_timeout_s=0.0),
+    ]
+    status, said = run(
+        children, settings, lambda: "gateway:start" in journal.lines(), watched_from_the_start=True
+    )
+    assert status == 0
+    assert {"query:end", "gateway:end"} <= set(journal.lines())
+    assert "must be ready" not in said
+    (once, again) = [line for line in said.splitlines() if "shards HALTED" in line]
+    assert again.endswith(once) and said.index(again) > said.index("gateway started")
+    assert 'last said "shard L0 halted"' in again
+    assert f"touch {settings.data_dir / 'run' / 'shards.restart'}" in again
+
+
+def test_beside_a_halted_one_nothing_that_dies_ends_the_run(journal, settings, monkeypatch):
+    monkeypatch.setattr("infra.supervisor.LONGEST_PAUSE_S", 0.05)
+    monkeypatch.setattr("infra.supervisor.FIRST_PAUSE_S", 0.05)
+    children = [
+        journal.child("shards", then="os._exit(3)", halts=True),
+        journal.child("seed", then="os._exit(1)", task=True),
+        journal.child("bots", then="os._exit(1)", ready=lambda: False),
+    ]
+
+    def died_often() -> bool:
+        starts = [journal.lines().count(f"{name}:start") for name in ("seed", "bots")]
+        return min(starts) > DEATHS_BEFORE_READY
+
+    status, said = run(children, settings, died_often, watched_from_the_start=True)
+    assert status == 0
+    assert died_often()
+    assert "bots died" not in said
+
+
+def test_that_all_serve_is_said_once_the_halt_is_over(journal, settings):
+    wish = settings.data_dir / "run" / "shards.restart"
+    starts = f"open({str(journal.path)!r}).read().count('shards:start')"
+    halts_once = f"os._exit(3) if {starts} == 1 else time.sleep(60)"
+    served: list[bool] = []
+
+    def serves() -> bool:
+        return journal.lines().count("shards:start") == 2
+
+    def resolve() -> None:
+        wait_until(lambda: "query:start" in journal.lines(), 20, "query must start")
+        time.sleep(0.5)
+        wish.touch()
+
+    children = [
+        journal.child("shards", then=halts_once, halts=True),
+        journal.child("query", ready=serves),
+    ]
+    operator = threading.Thread(target=resolve)
+    operator.start()
+
+    def note() -> bool:
+        served.append(serves())
+        return True
+
+    status, _ = run(children, settings, note)
+    operator.join()
+    assert (status, served) == (0, [True])
+
+
 def test_metrics_tell_how_processes_ended_and_which_shard_halted_why(journal, settings):
     halt = ShardHalted("L1", Halt(HaltReason.GAP, "cseq 2 wanted, was 9"), 7, b"", resolvable=False)
     halting = f"print({str(halt)!r}, flush=True); os._exit(3)"
@@ -261,7 +340,7 @@ def test_everything_dies_with_the_supervisor(journal, tmp_path):
         import sys
         from pathlib import Path
         from infra.settings import Settings
-        from infra.supervisor import Process, Supervisor
+        from infra.supervisor import DEATHS_BEFORE_READY, Process, Supervisor
         sleep = Process("sleep", ("sleep", "600"))
         Supervisor([sleep], Settings(data_dir=Path({str(tmp_path)!r}))).run()
     """

@@ -29,6 +29,9 @@ from schemas.record import decode_record
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = ("kafka", "redis", "shards", "project-redis", "query", "gateway", "auditor")
+SERVES = "Ctrl-C stops"
+"""What the supervisor says once all do."""
+
 START_S = 240.0
 READY_S = 60.0
 LAG_ALLOWED_S = 3.0
@@ -67,12 +70,12 @@ class RunningStack:
         self._child: subprocess.Popen[bytes] | None = None
         self._users = 0
 
-    def start(self) -> None:
-        """Run until everything serves; fails with what the processes said."""
+    def start(self, until_said: str = SERVES) -> None:
+        """Run until everything serves, or that is said; fails with what the processes said."""
         mark = len(self.words())
         argv = (sys.executable, "-m", "logbourse", "run", *self._words)
         self._child = spawn(argv, self.said, self._environment)
-        self.until(lambda: "Ctrl-C stops" in self.words()[mark:], START_S, "the stack must start")
+        self.until(lambda: until_said in self.words()[mark:], START_S, "the stack must start")
 
     def stop(self) -> None:
         """End it as Ctrl-C would."""

@@ -12,6 +12,7 @@ from schemas.record import (
     encode_record,
     record_hash,
 )
+from tests.integration.running_stack import SERVES
 from tests.integration.trader import ORDER, Trader
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -105,6 +106,31 @@ def test_a_forged_record_halts_until_an_operator_resolves_it(stack, halted_trade
     served(stack, halted_trader, before)
     # Replay passes the record by the same word.
     stack.kill("shards")
+    served(stack, halted_trader, before)
+
+
+def test_a_halt_outlives_the_stack_and_is_resolved_after_the_next_start(stack, halted_trader):
+    """Views wait for the shard, and the admin port comes after the views."""
+    before = halted_trader.balances()["USDT"]
+    name = record_hash(forge(stack, FAR_AHEAD)).hex()
+    said = len(stack.words())
+    stack.until(lambda: "shards HALTED" in stack.words()[said:], 30.0, "the shards must halt")
+
+    stack.stop()
+    said = len(stack.words())
+    stack.start(until_said="all else is started, but shards HALTED")
+    words = ("admin", "resolve-halt", "--shard", "L0", "--record-hash", name, "--action", "skip")
+    assert f"logbourse {' '.join(words)}" in stack.words()[said:]
+
+    def resolved() -> bool:
+        return stack.command(*words).returncode == 0
+
+    stack.until(resolved, 60.0, "the admin port must take the word")
+    assert SERVES not in stack.words()[said:]
+
+    start_again(stack)
+    stack.until(lambda: SERVES in stack.words()[said:], 60.0, "everything must serve")
+    halted_trader.close()
     served(stack, halted_trader, before)
 
 

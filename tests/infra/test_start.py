@@ -1,0 +1,126 @@
+"""What a start of `logbourse run`, `kafka` or `redis` leaves for the next one in settings.json."""
+
+import json
+import os
+import socket
+from contextlib import closing
+
+import pytest
+
+import logbourse
+from infra import kafka_broker, redis_server, stack
+from infra.ports import free_port
+from infra.refusal import Refusal
+from infra.settings import Settings, load_settings, settings_file
+from infra.supervisor import Process
+
+
+class NoSupervisor:
+    """Takes what the supervisor takes, and has ended at once."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def run(self) -> int:
+        return 0
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs(tmp_path, monkeypatch) -> None:
+    """A data directory of its own, and a supervisor that starts nothing."""
+    monkeypatch.setenv("LOGBOURSE_DATA_DIR", str(tmp_path))
+    for module in (stack, kafka_broker, redis_server):
+        monkeypatch.setattr(module, "Supervisor", NoSupervisor)
+    for module in (stack, kafka_broker):
+        monkeypatch.setattr(module, "kafka_processes", lambda *_: [])
+    monkeypatch.setattr(stack, "serve_metrics", lambda settings: settings.metrics_port)
+
+
+@pytest.fixture
+def usual(tmp_path) -> Settings:
+    """The first start, which finds the usual ports free: they stand in the file."""
+    first = 24_000 + os.getpid() % 80 * 100
+    while any(free_port("127.0.0.1", port) != port for port in range(first, first + 100)):
+        first += 100
+    places: dict[str, object] = {
+        "public_port": first,
+        "query_port": first + 10,
+        "admin_port": first + 20,
+    }
+    places |= {"metrics_port": first + 30, "kafka_bootstrap": f"127.0.0.1:{first + 40}"}
+    places |= {"redis_url": f"redis://127.0.0.1:{first + 50}/0"}
+    settings_file(tmp_path).write_text(json.dumps(places))
+    found = start("run")
+    assert {name: getattr(found, name) for name in places} == places
+    return found
+
+
+def start(*words: str) -> Settings:
+    """What a command typed beside it would find."""
+    assert logbourse.main(list(words)) == 0
+    return load_settings()
+
+
+def taken(port: int) -> closing[socket.socket]:
+    server = socket.socket()
+    server.bind(("127.0.0.1", port))
+    server.listen()
+    return closing(server)
+
+
+def test_ports_that_were_taken_once_are_wanted_again(usual):
+    first = usual.public_port
+    with taken(first), taken(first + 30), taken(first + 40), taken(first + 50):
+        beside = start("run")
+    assert beside.public_port == first + 1
+    assert beside.metrics_port == first + 30 + stack.METRICS_STEPS
+    assert beside.kafka_bootstrap == f"127.0.0.1:{first + 41}"
+    assert beside.redis_url == f"redis://127.0.0.1:{first + 51}/0"
+    with taken(first):
+        assert start("run").public_port == beside.public_port
+    assert start("run") == usual
+
+
+def test_what_an_operator_has_written_into_the_file_since_is_what_is_wanted(usual, tmp_path):
+    with taken(usual.public_port):
+        start("run")
+    file, chosen = settings_file(tmp_path), usual.public_port + 5
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"public_port": chosen}))
+    assert start("run").public_port == chosen
+
+
+def test_kafka_and_redis_alone_leave_each_others_addresses(usual):
+    first = usual.public_port
+    with taken(first + 40), taken(first + 50):
+        start("kafka")
+        beside = start("redis")
+        assert beside.kafka_bootstrap == f"127.0.0.1:{first + 41}"
+        assert beside.redis_url == f"redis://127.0.0.1:{first + 51}/0"
+    assert start("redis").kafka_bootstrap == beside.kafka_bootstrap
+    assert start("kafka") == usual
+
+
+@pytest.mark.parametrize("name", ["run", "kafka", "redis"])
+def test_other_partitions_are_refused_and_not_saved(usual, monkeypatch, capsys, tmp_path, name):
+    monkeypatch.setenv("LOGBOURSE_LEDGER_PARTITIONS", "4")
+    assert logbourse.main([name]) == 1
+    wanted = f"LOGBOURSE_LEDGER_PARTITIONS must be 2 as in {settings_file(tmp_path)}, was 4"
+    assert capsys.readouterr().err == f"logbourse {name}: {wanted}\n"
+    monkeypatch.delenv("LOGBOURSE_LEDGER_PARTITIONS")
+    assert load_settings() == usual
+
+
+def test_the_first_start_chooses_the_partitions(monkeypatch):
+    monkeypatch.setenv("LOGBOURSE_MATCHING_PARTITIONS", "3")
+    start("run")
+    monkeypatch.delenv("LOGBOURSE_MATCHING_PARTITIONS")
+    assert load_settings().matching_partitions == 3
+
+
+def test_a_start_that_cannot_have_its_parts_leaves_no_settings(monkeypatch, tmp_path):
+    def missing(*_: object) -> list[Process]:
+        raise Refusal("Java must be installed")
+
+    monkeypatch.setattr(stack, "kafka_processes", missing)
+    assert logbourse.main(["run"]) == 1
+    assert not settings_file(tmp_path).exists()
