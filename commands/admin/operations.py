@@ -33,7 +33,7 @@ _MONEY = (
     _USER,
     Field("asset", "code of the asset, such as BTC"),
     Field("amount", "how much, such as 0.5"),
-    Field("reference", "what makes this movement unique, for ever; never for another user"),
+    Field("reference", "what makes this movement unique, for ever; use it for one user only"),
 )
 _HALT = (
     Field("asset", "code of the asset, such as BTC"),
