@@ -26,7 +26,9 @@ _USER = Field("userId", "id of the user", Kind.INTEGER)
 _TIER = Field("feeTier", "number of the fee tier", Kind.INTEGER, 0)
 _KEY = Field("apiKey", "the API key")
 _SCOPES = Field("scopes", "what the key may do: READ, TRADE, WITHDRAW", Kind.LIST, "READ,TRADE")
-_ADDRESSES = Field("ipAllowlist", "addresses or networks it may come from", Kind.LIST, "")
+_ADDRESSES = Field(
+    "ipAllowlist", "addresses or networks it may come from; empty: any", Kind.LIST, ""
+)
 _EXPIRY = Field("expiresMs", "when the key ends, ms since the epoch; 0: never", Kind.INTEGER, 0)
 _SYMBOL = Field("symbol", "the market, such as BTCUSDT")
 _MONEY = (
@@ -86,9 +88,16 @@ OPERATIONS = (
     ),
     Operation(
         "restrict-api-key",
-        "replace what a key may do, from where and how long",
+        "change what a key may do, from where or how long; what is not given stays",
         users.restrict_api_key,
-        (_USER, _KEY, _SCOPES, _ADDRESSES, _EXPIRY),
+        (
+            _USER,
+            _KEY,
+            *(
+                Field(each.name, each.help, each.kind, optional=True)
+                for each in (_SCOPES, _ADDRESSES, _EXPIRY)
+            ),
+        ),
     ),
     Operation("revoke-api-key", "end a key for ever", users.revoke_api_key, (_USER, _KEY)),
     Operation("deposit", "credit what arrived from outside", users.deposit, _MONEY),

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from commands.credentials import Credentials
 from commands.execution import Execution
 from commands.outcomes import Answer, Awaited
 from domain.accounts.messages import AccountsCommandRejected
@@ -29,6 +30,7 @@ class Operator:
     """Sends an operator's commands and knows where they go."""
 
     reference: ReferenceData
+    credentials: Credentials
     execution: Execution
     keys: SealingKeys
     clock: Clock
