@@ -155,7 +155,9 @@ def build_operator_app(
 ) -> web.Application:
     """The operator's operations, for whoever brings `token`."""
     follower = side.follower
-    operator = Operator(follower.reference, follower.credentials, side.operations, keys, clock)
+    operator = Operator(
+        follower.reference, follower.credentials, side.operations, side.orders, keys, clock
+    )
     return build_admin_app(operator, side.health, token, follower.position)
 
 

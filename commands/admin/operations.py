@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from commands.admin import markets, rules, shards, users
+from commands.admin import markets, orders, rules, shards, users
 from commands.admin.fields import Field, Fields, Kind
 from commands.admin.operator import Operator
 from domain.limits import DEFAULT_LIMITS
@@ -100,6 +100,12 @@ OPERATIONS = (
         ),
     ),
     Operation("revoke-api-key", "end a key for ever", users.revoke_api_key, (_USER, _KEY)),
+    Operation(
+        "cancel-orders",
+        "cancel all orders of a user in a market, also of a disabled one",
+        orders.cancel_orders,
+        (_USER, _SYMBOL),
+    ),
     Operation("deposit", "credit what arrived from outside", users.deposit, _MONEY),
     Operation("withdraw", "debit what leaves for outside", users.withdraw, _MONEY),
     Operation(

@@ -27,11 +27,15 @@ _REFUSALS = (AccountsCommandRejected, FundingRejected, MarketCommandRejected)
 
 @dataclass(slots=True)
 class Operator:
-    """Sends an operator's commands and knows where they go."""
+    """Sends an operator's commands and knows where they go.
+
+    `execution` runs what comes from operators, `orders` what ledgers take from the gateway alone.
+    """
 
     reference: ReferenceData
     credentials: Credentials
     execution: Execution
+    orders: Execution
     keys: SealingKeys
     clock: Clock
     _changing: asyncio.Lock = field(default_factory=asyncio.Lock)
