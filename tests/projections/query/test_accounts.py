@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests.projections.query.world import (
     BTC,
     BTCUSDT,
     E8,
+    ETHBTC,
     T0_US,
     TOKEN,
     USDT,
@@ -164,6 +166,19 @@ async def test_the_risk_of_a_user_joins_positions_and_prices(risky, api):
     }
     _, risk = await get(api, f"/x/v1/risk/users/{ALICE}", asset="ETH")
     assert [row["value"] for row in risk["exposure"]] == [None, None], "ETHBTC never traded"
+
+
+async def test_equity_leaves_out_halted_markets_where_another_way_leads(risky, world, api):
+    await world.trade(ETHBTC, [trade(1, T0_US, price=E8 // 20)])
+    old = world.reference.market("ETHBTC")
+    new = replace(old, market_id=4, symbol="ETHBTC2")
+    world.reference.markets[new.market_id] = new
+    await world.trade(new.market_id, [trade(1, T0_US, price=E8 // 10)])
+    old.halted = True
+
+    _, risk = await get(api, f"/x/v1/risk/users/{ALICE}", asset="ETH")
+
+    assert risk["exposure"][0]["value"] == "10.00000000", "1 BTC at the new market's price"
 
 
 async def test_a_users_risk_is_for_the_user_and_the_operator(risky, api):
