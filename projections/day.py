@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from math import isqrt
 
-from domain.fees import PPM
 from projections.intervals import MINUTE_US
 from projections.layout import DAY_MINUTES, Minute, StoredTrade, Ticker, unpack
+
+CHANGE_UNITS = 10**9
+"""Changes of price are counted in parts of it so small that many of them add up."""
+
+UNITS_PER_PPM = 1_000
 
 
 class Day:
@@ -33,9 +37,9 @@ class Day:
     def fold(self, trade: StoredTrade) -> Minute:
         """Put the trade into its minute, which is returned."""
         number = trade.time_us // MINUTE_US
-        change = (
-            abs(trade.price - self.last_price) * PPM // self.last_price if self.last_price else 0
-        )
+        change, last = 0, self.last_price
+        if last:
+            change = abs(trade.price - last) * CHANGE_UNITS // last
         minute = self.minutes.get(number)
         if minute is None:
             minute = _opened(number, trade, change * change)
@@ -80,7 +84,10 @@ class Day:
     def volatility_ppm(self, minute: int) -> int:
         """How much prices moved in a log minute: the root of the sum of squared changes."""
         found = self.minutes.get(minute)
-        return isqrt(found.squares) if found is not None else 0
+        if found is None:
+            return 0
+        squares = found.squares + found.former_squares * UNITS_PER_PPM**2
+        return isqrt(squares) // UNITS_PER_PPM
 
 
 def _opened(number: int, trade: StoredTrade, square: int) -> Minute:
@@ -96,6 +103,7 @@ def _opened(number: int, trade: StoredTrade, square: int) -> Minute:
         1,
         trade_id,
         trade_id,
+        0,
         square,
     )
 
@@ -129,5 +137,5 @@ def _sum(minutes: list[Minute]) -> Minute | None:
         trades=sum(m.trades for m in minutes),
         first_trade_id=first.first_trade_id,
         last_trade_id=last.last_trade_id,
-        squares=0,
+        former_squares=0,
     )

@@ -243,7 +243,10 @@ class Candle(NamedTuple):
 
 
 class Minute(NamedTuple):
-    """Trades of one log minute; `squares` is the sum of squared price changes in ppm²."""
+    """Trades of one log minute; `squares` sums the squared changes of price, in 10^-9 of it.
+
+    `former_squares` does in whole ppm, in minutes that a version without `squares` began, else 0.
+    """
 
     minute: int
     open_price: int
@@ -255,7 +258,8 @@ class Minute(NamedTuple):
     trades: int
     first_trade_id: int
     last_trade_id: int
-    squares: int
+    former_squares: int
+    squares: int = 0
 
 
 class StoredTrade(NamedTuple):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from math import isqrt
+from fractions import Fraction
 from random import Random
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from domain.orders.messages import CloseReason, Side
 from projections.changes import PlacedRecord
+from projections.day import Day
 from projections.follower import Follower, RawRecord
 from projections.intervals import INTERVALS, MINUTE_US
 from projections.layout import (
@@ -47,7 +48,7 @@ from tests.examples import examples
 from tests.oracles import naive_views
 from tests.projections.dict_sink import Crash, DictSink
 from tests.projections.scenarios import busy_exchange, exchanges, feed, offer, raw
-from tests.projections.small_exchange import BTC, LOT, MARKET, TICK, USDT, SmallExchange
+from tests.projections.small_exchange import BTC, LOT, MARKET, START_US, TICK, USDT, SmallExchange
 from tests.streams.records import forged
 
 PRICE = 1_000_000
@@ -155,7 +156,9 @@ def test_ticker_and_market_risk_are_those_of_the_last_day(exchange, step):
         assert ticker[2:6] == (prices[0], max(prices), min(prices), prices[-1])
         assert (ticker.first_trade_id, ticker.last_trade_id) == (day[0].trade_id, day[-1].trade_id)
     squares = naive_views.volatility_ppm_squared(events, MARKET, now_us // MINUTE_US)
-    assert risk.volatility_now_ppm == isqrt(squares)
+    # Each change is known to a thousandth of a ppm, rounded down; the answer is whole ppm.
+    least = risk.volatility_now_ppm
+    assert least**2 <= squares < (least + 1 + Fraction(len(day), 1_000)) ** 2
     for side, told in ((Side.BUY, risk.bid_notional), (Side.SELL, risk.ask_notional)):
         levels = naive_views.depth(events, MARKET, side)
         assert told == sum(price * lots for price, lots in levels.items()) * TICK
@@ -175,6 +178,35 @@ def test_user_risk_is_that_of_the_naive_fold(exchange, step):
         assert risk.volume_24h == ({str(USDT): volume} if volume else {})
         counts = risk[4:6] if risk.minute == now_us // MINUTE_US else (0, 0)
         assert counts == naive_views.asked(events, user, now_us // MINUTE_US)
+
+
+def test_small_changes_add_up_to_volatility():
+    """400 changes of 0.833 ppm each."""
+    exchange = SmallExchange(users=2)
+    for number in range(401):
+        price = 6_000_000 + 5 * (number % 2)
+        exchange.place(1, Side.SELL, price, 1)
+        exchange.place(2, Side.BUY, price, 1)
+    sink = projected(exchange, 50)
+    assert unpack(MarketRisk, sink.cells[market_key(MARKET)]["risk"]).volatility_now_ppm == 16
+    exchange.tick(60)
+    sink = projected(exchange, 50)
+    assert unpack(MarketRisk, sink.cells[market_key(MARKET)]["risk"]).volatility_1m_ppm == 16
+
+
+def test_a_minute_that_a_former_version_began_counts_in_its_unit():
+    """It stored 30 ppm, squared, as the last field; a change of 40 ppm follows."""
+    number, last = START_US // MINUTE_US, 6_000_000 * PRICE
+    former = json.dumps([number, last, last, last, last, LOT, LOT, 1, 1, 1, 900])
+    ticker = Ticker(START_US, 0, last, last, last, last, LOT, last, LOT, LOT, 1, 1, 1)
+    trade = StoredTrade(2, last + 240 * PRICE, LOT, LOT, START_US, 0, 1, 2)
+    day = Day()
+    day.load({str(number): former}, pack(ticker))
+    assert day.volatility_ppm(number) == 30
+    stored = pack(day.fold(trade))
+    again = Day()
+    again.load({str(number): stored}, pack(ticker))
+    assert (day.volatility_ppm(number), again.volatility_ppm(number)) == (50, 50)
 
 
 def test_last_trades_wrap_around():
