@@ -140,6 +140,7 @@ class _Comparison:
         """Judge each record found, then each that is not there."""
         produced, channel = self._produced, self._channel
         high = produced.first - 1
+        seen: set[int] = set()
         for index, (cseq, offset) in enumerate(zip(channel.cseqs, channel.offsets, strict=True)):
             if self._reader is not None and self._reader.has_dropped(
                 offset, channel.name_at(index)
@@ -157,10 +158,10 @@ class _Comparison:
                 self._add(Kind.CHANGED, offset, cseq, words, dropped=dropped)
             if harmless:
                 continue
+            seen.add(cseq)
             if cseq > high + 1:
                 self._add(Kind.OUT_OF_ORDER, offset, cseq, f"#{high + 1} was next")
             high = max(high, cseq)
-        seen = set(channel.cseqs)
         for cseq in range(produced.first, produced.last + 1):
             if cseq not in seen:
                 self._judge_absent(cseq, high)
