@@ -58,8 +58,8 @@ def _manifest(said: Any) -> Manifest:
     _expect_partitions(manifest)
     for place, mark in marks.items():
         # Marks are read first, and nobody commits what the log does not have. Only a log that has
-        # lost its end is shorter than its mark.
-        if bounds[place].settled < min(mark.offset, bounds[place].end):
+        # lost its end is shorter than its mark; it may grow all the same.
+        if bounds[place].settled < mark.offset <= bounds[place].end:
             name = place_name(place)
             raise ValueError(f"{name} is settled up to its mark {mark.offset} at least")
     return manifest

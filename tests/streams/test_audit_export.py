@@ -160,9 +160,9 @@ def lie(directory: Path, path: str, value: Any) -> None:
     file.write_text(json.dumps(said))
 
 
-LIES = [
+LIES: list[tuple[str, Any]] = [
     *[(f"partitions/ledger.in.0/{name}", float("nan")) for name in ("first", "settled", "end")],
-    *[("partitions/ledger.in.0/end", end) for end in ("5", 5.0, True, -1, 3, 10**30, [], None)],
+    *[("partitions/ledger.in.0/end", end) for end in ("5", 5.0, True, -1, 3, 10**30, [0], None)],
     *[("partitions/ledger.in.0/settled", settled) for settled in (0, -1, 10**9)],
     ("partitions/ledger.in.0/first", 10**9),
     ("partitions/ledger.in.0/more", 1),
@@ -218,6 +218,8 @@ def test_a_log_that_grew_or_lost_its_end_may_be_exported(exchange, tmp_path):
     shutil.copytree(exchange, tmp_path, dirs_exist_ok=True)
     end = open_export(tmp_path).end(PLACE)
     lie(tmp_path, "marks/ledger.in.0/offset", end + 5)
+    open_export(tmp_path)
+    lie(tmp_path, "partitions/ledger.in.0/settled", end - 3)
     open_export(tmp_path)
     lie(tmp_path, "marks/ledger.in.0/offset", end - 2)
     lie(tmp_path, "partitions/ledger.in.0/settled", end - 2)
