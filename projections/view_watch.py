@@ -65,7 +65,7 @@ class ViewWatch:
             self._forget_redis()
             self._say_silent("redis", error)
         try:
-            self._history.tend(self._complain_of_history)
+            self._history.tend(self._complain_of_history, end_of)
             self._silent.discard("history")
         except (OSError, ValueError, KeyError) as error:
             self._say_silent("history", error)
