@@ -167,7 +167,8 @@ class ViewAuditor:
 
     def _choose_strangers(self, place: Place) -> list[str]:
         """Those of the names that were listed which are no part of the sweep by now."""
-        strangers, cells, names = self._strangers[place], self.folds[place].cells, []
+        strangers, cells = self._strangers[place], self.folds[place].cells
+        names: list[str] = []
         while strangers and len(names) < SWEPT_AT_ONCE:
             name = strangers.popleft()
             if name not in cells:

@@ -153,7 +153,7 @@ class StoredSums:
         for name, partition, block, within, cseq, *each in found:
             greatest = read[name].greatest
             greatest[partition] = max(cseq, greatest.get(partition, cseq))
-            for blocks in read[name][: 2 if within else 1]:
+            for blocks in (read[name].all, read[name].within)[: 2 if within else 1]:
                 blocks[partition, block] = together(blocks.get((partition, block), ()), tuple(each))
         return {
             part: read[part.name]
