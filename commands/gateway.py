@@ -185,7 +185,9 @@ class OrderEntry:
         self._admit(call)
         batch_id = _signed_id(call)
         elements = parse_batch(call.parameters.document)
-        self._charge_above(call, len(elements) - BATCH_WEIGHT)
+        if len(elements) > BATCH_WEIGHT:
+            # Its size is known only now.
+            call.charge(self._limits, len(elements) - BATCH_WEIGHT, requests=0)
         answers: list[dict[str, Any]] = [{} for _ in elements]
         wishes: dict[int, _Wish] = {}
         for index, element in enumerate(elements):
@@ -201,15 +203,6 @@ class OrderEntry:
             except ApiError as error:
                 answers[index] = refusal(error)
         return {"orders": answers, "meta": {"position": call.position}}
-
-    def _charge_above(self, call: Call, weight: int) -> None:
-        """Charge what a batch weighs beyond what it was charged before its size was known."""
-        if weight <= 0:
-            return
-        try:
-            self._limits.charge(call.payer, weight, call.arrived_us, requests=0)
-        finally:
-            call.weight_used = self._limits.used(call.payer, call.arrived_us)
 
     def _parse_wish(self, call: Call, parameters: Parameters, command_id: bytes) -> "_Wish":
         order = self._parse_order(call, parameters, command_id)

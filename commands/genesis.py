@@ -102,15 +102,15 @@ def _has_genesis(log: Log, topic: str, partition: int) -> bool:
     if end == 0:
         return False
     for first in log.scan(topic, partition, low, min(low + 1, end)):
-        found = _shown(first.value)
+        found = _first_message(first.value)
         if found != Genesis.__name__:
             wanted = f"the first record of {topic}.{partition} must be Genesis"
             raise Refusal(f"{wanted}, was {found}; see docs/runbook.md#no_genesis")
     return True
 
 
-def _shown(value: bytes | None) -> str:
-    """The record's first message by its name, and its source unless that is Genesis."""
+def _first_message(value: bytes | None) -> str:
+    """What the record begins with: Genesis, or another message and its source."""
     try:
         record = decode_record(value)
     except UndecodableRecord:

@@ -154,8 +154,11 @@ def build_operator_app(
     side: WriteSide, keys: SealingKeys, clock: Clock, token: str
 ) -> web.Application:
     """The operator's operations, for whoever brings `token`."""
-    operator = Operator(side.follower.reference, side.operations, keys, clock)
-    return build_admin_app(operator, side.health, token, side.follower.position)
+    follower = side.follower
+    operator = Operator(
+        follower.reference, follower.credentials, side.operations, side.orders, keys, clock
+    )
+    return build_admin_app(operator, side.health, token, follower.position)
 
 
 def _fail(failed: asyncio.Event, error: Exception) -> None:

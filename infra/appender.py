@@ -7,7 +7,7 @@ from functools import partial
 from time import monotonic
 from typing import Protocol
 
-from infra.kafka.clients import KafkaError, KafkaException, Message, Producer
+from infra.kafka.clients import KafkaError, KafkaException, Message, Producer, words_of
 from infra.log import LogFailure
 from infra.metrics import Counter, Gauge, Histogram
 
@@ -120,8 +120,7 @@ class KafkaAppender:
         try:
             call()
         except (KafkaException, SystemError) as error:
-            # Python finds it odd (SystemError) where there is a callback; the cause has the words.
-            self._tell(str(error.__cause__ or error))
+            self._tell(words_of(error))
             return False
         return True
 

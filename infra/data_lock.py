@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -20,8 +20,7 @@ def owned_data(settings: Settings) -> Iterator[None]:
 
     The lock goes with the process, however it ends.
     """
-    with ExitStack() as locks:
-        lock = _locked(locks, settings.data_dir, "lock", fcntl.LOCK_EX, "stack")
+    with _locked(settings.data_dir / "lock", fcntl.LOCK_EX, "stack") as lock:
         _name_owner(lock, str(os.getpid()))
         yield
 
@@ -32,25 +31,29 @@ def owned_part(settings: Settings, part: str) -> Iterator[None]:
 
     Others may have other parts. Raises `Refusal` while a stack, or such a part, runs on it.
     """
-    with ExitStack() as locks:
-        shared = _locked(locks, settings.data_dir, "lock", fcntl.LOCK_SH, "stack")
-        own = _locked(locks, settings.data_dir, f"{part}.lock", fcntl.LOCK_EX, part)
+    data = settings.data_dir
+    with (
+        _locked(data / "lock", fcntl.LOCK_SH, "stack") as shared,
+        _locked(data / f"{part}.lock", fcntl.LOCK_EX, part) as own,
+    ):
         _name_owner(shared, _ALONE)
         _name_owner(own, str(os.getpid()))
         yield
 
 
-def _locked(locks: ExitStack, folder: Path, name: str, kind: int, owner: str) -> TextIO:
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = locks.enter_context((folder / name).open("a+"))
-    try:
-        fcntl.flock(lock, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.seek(0)
-        found = lock.read().strip() or "unknown"
-        by = f"pid {found}" if found.isdigit() else found
-        raise Refusal(f"{folder} must be used by one {owner}, was in use by {by}") from None
-    return lock
+@contextmanager
+def _locked(path: Path, kind: int, owner: str) -> Iterator[TextIO]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as lock:
+        try:
+            fcntl.flock(lock, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            found = lock.read().strip() or "unknown"
+            by = f"pid {found}" if found.isdigit() else found
+            sentence = f"{path.parent} must be used by one {owner}, was in use by {by}"
+            raise Refusal(sentence) from None
+        yield lock
 
 
 def _name_owner(lock: TextIO, owner: str) -> None:

@@ -12,13 +12,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from infra.children import spawn, stop, wait_until
-from infra.data_lock import owned_part
 from infra.java import java_command, kafka_jars
 from infra.kafka import MAX_MESSAGE_BYTES, broker_count
 from infra.ports import HIGHEST_PORT, any_port, free_port
-from infra.recoveries import expect_no_recovery
 from infra.refusal import Refusal
-from infra.settings import Settings, expect_same_partitions, load_settings, save_found
+from infra.settings import Settings, save_settings
+from infra.start import starting
 from infra.supervisor import Process, Supervisor
 
 START_TIMEOUT_S = 60.0
@@ -83,7 +82,6 @@ _REPLICATED = (
     "share.coordinator.state.topic.replication.factor",
     "transaction.state.log.replication.factor",
 )
-_PLACES = ("kafka_bootstrap",)
 _QUICK_COMPILER = "-XX:TieredStopAtLevel=1"
 _LOG4J = Path(__file__).parent / "kafka" / "log4j2.xml"
 
@@ -123,7 +121,7 @@ def plan_nodes(settings: Settings, count: int) -> tuple[Settings, list[Node]]:
     """
     folder, kept = _kafka_folder(settings), kept_nodes(settings)
     if kept not in (0, count):
-        raise Refusal(f"--brokers {kept} is wanted for the data in {folder}, was --brokers {count}")
+        raise Refusal(f"--brokers must be {kept} for the data in {folder}, was {count}")
     step = settings.proxy_step
     wanted = int(settings.kafka_bootstrap.split(",")[0].rpartition(":")[2]) - step
     nodes: list[Node] = []
@@ -298,17 +296,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises `Refusal` while a stack, another Kafka, or a recovery that is not finished, has the data.
     """
-    settings = load_settings(starting=_PLACES)
-    with owned_part(settings, "kafka"):
-        expect_no_recovery(settings.data_dir)
-        expect_same_partitions(settings)
+    with starting(part="kafka") as settings:
         return _run(settings, arguments.brokers)
 
 
 def _run(wanted: Settings, count: int) -> int:
     settings, nodes = plan_nodes(wanted, count)
     processes = kafka_processes(settings, nodes)
-    save_found(settings, wanted, _PLACES)
+    save_settings(settings)
     greeting = f"Kafka answers at {settings.kafka_bootstrap}"
     return Supervisor(processes, settings, on_ready=lambda: print(greeting, flush=True)).run()
 

@@ -10,16 +10,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from infra.children import spawn, stop, wait_until
-from infra.data_lock import owned_part
 from infra.ports import any_port, free_port
-from infra.recoveries import expect_no_recovery
 from infra.redis import answers
 from infra.refusal import Refusal
-from infra.settings import Settings, expect_same_partitions, load_settings, save_found
+from infra.settings import Settings, save_settings
+from infra.start import starting
 from infra.supervisor import Process, Supervisor
 
 START_TIMEOUT_S = 30.0
-_PLACES = ("redis_url",)
 
 
 class RedisMissing(Refusal):
@@ -90,16 +88,13 @@ def run(_arguments: argparse.Namespace) -> int:
 
     Raises `Refusal` while a stack, another Redis, or a recovery that is not finished, has the data.
     """
-    settings = load_settings(starting=_PLACES)
-    with owned_part(settings, "redis"):
-        expect_no_recovery(settings.data_dir)
-        expect_same_partitions(settings)
+    with starting(part="redis") as settings:
         return _run(settings)
 
 
 def _run(wanted: Settings) -> int:
     settings = plan_redis(wanted)
     process = redis_process(settings)
-    save_found(settings, wanted, _PLACES)
+    save_settings(settings)
     greeting = f"Redis answers at {settings.redis_url}"
     return Supervisor([process], settings, on_ready=lambda: print(greeting, flush=True)).run()

@@ -26,7 +26,6 @@ PLACES = (
 """Where a stack listens, which a start replaces where another one listens already."""
 
 DEFAULT_DATA_DIR = Path(".data")
-_PAIR = ("wanted", "found")
 _BOUNDS = {"behind_proxy": (0, 1), "proxy_step": (0, 10_000)}
 
 
@@ -79,10 +78,10 @@ def load_settings(
     """
     data_dir = Path(environment.get(PREFIX + "DATA_DIR") or DEFAULT_DATA_DIR).absolute()
     values: dict[str, object] = dict(_saved(settings_file(data_dir)))
-    for name, place in _dodged(data_dir).items():
+    for name, (wanted, found) in _dodged(data_dir).items():
         # Who has written another one into the file since wants that.
-        if name in starting and values.get(name) == place["found"]:
-            values[name] = place["wanted"]
+        if name in starting and values.get(name) == found:
+            values[name] = wanted
     known = {PREFIX + field.name.upper(): field.name for field in fields(Settings)}
     values |= {known[name]: text for name, text in environment.items() if name in known}
     values["data_dir"] = data_dir
@@ -101,10 +100,10 @@ def save_settings(settings: Settings) -> Path:
 
 def save_found(found: Settings, wanted: Settings, starting: Collection[str]) -> None:
     """Save what was free, and beside it what was wanted: the next start wants that again."""
-    dodged = {n: place for n, place in _dodged(found.data_dir).items() if n not in starting}
+    dodged = {n: pair for n, pair in _dodged(found.data_dir).items() if n not in starting}
     for name in starting:
-        pair = {"wanted": getattr(wanted, name), "found": getattr(found, name)}
-        if pair["wanted"] != pair["found"]:
+        pair = getattr(wanted, name), getattr(found, name)
+        if pair[0] != pair[1]:
             dodged[name] = pair
     save_settings(found)
     replace_text(_dodged_file(found.data_dir), json.dumps(dodged, indent=2) + "\n")
@@ -135,13 +134,13 @@ def _dodged_file(data_dir: Path) -> Path:
     return data_dir / "dodged.json"
 
 
-def _dodged(data_dir: Path) -> dict[str, dict[str, object]]:
+def _dodged(data_dir: Path) -> dict[str, tuple[object, object]]:
     """What the last start wanted and what it found, by name, where these differ."""
     path = _dodged_file(data_dir)
     try:
         places = json.loads(path.read_text()) if path.exists() else {}
-        pairs = {name: {key: place[key] for key in _PAIR} for name, place in places.items()}
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        pairs = {name: (wanted, found) for name, (wanted, found) in places.items()}
+    except (ValueError, TypeError, AttributeError) as error:
         raise SettingsError(f"{path} must hold what `run` wrote, did not: {error!r}") from error
     return pairs
 

@@ -8,23 +8,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from domain.limits import Limits
-from infra.data_lock import owned_data
 from infra.demo.banner import banner
 from infra.kafka_broker import NODE_COUNTS, kafka_processes, plan_nodes
 from infra.metrics import serve_metrics
 from infra.ports import HIGHEST_PORT, free_port
-from infra.recoveries import expect_no_recovery
 from infra.redis_server import plan_redis, redis_process
 from infra.scraping import save_targets
 from infra.settings import (
     LOOPBACK,
     PLACES,
     Settings,
-    expect_same_partitions,
-    load_settings,
     save_found,
     to_environment,
 )
+from infra.start import starting
 from infra.supervisor import Process, Supervisor
 
 DEMO_KEYS = "demo-keys.json"
@@ -78,10 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises `Refusal` while another stack, or a recovery that is not finished, has the data, or if
     that was made with other partitions or another number of brokers.
     """
-    settings = load_settings(starting=PLACES)
-    with owned_data(settings):
-        expect_no_recovery(settings.data_dir)
-        expect_same_partitions(settings)
+    with starting(places=PLACES) as settings:
         return _run(settings, arguments)
 
 

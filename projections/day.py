@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from math import isqrt
 
-from domain.fees import PPM
 from projections.intervals import MINUTE_US
 from projections.layout import DAY_MINUTES, Minute, StoredTrade, Ticker, unpack
+
+CHANGE_UNITS = 10**9
+"""Changes of price are counted in parts of it so small that many of them add up."""
+
+UNITS_PER_PPM = 1_000
 
 
 class Day:
@@ -33,9 +37,9 @@ class Day:
     def fold(self, trade: StoredTrade) -> Minute:
         """Put the trade into its minute, which is returned."""
         number = trade.time_us // MINUTE_US
-        change = (
-            abs(trade.price - self.last_price) * PPM // self.last_price if self.last_price else 0
-        )
+        change, last = 0, self.last_price
+        if last:
+            change = abs(trade.price - last) * CHANGE_UNITS // last
         minute = self.minutes.get(number)
         if minute is None:
             minute = _opened(number, trade, change * change)
@@ -80,7 +84,7 @@ class Day:
     def volatility_ppm(self, minute: int) -> int:
         """How much prices moved in a log minute: the root of the sum of squared changes."""
         found = self.minutes.get(minute)
-        return isqrt(found.squares) if found is not None else 0
+        return isqrt(found.squares) // UNITS_PER_PPM if found is not None else 0
 
 
 def _opened(number: int, trade: StoredTrade, square: int) -> Minute:

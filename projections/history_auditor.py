@@ -85,17 +85,22 @@ class HistoryAuditor:
         """The same of tables that were right: of rows that were stored twice."""
         self._known_wrong: dict[Key, Mapping[int, Sum]] = {}
         """The same of tables that are being built anew."""
+        self._ahead: dict[Key, tuple[int, int]] = {}
+        """The greatest sequence of a row beyond what was read, and where the log ended by then."""
         self._rounds_s: deque[float] = deque(maxlen=ROUNDS_REMEMBERED)
         self.round_s = 0.0
         """How long the last round took."""
 
-    def tend(self, report: Callable[[Complaint], None]) -> None:
-        """Begin a round if one is due, judge one that has ended. Raises `OSError`."""
+    def tend(self, report: Callable[[Complaint], None], end_of: Callable[[str, int], int]) -> None:
+        """Begin a round if one is due, judge one that has ended. Raises `OSError`.
+
+        `end_of` tells where an outbox ends.
+        """
         if self._running is not None:
             if self._running.done():
                 finished, self._running = self._running, None
                 self._next_s = monotonic() + PAUSE_S
-                self._judge(finished.result(), report)
+                self._judge(finished.result(), report, end_of)
         elif monotonic() >= self._next_s:
             self._running = self._thread.submit(self._ask, self._choose())
 
@@ -129,7 +134,12 @@ class HistoryAuditor:
         candles = self._client.candles() if CANDLES in look.subjects else {}
         return Round(look, tables, candles, monotonic() - started_s)
 
-    def _judge(self, done: Round, report: Callable[[Complaint], None]) -> None:
+    def _judge(
+        self,
+        done: Round,
+        report: Callable[[Complaint], None],
+        end_of: Callable[[str, int], int],
+    ) -> None:
         self.round_s = done.seconds
         subjects = done.look.subjects
         if subjects is ALL and not done.look.doubts:
@@ -138,7 +148,7 @@ class HistoryAuditor:
             for told in (done.tables[name] for name in names if name in done.tables):
                 for partition, cseq in told.positions.items():
                     self._positions[topic, partition] = cseq
-        complaints = self._table_complaints(done)
+        complaints = self._table_complaints(done) + self._stray_complaints(done, end_of)
         if CANDLES in subjects:
             complaints += self._candle_complaints(done)
         differing = {complaint.where: subject for subject, complaint in complaints}
@@ -173,6 +183,38 @@ class HistoryAuditor:
                     sentence = f"before #{mark.cseq + 1} block {block} {words}"
                     complaints.append((table, Complaint("P1", _where(table, place), sentence)))
         return complaints
+
+    def _stray_complaints(
+        self, done: Round, end_of: Callable[[str, int], int]
+    ) -> list[tuple[str, Complaint]]:
+        """Rows that are in no sum: of a partition that there is not, or beyond the log."""
+        complaints = []
+        for table, told in done.tables.items():
+            topic = next(topic for topic, names in SUMMED.items() if table in names)
+            for partition, cseq in told.greatest[table].items():
+                place, words = (topic, partition), ""
+                if place not in self._views.folds:
+                    words = "rows are of a partition that there is not"
+                elif self._is_beyond((table, place), cseq, end_of):
+                    seen = self._views.folds[place].seen
+                    words = f"a row says #{cseq}, the log ends at #{seen}"
+                if words:
+                    where = f"{_where(table, place)} beyond the log"
+                    complaints.append((table, Complaint("P1", where, words)))
+        return complaints
+
+    def _is_beyond(self, key: Key, cseq: int, end_of: Callable[[str, int], int]) -> bool:
+        """Whether the log, which was read to its end since the row was seen, has no such sequence.
+
+        What the table says of its position does not matter: rows are written before that.
+        """
+        fold = self._views.folds[key[1]]
+        if cseq <= fold.seen:
+            self._ahead.pop(key, None)
+            return False
+        if self._ahead.get(key, (0, 0))[0] != cseq:
+            self._ahead[key] = (cseq, end_of(*key[1]))
+        return fold.read_to + 1 >= self._ahead[key][1]
 
     def _accept(self, key: Key, beyond: Mapping[int, Sum], look: Look) -> bool:
         """Take note of what a table adds up to beyond what it must; whether it may.

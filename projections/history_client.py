@@ -13,10 +13,14 @@ ANSWER_TIMEOUT_S, EXACT_TIMEOUT_S = 10.0, 300.0
 
 
 class TablesTold(NamedTuple):
-    """Where tables stand, by partition, and the sums of each by partition and block."""
+    """Where tables stand, by partition, and the sums of each by partition and block.
+
+    `greatest`: of each table by partition, the greatest sequence that any row has.
+    """
 
     positions: Mapping[int, int]
     sums: Mapping[str, Mapping[int, Mapping[int, Sum]]]
+    greatest: Mapping[str, Mapping[int, int]]
 
 
 class HistoryClient:
@@ -43,7 +47,8 @@ class HistoryClient:
             by_partition = sums.setdefault(table, {})
             for partition, block, *each in rows:
                 by_partition.setdefault(partition, {})[block] = tuple(each)
-        return TablesTold(dict(answer["positions"]), sums)
+        greatest = {table: dict(pairs) for table, pairs in answer["greatest"].items()}
+        return TablesTold(dict(answer["positions"]), sums, greatest)
 
     def candles(self) -> dict[Series, Told]:
         """The candles of every market."""

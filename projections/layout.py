@@ -243,7 +243,7 @@ class Candle(NamedTuple):
 
 
 class Minute(NamedTuple):
-    """Trades of one log minute; `squares` is the sum of squared price changes in ppm²."""
+    """Trades of one log minute; `squares` sums the squared changes of price, in 10^-9 of it."""
 
     minute: int
     open_price: int

@@ -19,6 +19,7 @@ from projections.redis_sink import current_build
 REPAIR_SCRIPT = (Path(__file__).parent / "lua" / "repair.lua").read_text()
 INVALIDATED = "__redis__:invalidate"
 TOLD_AT_MOST = 2_000
+LISTED_AT_ONCE = 2_000
 
 
 class LiveCells:
@@ -66,6 +67,24 @@ class LiveCells:
 
     def _key(self, name: str) -> str:
         return redis_key(self.build, name)
+
+
+class Listing:
+    """The names of all keys of a build that hold cells, without the build, some at a time."""
+
+    def __init__(self, client: Any, build: str) -> None:
+        self._client = client
+        self._prefix = redis_key(build, "")
+        self._cursor = 0
+        self.ended = False
+
+    def take(self) -> list[str]:
+        """The next names; a key that stays is told at least once before the end."""
+        wanted = {"match": self._prefix + "*", "count": LISTED_AT_ONCE, "_type": "hash"}
+        self._cursor, keys = self._client.scan(self._cursor, **wanted)
+        self.ended = self._cursor == 0
+        names = (key.decode("utf-8", "replace") for key in keys)
+        return [name.removeprefix(self._prefix) for name in names]
 
 
 class Touched:

@@ -35,6 +35,9 @@ AS_OF = {("account", "risk"), ("market", "ticker"), ("market", "risk")}
 WAITING_AT_MOST = 5_000
 TOUCHED_AT_ONCE = 100
 SWEPT_AT_ONCE = 25
+STRANGERS_AT_MOST = 5_000
+"""Names that wait for their fold; no more are asked for meanwhile."""
+
 AGAIN_S = 60.0
 """A key that is wrong again so soon is written wrong by its worker: the view is built anew."""
 
@@ -71,6 +74,7 @@ class ViewAuditor:
         self._repairs = repairs
         self._touched: dict[Place, dict[str, None]] = {place: {} for place in places}
         self._sweep: dict[Place, deque[str]] = {place: deque() for place in places}
+        self._strangers: dict[Place, deque[str]] = {place: deque() for place in places}
 
     @property
     def backlog(self) -> int:
@@ -95,6 +99,18 @@ class ViewAuditor:
             place = place_of(name, self._ledgers, self._matchings)
             if place is not None:
                 self._touched[place][name] = None
+
+    @property
+    def wants_names(self) -> bool:
+        """Whether few of the names that were listed wait to be looked at."""
+        return sum(map(len, self._strangers.values())) < STRANGERS_AT_MOST
+
+    def listed(self, names: Iterable[str]) -> None:
+        """These keys are there: look at those that the fold does not have once it has come here."""
+        for name in names:
+            place = place_of(name, self._ledgers, self._matchings)
+            if place is not None and name not in self.folds[place].cells:
+                self._strangers[place].append(name)
 
     def check_live(self, live: LiveCells, end_of: Callable[[str, int], int]) -> bool:
         """Look at some keys of every partition; returns whether the view must be built anew."""
@@ -137,7 +153,7 @@ class ViewAuditor:
         self._unread.clear()
 
     def _choose(self, place: Place) -> list[str]:
-        """Touched keys, money first, and some of all in turn."""
+        """Touched keys, money first, some of all in turn, and some that the fold does not have."""
         touched, sweep = self._touched[place], self._sweep[place]
         names = sorted(touched, key=lambda name: not name.startswith(FIRST))[:TOUCHED_AT_ONCE]
         for name in names:
@@ -147,7 +163,17 @@ class ViewAuditor:
             self._random.shuffle(everything)
             sweep.extend(everything)
         swept = [sweep.popleft() for _ in range(min(SWEPT_AT_ONCE, len(sweep)))]
-        return list(dict.fromkeys([*names, *swept]))
+        return list(dict.fromkeys([*names, *swept, *self._choose_strangers(place)]))
+
+    def _choose_strangers(self, place: Place) -> list[str]:
+        """Those of the names that were listed which are no part of the sweep by now."""
+        strangers, cells = self._strangers[place], self.folds[place].cells
+        names: list[str] = []
+        while strangers and len(names) < SWEPT_AT_ONCE:
+            name = strangers.popleft()
+            if name not in cells:
+                names.append(name)
+        return names
 
     def _expect_in_log(
         self, place: Place, position: Position, end_of: Callable[[str, int], int]

@@ -9,7 +9,7 @@ from infra.redis import RedisError, redis_client
 from infra.settings import Settings
 from projections.history_auditor import HistoryAuditor
 from projections.history_client import HistoryClient
-from projections.live_cells import LiveCells, Touched
+from projections.live_cells import Listing, LiveCells, Touched
 from projections.owed_rebuilds import OwedRebuilds
 from projections.rebuild_command import rebuild
 from projections.view_auditor import Complaint, ViewAuditor
@@ -41,6 +41,7 @@ class ViewWatch:
         self._client: Any = redis_client(settings.redis_url)
         self._live: LiveCells | None = None
         self._touched: Touched | None = None
+        self._listing: Listing | None = None
         self._next_live_s = 0.0
         self._next_tracking_s = 0.0
         self._silent: set[str] = set()
@@ -64,7 +65,7 @@ class ViewWatch:
             self._forget_redis()
             self._say_silent("redis", error)
         try:
-            self._history.tend(self._complain_of_history)
+            self._history.tend(self._complain_of_history, end_of)
             self._silent.discard("history")
         except (OSError, ValueError, KeyError) as error:
             self._say_silent("history", error)
@@ -87,18 +88,25 @@ class ViewWatch:
                 self._track(self._live.build)
         if self._touched is not None:
             self._views.touch(self._touched.take())
+        if self._listing is not None and self._views.wants_names:
+            self._views.listed(self._listing.take())
+            if self._listing.ended:
+                self._listing = None
         if self._views.check_live(self._live, end_of):
             self._rebuilds.ask("redis")
 
     def _track(self, build: str) -> None:
+        """Be told from now on; what was written before shows in a list of all keys."""
         if self._touched is not None:
             self._touched.close()
         self._touched = Touched(redis_client(self._settings.redis_url, protocol=2), build)
+        self._listing = Listing(self._client, build)
 
     def _forget_redis(self) -> None:
         if self._touched is not None:
             self._touched.close()
-        self._touched, self._live, self._next_tracking_s = None, None, 0.0
+        self._touched, self._listing, self._live = None, None, None
+        self._next_tracking_s = 0.0
         self._views.forget_reads()
 
     def _complain_of_history(self, complaint: Complaint) -> None:

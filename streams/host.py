@@ -150,7 +150,8 @@ class Host:
             if self.shard.ordinal:
                 self._tick()
             else:
-                # Before Genesis there is nothing to hear: nobody who stands by could do more.
+                # Genesis must be record 0: an inbox that began with a Tick could get none. Until
+                # then there is nothing to hear, and nobody who stands by could do more.
                 self._progress = Progress(now_s)
 
     def standstill_s(self) -> float:
@@ -173,7 +174,7 @@ class Host:
         self._commit(self._tracker.advance())
 
     def _tick(self) -> None:
-        """Not before Genesis, which is record 0: an inbox that began with a Tick could get none."""
+        """Append this clock's time to the own inbox."""
         now_us = self._clock.now_us()
         tick = outside_record("clock", now_us, [encode_message(Tick())])
         self._log.produce(self.topic, self.partition, tick, time_us=now_us)

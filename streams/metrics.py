@@ -10,7 +10,7 @@ from infra.settings import Settings
 from schemas.record import decode_envelope
 from streams.halts import ShardHalted
 from streams.host import Host
-from streams.shadow import Shadow
+from streams.shadow import FOREIGN_RECORD, Shadow
 
 _STEP_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 
@@ -23,7 +23,7 @@ _COUNTS = {
 }
 
 
-ALARMING = ("command faulted", "foreign record in the outbox", "quarantined")
+ALARMING = ("command faulted", FOREIGN_RECORD, "quarantined")
 """Reports that alerts are about: told as 0 from the start, so that the first one is an increase."""
 
 

@@ -20,7 +20,7 @@ from streams.snapshots import SnapshotStore
 MARK_S = 1.0
 HELD_BYTES = 64 * 1024 * 1024
 FIRST_STEP_BACK = 1_000
-FOREIGN = "foreign record in the outbox"
+FOREIGN_RECORD = "foreign record in the outbox"
 
 
 class Shadow:
@@ -149,7 +149,7 @@ class Shadow:
         self._take_mark()
         self._drain()
         for foreign in self._comparison.end():
-            self._report(FOREIGN, foreign)
+            self._report(FOREIGN_RECORD, foreign)
         self._host.expect_sound()
         self._log.leave(*self.outbox)
         self._reads_outbox = False
@@ -177,7 +177,7 @@ class Shadow:
         try:
             self._comparison.found(record.offset, record.value)
         except Foreign as why:
-            self._report(FOREIGN, str(why))
+            self._report(FOREIGN_RECORD, str(why))
         except Divergence as why:
             raise self._halted(why) from why
 

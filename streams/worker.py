@@ -246,7 +246,7 @@ def _turn_until(
 ) -> None:
     next_observation_s = 0.0
     # Who leads goes on without the store; who stands by could never take over.
-    troubles = Hindrances(
+    hindrances = Hindrances(
         leases,
         time.monotonic,
         lambda lease: lease.error,
@@ -257,7 +257,7 @@ def _turn_until(
         if time.monotonic() >= next_observation_s:
             next_observation_s = time.monotonic() + 5.0
             worker.observe(log.end_seen)
-            troubles.look()
+            hindrances.look()
 
 
 def _member(

@@ -10,7 +10,7 @@ from commands.admin.fields import read_fields
 from commands.admin.operations import OPERATIONS, Operation
 from commands.admin.operator import Operator
 from commands.health import Health
-from infra.http.app import LOG_POSITION, json_response, numbered_errors
+from infra.http.app import LOG_POSITION, json_response, numbered_errors, read_body
 from infra.http.errors import ApiError, unauthorized
 from infra.http.parameters import MAX_BODY_BYTES
 from infra.keys import same_secret
@@ -52,7 +52,7 @@ def _token_wanted(token: str) -> Any:
 def _bind(operator: Operator, operation: Operation) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
-            body = json.loads(await request.read() or b"{}")
+            body = json.loads(await read_body(request) or b"{}")
         except (ValueError, RecursionError):
             raise ApiError(400, -1102, "The body must be a JSON object.") from None
         result = await operation.action(operator, read_fields(operation.fields, body))

@@ -58,6 +58,10 @@ class Fields:
         assert isinstance(value, list)
         return value
 
+    def optional_texts(self, name: str) -> list[str] | None:
+        """A list of texts, None if it was not given; an empty one was."""
+        return None if self._values[name] is None else self.texts(name)
+
 
 def read_fields(table: tuple[Field, ...], body: Any) -> Fields:
     """The fields of a JSON object; -1102 for what is missing or of another kind, -1104 for others.
@@ -74,8 +78,8 @@ def read_fields(table: tuple[Field, ...], body: Any) -> Fields:
 
 def _value(field: Field, value: Any) -> Any:
     if value is None:
-        if field.kind is Kind.LIST and (field.optional or field.default is not None):
-            return _texts(field, field.default or "")
+        if field.kind is Kind.LIST and field.default is not None:
+            return _texts(field, field.default)
         if field.default is None and not field.optional:
             raise _unusable(field)
         return field.default

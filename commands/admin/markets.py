@@ -36,7 +36,7 @@ from domain.markets import (
     MarketRulesChanged,
     ResumeMarket,
 )
-from domain.reference import Asset, symbol_partition
+from domain.reference import Asset, Market, symbol_partition
 from infra.http import errors
 from infra.http.errors import ApiError
 
@@ -117,30 +117,17 @@ async def change_market_rules(operator: Operator, fields: Fields) -> dict[str, A
 
     Steps change only while the market is halted and its book empty; then every bound is needed,
     since the old ones count in the old steps.
+
+    All rules are sent, so each change is built upon the one before: raises -1008 while A0 lags,
+    which tells of it. Two gateways at once are not told apart: one may undo what the other did.
+    Nor is a change known that was answered -1007 while matching was down: the next undoes it.
     """
-    market = operator.market(fields.text("symbol"))
-    base, quote = market.base, market.quote
-    quantity_step, price_step = (
-        fields.optional_text("quantityStep"),
-        fields.optional_text("priceStep"),
-    )
-    if (quantity_step is None) != (price_step is None):
-        raise errors.either_mandatory("quantityStep", "priceStep")
-    rules = market.rules
-    if quantity_step is not None and price_step is not None:
-        lot, tick = _lot_and_tick(quantity_step, price_step, base, quote)
-        rules = _unset_rules(base, quote, lot, tick)
-    rules = _rules(fields, rules, base, quote)
-    price = fields.optional_text("referencePrice")
-    reference = 0
-    if price is not None:
-        reference = _read(
-            "referencePrice",
-            lambda: money.price_to_ticks(price, rules, base.decimals, quote.decimals),
-        )
-    command = ChangeMarketRules(*operator.identity(), market.market_id, rules, reference)
-    shard = _matching_shard(operator, market.market_id)
-    answer = await _run_at_matching(operator, shard, command, MarketRulesChanged)
+    async with operator.changing("A0"):
+        market = operator.market(fields.text("symbol"))
+        rules, reference = _changed_rules(fields, market)
+        command = ChangeMarketRules(*operator.identity(), market.market_id, rules, reference)
+        shard = _matching_shard(operator, market.market_id)
+        answer = await _run_at_matching(operator, shard, command, MarketRulesChanged)
     return {"lot": rules.lot, "tick": rules.tick, "position": answer.position()}
 
 
@@ -200,6 +187,29 @@ async def _run_at_matching(
     """What matching decides, the reference data and every ledger must show too."""
     shown = shown_by([shard, "A0", *operator.ledger_shards()], event)
     return await operator.run(shard, command, shown)
+
+
+def _changed_rules(fields: Fields, market: Market) -> tuple[MarketRules, int]:
+    """The market's rules with what the fields give, and the reference price; 0 if none is given."""
+    base, quote = market.base, market.quote
+    quantity_step, price_step = (
+        fields.optional_text("quantityStep"),
+        fields.optional_text("priceStep"),
+    )
+    if (quantity_step is None) != (price_step is None):
+        raise errors.either_mandatory("quantityStep", "priceStep")
+    rules = market.rules
+    if quantity_step is not None and price_step is not None:
+        lot, tick = _lot_and_tick(quantity_step, price_step, base, quote)
+        rules = _unset_rules(base, quote, lot, tick)
+    rules = _rules(fields, rules, base, quote)
+    price = fields.optional_text("referencePrice")
+    if price is None:
+        return rules, 0
+    return rules, _read(
+        "referencePrice",
+        lambda: money.price_to_ticks(price, rules, base.decimals, quote.decimals),
+    )
 
 
 def _matching_shard(operator: Operator, market_id: int) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from commands.admin import markets, rules, shards, users
+from commands.admin import markets, orders, rules, shards, users
 from commands.admin.fields import Field, Fields, Kind
 from commands.admin.operator import Operator
 from domain.limits import DEFAULT_LIMITS
@@ -26,14 +26,16 @@ _USER = Field("userId", "id of the user", Kind.INTEGER)
 _TIER = Field("feeTier", "number of the fee tier", Kind.INTEGER, 0)
 _KEY = Field("apiKey", "the API key")
 _SCOPES = Field("scopes", "what the key may do: READ, TRADE, WITHDRAW", Kind.LIST, "READ,TRADE")
-_ADDRESSES = Field("ipAllowlist", "addresses or networks it may come from", Kind.LIST, "")
+_ADDRESSES = Field(
+    "ipAllowlist", "addresses or networks it may come from; empty: any", Kind.LIST, ""
+)
 _EXPIRY = Field("expiresMs", "when the key ends, ms since the epoch; 0: never", Kind.INTEGER, 0)
 _SYMBOL = Field("symbol", "the market, such as BTCUSDT")
 _MONEY = (
     _USER,
     Field("asset", "code of the asset, such as BTC"),
     Field("amount", "how much, such as 0.5"),
-    Field("reference", "what makes this movement unique, for ever; never for another user"),
+    Field("reference", "what makes this movement unique, for ever; use it for one user only"),
 )
 _HALT = (
     Field("asset", "code of the asset, such as BTC"),
@@ -86,11 +88,24 @@ OPERATIONS = (
     ),
     Operation(
         "restrict-api-key",
-        "replace what a key may do, from where and how long",
+        "change what a key may do, from where or how long; what is not given stays",
         users.restrict_api_key,
-        (_USER, _KEY, _SCOPES, _ADDRESSES, _EXPIRY),
+        (
+            _USER,
+            _KEY,
+            *(
+                Field(each.name, each.help, each.kind, optional=True)
+                for each in (_SCOPES, _ADDRESSES, _EXPIRY)
+            ),
+        ),
     ),
     Operation("revoke-api-key", "end a key for ever", users.revoke_api_key, (_USER, _KEY)),
+    Operation(
+        "cancel-orders",
+        "cancel all orders of a user in a market, also of a disabled one",
+        orders.cancel_orders,
+        (_USER, _SYMBOL),
+    ),
     Operation("deposit", "credit what arrived from outside", users.deposit, _MONEY),
     Operation("withdraw", "debit what leaves for outside", users.withdraw, _MONEY),
     Operation(

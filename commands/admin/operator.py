@@ -1,9 +1,12 @@
 """What all operations share: command ids, deadlines, shards, and refusals as errors."""
 
+import asyncio
 import secrets
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
+from commands.credentials import Credentials
 from commands.execution import Execution
 from commands.outcomes import Answer, Awaited
 from domain.accounts.messages import AccountsCommandRejected
@@ -24,12 +27,18 @@ _REFUSALS = (AccountsCommandRejected, FundingRejected, MarketCommandRejected)
 
 @dataclass(slots=True)
 class Operator:
-    """Sends an operator's commands and knows where they go."""
+    """Sends an operator's commands and knows where they go.
+
+    `execution` runs what comes from operators, `orders` what ledgers take from the gateway alone.
+    """
 
     reference: ReferenceData
+    credentials: Credentials
     execution: Execution
+    orders: Execution
     keys: SealingKeys
     clock: Clock
+    _changing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def identity(self) -> tuple[bytes, int]:
         """A fresh command id, and a deadline a minute from now."""
@@ -46,6 +55,17 @@ class Operator:
         if isinstance(answer.last, _REFUSALS):
             raise ApiError(400, -2010, f"Refused: {answer.last.reason.name}.")
         return answer
+
+    @asynccontextmanager
+    async def changing(self, shard: str) -> AsyncIterator[None]:
+        """For a change that is built upon what this accounts shard has told: one at a time.
+
+        Once the shard has shown one change, the next is built upon it. Raises -1008 while it lags:
+        what it has not told yet would be undone.
+        """
+        async with self._changing:
+            self.execution.expect_no_lag([shard])
+            yield
 
     def accounts_shard(self, user_id: int) -> str:
         """The accounts shard of a user."""

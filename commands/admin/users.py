@@ -3,6 +3,7 @@
 import base64
 import binascii
 import secrets
+from dataclasses import replace
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -101,9 +102,9 @@ async def create_api_key(operator: Operator, fields: Fields) -> dict[str, Any]:
         kind=KeyKind.HMAC if pem is None else KeyKind.ED25519,
         sealed_secret=sealed,
         public_key=b"" if pem is None else ed25519_bytes(pem),
-        scopes=_scopes(fields),
+        scopes=_scopes(fields.texts("scopes")),
         ip_allowlist=fields.texts("ipAllowlist"),
-        expires_us=_expiry_us(fields),
+        expires_us=_expiry_us(fields.integer("expiresMs")),
         label=fields.optional_text("label") or "",
     )
     shard = operator.accounts_shard(user_id)
@@ -113,18 +114,15 @@ async def create_api_key(operator: Operator, fields: Fields) -> dict[str, Any]:
 
 
 async def restrict_api_key(operator: Operator, fields: Fields) -> dict[str, Any]:
-    """Other scopes, addresses and end for a key."""
-    user_id = fields.integer("userId")
-    command = RestrictApiKey(
-        *operator.identity(),
-        user_id=user_id,
-        api_key=fields.text("apiKey"),
-        scopes=_scopes(fields),
-        ip_allowlist=fields.texts("ipAllowlist"),
-        expires_us=_expiry_us(fields),
-    )
-    shard = operator.accounts_shard(user_id)
-    answer = await operator.run(shard, command, shown_by([shard], ApiKeyRestricted))
+    """Other scopes, addresses or end for a key; what is not given stays.
+
+    All three are sent, so each change is built upon the one before: raises -1008 while the shard
+    lags that tells of it. Two gateways at once are not told apart.
+    """
+    shard = operator.accounts_shard(fields.integer("userId"))
+    async with operator.changing(shard):
+        command = _restriction(operator, fields)
+        answer = await operator.run(shard, command, shown_by([shard], ApiKeyRestricted))
     return {"position": answer.position()}
 
 
@@ -187,15 +185,33 @@ async def _told_to_ledger(
     return {"position": answer.position()}
 
 
-def _scopes(fields: Fields) -> list[Scope]:
-    names = [name.upper() for name in fields.texts("scopes")]
+def _restriction(operator: Operator, fields: Fields) -> RestrictApiKey:
+    user_id, api_key = fields.integer("userId"), fields.text("apiKey")
+    command = RestrictApiKey(*operator.identity(), user_id, api_key, [], [], 0)
+    present = operator.credentials.find(api_key)
+    if present is None:
+        # There is nothing to keep. Without scopes it is refused, whatever the shard knows of it.
+        return command
+    scopes = fields.optional_texts("scopes")
+    addresses = fields.optional_texts("ipAllowlist")
+    expires_ms = fields.optional_integer("expiresMs")
+    return replace(
+        command,
+        scopes=sorted(present.scopes) if scopes is None else _scopes(scopes),
+        ip_allowlist=[str(each) for each in present.networks] if addresses is None else addresses,
+        expires_us=present.expires_us if expires_ms is None else _expiry_us(expires_ms),
+    )
+
+
+def _scopes(texts: list[str]) -> list[Scope]:
+    names = [text.upper() for text in texts]
     if not names or not set(names) <= Scope.__members__.keys():
         raise errors.invalid_data("scopes")
     return [Scope[name] for name in names]
 
 
-def _expiry_us(fields: Fields) -> int:
-    expires_us = fields.integer("expiresMs") * 1_000
+def _expiry_us(expires_ms: int) -> int:
+    expires_us = expires_ms * 1_000
     if abs(expires_us) >= 1 << 63:
         raise errors.invalid_data("expiresMs")
     return expires_us

@@ -30,13 +30,13 @@ from infra.refusal import Refusal
 
 SHUTDOWN_S = 5.0
 KEEPALIVE_S = 75.0
-"""For how long a connection may be idle, or take for the head of a request; no WebSocket is."""
+"""How long a connection may be idle, or the head of a request may take. WebSockets are exempt."""
 
 BODY_TIMEOUT_S = 10.0
 """How long a body may take: it is 64 KiB at most."""
 
 BROKEN_WEIGHT = 1
-"""Of a request that cannot be read, so that it does not tell what it asks for."""
+"""What a request weighs that cannot be read, whatever it asks for."""
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 OUR_MACHINE = ("127.0.0.1", "::1")
@@ -81,6 +81,16 @@ class Call:
     def payer(self) -> str:
         """By what its weight counts: by the key of a sender who proved it, else by address."""
         return self.principal.api_key if self.principal is not None else ADDRESS + self.client_ip
+
+    def charge(self, limits: RequestLimits, weight: int, *, requests: int = 1) -> None:
+        """Count `weight` for the payer. Raises 429 and 418, as `RequestLimits.charge` does."""
+        self.weight_used = None
+        self.weight_used = limits.charge(self.payer, weight, self.arrived_us, requests=requests)
+
+    def weight_told(self, limits: RequestLimits) -> int:
+        """The weight that it was charged up to; what its payer has used, if it was refused."""
+        used = self.weight_used
+        return limits.used(self.payer, self.arrived_us) if used is None else used
 
     def time(self, time_us: int) -> int:
         """A time as the client wants it: milliseconds, or microseconds if it said so."""
@@ -213,7 +223,7 @@ def error_response(error: ApiError) -> web.Response:
     response = json_response({"code": error.code, "msg": error.msg}, status=error.status)
     response.headers.update(error.headers)
     if error.status == HTTPStatus.REQUEST_TIMEOUT:
-        # The rest of that body is not waited for; it would be taken for the next request.
+        # Whoever is that slow comes again on a connection of its own.
         response.force_close()
     return response
 
@@ -249,15 +259,13 @@ def _bind(frame: Frame, endpoint: Endpoint) -> Callable[[web.Request], Awaitable
 
 async def _respond(frame: Frame, endpoint: Endpoint, call: Call) -> web.StreamResponse:
     try:
-        call.parameters = await _read_parameters(call.request, document=endpoint.document)
-        call.microseconds |= call.parameters.take_time_unit()
+        await _read_parameters(frame, endpoint, call)
+        weight = endpoint.weight
+        amount = weight if isinstance(weight, int) else weight(call.parameters)
     except ApiError:
-        call.arrived_us = frame.clock.now_us()
         _charge(frame, endpoint, call, BROKEN_WEIGHT)
         raise
-    # A body may come slowly: a request is as old, and its key must live as long, as its last byte.
-    call.arrived_us = frame.clock.now_us()
-    await _admit(frame, endpoint, call)
+    await _admit(frame, endpoint, call, amount)
     if endpoint.reads is not None:
         call.parameters.refuse_unknown(endpoint.reads)
     answer = await endpoint.handler(call)
@@ -271,14 +279,21 @@ def _bind_fallback(frame: Frame, fallback: Fallback) -> Callable[[web.Request], 
     return answer
 
 
-async def _read_parameters(request: web.Request, *, document: bool) -> Parameters:
+async def _read_parameters(frame: Frame, endpoint: Endpoint, call: Call) -> None:
+    request = call.request
     raw_query = request.raw_path.partition("?")[2].encode("utf-8", "surrogateescape")
-    raw_body = b"" if request.method in ("GET", "HEAD") else await _read_body(request)
-    parse = parse_document if document else parse_parameters
-    return parse(raw_query, raw_body)
+    try:
+        raw_body = b"" if request.method in ("GET", "HEAD") else await read_body(request)
+    finally:
+        # A body may come slowly: a request is as old, and its key must live as long, as its end.
+        call.arrived_us = frame.clock.now_us()
+    parse = parse_document if endpoint.document else parse_parameters
+    call.parameters = parse(raw_query, raw_body)
+    call.microseconds |= call.parameters.take_time_unit()
 
 
-async def _read_body(request: web.Request) -> bytes:
+async def read_body(request: web.Request) -> bytes:
+    """The body as it was sent. Raises -1001 (408) if it is late, -1101 (413) beyond 64 KiB."""
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             return await request.read()
@@ -289,7 +304,7 @@ async def _read_body(request: web.Request) -> bytes:
         raise errors.body_too_large(MAX_BODY_BYTES) from None
 
 
-async def _admit(frame: Frame, endpoint: Endpoint, call: Call) -> None:
+async def _admit(frame: Frame, endpoint: Endpoint, call: Call, weight: int) -> None:
     """Charge the weight, and refuse whom the endpoint is not for."""
     api_key = call.request.headers.get("X-MBX-APIKEY", "")
     if endpoint.scope is not None and frame.knows_log() and frame.authenticator.knows(api_key):
@@ -297,9 +312,9 @@ async def _admit(frame: Frame, endpoint: Endpoint, call: Call) -> None:
             _authenticate(frame, call, api_key)
         finally:
             # Afterwards, lest whoever has only seen a key could use up what its owner may send.
-            _weigh(frame, endpoint, call)
+            _charge(frame, endpoint, call, weight)
     else:
-        _weigh(frame, endpoint, call)
+        _charge(frame, endpoint, call, weight)
         if endpoint.limited and not frame.knows_log():
             raise errors.overloaded()
         if endpoint.scope is not None:
@@ -315,26 +330,13 @@ def _authenticate(frame: Frame, call: Call, api_key: str) -> None:
     )
 
 
-def _weigh(frame: Frame, endpoint: Endpoint, call: Call) -> None:
-    weight = endpoint.weight
-    try:
-        amount = weight if isinstance(weight, int) else weight(call.parameters)
-    except ApiError:
-        _charge(frame, endpoint, call, BROKEN_WEIGHT)
-        raise
-    _charge(frame, endpoint, call, amount)
-
-
 def _charge(frame: Frame, endpoint: Endpoint, call: Call, weight: int) -> None:
     if endpoint.limited:
-        call.weight_used = frame.limits.charge(call.payer, weight, call.arrived_us)
+        call.charge(frame.limits, weight)
 
 
 def _headers(frame: Frame, call: Call) -> dict[str, str]:
-    weight = call.weight_used
-    if weight is None:
-        weight = frame.limits.used(call.payer, call.arrived_us)
-    used = str(weight)
+    used = str(call.weight_told(frame.limits))
     headers = {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used}
     position = call.position or frame.log_position()
     if position:
@@ -372,8 +374,6 @@ async def numbered_errors(
 
 
 def _numbered(request: web.Request, error: web.HTTPException) -> ApiError:
-    if isinstance(error, web.HTTPRequestEntityTooLarge):
-        return errors.body_too_large(MAX_BODY_BYTES)
     if isinstance(error, web.HTTPMethodNotAllowed):
         return errors.method_not_allowed(request.method, ", ".join(sorted(error.allowed_methods)))
     if isinstance(error, web.HTTPNotFound):

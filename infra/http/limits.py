@@ -19,7 +19,7 @@ Who proved a key is always counted apart: there are no more of them than keys.
 """
 
 ADDRESS = "ip "
-"""What the name of a sender begins with who has proved no key. No key has a blank."""
+"""Before an address, in the name of a sender who has proved no key. No key has a blank."""
 
 ORDER_COUNT_10S = "X-MBX-ORDER-COUNT-10S"
 ORDER_COUNT_1D = "X-MBX-ORDER-COUNT-1D"

@@ -14,6 +14,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from domain.accounts.messages import Scope
 from infra.http import errors
 from infra.http.app import (
+    BROKEN_WEIGHT,
     SHUTDOWN_S,
     Call,
     Frame,
@@ -194,12 +195,12 @@ class _Connection:
 
     async def _respond(self, call: Call, request: _Request) -> Any:
         method = self._methods.get(request.method)
-        weight = method.weight if method is not None else 1
+        weight = method.weight if method is not None else BROKEN_WEIGHT
         try:
             method = self._admit(call, request, method)
         finally:
             # Afterwards, lest whoever has only seen a key could use up what its owner may send.
-            call.weight_used = self._frame.limits.charge(call.payer, weight, call.arrived_us)
+            call.charge(self._frame.limits, weight)
         call.expect_scope(method.scope)
         return await method.handler(call)
 
@@ -279,9 +280,7 @@ class _Connection:
 
     def _rate_limits(self, call: Call) -> list[dict[str, Any]]:
         limits = self._frame.limits.published()
-        used = call.weight_used
-        if used is None:
-            used = self._frame.limits.used(call.payer, call.arrived_us)
+        used = call.weight_told(self._frame.limits)
         told = [_limit("REQUEST_WEIGHT", "MINUTE", 1, limits.request_weight_per_minute, used)]
         if ORDER_COUNT_10S in call.headers:
             count = int(call.headers[ORDER_COUNT_10S])

@@ -30,6 +30,7 @@ __all__ = [
     "listens",
     "outside_producer",
     "shard_producer",
+    "words_of",
 ]
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
@@ -161,3 +162,11 @@ def _dotted(overrides: Mapping[str, Any]) -> dict[str, Any]:
         name if name.endswith("_cb") else name.replace("_", "."): value
         for name, value in overrides.items()
     }
+
+
+def words_of(error: KafkaException | SystemError) -> str:
+    """What the library said.
+
+    Raised while it calls back, a fatal error is odd to Python (SystemError); its cause has them.
+    """
+    return str(error.__cause__ or error)

@@ -13,6 +13,7 @@ from infra.kafka.clients import (
     consumer,
     outside_producer,
     shard_producer,
+    words_of,
 )
 from infra.log import SHOWN_WITHIN_S, LogFailure, LogRecord, Mark
 from infra.logging import get_logger
@@ -252,10 +253,8 @@ class KafkaLog:
         try:
             left = call()
         except (KafkaException, SystemError) as error:
-            # A fatal error is raised by the library while it calls back, which Python then finds
-            # odd (SystemError) if there is a callback; the cause has the words.
-            words = error.__cause__ or error
-            self._failure = self._failure or LogFailure(f"the log must take records, said: {words}")
+            sentence = f"the log must take records, said: {words_of(error)}"
+            self._failure = self._failure or LogFailure(sentence)
             raise self._failure from error
         self._raise_failure()
         return left

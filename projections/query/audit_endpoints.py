@@ -46,6 +46,7 @@ class AuditEndpoints:
         up to which rows are added up; partitions that do not stand there yet are left out. A row is
         [partition, block, rows, sums …]. With `exact=true` the tables are read whole, and each row
         counts once; without it, a row that was stored twice may count twice.
+        `greatest` tells of the greatest sequences that any row has, as they were found without it.
         """
         self._expect_operator(call)
         tables = call.parameters.text("tables").split(",")
@@ -72,6 +73,7 @@ class AuditEndpoints:
                 table: [[*key, *each] for key, each in sums.items()]
                 for table, sums in found.items()
             },
+            "greatest": {table: sorted(self._sums.greatest(table).items()) for table in tables},
         }
 
     async def candles(self, call: Call) -> dict[str, Any]:

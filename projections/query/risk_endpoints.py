@@ -46,7 +46,7 @@ class RiskEndpoints:
 
     async def user(self, call: Call) -> dict[str, Any]:
         """Exposure, open orders and their pace, and equity at the last prices."""
-        user_id = self._asked_user(call)
+        user_id = await self._asked_user(call)
         reporting = self._reporting_asset(call)
         markets = list(self._sources.reference.markets.values())
         own = self._sources.ledger_partition(user_id)
@@ -86,13 +86,17 @@ class RiskEndpoints:
             "meta": _meta(call, positions, self._sources.market_partition(market.market_id)),
         }
 
-    def _asked_user(self, call: Call) -> int:
-        """The user in the path, whom the sender may ask about; -1100 or -2015 otherwise."""
+    async def _asked_user(self, call: Call) -> int:
+        """The user in the path, whom the sender may ask about.
+
+        Otherwise -1100 or -2015, to an operator -1130 if there is no such user.
+        """
         text = call.request.match_info["id"]
         if not (text.isascii() and text.isdigit() and len(text) <= 16):
             raise errors.illegal_characters("id", "^[0-9]{1,16}$")
         user_id = int(text)
         if is_operators(call, self._operator_token):
+            await self._expect_user(user_id)
             return user_id
         principal = self._authenticator.authenticate(
             call.request.headers.get("X-MBX-APIKEY", ""),
@@ -103,6 +107,14 @@ class RiskEndpoints:
         if Scope.READ not in principal.scopes or principal.user_id != user_id:
             raise errors.api_key_refused()
         return user_id
+
+    async def _expect_user(self, user_id: int) -> None:
+        """One made a moment ago may not be known here yet: then wait for what the log has now."""
+        users = self._sources.reference.users
+        if user_id not in users:
+            await self._sources.catch_up_reference()
+            if user_id not in users:
+                raise errors.invalid_data("id")
 
     def _reporting_asset(self, call: Call) -> Asset:
         """The parameter `asset`; without one USDT, or the first quote asset if that is missing."""

@@ -39,11 +39,22 @@ class _Part(NamedTuple):
     rows: int
 
 
+class _Known(NamedTuple):
+    """What all rows of a part add up to, and the greatest sequence of each partition among them."""
+
+    blocks: Blocks
+    greatest: dict[int, int]
+
+
 class _Read(NamedTuple):
-    """What rows of a part add up to: all that were read, those up to the sequences asked for."""
+    """What rows of a part add up to: all that were read, those up to the sequences asked for.
+
+    And the greatest sequence of each partition among all that were read.
+    """
 
     all: Blocks
     within: Blocks
+    greatest: dict[int, int]
 
 
 class StoredSums:
@@ -52,7 +63,7 @@ class StoredSums:
     def __init__(self, history: History) -> None:
         self._history = history
         self._columns: dict[str, str] = {}
-        self._known: dict[str, dict[_Part, Blocks]] = {}
+        self._known: dict[str, dict[_Part, _Known]] = {}
         self._reading: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def exact(self, table: str, upto: Mapping[int, int]) -> Blocks:
@@ -80,17 +91,30 @@ class StoredSums:
                 found[table] = await self._quick(table, parts[table], upto)
         return found
 
+    def greatest(self, table: str) -> dict[int, int]:
+        """By partition, the greatest sequence in the parts that `quick` has found there last.
+
+        All rows count, of whichever partition and beyond whatever was asked for.
+        """
+        found: dict[int, int] = {}
+        for known in self._known.get(table, {}).values():
+            for partition, cseq in known.greatest.items():
+                found[partition] = max(cseq, found.get(partition, cseq))
+        return found
+
     async def _quick(self, table: str, parts: Sequence[_Part], upto: Mapping[int, int]) -> Blocks:
         last = {partition: block_of(cseq) for partition, cseq in upto.items()}
         for _ in range(TRIES):
             before = self._known.get(table, {})
             known = {part: before[part] for part in parts if part in before}
             rows = {part: part.rows for part in parts if part not in known}
-            rows |= {part: n for part, sums in known.items() if (n := _recent_rows(sums, last))}
+            recent = {part: _recent_rows(each.blocks, last) for part, each in known.items()}
+            rows |= {part: count for part, count in recent.items() if count}
             read = await self._read(table, rows, known, upto)
-            self._known[table] = {part: read[part].all for part in read} | known
+            fresh = {part: _Known(each.all, each.greatest) for part, each in read.items()}
+            self._known[table] = fresh | known
             if len(read) == len(rows):
-                old = [_before(sums, last) for sums in known.values()]
+                old = [_before(each.blocks, last) for each in known.values()]
                 return _together([*old, *(each.within for each in read.values())])
             parts = (await self._list([table]))[table]
         # They come and go faster than they are read.
@@ -118,16 +142,18 @@ class StoredSums:
         recent = {partition: block_of(cseq) * BLOCK for partition, cseq in upto.items()}
         found = await self._history.rows(
             f"SELECT _part, partition, intDiv(cseq, {BLOCK}) AS block, "
-            f"{_rows('<=', upto)} AS within, count(), {await self._sum(table)} "
+            f"{_rows('<=', upto)} AS within, max(cseq), count(), {await self._sum(table)} "
             f"FROM {{database:Identifier}}.{table} WHERE _part IN {{parts:Array(String)}} "
             f"AND (NOT has({{known:Array(String)}}, _part) OR {_rows('>=', recent)}) "
             "GROUP BY _part, partition, block, within",
             parts=[part.name for part in rows],
             known=[part.name for part in known],
         )
-        read = {part.name: _Read({}, {}) for part in rows}
-        for name, partition, block, within, *each in found:
-            for blocks in read[name] if within else read[name][:1]:
+        read = {part.name: _Read({}, {}, {}) for part in rows}
+        for name, partition, block, within, cseq, *each in found:
+            greatest = read[name].greatest
+            greatest[partition] = max(cseq, greatest.get(partition, cseq))
+            for blocks in (read[name].all, read[name].within)[: 2 if within else 1]:
                 blocks[partition, block] = together(blocks.get((partition, block), ()), tuple(each))
         return {
             part: read[part.name]

@@ -1,25 +1,39 @@
 """What amounts are worth in a reporting asset, at the last prices of the markets between them."""
 
-from collections import deque
 from collections.abc import Callable, Iterable
+from heapq import heappop, heappush
+from itertools import count
+from typing import NamedTuple
 
 from domain.money import PLACES
 from domain.reference import Market
+
+Convert = Callable[[int], int]
+
+
+class _Edge(NamedTuple):
+    """Who comes to an asset over a market, by which conversion; whether that is halted."""
+
+    comes_from: int
+    convert: Convert
+    halted: bool
 
 
 class Valuation:
     """Finds, for each asset, the way to the reporting asset over the fewest markets.
 
-    `priced`: markets with their last prices (10^-8 quote per base); those at 0 are left out.
+    A halted market's price may be old: the way over the fewest of these comes first, so that one
+    counts only where no way over trading markets leads. `priced`: markets with their last prices
+    (10^-8 quote per base); those at 0 are left out.
     """
 
     def __init__(self, reporting_asset: int, priced: Iterable[tuple[Market, int]]) -> None:
-        self._edges: dict[int, list[tuple[int, Callable[[int], int]]]] = {}
+        self._edges: dict[int, list[_Edge]] = {}
         for market, price in priced:
             if price > 0:
                 self._add(market, price)
         # Each asset's step toward the reporting asset: the next asset, and what becomes of amounts.
-        self._steps: dict[int, tuple[int, Callable[[int], int]]] = {}
+        self._steps: dict[int, tuple[int, Convert]] = {}
         self._reporting_asset = reporting_asset
         self._find_steps()
 
@@ -39,19 +53,24 @@ class Valuation:
         base, quote = market.base, market.quote
         above: int = price * 10**quote.decimals
         below: int = 10 ** (base.decimals + PLACES)
-        # Seen from the asset that is reached: who comes there, and by which conversion.
         self._edges.setdefault(quote.asset_id, []).append(
-            (base.asset_id, lambda amount: amount * above // below)
+            _Edge(base.asset_id, lambda amount: amount * above // below, market.halted)
         )
         self._edges.setdefault(base.asset_id, []).append(
-            (quote.asset_id, lambda amount: amount * below // above)
+            _Edge(quote.asset_id, lambda amount: amount * below // above, market.halted)
         )
 
     def _find_steps(self) -> None:
-        reached = deque([self._reporting_asset])
-        while reached:
-            toward = reached.popleft()
-            for asset_id, convert in self._edges.get(toward, []):
-                if asset_id != self._reporting_asset and asset_id not in self._steps:
-                    self._steps[asset_id] = toward, convert
-                    reached.append(asset_id)
+        """Go away from the reporting asset, along the best ways first."""
+        # Halted markets on the way, all of them, and a number that keeps equal ways in their order;
+        # the asset that is reached, the one it is reached from, and the conversion to that.
+        here, numbers = self._reporting_asset, count(1)
+        ways: list[tuple[int, int, int, int, int, Convert]] = [(0, 0, 0, here, here, int)]
+        while ways:
+            halted, markets, _, asset_id, toward, convert = heappop(ways)
+            if asset_id in self._steps:
+                continue
+            self._steps[asset_id] = toward, convert
+            for edge in self._edges.get(asset_id, []):
+                onward = (edge.comes_from, asset_id, edge.convert)
+                heappush(ways, (halted + edge.halted, markets + 1, next(numbers), *onward))

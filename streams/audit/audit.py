@@ -28,6 +28,8 @@ from streams.audit.verify import verify
 from streams.families import decider_of
 from streams.shard import Shard
 
+SOUND = "SOUND"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `logbourse audit` takes."""
@@ -40,7 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Audit: 0 if all that is checked holds, 1 if one does not, 2 for what cannot be read."""
+    """Audit: 0 if all that is checked holds, 1 if not, 2 for what cannot be read.
+
+    1 as well if no record was compared: nothing can be said of such a log.
+    """
     try:
         archive = open_log(arguments)
         shards = archive.manifest.shards()
@@ -51,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"logbourse audit: {error}", file=sys.stderr)
         return 2
     print(json.dumps(as_json(result), indent=2) if arguments.json else "\n".join(report(result)))
-    return 0 if result.checks.ok() else 1
+    return 0 if result.verdict() == SOUND else 1
 
 
 @dataclass(slots=True)
@@ -65,6 +70,14 @@ class Audit:
     """Code and decimals by asset id."""
     snapshots: dict[str, int] | None
     """How many were `checked` and `passed_over`; nothing if no directory was named."""
+    too_new: int
+    """Records that were appended while the ends were read, whose causes were not seen."""
+
+    def verdict(self) -> str:
+        """Whether all holds, in a word or two; of nothing it is not said."""
+        if not self.checks.ok():
+            return "VIOLATED"
+        return SOUND if self.checks.counts["S3"] else "NOTHING CHECKED"
 
 
 def audit(
@@ -90,7 +103,8 @@ def audit(
     exchange = _watch(archive, cut, checks, progress)
     counts = {"checked": kept.checked, "passed_over": kept.passed_over}
     sheets = check_exchange(exchange, checks)
-    return Audit(checks, cut, sheets, assets, counts if snapshots is not None else None)
+    shown = counts if snapshots is not None else None
+    return Audit(checks, cut, sheets, assets, shown, verdict.findings.cut_off)
 
 
 def report(result: Audit) -> list[str]:
@@ -112,13 +126,16 @@ def report(result: Audit) -> list[str]:
         counts = result.snapshots
         looked_at = f"{counts['checked']:,} checked, {counts['passed_over']:,} passed over"
         lines += ["", f"snapshots: {looked_at} (of another layout, or newer than what was read)"]
-    return [*lines, "", *result.checks.words, "SOUND" if result.checks.ok() else "VIOLATED"]
+    if result.too_new:
+        noun = "record is" if result.too_new == 1 else "records are"
+        lines += ["", f"{result.too_new:,} {noun} too new to be judged"]
+    return [*lines, "", *result.checks.words, result.verdict()]
 
 
 def as_json(result: Audit) -> dict[str, Any]:
     """The same for machines; amounts in smallest units."""
     return {
-        "sound": result.checks.ok(),
+        "sound": result.verdict() == SOUND,
         "cut": dict(result.cut),
         "invariants": {
             invariant: {
@@ -128,6 +145,7 @@ def as_json(result: Audit) -> dict[str, Any]:
             }
             for invariant, title in TITLES.items()
         },
+        "too_new_to_be_judged": result.too_new,
         "snapshots": result.snapshots,
         "violations": result.checks.words,
         "balance_sheet": {
@@ -150,7 +168,7 @@ _COLUMNS = (
 
 
 def _count_replay(findings: Findings, checks: Checks) -> None:
-    checks.counts["S3"] = findings.compared
+    checks.counts["S3"] = findings.compared - findings.cut_off
     checks.broken["S3"] = len(findings.listed) + findings.left_out
     checks.words += [f"S3: {finding.sentence()}" for finding in findings.roots()[:5]]
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from domain.ledger.chart import (
     CLEARING,
@@ -16,11 +17,21 @@ from domain.ledger.chart import (
 )
 from domain.markets import MarketRules
 from domain.matching.messages import TradeExecuted
-from domain.orders.messages import Side
+from domain.orders.messages import FillSettled, Side
 from domain.orders.state import LedgerState, OpenOrder
 from streams.audit.checks import Checks
 from streams.audit.ledger_witness import LedgerRecord, Leg
 from streams.audit.matching_witness import MatchingRecord
+
+
+class Terms(NamedTuple):
+    """One party's part of a trade; `paid` and `received` are (asset, amount), before the fee."""
+
+    price_ticks: int
+    lots: int
+    side: Side
+    paid: tuple[int, int]
+    received: tuple[int, int]
 
 
 @dataclass(slots=True)
@@ -169,32 +180,43 @@ def _check_legs(exchange: Exchange, checks: Checks, sheets: dict[int, Sheet]) ->
                 (trade.taker_order_id, trade.taker_side),
             ):
                 leg = (trade.market_id, trade.trade_id, order_id)
+                terms = _traded_terms(trade, rules, side)
                 fill = settled.pop(leg, None)
                 under_way = leg in exchange.under_way
                 words = f"leg {leg} is settled: {fill is not None}, under way: {under_way}"
                 checks.check("E5", (fill is None) == under_way, words)
                 if fill is None:
-                    _leave_in_flight(trade, rules, side, sheets)
+                    _leave_in_flight(terms, sheets)
                     continue
-                same = (fill.price_ticks, fill.lots, fill.side) == (
-                    trade.price_ticks,
-                    trade.lots,
-                    side,
-                )
-                checks.check("E5", same, f"leg {leg} was settled otherwise than traded")
+                words = f"leg {leg} was settled otherwise than traded"
+                checks.check("E5", terms_of(fill) == terms, words)
     for leg in settled:
         checks.check("E5", False, f"leg {leg} was settled, its trade is nowhere")
 
 
-def _leave_in_flight(
-    trade: TradeExecuted, rules: MarketRules, side: Side, sheets: dict[int, Sheet]
-) -> None:
+def terms_of(fill: FillSettled) -> Terms:
+    """What a settlement says of its trade, and what it moves, before the fee."""
+    return Terms(
+        fill.price_ticks,
+        fill.lots,
+        fill.side,
+        (fill.paid_asset, fill.paid_amount),
+        (fill.received_asset, fill.received_amount),
+    )
+
+
+def _traded_terms(trade: TradeExecuted, rules: MarketRules, side: Side) -> Terms:
+    """What a settlement of this side must be, by matching's rules when it traded."""
+    quote = (rules.quote_asset, trade.price_ticks * trade.lots * rules.tick)
+    base = (rules.base_asset, trade.lots * rules.lot)
+    paid, received = (quote, base) if side == Side.BUY else (base, quote)
+    return Terms(trade.price_ticks, trade.lots, side, paid, received)
+
+
+def _leave_in_flight(terms: Terms, sheets: dict[int, Sheet]) -> None:
     """The other leg is settled or will be; this one is missing from `clearing` until it is."""
-    quote = trade.price_ticks * trade.lots * rules.tick
-    base = trade.lots * rules.lot
-    sign = 1 if side == Side.BUY else -1
-    sheets.setdefault(rules.quote_asset, Sheet()).in_flight -= sign * quote
-    sheets.setdefault(rules.base_asset, Sheet()).in_flight += sign * base
+    for (asset, amount), sign in ((terms.paid, -1), (terms.received, 1)):
+        sheets.setdefault(asset, Sheet()).in_flight += sign * amount
 
 
 def _check_sheet(asset: int, sheet: Sheet, checks: Checks) -> None:

@@ -2,6 +2,7 @@
 
 from array import array
 from bisect import bisect_right
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from schemas.primitives import UndecodableRecord
@@ -67,6 +68,24 @@ class FoundChannel:
     def name_at(self, index: int) -> bytes:
         """The `record_hash` of the record at this index, by which an operator speaks of it."""
         return bytes(self.names[index * HASH_BYTES : (index + 1) * HASH_BYTES])
+
+    def harmless(self, aside: Collection[int], produced: Produced, last: int) -> set[int]:
+        """Which of the records at the offsets `aside`, that their reader set aside, lack nothing.
+
+        One whose number the source produces, up to `last`, stands in place of the genuine record,
+        unless that is here as well, and is read.
+        """
+        numbers = {
+            offset: cseq
+            for offset, cseq in zip(self.offsets, self.cseqs, strict=True)
+            if offset in aside
+        }
+        lacking = {cseq for cseq in numbers.values() if produced.first <= cseq <= last}
+        for index, cseq in enumerate(self.cseqs if lacking else ()):
+            genuine = cseq in lacking and produced.has(cseq, self.content_at(index))
+            if genuine and self.offsets[index] not in aside:
+                lacking.remove(cseq)
+        return {offset for offset, cseq in numbers.items() if cseq not in lacking}
 
     def received(self, produced: Produced, stop: int) -> int:
         """The cseq up to which all that the source produces stands here before the offset `stop`.

@@ -20,7 +20,7 @@ TITLES = {
     "E2": "trades keep price and time priority (independent book)",
     "E3": "filled <= ordered, remainders agree, the end is the end",
     "E4": "trades are at the maker's limit and within the taker's",
-    "E5": "each leg of a trade settled once, or is in flight",
+    "E5": "each leg of a trade settled once, as traded, or is in flight",
     "E6": "order ids are unique, each cancel is answered once",
 }
 

@@ -131,6 +131,8 @@ class _Comparison:
         self._produced = run.produced.get(place) or Produced(1)
         self._bounds = archive.manifest.bounds[place]
         self._mark = mark_of(archive, run.shard)
+        self._aside = reader.set_aside_whole() if reader is not None else set()
+        self._harmless = channel.harmless(self._aside, self._produced, self._produced.last)
         # A run that ended before the archive's end says nothing of what the source wrote later.
         self._whole = run.halted is None and run.stop >= archive.end(inbox(run.shard))
 
@@ -138,23 +140,28 @@ class _Comparison:
         """Judge each record found, then each that is not there."""
         produced, channel = self._produced, self._channel
         high = produced.first - 1
+        seen: set[int] = set()
         for index, (cseq, offset) in enumerate(zip(channel.cseqs, channel.offsets, strict=True)):
             if self._reader is not None and self._reader.has_dropped(
                 offset, channel.name_at(index)
             ):
                 continue
             self._findings.compared += 1
-            dropped = cseq < high and self._place[0].endswith(".in")
+            harmless = offset in self._harmless
+            dropped = harmless or (cseq < high and self._place[0].endswith(".in"))
             if not produced.first <= cseq <= produced.last:
                 self._judge_unexpected(cseq, offset, dropped)
                 continue
-            if channel.content_at(index) != produced.content_of(cseq):
-                words = "it is not what its source produces"
+            changed = channel.content_at(index) != produced.content_of(cseq)
+            if changed or offset in self._aside:
+                words = "it is not what its source produces" if changed else "it cannot be read"
                 self._add(Kind.CHANGED, offset, cseq, words, dropped=dropped)
+            if harmless:
+                continue
+            seen.add(cseq)
             if cseq > high + 1:
                 self._add(Kind.OUT_OF_ORDER, offset, cseq, f"#{high + 1} was next")
             high = max(high, cseq)
-        seen = set(channel.cseqs)
         for cseq in range(produced.first, produced.last + 1):
             if cseq not in seen:
                 self._judge_absent(cseq, high)
@@ -185,7 +192,8 @@ class _Comparison:
         """The offset of the first record of the channel behind the missing one, else the end."""
         channel = self._channel
         pairs = zip(channel.cseqs, channel.offsets, strict=True)
-        return next((offset for later, offset in pairs if later > cseq), self._bounds.end)
+        later = (offset for number, offset in pairs if number > cseq)
+        return next((o for o in later if o not in self._harmless), self._bounds.end)
 
     def _add(
         self, kind: Kind, offset: int, cseq: int, words: str, *, dropped: bool = False

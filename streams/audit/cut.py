@@ -37,24 +37,28 @@ def _first_unfounded(
 ) -> int:
     """The offset of the first channel record that its source does not produce before its cut.
 
-    What comes after its turn needs no cause: the shard drops it, or halts at it.
+    What comes after its turn needs no cause: the shard drops it, or halts at it. Nor does what
+    it sets aside whole, unless that stands where a genuine record should.
     """
     first = found.next_offset
+    aside = runs[shard].set_aside_whole()
     for source, channel in found.channels.items():
         if source not in runs:
             continue
         produced = runs[source].produced.get(inbox(shard), Produced(1))
         last = produced.last_caused_by(runs[source].last_cause_below(cut[source]))
+        harmless = channel.harmless(aside, produced, last)
         received = produced.first - 1
-        for index, cseq in enumerate(channel.cseqs):
-            if channel.offsets[index] >= first:
+        for index, (cseq, offset) in enumerate(zip(channel.cseqs, channel.offsets, strict=True)):
+            if offset >= first:
                 break
-            if cseq <= last and produced.has(cseq, channel.content_at(index)):
+            if offset in harmless:
+                continue
+            founded = offset not in aside and produced.has(cseq, channel.content_at(index))
+            if founded and cseq <= last:
                 if cseq == received + 1:
                     received = cseq
-            elif cseq > received:
-                offset = channel.offsets[index]
-                if not runs[shard].has_dropped(offset, channel.name_at(index)):
-                    first = offset
-                    break
+            elif cseq > received and not runs[shard].has_dropped(offset, channel.name_at(index)):
+                first = offset
+                break
     return first

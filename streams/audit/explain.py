@@ -129,7 +129,7 @@ def _explains(other: Finding, finding: Finding) -> bool:
     if other.place != finding.place or finding.kind not in (Kind.HALTED, Kind.INPUT_CHANGED):
         return False
     if other.offset != finding.offset:
-        return other.offset < finding.offset
+        return other.offset < finding.offset and not other.dropped
     return _weight(other) > _weight(finding)
 
 

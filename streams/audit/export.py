@@ -15,13 +15,12 @@ from schemas import catalogue
 from streams.audit.archive import Archive, BadArchive, Place, Progress, position_name
 from streams.audit.exported import (
     DAMAGE,
-    MANIFEST,
     SCHEMA,
     as_record,
     partition_file,
-    write_manifest,
 )
 from streams.audit.live import open_live
+from streams.audit.manifests import MANIFEST, write_manifest
 from streams.audit.progress import Bar
 
 BLOCK_BYTES = 256 * 1024

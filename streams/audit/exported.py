@@ -1,29 +1,20 @@
 """A log as files: a manifest, the schemas, and one Avro object container file per partition."""
 
-import json
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import fastavro
 
-from infra.files import replace_text
-from infra.log import LogRecord, Mark
-from streams.audit.archive import (
-    Archive,
-    BadArchive,
-    Bounds,
-    Manifest,
-    Place,
-    parse_place,
-    place_name,
-)
+from infra.log import LogRecord
+from schemas.topics import inbox
+from streams.audit.archive import Archive, BadArchive, Place, place_name
+from streams.audit.genesis import genesis_in
+from streams.audit.manifests import read_manifest
 
-FORMAT = 1
-MANIFEST = "manifest.json"
 SCHEMA: Any = fastavro.parse_schema(
     {
         "type": "record",
@@ -95,37 +86,15 @@ def partition_file(directory: Path, place: Place) -> Path:
 
 
 def open_export(directory: Path) -> Archive:
-    """The log that was exported to the directory. Raises `BadArchive`."""
-    return Archive(ExportSource(directory), read_manifest(directory))
+    """The log that was exported to the directory. Raises `BadArchive`.
 
-
-def write_manifest(directory: Path, manifest: Manifest) -> None:
-    """Say what the directory's files hold; replaces what was said before, at once."""
-    said = {
-        "format": FORMAT,
-        "ledger_partitions": manifest.ledger_partitions,
-        "matching_partitions": manifest.matching_partitions,
-        "partitions": {place_name(p): asdict(bounds) for p, bounds in manifest.bounds.items()},
-        "marks": {place_name(place): asdict(mark) for place, mark in manifest.marks.items()},
-    }
-    replace_text(directory / MANIFEST, json.dumps(said, indent=2) + "\n")
-
-
-def read_manifest(directory: Path) -> Manifest:
-    """The manifest of an export. Raises `BadArchive` if there is none or it is damaged."""
-    path = directory / MANIFEST
-    try:
-        said = json.loads(path.read_text())
-        if said["format"] != FORMAT:
-            raise BadArchive(f"{path} must be of format {FORMAT}, was of {said['format']}")
-        return Manifest(
-            ledger_partitions=int(said["ledger_partitions"]),
-            matching_partitions=int(said["matching_partitions"]),
-            bounds={parse_place(n): Bounds(**bounds) for n, bounds in said["partitions"].items()},
-            marks={parse_place(name): Mark(**mark) for name, mark in said["marks"].items()},
-        )
-    except OSError as error:
-        sentence = f"{path} must be readable, was not ({error.strerror}): was the export finished?"
-        raise BadArchive(sentence) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadArchive(f"{path} must be an export's manifest, was not: {error!r}") from error
+    The manifest's counts must be those of the log's own first record: it is the manifest alone
+    that says which files there are to look at.
+    """
+    archive = Archive(ExportSource(directory), read_manifest(directory))
+    genesis = genesis_in(archive.records(inbox("A0"), 0, 1))
+    wanted = genesis.ledger_partitions, genesis.matching_partitions
+    found = archive.manifest.ledger_partitions, archive.manifest.matching_partitions
+    if wanted != found:
+        raise BadArchive(f"{directory} must have the partitions of its Genesis, {wanted}: {found}")
+    return archive

@@ -102,10 +102,6 @@ class Findings:
         self._counts[like] = self._counts.get(like, 0) + 1
         self.listed.append(finding)
 
-    def are_all_dropped(self) -> bool:
-        """Whether no shard has applied anything that a finding is of, or lacks anything."""
-        return self.dropped == len(self.listed) + self.left_out
-
     def roots(self) -> list[Finding]:
         """The findings that no other finding explains; there are some if there are any at all."""
         return [finding for finding in self.listed if not finding.consequence]

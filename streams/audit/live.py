@@ -3,13 +3,12 @@
 import os
 from collections.abc import Iterator
 
-from domain.protocol import Genesis
 from infra.kafka import KafkaLog, broker_count
 from infra.log import LogFailure, LogRecord
 from infra.settings import Settings, SettingsError, load_settings
-from schemas.record import UndecodableRecord, decode_record
 from schemas.topics import inbox
 from streams.audit.archive import Archive, BadArchive, capture
+from streams.audit.genesis import genesis_in
 
 
 class KafkaSource:
@@ -54,20 +53,14 @@ def open_live(bootstrap: str = "") -> Archive:
         raise BadArchive(f"Kafka must answer at {settings.kafka_bootstrap}, did not")
     source = KafkaSource(settings)
     try:
-        genesis = _genesis(source)
+        genesis = genesis_in(_first(source))
         manifest = capture(source.log(), genesis.ledger_partitions, genesis.matching_partitions)
     except LogFailure as failure:
         raise BadArchive(str(failure)) from failure
     return Archive(source, manifest, growing=True)
 
 
-def _genesis(source: KafkaSource) -> Genesis:
+def _first(source: KafkaSource) -> Iterator[LogRecord]:
+    """The first record of the inbox of A0, if there is one."""
     place = inbox("A0")
-    for record in source.log().scan(*place, 0, min(1, source.log().ends(*place)[1])):
-        try:
-            messages = decode_record(record.value).messages
-        except UndecodableRecord as error:
-            raise BadArchive(f"accounts.in.0@0 must be Genesis, was unreadable: {error}") from error
-        if messages and isinstance(messages[0], Genesis):
-            return messages[0]
-    raise BadArchive("accounts.in.0 must begin with Genesis, did not: is there an exchange?")
+    return source.log().scan(*place, 0, min(1, source.log().ends(*place)[1]))

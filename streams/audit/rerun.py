@@ -79,6 +79,10 @@ class Run:
         """The ordinal of the last input before `offset` that the shard accepted."""
         return self.base_ordinal + bisect_left(self.accepted, offset)
 
+    def set_aside_whole(self) -> set[int]:
+        """The offsets of the records of which the shard has applied and counted nothing."""
+        return {each.offset for each in self.set_aside if each.index < 0}
+
     def has_dropped(self, offset: int, name: bytes) -> bool:
         """Whether the shard has dropped the record there, of this hash, at an operator's word.
 

@@ -49,7 +49,7 @@ class Alarms:
         self._log = log
         self._clock = clock
         self._halts = halts
-        self._told: set[tuple[str, str, int]] = set()
+        self._told: set[tuple[str, str, int, str]] = set()
         self._waiting: list[Violation] = []
         self._pending: dict[tuple[int, int], _Pending] = {}
 
@@ -60,8 +60,9 @@ class Alarms:
 
     def take(self, violation: Violation) -> None:
         """Note a violation, unless it is known already."""
-        # Of several assets that do not add up at one cut, each is to be stopped.
-        known = (_kind(violation), violation.position, violation.asset)
+        # Of several assets that do not add up at one cut, each is to be stopped; of several
+        # accounts that are wrong in one look, each is to be told.
+        known = (_kind(violation), violation.position, violation.asset, violation.about)
         if known not in self._told:
             self._told.add(known)
             self._waiting.append(violation)

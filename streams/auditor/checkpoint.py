@@ -22,7 +22,7 @@ from streams.auditor.log_auditor import LogAuditor
 from streams.marks import Done
 from streams.shard import Shard
 
-FORMAT = 3
+FORMAT = 4
 
 
 def dump(auditor: LogAuditor) -> dict[str, Any]:

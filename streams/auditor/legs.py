@@ -7,6 +7,7 @@ from typing import NamedTuple
 from domain.markets import MarketRules
 from domain.matching.messages import TradeExecuted
 from domain.orders.messages import FillSettled, Side
+from streams.audit.books import Terms, terms_of
 from streams.audit.checks import Checks
 from streams.audit.ledger_witness import Leg
 from streams.auditor import metrics
@@ -31,6 +32,12 @@ class Traded:
     quote_asset: int
     quote: int
     origin: Origin
+
+    def terms(self) -> Terms:
+        """What its settlement must be."""
+        quote, base = (self.quote_asset, self.quote), (self.base_asset, self.base)
+        paid, received = (quote, base) if self.side == Side.BUY else (base, quote)
+        return Terms(self.price_ticks, self.lots, self.side, paid, received)
 
 
 class Legs:
@@ -72,11 +79,7 @@ class Legs:
         if traded is not None:
             metrics.SETTLED_AFTER_S.observe((time_us - traded.origin.time_us) / 1e6)
             self._move(traded, -1)
-            same = (fill.price_ticks, fill.lots, fill.side) == (
-                traded.price_ticks,
-                traded.lots,
-                traded.side,
-            )
+            same = terms_of(fill) == traded.terms()
             checks.check("E5", same, f"leg {leg} was settled otherwise than traded")
 
     def received(self, source: str, ledger: str, cseq: int, checks: Checks) -> None:

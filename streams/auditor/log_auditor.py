@@ -311,7 +311,7 @@ class LogAuditor:
         position = position_name(followed.place, max(followed.position - 1, 0))
         for words in checks.take_words():
             invariant, _, said = words.partition(": ")
-            self._report(Violation(invariant, position, said, markets=markets, shard=followed.id))
+            self._report(Violation(invariant, position, said, 0, markets, followed.id, said))
 
     def _markets_of(self, followed: Followed, record: LogRecord) -> tuple[int, ...]:
         if followed.matching is None:

@@ -42,7 +42,7 @@ class Violation:
     """An invariant that does not hold, with the position that shows it.
 
     What it is about: one asset, some markets, or all that a shard ("L0") is responsible for;
-    nothing of these for a view, which is repaired.
+    nothing of these for a view, which is repaired. `about` tells apart what one record shows.
     """
 
     invariant: str
@@ -51,6 +51,7 @@ class Violation:
     asset: int = 0
     markets: tuple[int, ...] = ()
     shard: str = ""
+    about: str = ""
 
     def sentence(self) -> str:
         """Id, position and words."""

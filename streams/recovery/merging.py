@@ -2,9 +2,18 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 from infra.log import LogRecord
-from streams.audit.archive import Archive, Bounds, Manifest, Place, Source, place_name
+from streams.audit.archive import (
+    Archive,
+    Bounds,
+    Manifest,
+    Place,
+    Source,
+    place_name,
+    position_name,
+)
 
 
 @dataclass(slots=True, frozen=True)
@@ -20,7 +29,7 @@ class MergedSource:
 
 @dataclass(slots=True, frozen=True)
 class Merged:
-    """The whole, how many records of a partition came back, and which copies tell otherwise."""
+    """The whole, how many records of a partition came back, and which copies are not used."""
 
     archive: Archive
     restored: dict[Place, int]
@@ -37,7 +46,8 @@ def merged(log: Archive, copies: Sequence[Archive]) -> Merged:
     """The log with what only a copy has behind its ends.
 
     A copy whose records are not the log's, up to where both reach, is not used for that
-    partition. Raises `BadArchive` where a copy cannot be read.
+    partition, nor is one that lacks records which its manifest tells of. Raises `BadArchive`
+    where a copy cannot be read.
     """
     sources: dict[Place, Source] = dict.fromkeys(log.manifest.bounds, log.source)
     bounds = dict(log.manifest.bounds)
@@ -45,6 +55,10 @@ def merged(log: Archive, copies: Sequence[Archive]) -> Merged:
     for copy in copies:
         for place, copied in copy.manifest.bounds.items():
             if place not in bounds or copied.end <= bounds[place].end:
+                continue
+            lack = _lack(copy, place)
+            if lack:
+                refused.append(lack)
                 continue
             known = replace(log, source=MergedSource(sources), manifest=_with(log, bounds))
             if not _same_until(known, copy, place, bounds[place].end):
@@ -62,6 +76,21 @@ def _with(log: Archive, bounds: dict[Place, Bounds]) -> Manifest:
     return replace(log.manifest, bounds=bounds)
 
 
+def _lack(copy: Archive, place: Place) -> str:
+    """What is missing in the copy of this partition, in a sentence; nothing if it is whole."""
+    wanted, end = 0, copy.end(place)
+    for record in copy.records(place, 0, end):
+        if record.offset != wanted:
+            break
+        wanted += 1
+    if wanted == end:
+        return ""
+    missing = position_name(place, wanted)
+    return (
+        f"a copy must hold {end:,} records up to its end, lacks {missing}: it is not used for that"
+    )
+
+
 def _same_until(log: Archive, copy: Archive, place: Place, end: int) -> bool:
-    pairs = zip(log.records(place, 0, end), copy.records(place, 0, end), strict=False)
-    return all((a.offset, a.value) == (b.offset, b.value) for a, b in pairs)
+    pairs = zip_longest(log.records(place, 0, end), copy.records(place, 0, end))
+    return all(a and b and (a.offset, a.value) == (b.offset, b.value) for a, b in pairs)

@@ -155,9 +155,10 @@ class Walk:
         write_words(plan, log, SystemClock(), name)
 
     def _proved(self, reachable: Settings) -> bool:
-        """Whether the log as it is now is proved to be whole."""
+        """Whether the log as it is now is proved to be whole, as far as the former one was."""
         archive = open_live(reachable.kafka_bootstrap)
-        proof = prove(archive, _bar("replay", archive), _bar("audit", archive))
+        former = open_export(self._copy)
+        proof = prove(archive, _bar("replay", archive), _bar("audit", archive), former)
         self._tell("\n".join(proof.sentences()))
         return proof.equal and proof.sound
 

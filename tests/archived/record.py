@@ -117,6 +117,7 @@ def _operate(stack: RunningStack, traders: list[Trader]) -> None:
         ("change-fee-tier", {"userId": user.user_id, "feeTier": 1}),
         ("change-limits", {"ordersPer10s": 400}),
         ("disable-user", {"userId": other.user_id}),
+        ("cancel-orders", {"userId": other.user_id, "symbol": "BTCUSDT"}),
         ("enable-user", {"userId": other.user_id}),
         ("restrict-api-key", key | {"scopes": "TRADE"}),
         ("revoke-api-key", {"userId": user.user_id, "apiKey": second}),

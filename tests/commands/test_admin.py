@@ -147,6 +147,9 @@ async def test_keys_can_be_restricted_and_revoked(world):
     status, found, _ = await alice.send("DELETE", "/api/v3/openOrders", query)
     assert (status, found["code"]) == (401, -2015)
     await world.operate("restrict-api-key", **key, scopes="TRADE")
+    status, found, _ = await alice.send("DELETE", "/api/v3/openOrders", query)
+    assert (status, found["code"]) == (401, -2015)
+    await world.operate("restrict-api-key", **key, ipAllowlist="")
     status, _, _ = await alice.send("DELETE", "/api/v3/openOrders", query)
     assert status == 400
     await world.operate("revoke-api-key", **key)

@@ -33,7 +33,7 @@ class FoldedHistory:
         assert exact
         fold = next(fold for fold in self.folds.values() if set(names) <= set(fold.sums))
         sums = {name: {0: fold.sums[name].blocks} for name in names}
-        return TablesTold({0: fold.position.cseq - self.behind}, sums)
+        return TablesTold({0: fold.position.cseq - self.behind}, sums, {name: {} for name in names})
 
     def candles(self):
         found = self.folds[MATCHING_EVENTS].candles

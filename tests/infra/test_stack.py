@@ -51,8 +51,8 @@ def kept(settings, *names: str) -> None:
 @pytest.mark.parametrize(
     ("names", "count", "sentence"),
     [
-        (["node-1"], 3, "--brokers 1 is wanted for the data in .*/kafka, was --brokers 3$"),
-        (["node-1", "node-2", "node-3"], 1, "--brokers 3 is wanted for the data in "),
+        (["node-1"], 3, "--brokers must be 1 for the data in .*/kafka, was 3$"),
+        (["node-1", "node-2", "node-3"], 1, "--brokers must be 3 for the data in "),
         (["node-1", "node-3"], 3, "must hold node-1 alone or node-1 to node-3, held node-1, nod"),
         (["node-1", "node-2"], 3, "must hold node-1 alone or node-1 to node-3, held node-1, nod"),
         (["node-2"], 1, "must hold node-1 alone or node-1 to node-3, held node-2$"),
@@ -79,7 +79,7 @@ def test_another_number_of_brokers_is_refused_before_anything_is_written(
     monkeypatch.setenv("LOGBOURSE_DATA_DIR", str(settings.data_dir))
     for name in ("run", "kafka"):
         assert logbourse.main([name]) == 1
-        assert f"logbourse {name}: --brokers 3 is wanted" in capsys.readouterr().err
+        assert f"logbourse {name}: --brokers must be 3" in capsys.readouterr().err
     assert not settings_file(settings.data_dir).exists()
     assert not list((settings.data_dir / "kafka").glob("node-*/*"))
 

@@ -340,7 +340,7 @@ def test_everything_dies_with_the_supervisor(journal, tmp_path):
         import sys
         from pathlib import Path
         from infra.settings import Settings
-        from infra.supervisor import DEATHS_BEFORE_READY, Process, Supervisor
+        from infra.supervisor import Process, Supervisor
         sleep = Process("sleep", ("sleep", "600"))
         Supervisor([sleep], Settings(data_dir=Path({str(tmp_path)!r}))).run()
     """

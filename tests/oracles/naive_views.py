@@ -141,12 +141,11 @@ def asked(events: Events, user_id: int, minute: int) -> tuple[int, int]:
     return placed, sum(isinstance(event, CancelRequested | CancelAllRequested) for event in mine)
 
 
-def volatility_ppm_squared(events: Events, market_id: int, minute: int) -> int:
-    """The sum of squared changes from trade to trade in a log minute, each in whole ppm."""
-    total, last = 0, 0
+def volatility_ppm_squared(events: Events, market_id: int, minute: int) -> Fraction:
+    """The sum of squared changes from trade to trade in a log minute, exact."""
+    total, last = Fraction(0), 0
     for time_us, trade in trades(events, market_id):
         if last and time_us // MINUTE == minute:
-            change = abs(Fraction(trade.price_ticks - last, last)) * 1_000_000
-            total += (change.numerator // change.denominator) ** 2
+            total += (Fraction(trade.price_ticks - last, last) * 1_000_000) ** 2
         last = trade.price_ticks
     return total

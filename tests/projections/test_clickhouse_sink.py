@@ -105,7 +105,9 @@ def test_history_of_the_former_version_goes_on(client, build):
     ]
     client.insert("memory", told, database=name)
     client.command(f"ALTER TABLE {name}.candles MODIFY COLUMN quote Int64")
-    assert make_build(client, build) == ["0002_positions.sql", "0003_turnover.sql"]
+    client.command(f"ALTER TABLE {name}.trades MODIFY COLUMN price Int64")
+    later = ["0002_positions.sql", "0003_turnover.sql", "0004_prices.sql"]
+    assert make_build(client, build) == later
     after = ClickHouseSink(client, build)
     assert after.load(LEDGER_EVENTS, 0) == stood
     assert after.reached(LEDGER_EVENTS, 0) == stood[0]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from math import isqrt
+from fractions import Fraction
 from random import Random
 
 import pytest
@@ -155,7 +155,9 @@ def test_ticker_and_market_risk_are_those_of_the_last_day(exchange, step):
         assert ticker[2:6] == (prices[0], max(prices), min(prices), prices[-1])
         assert (ticker.first_trade_id, ticker.last_trade_id) == (day[0].trade_id, day[-1].trade_id)
     squares = naive_views.volatility_ppm_squared(events, MARKET, now_us // MINUTE_US)
-    assert risk.volatility_now_ppm == isqrt(squares)
+    # Each change is known to a thousandth of a ppm, rounded down; the answer is whole ppm.
+    least = risk.volatility_now_ppm
+    assert least**2 <= squares < (least + 1 + Fraction(len(day), 1_000)) ** 2
     for side, told in ((Side.BUY, risk.bid_notional), (Side.SELL, risk.ask_notional)):
         levels = naive_views.depth(events, MARKET, side)
         assert told == sum(price * lots for price, lots in levels.items()) * TICK
@@ -175,6 +177,20 @@ def test_user_risk_is_that_of_the_naive_fold(exchange, step):
         assert risk.volume_24h == ({str(USDT): volume} if volume else {})
         counts = risk[4:6] if risk.minute == now_us // MINUTE_US else (0, 0)
         assert counts == naive_views.asked(events, user, now_us // MINUTE_US)
+
+
+def test_small_changes_add_up_to_volatility():
+    """400 changes of 0.833 ppm each."""
+    exchange = SmallExchange(users=2)
+    for number in range(401):
+        price = 6_000_000 + 5 * (number % 2)
+        exchange.place(1, Side.SELL, price, 1)
+        exchange.place(2, Side.BUY, price, 1)
+    sink = projected(exchange, 50)
+    assert unpack(MarketRisk, sink.cells[market_key(MARKET)]["risk"]).volatility_now_ppm == 16
+    exchange.tick(60)
+    sink = projected(exchange, 50)
+    assert unpack(MarketRisk, sink.cells[market_key(MARKET)]["risk"]).volatility_1m_ppm == 16
 
 
 def test_last_trades_wrap_around():

@@ -4,6 +4,12 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 
+import pytest
+
+from domain.decider import Message
+from domain.markets import MarketListed, MarketRulesChanged
+from domain.orders import evolution, learning
+from domain.orders.state import LedgerState
 from infra.log import LogRecord
 from schemas.topics import catalogue
 from streams.audit.archive import Archive, Bounds, Manifest, Place
@@ -58,6 +64,17 @@ def traded(seed: int, *, crashes: int = 0, duplicate_rate: float = 0.0) -> World
         world.restart_all()
     settle_marks(world)
     return world
+
+
+def with_half_the_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every ledger believe in half the tick of each market that it is told of."""
+
+    def learn(state: LedgerState, event: Message) -> None:
+        if isinstance(event, (MarketListed, MarketRulesChanged)):
+            event = replace(event, rules=replace(event.rules, tick=event.rules.tick // 2))
+        learning.learn(state, event)
+
+    monkeypatch.setattr(evolution, "learn", learn)
 
 
 def settle_marks(world: World) -> None:

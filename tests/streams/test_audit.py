@@ -34,6 +34,7 @@ from tests.streams.audited_log import (
     partitions_of,
     replayed,
     traded,
+    with_half_the_tick,
 )
 
 
@@ -161,6 +162,15 @@ def test_a_fee_that_was_not_taken_is_a_violation(monkeypatch):
     assert result.checks.broken["L8"] > 0
     assert not result.checks.ok()
     assert any(line.startswith("L8: the fee in trade") for line in audit.report(result))
+
+
+@pytest.mark.sources
+def test_money_that_is_not_price_times_lots_is_a_violation_though_both_legs_agree(monkeypatch):
+    """The ledgers hold half the tick: holds, fills and fees fit each other, and add up."""
+    with_half_the_tick(monkeypatch)
+    result = audit.audit(archived(traded(3)), Nobody(), processes=1)
+    assert {invariant for invariant, count in result.checks.broken.items() if count} == {"E5"}
+    assert any("was settled otherwise than traded" in line for line in audit.report(result))
 
 
 class Scripted:

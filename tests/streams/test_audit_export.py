@@ -1,6 +1,10 @@
 """Exports: what comes back is what was there, however often it was interrupted."""
 
+import argparse
+import functools
 import json
+import operator
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +14,8 @@ import fastavro
 import pytest
 
 from infra.log import LogRecord, Mark
+from schemas.topics import catalogue
+from streams.audit import replay
 from streams.audit.archive import (
     Archive,
     BadArchive,
@@ -20,7 +26,8 @@ from streams.audit.archive import (
     parse_position,
 )
 from streams.audit.export import export
-from streams.audit.exported import open_export, partition_file
+from streams.audit.exported import ExportSource, open_export, partition_file
+from streams.audit.manifests import read_manifest
 from tests.streams.audited_log import Nobody, archived, partitions_of, replayed, told, traded
 
 PLACE = ("ledger.in", 0)
@@ -32,8 +39,14 @@ def small(count: int, *, mark: int = 0) -> Archive:
 
 
 def manifest(count: int, mark: int = 0) -> Manifest:
-    bounds = {PLACE: Bounds(0, count, count), ("dlq", 0): Bounds(0, 0, 0)}
+    bounds = {(topic.name, 0): Bounds(0, 0, 0) for topic in catalogue(1, 1)}
+    bounds[PLACE] = Bounds(0, count, count)
     return Manifest(1, 1, bounds, {PLACE: Mark(mark, f"{mark} {bytes(16).hex()}")})
+
+
+def opened(directory: Path) -> Archive:
+    """The export of a log that does not begin with Genesis."""
+    return Archive(ExportSource(directory), read_manifest(directory))
 
 
 class Numbers:
@@ -57,7 +70,7 @@ def contents(archive: Archive, place: Place = PLACE) -> list[LogRecord]:
 def test_what_comes_back_is_what_was_there(tmp_path: Path):
     archive = small(1_000, mark=7)
     assert export(archive, tmp_path, Nobody()) == 1_000
-    again = open_export(tmp_path)
+    again = opened(tmp_path)
     assert again.manifest == archive.manifest
     assert contents(again) == contents(archive)
     assert list(again.records(PLACE, 500, 503)) == contents(archive)[500:503]
@@ -68,16 +81,16 @@ def test_a_second_run_adds_what_is_new(tmp_path: Path):
     export(small(400), tmp_path, Nobody())
     assert export(small(1_000), tmp_path, Nobody()) == 600
     assert export(small(1_000), tmp_path, Nobody()) == 0
-    assert contents(open_export(tmp_path)) == contents(small(1_000))
+    assert contents(opened(tmp_path)) == contents(small(1_000))
 
 
 def test_an_interrupted_export_goes_on(tmp_path: Path):
     with pytest.raises(BadArchive, match="went away"):
         export(replace(small(1_000), source=Numbers(fails_at=700)), tmp_path, Nobody())
     with pytest.raises(BadArchive, match="was the export finished"):
-        open_export(tmp_path)
+        opened(tmp_path)
     assert 0 < export(small(1_000), tmp_path, Nobody()) < 1_000
-    assert contents(open_export(tmp_path)) == contents(small(1_000))
+    assert contents(opened(tmp_path)) == contents(small(1_000))
 
 
 @pytest.mark.parametrize("kept", [0, 10, 300, 0.3, 0.5, 0.99, 0.9999])
@@ -87,7 +100,7 @@ def test_a_torn_end_is_cut_off(kept, tmp_path: Path):
     whole = path.read_bytes()
     path.write_bytes(whole[: kept if isinstance(kept, int) else int(len(whole) * kept)])
     assert export(small(1_000), tmp_path, Nobody()) > 0
-    assert contents(open_export(tmp_path)) == contents(small(1_000))
+    assert contents(opened(tmp_path)) == contents(small(1_000))
 
 
 def test_a_directory_of_another_log_is_refused(tmp_path: Path):
@@ -118,17 +131,99 @@ def test_damage_is_told_in_one_sentence(tmp_path: Path):
 def damage_in(directory: Path) -> str:
     """What reading the files again says."""
     try:
-        found = contents(open_export(directory))
+        found = contents(opened(directory))
     except BadArchive as error:
         return str(error)
     return "nothing" if found == contents(small(1_000)) else "other records"
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 9}', '{"format": 1, "marks": 3}'])
+TEXTS = ["", "{}", "[]", '{"format": 9}', '{"format": 1, "marks": 3}', "[" * 100_000]
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda text: text[:24])
 def test_a_manifest_that_is_none_is_told(text, tmp_path: Path):
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(BadArchive, match=r"manifest\.json must be"):
         open_export(tmp_path)
+
+
+def lie(directory: Path, path: str, value: Any) -> None:
+    """Have the manifest say something else there, or nothing."""
+    file = directory / "manifest.json"
+    said = json.loads(file.read_text())
+    *way, last = path.split("/")
+    at = functools.reduce(operator.getitem, way, said)
+    if value is None:
+        del at[last]
+    else:
+        at[last] = value
+    file.write_text(json.dumps(said))
+
+
+LIES: list[tuple[str, Any]] = [
+    *[(f"partitions/ledger.in.0/{name}", float("nan")) for name in ("first", "settled", "end")],
+    *[("partitions/ledger.in.0/end", end) for end in ("5", 5.0, True, -1, 3, 10**30, [0], None)],
+    *[("partitions/ledger.in.0/settled", settled) for settled in (0, -1, 10**9)],
+    ("partitions/ledger.in.0/first", 10**9),
+    ("partitions/ledger.in.0/more", 1),
+    ("partitions/ledger.in.0", None),
+    ("partitions/ledger.in.0", []),
+    ("partitions/ledger.in.9", {"first": 0, "settled": 0, "end": 0}),
+    ("partitions/dlq.0", None),
+    ("partitions/audit.in.0", {"first": 0, "settled": 0, "end": 0}),
+    *[("ledger_partitions", count) for count in (0, 1, 3, 10**12, 2.0, "2", True)],
+    *[("matching_partitions", count) for count in (1, float("inf"))],
+    ("marks/ledger.in.0/offset", float("nan")),
+    ("marks/ledger.in.0/offset", -1),
+    ("marks/ledger.in.0/metadata", 7),
+    ("marks/ledger.ev.0", {"offset": 1, "metadata": ""}),
+    ("marks/ledger.in.7", {"offset": 1, "metadata": ""}),
+]
+
+
+@pytest.fixture(scope="module")
+def exchange(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An exchange, exported."""
+    directory = tmp_path_factory.mktemp("export")
+    export(archived(traded(4)), directory, Nobody())
+    return directory
+
+
+@pytest.mark.parametrize(("path", "value"), LIES)
+def test_a_manifest_that_no_export_writes_is_refused(path, value, exchange, tmp_path, capsys):
+    """NaN is no end, "settled" 0 would excuse what is forged: nothing would be compared."""
+    shutil.copytree(exchange, tmp_path, dirs_exist_ok=True)
+    lie(tmp_path, path, value)
+    with pytest.raises(BadArchive, match=r"manifest\.json must be"):
+        open_export(tmp_path)
+    parser = argparse.ArgumentParser()
+    replay.add_arguments(parser)
+    assert replay.run(parser.parse_args(["--from", str(tmp_path)])) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_manifest_of_a_smaller_exchange_than_its_genesis_is_refused(exchange, tmp_path):
+    """All that the manifest names is there, and the rest would pass unseen."""
+    shutil.copytree(exchange, tmp_path, dirs_exist_ok=True)
+    for name in ("matching.in.1", "matching.ev.1"):
+        lie(tmp_path, f"partitions/{name}", None)
+    lie(tmp_path, "marks/matching.in.1", None)
+    lie(tmp_path, "matching_partitions", 1)
+    with pytest.raises(BadArchive, match="must have the partitions of its Genesis"):
+        open_export(tmp_path)
+
+
+def test_a_log_that_grew_or_lost_its_end_may_be_exported(exchange, tmp_path):
+    """The ends may move between the two looks, and a mark may be beyond what is left."""
+    shutil.copytree(exchange, tmp_path, dirs_exist_ok=True)
+    end = open_export(tmp_path).end(PLACE)
+    lie(tmp_path, "marks/ledger.in.0/offset", end + 5)
+    open_export(tmp_path)
+    lie(tmp_path, "partitions/ledger.in.0/settled", end - 3)
+    open_export(tmp_path)
+    lie(tmp_path, "marks/ledger.in.0/offset", end - 2)
+    lie(tmp_path, "partitions/ledger.in.0/settled", end - 2)
+    open_export(tmp_path)
 
 
 def test_an_exported_exchange_replays_equal_and_brings_its_schemas(tmp_path: Path):

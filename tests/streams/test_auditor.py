@@ -21,7 +21,7 @@ from streams.auditor.log_auditor import LogAuditor, Resolutions
 from streams.auditor.violations import Violation, orders_for
 from streams.shard import Shard
 from tests.simulation.world import MATCHERS
-from tests.streams.audited_log import traded
+from tests.streams.audited_log import traded, with_half_the_tick
 from tests.streams.growing_log import (
     audited,
     auditor_on,
@@ -254,6 +254,15 @@ def test_a_wrong_balance_is_reported_once_and_the_next_one_too():
     assert words_after(last, 7) == ["L5"]
     assert words_after(first, -7) == []
     assert words_after(first, 7) == ["L5"]
+
+
+@pytest.mark.sources
+def test_both_legs_settled_at_a_wrong_amount_alike_are_each_reported(monkeypatch):
+    with_half_the_tick(monkeypatch)
+    told = audited(log_of(traded(3)))
+    assert {v.invariant for v in told} >= {"E5"}
+    wrong = [v for v in told if v.words.endswith("was settled otherwise than traded")]
+    assert {v.shard for v in wrong} == {"L0", "L1"}
 
 
 def test_what_is_stopped_for_what():

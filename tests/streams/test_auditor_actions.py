@@ -63,11 +63,11 @@ class WrongClock:
         return self.seconds
 
 
-def followed() -> tuple[Any, LogAuditor]:
-    """An honest log, read to its end."""
+def followed(told: list[Violation] | None = None) -> tuple[Any, LogAuditor]:
+    """An honest log, read to its end; later violations go to `told`."""
     log = log_of(world())
     written = Written(log.whole, log.marks, log.shown)
-    auditor = auditor_on(written, [])
+    auditor = auditor_on(written, [] if told is None else told)
     auditor.start()
     follow(auditor, written, random.Random(1))
     return written, auditor
@@ -196,6 +196,21 @@ def test_a_violation_of_a_book_stops_its_market_alone():
     ((_, (record,)),) = log.produced.items()
     (halt,) = record.messages
     assert isinstance(halt, HaltMarket) and halt.market_id == market
+
+
+def test_of_accounts_that_are_wrong_in_one_look_each_is_told(capsys):
+    told: list[Violation] = []
+    log, auditor = followed(told)
+    alarms = Alarms(log, WrongClock(), halts=True)
+    record = auditor.followed["L0"].ledger
+    assert record is not None
+    first, *_, last = record.available
+    record.available[first] += 7
+    record.available[last] += 7
+    auditor.check_books()
+    for violation in (*told, *told):
+        alarms.take(violation)
+    assert capsys.readouterr().out.count("L5 ledger.in.0@") == len(told) == 2
 
 
 def test_a_wrong_view_and_an_auditor_that_only_looks_stop_nothing():

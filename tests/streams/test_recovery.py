@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from domain.orders.messages import CancelAllOrders
 from domain.protocol import HaltAction, ResolveHalt
 from infra.refusal import Refusal
 from schemas.topics import inbox
-from streams.audit.archive import Archive
+from streams.audit.archive import Archive, Place
 from streams.audit.audit import audit
 from streams.audit.findings import Findings
 from streams.recovery.losses import find_losses, sentences
@@ -26,7 +27,15 @@ from tests.simulation.load import DEADLINE_US, users_of
 from tests.simulation.log import LogWorld, SimLog
 from tests.simulation.races import forge
 from tests.simulation.world import LEDGERS, MATCHERS, World
-from tests.streams.audited_log import Nobody, archived, replayed, settle_marks, told, traded
+from tests.streams.audited_log import (
+    Nobody,
+    archived,
+    partitions_of,
+    replayed,
+    settle_marks,
+    told,
+    traded,
+)
 
 NAME = b"\x05" * 16
 COPIES = Findings.PER_CHANNEL + 1
@@ -218,6 +227,35 @@ def test_a_copy_of_another_history_is_not_used():
         del values[len(values) // 2 :]
     whole = merged(archived(world), [archived(other)])
     assert any("ledger.in.0: it is not used" in sentence for sentence in whole.sentences())
+
+
+def damaged_copy(damage: str, place: Place = ("ledger.in", 0)) -> tuple[Archive, Archive]:
+    """A log that lost its second half, and a copy of all of it under its manifest, but damaged."""
+    world = traded(3)
+    whole, partitions = archived(world), partitions_of(world)
+    values = partitions[place]
+    if damage == "short":
+        del values[len(values) // 4 :]
+    elif damage == "gap":
+        del values[-2]
+    for lost in world.log.partitions.values():
+        del lost[len(lost) // 2 :]
+    return archived(world), replace(archived(world, partitions), manifest=whole.manifest)
+
+
+@pytest.mark.parametrize("damage", ["short", "gap"])
+def test_a_copy_that_lacks_what_its_manifest_tells_is_not_used(damage):
+    """It was once as long as it says; shorter than the log it would replace acknowledged inputs."""
+    log, copy = damaged_copy(damage)
+    place = ("ledger.in", 0)
+    whole = merged(log, [copy])
+    assert whole.archive.end(place) == log.end(place)
+    kept = [record.value for record in whole.archive.everything(place)]
+    assert kept == [record.value for record in log.everything(place)]
+    assert place not in whole.restored
+    (sentence,) = whole.refused
+    assert "records up to its end, lacks ledger.in.0@" in sentence
+    assert whole.archive.end(("ledger.in", 1)) == copy.end(("ledger.in", 1)), "that one is whole"
 
 
 def test_a_forged_record_is_not_taken_for_a_loss():

@@ -3,10 +3,8 @@
 import pytest
 
 from domain.protocol import HaltAction
-from infra.kafka_broker import kept_nodes
 from infra.recoveries import AGREED, PROVED, expect_no_recovery
 from infra.refusal import Refusal
-from infra.settings import Settings
 from streams.marks import Done
 from streams.recovery.journal import open_journal
 from streams.recovery.losses import Losses
@@ -83,12 +81,3 @@ def test_a_plan_tells_what_does_not_stay():
     assert PLAN.dropped() == {("ledger.in", 0): 2, ("dlq", 0): 1}
     assert PLAN.must_rewrite()
     assert PLAN.is_needed()
-
-
-def test_a_node_that_is_missing_is_not_made_anew(tmp_path):
-    settings = Settings(data_dir=tmp_path)
-    assert kept_nodes(settings) == 0
-    for name in ("node-1", "node-3"):
-        (tmp_path / "kafka" / name).mkdir(parents=True)
-    with pytest.raises(Refusal, match=r"node-1 to node-3, held node-1, node-3$"):
-        kept_nodes(settings)

@@ -23,8 +23,18 @@ from streams.recovery.plan import make_plan
 from tests.simulation.corruption import Faulting
 from tests.simulation.load import DEADLINE_US
 from tests.simulation.processes import START_US
+from tests.simulation.races import forge
 from tests.simulation.world import MATCHERS, World
-from tests.streams.audited_log import Nobody, archived, replayed, settle_marks, told, traded
+from tests.streams.audited_log import (
+    Nobody,
+    archived,
+    partitions_of,
+    renumbered,
+    replayed,
+    settle_marks,
+    told,
+    traded,
+)
 from tests.streams.growing_log import auditor_on, follow, log_of
 from tests.streams.records import forged
 from tests.streams.test_recovery import expect_reopened, recover
@@ -163,6 +173,25 @@ class TestAGenuineRecord:
         verdict = judged(world)
         cut = consistent_cut(archived(world), verdict.runs, verdict.found)
         assert cut["L0"] == offset
+
+
+def test_a_forged_record_that_was_dropped_hides_no_missing_one_of_its_number():
+    world = traded(5)
+    number = world.hosts()["L0"].shard.incoming["M0"].cseq + 1
+    forge(world, "L0", cseq=number)
+    world.drain()
+    say(world)
+    change_market(world, HaltMarket)
+    assert world.hosts()["L0"].shard.incoming["M0"].cseq == number
+    settle_marks(world)
+    assert told(replayed(archived(world)).findings) == ""
+    partitions = partitions_of(world)
+    values = partitions[INBOX]
+    genuine = max(o for o, value in values if len(value) > 16 and decode_record(value).cseq)
+    del values[genuine]
+    partitions[INBOX] = renumbered(values)
+    words = told(replayed(archived(world, partitions)).findings)
+    assert f"M0 → ledger.in.0 #{number}: it is not there" in words
 
 
 class TestAForgedRecordThatFits:

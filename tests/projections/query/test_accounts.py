@@ -2,10 +2,11 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
-from domain.accounts.messages import WithdrawalsHalted, WithdrawalsResumed
+from domain.accounts.messages import UserRegistered, WithdrawalsHalted, WithdrawalsResumed
 from infra.log import LogFailure
 from projections import layout
 from projections.layout import Balance, MarketRisk, Position, UserRisk
@@ -15,6 +16,7 @@ from tests.projections.query.world import (
     BTC,
     BTCUSDT,
     E8,
+    ETHBTC,
     T0_US,
     TOKEN,
     USDT,
@@ -166,6 +168,19 @@ async def test_the_risk_of_a_user_joins_positions_and_prices(risky, api):
     assert [row["value"] for row in risk["exposure"]] == [None, None], "ETHBTC never traded"
 
 
+async def test_equity_leaves_out_halted_markets_where_another_way_leads(risky, world, api):
+    await world.trade(ETHBTC, [trade(1, T0_US, price=E8 // 20)])
+    old = world.reference.market("ETHBTC")
+    new = replace(old, market_id=4, symbol="ETHBTC2")
+    world.reference.markets[new.market_id] = new
+    await world.trade(new.market_id, [trade(1, T0_US, price=E8 // 10)])
+    old.halted = True
+
+    _, risk = await get(api, f"/x/v1/risk/users/{ALICE}", asset="ETH")
+
+    assert risk["exposure"][0]["value"] == "10.00000000", "1 BTC at the new market's price"
+
+
 async def test_a_users_risk_is_for_the_user_and_the_operator(risky, api):
     status, answer = await get(api, f"/x/v1/risk/users/{ALICE}", user=BOB)
     assert (status, answer["code"]) == (401, -2015)
@@ -177,6 +192,28 @@ async def test_a_users_risk_is_for_the_user_and_the_operator(risky, api):
     assert (status, answer["code"]) == (400, -1100)
     status, answer = await get(api, f"/x/v1/risk/users/{ALICE}", asset="DOGE")
     assert (status, answer["code"]) == (400, -1130)
+
+
+async def test_a_user_who_does_not_exist_has_no_risk(risky, api):
+    operator = {"Authorization": f"Bearer {TOKEN}"}
+    for user in (0, 1, BOB + 1, 10**16 - 1):
+        response = await api.get(f"/x/v1/risk/users/{user}", headers=operator)
+        assert (response.status, (await response.json())["code"]) == (400, -1130), user
+    response = await api.get(f"/x/v1/risk/users/{BOB}", headers=operator)
+    assert (response.status, (await response.json())["exposure"]) == (200, [])
+
+
+async def test_a_user_made_a_moment_ago_is_waited_for(world, api):
+    """The operator was told of the user by another process, which had read on further."""
+    world.ends["accounts.ev", 1] = 32
+    operator = {"Authorization": f"Bearer {TOKEN}"}
+    asked = asyncio.create_task(api.get(f"/x/v1/risk/users/{BOB + 2}", headers=operator))
+    await asyncio.sleep(0.05)
+    assert not asked.done()
+    made = UserRegistered(b"", "new", 1, T0_US, BOB + 2, bytes(32), 0)
+    world.reference.apply(made, 1)
+    world.reference_at["accounts.ev", 1] = Position(31, 31, T0_US)
+    assert (await asked).status == 200
 
 
 async def test_the_risk_of_a_market(world, api):

@@ -66,11 +66,15 @@ class Stage:
         """So many looks, without the pauses between them."""
         for _ in range(count):
             self.history._next_s = 0.0
-            self.history.tend(self.told.append)
+            self.history.tend(self.told.append, self.end_of)
             assert self.history._running is not None
             await asyncio.wait([asyncio.wrap_future(self.history._running)])
-            self.history.tend(self.told.append)
+            self.history.tend(self.told.append, self.end_of)
         return self.told
+
+    def end_of(self, topic: str, _partition: int) -> int:
+        """Where the log ends, whatever was read or stored of it."""
+        return len(self.exchange.outboxes()[topic])
 
     async def settled(self) -> None:
         """Everything is written and folded, and once found right."""
@@ -138,6 +142,64 @@ async def test_a_row_that_is_dropped_changed_or_doubled_is_named(stage, sql, inv
     assert complaint.invariant == invariant
     assert where in complaint.where
     assert await stage.rounds(2) == [complaint], "it is said once"
+
+
+INVENTED = "INSERT INTO {0}.{1} SELECT * REPLACE({2}) FROM {0}.{1} LIMIT 1"
+
+
+@pytest.mark.parametrize("table", ["orders", "fills", "ledger_entries", "trades"])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (f"{1 << 60} AS cseq", f"a row says #{1 << 60}, the log ends at #"),
+        ("7 AS partition", "rows are of a partition that there is not"),
+        ("-1 AS partition", "rows are of a partition that there is not"),
+    ],
+)
+async def test_a_row_that_is_in_no_sum_is_named(stage, table, change, words):
+    await stage.settled()
+    stage.spoil(INVENTED.format(DATABASE, table, change))
+    (complaint,) = await stage.rounds(3)
+    assert complaint.invariant == "P1"
+    assert complaint.where.startswith(f"clickhouse {table} of ")
+    assert words in complaint.words
+    assert await stage.rounds(3) == [complaint], "it is said once"
+
+
+async def test_a_row_whose_position_is_not_told_yet_is_honest(stage, monkeypatch):
+    """As after a kill between the two, for as long as its worker is away."""
+    stage.store_up_to(1)
+    stage.spoil(f"TRUNCATE TABLE {DATABASE}.positions")
+    topics = ((layout.LEDGER_EVENTS, layout.LEDGER_TABLES), ("matching.ev", layout.MATCHING_TABLES))
+    told = [(table, topic, 0, 9, 8, 0) for topic, tables in topics for table in tables]
+    stage.store.insert("positions", told)
+    stage.fold_up_to(0.05)
+    greatest: list[int] = []
+    right = stage.history._client.tables
+
+    def tables(*asked, **how):
+        found = right(*asked, **how)
+        greatest.extend(cseq for each in found.greatest.values() for cseq in each.values())
+        return found
+
+    monkeypatch.setattr(stage.history._client, "tables", tables)
+    assert await stage.rounds(4) == []
+    assert max(greatest) > 9, "there are such rows"
+    assert stage.views.checks["P1"] > 0
+
+
+async def test_a_row_beyond_the_log_is_named_once_the_log_was_read_to_its_end(stage):
+    stage.store_up_to(0.5)
+    values = stage.exchange.outboxes()[layout.LEDGER_EVENTS]
+    fold = stage.views.folds[layout.LEDGER_EVENTS, 0]
+    for offset in range(len(values) // 2):
+        fold.take(LogRecord(layout.LEDGER_EVENTS, 0, offset, -1, values[offset]))
+    fold.fold_to(len(values) // 4)
+    stage.spoil(INVENTED.format(DATABASE, "orders", f"{len(values) + 5} AS cseq"))
+    assert await stage.rounds(6) == [], "it may stand in the half that was not read"
+    stage.fold_up_to(0.5)
+    told = await stage.rounds(3)
+    assert [c.where for c in told] == ["clickhouse orders of ledger.ev.0 beyond the log"]
 
 
 async def test_what_differed_is_looked_at_again_alone_and_at_once(stage, monkeypatch):

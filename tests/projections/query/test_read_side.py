@@ -17,7 +17,7 @@ from infra.clickhouse import clickhouse_client
 from projections.clickhouse_sink import ClickHouseSink
 from projections.layout import Position
 from projections.redis_sink import RedisSink
-from tests.projections.query.world import signed, tiers
+from tests.projections.query.world import World, signed, tiers
 from tests.projections.scenarios import busy_exchange, feed
 from tests.projections.small_exchange import SmallExchange
 
@@ -40,11 +40,8 @@ def reference_of(exchange: SmallExchange) -> ReferenceData:
     return reference
 
 
-@pytest.fixture
-async def exchange(world):
-    """Two hundred random steps, projected into both stores; the log ends there."""
-    exchange = busy_exchange(seed=20260101, steps=200)
-    exchange.tick(1)
+async def project(world: World, exchange: SmallExchange) -> None:
+    """Let both stores hold what the exchange has written; the log ends there."""
     await world.redis.flushall()
     feed(exchange, RedisSink(FakeRedis(server=world.redis_server)))
     client = clickhouse_client(world.store.dsn)
@@ -58,6 +55,14 @@ async def exchange(world):
     world.reference_at = {("accounts.ev", 0): Position(9, 9, exchange.time_us)}
     for topic, values in exchange.outboxes().items():
         world.ends[topic, 0] = len(values)
+
+
+@pytest.fixture
+async def exchange(world):
+    """Two hundred random steps, projected into both stores."""
+    exchange = busy_exchange(seed=20260101, steps=200)
+    exchange.tick(1)
+    await project(world, exchange)
     return exchange
 
 

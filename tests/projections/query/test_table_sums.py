@@ -105,6 +105,23 @@ async def test_a_part_is_read_once_for_as_long_as_it_is_there(store, history):
     assert history.read_parts() == 1
 
 
+async def test_the_greatest_sequence_of_any_partition_is_known_for_as_long_as_the_row_is_there(
+    store, history
+):
+    sums, upto = StoredSums(history), {0: 50}
+    store.insert("trades", [trade(0, n) for n in range(1, 2 * BLOCK)])
+    await sums.quick(["trades"], upto)
+    assert sums.greatest("trades") == {0: 2 * BLOCK - 1}
+    store.insert("trades", [(0, 1 << 60, 0, *trade(0, 3)[3:]), trade(7, 3), trade(-1, -5)])
+    for _ in range(2):
+        await sums.quick(["trades"], upto)
+        assert sums.greatest("trades") == {0: 1 << 60, 7: 3, -1: -5}
+    where = f"cseq = {1 << 60} OR partition != 0"
+    store.client.command(f"ALTER TABLE {TRADES} DELETE WHERE {where}", settings=AT_ONCE)
+    await sums.quick(["trades"], upto)
+    assert sums.greatest("trades") == {0: 2 * BLOCK - 1}
+
+
 async def test_a_row_that_was_stored_twice_counts_twice_until_it_is_merged(store, history):
     sums, upto = StoredSums(history), {0: 2 * BLOCK}
     rows = [trade(0, n) for n in range(1, 2 * BLOCK)]

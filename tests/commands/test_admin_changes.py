@@ -1,0 +1,146 @@
+"""Changes that are built upon what stands: none undoes another, and what is not named stays."""
+
+import asyncio
+
+import pytest
+
+from tests.commands.world import trading_world
+
+
+def notionals(world) -> tuple[int, int]:
+    """Least and greatest, in whole quote units, as matching has them."""
+    (market,) = [
+        market
+        for name in ("M0", "M1")
+        for market in world.exchange.shards[name].state.markets.values()
+    ]
+    return market.rules.min_notional // 10**8, market.rules.max_notional // 10**8
+
+
+async def test_two_changes_of_rules_at_once_both_stand(world):
+    world.exchange.held = []
+    change = {"symbol": "BTCUSDT"}
+    first = asyncio.create_task(world.operate("change-market-rules", **change, minNotional="6000"))
+    await world.until_held(1)
+    second = asyncio.create_task(world.operate("change-market-rules", **change, maxNotional="7000"))
+    await asyncio.sleep(0.1)
+    world.exchange.release()
+    await first
+    await second
+    assert notionals(world) == (6_000, 7_000)
+
+
+async def test_no_rules_change_while_the_shard_is_down_that_tells_them(tmp_path):
+    async with trading_world(tmp_path, timeout_s=0.2) as world:
+        step, kept = world.exchange._step, []
+
+        def without_accounts(name, *rest):
+            if name == "A0":
+                kept.append((name, *rest))
+            else:
+                step(name, *rest)
+
+        world.exchange._step = without_accounts
+        change = {"symbol": "BTCUSDT"}
+        await world.operate("change-market-rules", 503, **change, minNotional="6000")
+        world.exchange.clock.us += 4_000_000
+        world.exchange.tick()
+        await world.until_missing(["A0 lags"])
+        before = len(world.exchange.records_in)
+        answer = await world.operate("change-market-rules", 503, **change, maxNotional="7000")
+        assert answer["code"] == -1008
+        assert "A0" in answer["msg"]
+        assert len(world.exchange.records_in) == before
+        world.exchange._step = step
+        for each in kept:
+            step(*each)
+        world.exchange.tick()
+        await world.until_missing([])
+        await world.operate("change-market-rules", **change, maxNotional="7000")
+        assert notionals(world) == (6_000, 7_000)
+
+
+async def test_a_change_that_is_refused_keeps_no_other_waiting(world):
+    change = {"symbol": "BTCUSDT"}
+    await world.operate("change-market-rules", 400, **change, minNotional="many")
+    await world.operate("change-market-rules", 400, **change, minNotional="99999999")
+    await world.operate("change-market-rules", **change, minNotional="6000")
+    assert notionals(world) == (6_000, 9_000_000)
+
+
+def access(world, user) -> tuple[set[str], list[str], int]:
+    """Scopes, addresses and end (in ms) of the user's key, as the log has them."""
+    key = world.exchange.shards[f"A{user.user_id % 2}"].state.keys[user.api_key]
+    return {scope.name for scope in key.scopes}, list(key.ip_allowlist), key.expires_us // 1_000
+
+
+async def test_what_is_not_named_of_a_key_stays(world):
+    alice = await world.add_user("alice")
+    key = {"userId": alice.user_id, "apiKey": alice.api_key}
+    end, later = world.now_ms + 60_000, world.now_ms + 90_000
+    await world.operate("restrict-api-key", **key, scopes="READ")
+    assert access(world, alice) == ({"READ"}, [], 0)
+    await world.operate("restrict-api-key", **key, ipAllowlist="10.0.0.0/8,::1/128")
+    assert access(world, alice) == ({"READ"}, ["10.0.0.0/8", "::1/128"], 0)
+    await world.operate("restrict-api-key", **key, expiresMs=end)
+    assert access(world, alice) == ({"READ"}, ["10.0.0.0/8", "::1/128"], end)
+    await world.operate("restrict-api-key", **key, expiresMs=later, scopes=["TRADE"])
+    assert access(world, alice) == ({"TRADE"}, ["10.0.0.0/8", "::1/128"], later)
+    await world.operate("restrict-api-key", **key)
+    assert access(world, alice) == ({"TRADE"}, ["10.0.0.0/8", "::1/128"], later)
+
+
+@pytest.mark.parametrize("anywhere", ["", []])
+async def test_a_key_is_widened_by_a_word(world, anywhere):
+    alice = await world.add_user("alice")
+    key = {"userId": alice.user_id, "apiKey": alice.api_key}
+    end = world.now_ms + 60_000
+    await world.operate("restrict-api-key", **key, ipAllowlist=["10.0.0.0/8"], expiresMs=end)
+    await world.operate("restrict-api-key", **key, ipAllowlist=anywhere)
+    assert access(world, alice) == ({"READ", "TRADE"}, [], end)
+    await world.operate("restrict-api-key", **key, expiresMs=0)
+    assert access(world, alice) == ({"READ", "TRADE"}, [], 0)
+    await world.operate("restrict-api-key", 400, **key, scopes=anywhere)
+
+
+async def test_two_restrictions_of_a_key_at_once_both_stand(world):
+    alice = await world.add_user("alice")
+    key = {"userId": alice.user_id, "apiKey": alice.api_key}
+    world.exchange.held = []
+    first = asyncio.create_task(world.operate("restrict-api-key", **key, scopes="READ"))
+    await world.until_held(1)
+    second = asyncio.create_task(world.operate("restrict-api-key", **key, ipAllowlist="::1/128"))
+    await asyncio.sleep(0.1)
+    world.exchange.release()
+    await first
+    await second
+    assert access(world, alice) == ({"READ"}, ["::1/128"], 0)
+
+
+async def test_no_key_is_restricted_while_its_shard_is_down(world):
+    alice = await world.add_user("alice")
+    shard = f"A{alice.user_id % 2}"
+    world.exchange.clock.us += 4_000_000
+    world.exchange.tick(down=[shard])
+    await world.until_missing([f"{shard} lags"])
+    key = {"userId": alice.user_id, "apiKey": alice.api_key}
+    answer = await world.operate("restrict-api-key", 503, **key, scopes="READ")
+    assert answer["code"] == -1008
+    assert shard in answer["msg"]
+
+
+async def test_a_key_that_opens_nothing_is_not_restricted(world):
+    alice, bob = await world.add_user("alice"), await world.add_user("bob")
+    revoked = {"userId": alice.user_id, "apiKey": alice.api_key}
+    await world.operate("revoke-api-key", **revoked)
+    cases = [
+        (revoked, "KEY_REVOKED"),
+        ({"userId": bob.user_id, "apiKey": "none"}, "UNKNOWN_KEY"),
+        ({"userId": alice.user_id, "apiKey": bob.api_key}, "UNKNOWN_KEY"),
+        ({"userId": 9_998, "apiKey": bob.api_key}, "UNKNOWN_USER"),
+    ]
+    for key, reason in cases:
+        for given in ({}, {"scopes": "READ"}):
+            answer = await world.operate("restrict-api-key", 400, **key, **given)
+            assert answer["msg"] == f"Refused: {reason}."
+    assert access(world, bob) == ({"READ", "TRADE"}, [], 0)
