@@ -27,12 +27,17 @@ from streams.audit.matching_witness import MatchingRecord, MatchingWitness
 from streams.audit.rerun import Options, rerun
 from streams.families import decider_of
 from streams.snapshots import Snapshot, encode_snapshot
+from tests.simulation.faults import Faults
+from tests.simulation.load import genesis
+from tests.simulation.races import Races
+from tests.simulation.sizes import Size
 from tests.simulation.world import World
 from tests.streams.audited_log import (
     Nobody,
     archived,
     partitions_of,
     replayed,
+    settle_marks,
     traded,
     with_half_the_tick,
 )
@@ -162,6 +167,17 @@ def test_a_fee_that_was_not_taken_is_a_violation(monkeypatch):
     assert result.checks.broken["L8"] > 0
     assert not result.checks.ok()
     assert any(line.startswith("L8: the fee in trade") for line in audit.report(result))
+
+
+def test_trades_in_lots_that_were_changed_on_the_way_are_settled_as_traded():
+    for seed in range(8):
+        world = World(Faults(random.Random(seed), 0))
+        genesis(world)
+        Races(random.Random(seed), Size("of races", races=(8,), orders=(30,))).run(world)
+        world.faults.end()
+        settle_marks(world)
+        result = audit.audit(archived(world), Nobody(), processes=1)
+        assert (result.checks.counts["E5"] > 0, result.checks.broken["E5"]) == (True, 0), seed
 
 
 @pytest.mark.sources
