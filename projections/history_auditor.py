@@ -9,9 +9,11 @@ how much too much its parts add up to is known from then on.
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from time import monotonic
 from typing import NamedTuple
 
+from infra.log import SHOWN_WITHIN_S
 from projections.candle_sums import Series, Told
 from projections.history_client import HistoryClient, TablesTold
 from projections.history_sums import Sum, differences
@@ -33,6 +35,18 @@ Key = tuple[str, Place]
 
 Doubts = Mapping[Key, Mapping[int, Sum]]
 """What parts have added up to beyond what they must."""
+
+
+@dataclass(slots=True)
+class _Ahead:
+    """A sequence that the fold does not have: once `due_s` comes the log's `end` is asked for.
+
+    Not before: for a moment a new leader may not show all that a worker has read already.
+    """
+
+    cseq: int
+    due_s: float
+    end: int = -1
 
 
 class Look(NamedTuple):
@@ -85,7 +99,7 @@ class HistoryAuditor:
         """The same of tables that were right: of rows that were stored twice."""
         self._known_wrong: dict[Key, Mapping[int, Sum]] = {}
         """The same of tables that are being built anew."""
-        self._ahead: dict[Key, tuple[int, int]] = {}
+        self._ahead: dict[Key, _Ahead] = {}
         """The greatest sequence of a row beyond what was read, and where the log ended by then."""
         self._rounds_s: deque[float] = deque(maxlen=ROUNDS_REMEMBERED)
         self.round_s = 0.0
@@ -212,9 +226,12 @@ class HistoryAuditor:
         if cseq <= fold.seen:
             self._ahead.pop(key, None)
             return False
-        if self._ahead.get(key, (0, 0))[0] != cseq:
-            self._ahead[key] = (cseq, end_of(*key[1]))
-        return fold.read_to + 1 >= self._ahead[key][1]
+        ahead = self._ahead.get(key)
+        if ahead is None or ahead.cseq != cseq:
+            ahead = self._ahead[key] = _Ahead(cseq, monotonic() + SHOWN_WITHIN_S)
+        if ahead.end < 0 and monotonic() >= ahead.due_s:
+            ahead.end = end_of(*key[1])
+        return 0 <= ahead.end <= fold.read_to + 1
 
     def _accept(self, key: Key, beyond: Mapping[int, Sum], look: Look) -> bool:
         """Take note of what a table adds up to beyond what it must; whether it may.

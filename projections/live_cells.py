@@ -48,7 +48,7 @@ class LiveCells:
         if stored:
             numbers = (int(stored[field]) for field in (b"cseq", b"offset", b"time_us"))
             position = Position(*numbers)
-        texts = [{f.decode(): t.decode("utf-8", "replace") for f, t in c.items()} for c in cells]
+        texts = [{_text(f): _text(t) for f, t in c.items()} for c in cells]
         return position, dict(zip(names, texts, strict=True))
 
     def repair(
@@ -130,3 +130,8 @@ class Touched:
         self._tracker.close()
         self._told.close()
         self._client.close()
+
+
+def _text(stored: bytes) -> str:
+    """What stands there, whatever somebody has written."""
+    return stored.decode("utf-8", "replace")

@@ -36,6 +36,7 @@ WAITING_AT_MOST = 5_000
 TOUCHED_AT_ONCE = 100
 SWEPT_AT_ONCE = 25
 STRANGERS_AT_MOST = 5_000
+MOST_DIGITS = 19
 """Names that wait for their fold; no more are asked for meanwhile."""
 
 AGAIN_S = 60.0
@@ -214,14 +215,16 @@ class ViewAuditor:
 
 def place_of(name: str, ledger_partitions: int, matching_partitions: int) -> Place | None:
     """The partition that feeds a key; None for names that are no view's."""
-    kind, _, number = name.partition(":")
-    if kind == "reference":
-        topic, _, number = number.partition(":")
-        count = {LEDGER_EVENTS: ledger_partitions, MATCHING_EVENTS: matching_partitions}.get(topic)
-        fed = count is not None and number.isdigit() and int(number) < count
-        return (topic, int(number)) if fed else None
-    if not (number.isascii() and number.isdigit()):
+    kind, _, number = name.rpartition(":")
+    # Whoever can write to Redis can write any name.
+    if not (number.isascii() and number.isdigit() and len(number) <= MOST_DIGITS):
         return None
+    for topic, count in (
+        (LEDGER_EVENTS, ledger_partitions),
+        (MATCHING_EVENTS, matching_partitions),
+    ):
+        if kind == f"reference:{topic}":
+            return (topic, int(number)) if int(number) < count else None
     if kind in OF_USERS:
         return (LEDGER_EVENTS, int(number) % ledger_partitions)
     if kind in OF_MARKETS:

@@ -105,10 +105,13 @@ def capture(log: Log, ledger_partitions: int, matching_partitions: int) -> Manif
     }
     marks = {place: mark for place, mark in found.items() if mark is not None}
     settled = {place: log.ends(*place) for place in places}
-    bounds = {
-        place: Bounds(first=settled[place][0], settled=settled[place][1], end=log.ends(*place)[1])
-        for place in places
-    }
+    bounds = {}
+    for place in places:
+        first, shown = settled[place]
+        end = log.ends(*place)[1]
+        # What lies before a mark was there, though a new leader may not have shown it at once.
+        marked = min(marks[place].offset, end) if place in marks else 0
+        bounds[place] = Bounds(first, max(shown, marked), end)
     return Manifest(ledger_partitions, matching_partitions, bounds, marks)
 
 

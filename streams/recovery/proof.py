@@ -83,9 +83,9 @@ class _Before:
     def has(self, finding: Finding) -> bool:
         """Whether it was there, and is nothing that a recovery has to mend.
 
-        That are halts, what is missing, and all records of channels.
+        That are halts, what is missing, lost notices of the quarantine, and records of channels.
         """
-        if finding.cseq or finding.kind in (Kind.HALTED, Kind.MISSING):
+        if finding.cseq or finding.kind in (Kind.HALTED, Kind.MISSING, Kind.INPUT_CHANGED):
             return False
         return _name(finding) in map(_name, self.findings.listed)
 

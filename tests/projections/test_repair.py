@@ -96,4 +96,12 @@ def test_which_partition_feeds_what():
     assert place_of("open:7", 2, 3) == (LEDGER_EVENTS, 1)
     assert place_of("candles:7", 2, 3) == (MATCHING_EVENTS, 1)
     assert place_of("reference:matching.ev:2", 2, 3) == (MATCHING_EVENTS, 2)
-    assert place_of("reference:matching.ev:3", 2, 3) is None
+    for name in (
+        "reference:matching.ev:3",
+        "reference:ledger.ev:\u00b2",
+        "reference:7",
+        "balances:",
+        "balances:-1",
+        "balances:" + "7" * 5_000,
+    ):
+        assert place_of(name, 2, 3) is None

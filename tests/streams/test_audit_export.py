@@ -27,7 +27,7 @@ from streams.audit.archive import (
 )
 from streams.audit.export import export
 from streams.audit.exported import ExportSource, open_export, partition_file
-from streams.audit.manifests import read_manifest
+from streams.audit.manifests import read_manifest, write_manifest
 from tests.streams.audited_log import Nobody, archived, partitions_of, replayed, told, traded
 
 PLACE = ("ledger.in", 0)
@@ -275,6 +275,25 @@ def test_marks_are_read_before_ends_and_all_ends_twice():
     assert set(found.marks) == {("accounts.in", 0), ("ledger.in", 0), ("matching.in", 0)}
     latest_settled = max(bounds.settled for bounds in found.bounds.values())
     assert all(bounds.end > latest_settled for bounds in found.bounds.values())
+
+
+class NewLeader(GrowingLog):
+    """Shows its end late: a record whose mark was read already is not there at the first look."""
+
+    def ends(self, topic: str, partition: int) -> tuple[int, int]:
+        return 0, min(super().ends(topic, partition)[1] // 8, 3)
+
+    def committed(self, topic: str, partition: int) -> Mark | None:
+        return Mark(2, "1 00")
+
+
+def test_what_a_mark_has_passed_is_settled_however_late_it_is_shown(tmp_path: Path):
+    found = capture(NewLeader(), 2, 1)  # type: ignore[arg-type]
+    for place, mark in found.marks.items():
+        bounds = found.bounds[place]
+        assert bounds.settled == min(mark.offset, bounds.end)
+    write_manifest(tmp_path, found)
+    assert read_manifest(tmp_path) == found
 
 
 @pytest.mark.parametrize("text", ["", "ledger.in", "ledger.in.0", "ledger.in.x@1", "@1", "a.1@²"])

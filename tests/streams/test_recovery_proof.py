@@ -100,6 +100,17 @@ def test_what_a_recovery_must_mend_is_not_excused_because_it_was_there(cseq):
     assert not proof.sound
 
 
+def test_a_lost_notice_of_the_quarantine_is_not_excused():
+    """It is written again where the mark is set before its record."""
+    world = traded(5)
+    world.log.append(INBOX, b"no record")
+    cancel_everything(world)
+    assert world.log.partitions["dlq", 0]
+    world.log.partitions["dlq", 0].clear()
+    proof = proved(world, archived(world))
+    assert (proof.equal, proof.known) == (False, [])
+
+
 def place(world: World, user: int, side: Side, price_ticks: int) -> None:
     number = world.log.end(INBOX)
     order = PlaceOrder(
