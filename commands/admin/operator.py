@@ -5,6 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from enum import Enum
 
 from commands.credentials import Credentials
 from commands.execution import Execution
@@ -53,7 +54,7 @@ class Operator:
         """
         answer = await self.execution.run(shard, command, Awaited(shown, _REFUSALS))
         if isinstance(answer.last, _REFUSALS):
-            raise ApiError(400, -2010, f"Refused: {answer.last.reason.name}.")
+            raise refused(answer.last.reason)
         return answer
 
     @asynccontextmanager
@@ -110,3 +111,8 @@ class Operator:
 def shown_by(shards: Iterable[str], *events: type[Message]) -> dict[str, tuple[type[Message], ...]]:
     """Each of the shards, with the events of which it must show one."""
     return dict.fromkeys(shards, events)
+
+
+def refused(reason: Enum) -> ApiError:
+    """-2010 with the name of the reason for which a shard refuses a command, or would."""
+    return ApiError(400, -2010, f"Refused: {reason.name}.")

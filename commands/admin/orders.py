@@ -3,11 +3,11 @@
 from typing import Any
 
 from commands.admin.fields import Fields
-from commands.admin.operator import Operator
+from commands.admin.operator import Operator, refused
 from commands.gateway import CANCEL_ALL, STARTS
 from commands.outcomes import Awaited
+from domain.accounts.messages import AccountsReason
 from domain.orders.messages import CancelAllOrders, OrderClosed
-from infra.http.errors import ApiError
 
 
 async def cancel_orders(operator: Operator, fields: Fields) -> dict[str, Any]:
@@ -18,7 +18,7 @@ async def cancel_orders(operator: Operator, fields: Fields) -> dict[str, Any]:
     user_id = fields.integer("userId")
     market = operator.market(fields.text("symbol"))
     if user_id not in operator.reference.users:
-        raise ApiError(400, -2010, "Refused: UNKNOWN_USER.")
+        raise refused(AccountsReason.UNKNOWN_USER)
     command = CancelAllOrders(*operator.identity(), user_id, market.market_id)
     shard = operator.ledger_shard(user_id)
     awaited = Awaited({shard: CANCEL_ALL}, starts=STARTS, alone=True)

@@ -33,6 +33,11 @@ class Terms(NamedTuple):
     paid: tuple[int, int]
     received: tuple[int, int]
 
+    def in_flight(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """By asset, what `clearing` lacks once the other leg is settled, and this one is not."""
+        (asset, amount), received = self.paid, self.received
+        return (asset, -amount), received
+
 
 @dataclass(slots=True)
 class Sheet:
@@ -180,13 +185,14 @@ def _check_legs(exchange: Exchange, checks: Checks, sheets: dict[int, Sheet]) ->
                 (trade.taker_order_id, trade.taker_side),
             ):
                 leg = (trade.market_id, trade.trade_id, order_id)
-                terms = _traded_terms(trade, rules, side)
+                terms = traded_terms(trade, rules, side)
                 fill = settled.pop(leg, None)
                 under_way = leg in exchange.under_way
                 words = f"leg {leg} is settled: {fill is not None}, under way: {under_way}"
                 checks.check("E5", (fill is None) == under_way, words)
                 if fill is None:
-                    _leave_in_flight(terms, sheets)
+                    for asset, amount in terms.in_flight():
+                        sheets.setdefault(asset, Sheet()).in_flight += amount
                     continue
                 words = f"leg {leg} was settled otherwise than traded"
                 checks.check("E5", terms_of(fill) == terms, words)
@@ -205,18 +211,12 @@ def terms_of(fill: FillSettled) -> Terms:
     )
 
 
-def _traded_terms(trade: TradeExecuted, rules: MarketRules, side: Side) -> Terms:
+def traded_terms(trade: TradeExecuted, rules: MarketRules, side: Side) -> Terms:
     """What a settlement of this side must be, by matching's rules when it traded."""
     quote = (rules.quote_asset, trade.price_ticks * trade.lots * rules.tick)
     base = (rules.base_asset, trade.lots * rules.lot)
     paid, received = (quote, base) if side == Side.BUY else (base, quote)
     return Terms(trade.price_ticks, trade.lots, side, paid, received)
-
-
-def _leave_in_flight(terms: Terms, sheets: dict[int, Sheet]) -> None:
-    """The other leg is settled or will be; this one is missing from `clearing` until it is."""
-    for (asset, amount), sign in ((terms.paid, -1), (terms.received, 1)):
-        sheets.setdefault(asset, Sheet()).in_flight += sign * amount
 
 
 def _check_sheet(asset: int, sheet: Sheet, checks: Checks) -> None:

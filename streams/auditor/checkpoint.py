@@ -13,6 +13,7 @@ from domain.fees import FeeTier
 from domain.markets import MarketRules
 from domain.orders.messages import Side
 from streams.audit.archive import Place
+from streams.audit.books import Terms
 from streams.audit.ledger_witness import Kept, LedgerRecord
 from streams.audit.matching_witness import MatchingRecord
 from streams.audit.priority_book import PriorityBook, Waiting
@@ -36,7 +37,7 @@ def dump(auditor: LogAuditor) -> dict[str, Any]:
             [src, *place, c.computed_last, c.matched_last, _dump_due(c.due)]
             for (src, place), c in sorted(auditor.crossings.items())
         ],
-        "legs": [[list(leg), list(astuple(t))] for leg, t in sorted(auditor.legs.open.items())],
+        "legs": [[list(leg), traded] for leg, traded in sorted(auditor.legs.open.items())],
         "in_flight": sorted(auditor.legs.in_flight.items()),
         "sent": [
             [*pair, [[cseq, list(leg)] for cseq, leg in waiting]]
@@ -89,9 +90,9 @@ def _load_sent(legs: Legs, data: list[Any]) -> None:
 
 
 def _traded(values: list[Any]) -> Traded:
-    price_ticks, lots, side, base_asset, base, quote_asset, quote, origin = values
-    moved = (base_asset, base, quote_asset, quote)
-    return Traded(price_ticks, lots, Side(side), *moved, Origin(*origin))
+    (price_ticks, lots, side, paid, received), origin = values
+    terms = Terms(price_ticks, lots, Side(side), (paid[0], paid[1]), (received[0], received[1]))
+    return Traded(terms, Origin(*origin))
 
 
 def _dump_followed(followed: Followed) -> dict[str, Any]:

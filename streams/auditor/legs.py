@@ -1,13 +1,12 @@
 """Each leg of each trade: settled once and as it was traded, or on its way (E5, L2)."""
 
 from collections import Counter, deque
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from domain.markets import MarketRules
 from domain.matching.messages import TradeExecuted
 from domain.orders.messages import FillSettled, Side
-from streams.audit.books import Terms, terms_of
+from streams.audit.books import Terms, terms_of, traded_terms
 from streams.audit.checks import Checks
 from streams.audit.ledger_witness import Leg
 from streams.auditor import metrics
@@ -20,24 +19,11 @@ class Origin(NamedTuple):
     cause_offset: int
 
 
-@dataclass(slots=True)
-class Traded:
+class Traded(NamedTuple):
     """One party's part of a trade: what its settlement must say and move."""
 
-    price_ticks: int
-    lots: int
-    side: Side
-    base_asset: int
-    base: int
-    quote_asset: int
-    quote: int
+    terms: Terms
     origin: Origin
-
-    def terms(self) -> Terms:
-        """What its settlement must be."""
-        quote, base = (self.quote_asset, self.quote), (self.base_asset, self.base)
-        paid, received = (quote, base) if self.side == Side.BUY else (base, quote)
-        return Terms(self.price_ticks, self.lots, self.side, paid, received)
 
 
 class Legs:
@@ -55,17 +41,8 @@ class Legs:
     ) -> Leg:
         """Note one leg of a trade, and name it."""
         leg = (trade.market_id, trade.trade_id, order_id)
-        self.open[leg] = Traded(
-            price_ticks=trade.price_ticks,
-            lots=trade.lots,
-            side=side,
-            base_asset=rules.base_asset,
-            base=trade.lots * rules.lot,
-            quote_asset=rules.quote_asset,
-            quote=trade.price_ticks * trade.lots * rules.tick,
-            origin=origin,
-        )
-        self._move(self.open[leg], 1)
+        self.open[leg] = Traded(traded_terms(trade, rules, side), origin)
+        self._move(self.open[leg].terms, 1)
         return leg
 
     def carried(self, source: str, ledger: str, cseq: int, leg: Leg) -> None:
@@ -78,8 +55,8 @@ class Legs:
         checks.check("E5", traded is not None, f"leg {leg} was settled, its trade is not open")
         if traded is not None:
             metrics.SETTLED_AFTER_S.observe((time_us - traded.origin.time_us) / 1e6)
-            self._move(traded, -1)
-            same = terms_of(fill) == traded.terms()
+            self._move(traded.terms, -1)
+            same = terms_of(fill) == traded.terms
             checks.check("E5", same, f"leg {leg} was settled otherwise than traded")
 
     def received(self, source: str, ledger: str, cseq: int, checks: Checks) -> None:
@@ -89,8 +66,6 @@ class Legs:
             _, leg = waiting.popleft()
             checks.check("E5", leg not in self.open, f"leg {leg} arrived and was not settled")
 
-    def _move(self, traded: Traded, times: int) -> None:
-        """The other leg is settled or will be; this one is missing from `clearing` until it is."""
-        sign = times if traded.side == Side.BUY else -times
-        self.in_flight[traded.quote_asset] -= sign * traded.quote
-        self.in_flight[traded.base_asset] += sign * traded.base
+    def _move(self, terms: Terms, times: int) -> None:
+        for asset, amount in terms.in_flight():
+            self.in_flight[asset] += times * amount

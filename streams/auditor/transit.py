@@ -116,7 +116,7 @@ class TransitWatch:
         elif self._auditor.followed[ledger].position >= question.end:
             channel.question = None
             for leg, traded in self._overdue(source, ledger, question.told):
-                for asset in {traded.base_asset, traded.quote_asset} - channel.told:
+                for asset in dict(traded.terms.in_flight()).keys() - channel.told:
                     channel.told.add(asset)
                     yield _violation(source, ledger, question.end, leg, traded, asset)
         self._auditor.checks.check("L7", not channel.told, f"{source} owes {ledger} legs")

@@ -17,16 +17,22 @@ def notionals(world) -> tuple[int, int]:
     return market.rules.min_notional // 10**8, market.rules.max_notional // 10**8
 
 
-async def test_two_changes_of_rules_at_once_both_stand(world):
+async def operate_at_once(world, name: str, first: dict[str, str], second: dict[str, str]) -> None:
+    """The second is sent before the first is answered."""
     world.exchange.held = []
-    change = {"symbol": "BTCUSDT"}
-    first = asyncio.create_task(world.operate("change-market-rules", **change, minNotional="6000"))
+    one = asyncio.create_task(world.operate(name, **first))
     await world.until_held(1)
-    second = asyncio.create_task(world.operate("change-market-rules", **change, maxNotional="7000"))
+    other = asyncio.create_task(world.operate(name, **second))
     await asyncio.sleep(0.1)
     world.exchange.release()
-    await first
-    await second
+    await one
+    await other
+
+
+async def test_two_changes_of_rules_at_once_both_stand(world):
+    change = {"symbol": "BTCUSDT"}
+    one, other = change | {"minNotional": "6000"}, change | {"maxNotional": "7000"}
+    await operate_at_once(world, "change-market-rules", one, other)
     assert notionals(world) == (6_000, 7_000)
 
 
@@ -106,14 +112,8 @@ async def test_a_key_is_widened_by_a_word(world, anywhere):
 async def test_two_restrictions_of_a_key_at_once_both_stand(world):
     alice = await world.add_user("alice")
     key = {"userId": alice.user_id, "apiKey": alice.api_key}
-    world.exchange.held = []
-    first = asyncio.create_task(world.operate("restrict-api-key", **key, scopes="READ"))
-    await world.until_held(1)
-    second = asyncio.create_task(world.operate("restrict-api-key", **key, ipAllowlist="::1/128"))
-    await asyncio.sleep(0.1)
-    world.exchange.release()
-    await first
-    await second
+    one, other = key | {"scopes": "READ"}, key | {"ipAllowlist": "::1/128"}
+    await operate_at_once(world, "restrict-api-key", one, other)
     assert access(world, alice) == ({"READ"}, ["::1/128"], 0)
 
 

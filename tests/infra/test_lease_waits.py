@@ -3,17 +3,6 @@
 import pytest
 
 from infra.lease import TOLD_AFTER_S, TOLD_AGAIN_S, Hindrances, Lease, LeaseEntry, Phase
-from tests.infra.test_lease import DictStore, Now
-
-
-@pytest.fixture
-def now() -> Now:
-    return Now()
-
-
-@pytest.fixture
-def store() -> DictStore:
-    return DictStore()
 
 
 @pytest.fixture

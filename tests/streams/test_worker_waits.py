@@ -10,7 +10,7 @@ from infra.lease import Lease, LeaseEntry, Phase
 from infra.settings import load_settings
 from streams import worker
 from streams.host import HostPolicy
-from tests.infra.test_lease import DictStore, Now
+from tests.infra.dict_lease_store import DictStore, Now
 
 
 @pytest.fixture
