@@ -167,6 +167,30 @@ async def test_a_row_that_is_in_no_sum_is_named(stage, monkeypatch, table, chang
     assert await stage.rounds(3) == [complaint], "it is said once"
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("open_us + 9000000000 AS open_us", "the log ends at"),
+        ("last_trade_id + 900 AS last_trade_id", "the log ends at"),
+        ("9 AS market_id", "there was no trade"),
+    ],
+)
+async def test_a_candle_that_the_log_does_not_have_yet_or_at_all_is_named(
+    stage, monkeypatch, change, words
+):
+    monkeypatch.setattr("projections.history_auditor.SHOWN_WITHIN_S", 0.0)
+    await stage.settled()
+    stage.spoil(
+        f"INSERT INTO {DATABASE}.candles SELECT * REPLACE(cseq + 1 AS cseq, {change}) "
+        f"FROM {DATABASE}.candles FINAL WHERE interval = '1m' ORDER BY open_us DESC LIMIT 1"
+    )
+    (complaint,) = await stage.rounds(3)
+    assert complaint.invariant == "P3"
+    assert "candles 1m of market" in complaint.where
+    assert words in complaint.words
+    assert await stage.rounds(3) == [complaint], "it is said once"
+
+
 async def test_a_row_whose_position_is_not_told_yet_is_honest(stage, monkeypatch):
     """As after a kill between the two, for as long as its worker is away."""
     stage.store_up_to(1)
