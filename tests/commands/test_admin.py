@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from commands.admin import cli
 from commands.admin.operations import OPERATIONS
 from commands.admin.users import ed25519_bytes
+from domain.protocol import NO_DEADLINE_US
 from infra.http.errors import ApiError
 from infra.refusal import Refusal
 from infra.settings import Settings
@@ -216,6 +217,7 @@ async def test_a_halt_is_resolved_in_the_inbox(world):
     ((shard, source, _, (resolve,)),) = world.exchange.held
     assert (shard, source, resolve.action.name) == ("M1", "operator", "CANCEL_ONLY")
     assert resolve.record_hash == bytes.fromhex("ab" * 16)
+    assert resolve.deadline_us == NO_DEADLINE_US, "log time may be ahead of the clock"
     short = {"recordHash": "ab" * 15}
     for wrong in ({"shard": "M9"}, {"recordHash": "xyz"}, short, {"action": "forget"}):
         assert "is not valid" in await refused(world, "resolve-halt", **halt | wrong)

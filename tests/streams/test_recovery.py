@@ -285,6 +285,18 @@ def test_a_word_that_does_not_stay_is_said_again():
     expect_reopened(world)
 
 
+def test_markets_are_halted_though_log_time_is_far_ahead_of_the_clock():
+    world = traded(5)
+    world.clock.elapsed_us += 86_400_000_000
+    cancel_everything(world)
+    for process in world.processes:
+        world.kill(process)
+    world.clock.elapsed_us -= 86_400_000_000
+    del world.log.partitions[inbox("M0")][-2:]
+    recover(world)
+    expect_reopened(world)
+
+
 def test_a_channel_that_was_forged_far_ahead_is_written_again_where_it_was_lost():
     """An operator has passed the forged record; then the channel loses its genuine end."""
     world = traded(5)
