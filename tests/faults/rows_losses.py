@@ -36,6 +36,22 @@ def one_broker_loses_power(run: Run) -> None:
     run.stack.until_replicated()
 
 
+@row("F9a disk", "a broker loses all its copies, but for its vote", target_s=5.0)
+def one_broker_loses_its_copies(run: Run) -> None:
+    """As docs/runbook.md tells an operator to take a damaged copy away (INPUT_CHANGED)."""
+    broker = run.rng.choice(BROKERS)
+    with run.stack.no_restarts():
+        run.fault(f"SIGKILL {broker}, without its files")
+        run.stack.sigkill(broker)
+        time.sleep(1.0)
+        run.stack.lose_disk(broker)
+        run.wait(2.0)
+    run.recovered()
+    started_s = time.monotonic()
+    run.stack.until_replicated()
+    run.measured["copied again s"] = time.monotonic() - started_s
+
+
 @row(
     "F9b 1",
     "all brokers lose power, one the ends of its files",
