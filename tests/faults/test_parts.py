@@ -159,8 +159,9 @@ def test_who_is_refused_has_no_fill_and_no_order_that_rests(end, is_wrong):
         (ORDER, [(DEADLINE_US + 1, accepted())], "took effect after its deadline"),
         (replace(ORDER, status=400, code=-2010), [(5, REJECTED)], ""),
         (replace(ORDER, status=400, code=-2010), [(5, accepted())], "was refused with -2010"),
-        (replace(ORDER, status=400, code=LATE), [], ""),
-        (replace(ORDER, status=400, code=LATE), [(5, accepted())], ""),
+        (replace(ORDER, status=400, code=LATE, attempts=1), [], ""),
+        (replace(ORDER, status=400, code=LATE, attempts=1), [(5, accepted())], "and it ran"),
+        (replace(ORDER, status=400, code=LATE, attempts=2), [(5, accepted())], ""),
     ],
 )
 def test_the_oracle_sees_what_is_lost_doubled_late_or_denied(sent, events, wrong):
@@ -260,12 +261,34 @@ def test_the_loss_is_read_from_a_recovery(tmp_path):
     assert list(loss.miscounted([])) == []
 
 
-def test_a_book_may_refuse_the_cancel_that_its_ledger_has_passed_on():
-    sent = replace(ORDER, client_order_id="", order_id=7, status=400, code=-2011)
-    requested = CancelRequested(b"id", 7, 4, 2)
-    refused = CancelRejected(b"id", 4, 2, 7, "", OrderReason.UNKNOWN_ORDER)
-    assert not list(compare([sent], effects_of([(1, requested), (2, refused)]), {}))
-    assert list(compare([sent], effects_of([(1, requested), (2, requested)]), {}))
+REQUESTED = CancelRequested(b"id", 3, 4, 2)
+NOT_CANCELED = CancelRejected(b"id", 4, 2, 3, "", OrderReason.UNKNOWN_ORDER)
+TOLD_UNKNOWN = replace(CANCEL, status=400, code=-2011)
+
+
+@pytest.mark.parametrize(
+    ("sent", "events", "wrong"),
+    [
+        (CANCEL, [REQUESTED], ""),
+        (CANCEL, [REQUESTED, NOT_CANCELED], "was acknowledged, the log has CancelRejected"),
+        (TOLD_UNKNOWN, [NOT_CANCELED], ""),
+        (TOLD_UNKNOWN, [REQUESTED, NOT_CANCELED], ""),
+        (
+            TOLD_UNKNOWN,
+            [REQUESTED],
+            "was refused with -2011, by nobody in the log: its order is",
+        ),
+        (TOLD_UNKNOWN, [REQUESTED, REQUESTED], "has 2 outcomes"),
+        (replace(CANCEL, status=400, code=LATE, attempts=1), [REQUESTED], "and it ran"),
+        (replace(CANCEL, status=400, code=LATE, attempts=2), [REQUESTED], ""),
+    ],
+)
+def test_a_cancel_ends_in_the_log_as_its_client_was_told(sent, events, wrong):
+    """A book may refuse what its ledger has passed on; others may have canceled the order."""
+    effects = effects_of((5, event) for event in events)
+    found = list(compare([sent], effects, {3: ("CANCELED", 0, 0)}))
+    assert bool(found) is bool(wrong), found
+    assert wrong in " ".join(found)
 
 
 def test_the_longest_gap_is_that_of_the_ledger_that_waits_longest():
