@@ -31,8 +31,8 @@ def one_broker_loses_power(run: Run) -> None:
         time.sleep(1.0)
         for topic, partition in [*INBOXES, *OUTBOXES, *MARKS]:
             run.stack.cut_tail(broker, topic, partition, run.rng.randrange(1, 64 * KIB))
+        run.recovered(time.monotonic())
         run.wait(2.0)
-    run.recovered()
     run.stack.until_replicated()
 
 

@@ -139,12 +139,14 @@ def _zombie(run: Run, seconds: float) -> None:
     before, known = stack.pid(name), duplicates_read(stack, other)
     run.fault(f"SIGSTOP {name} for {seconds:.0f} s")
     with stack.frozen(name):
-        run.recovered()
+        run.recovered(time.monotonic())
         run.wait(seconds)
+        start = end_of_outbox(stack, "M0")
     resumed_s = time.monotonic()
     gone = until(lambda: stack.pid(name) != before, ZOMBIE_S)
     run.measured["stepped down s"] = time.monotonic() - resumed_s
     run.demand(gone, f"the frozen leader must step down, was there after {ZOMBIE_S:.0f} s")
+    run.measured["written by the zombie"] = repeated(stack, "M0", start).records
     alarming = reads_duplicates(stack, other, known)
     run.demand(alarming, "what DuplicateRecords goes by must tell of the records that came twice")
 

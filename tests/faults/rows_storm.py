@@ -6,12 +6,11 @@ from tests.faults.evidence import complaints
 from tests.faults.network import cut
 from tests.faults.proxy import Rule
 from tests.faults.rows import Run, row
-from tests.faults.stack import BROKERS
+from tests.faults.stack import BROKERS, ORDERS_NEED
 from tests.integration.auditor import until_metric
 
 PAUSE_S = (2.0, 10.0)
 SHARE_BROKEN = 0.3
-ORDERS_NEED = ("kafka", "shards", "gateway")
 KILL_COSTS_S = 3.0
 """What the loss of one of these alone may cost (F1, F2, F6); see docs/decisions/0024."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.faults.load import BNBUSDT, FUNDS, Load
 from tests.faults.oracle import judge
-from tests.faults.rows import Row, Run, longest_gap
+from tests.faults.rows import Row, Run, longest_gap, recovery_s
 from tests.faults.stack import FaultStack
 from tests.integration.running_stack import Account
 
@@ -101,6 +101,7 @@ class Bench:
         finally:
             load.end()
             _note(result, run)
+        result.violations += row.outage(result.gap_s)
         stack.until_whole()
         may_lose = run.cut if row.may_lose else None
         oracle = judge(stack, load, FUNDS, may_lose=may_lose, forged=run.forged)
@@ -151,8 +152,7 @@ def _note(result: Result, run: Run) -> None:
     fault_s = run.fault_s or load.ended_s
     result.gap_s = longest_gap(acknowledged, fault_s, load.ended_s)
     result.quiet_gap_s = longest_gap(acknowledged, fault_s - WARM_S, fault_s)
-    after = [sent for sent in acknowledged if sent.sent_s > fault_s]
-    result.recovery_s = after[0].answered_s - fault_s if after and run.fault_s else 0.0
+    result.recovery_s = recovery_s(acknowledged, fault_s) or 0.0
     result.requests = sum(len(client.record) for client in load.clients)
     result.acknowledged = len(acknowledged)
     result.retried = sum(client.retried for client in load.clients)

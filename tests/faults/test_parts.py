@@ -1,4 +1,4 @@
-"""The parts of the fault runner by themselves: the proxy, the load, the oracle, gaps, slopes."""
+"""The parts of the fault runner by themselves: the proxy, the load, the oracle."""
 
 import os
 import socket
@@ -37,8 +37,6 @@ from tests.faults.losses import Loss, read_loss
 from tests.faults.network import STEP, Network, cut
 from tests.faults.oracle import compare, effects_of, unasked, unsound
 from tests.faults.proxy import FROM, Rule, owner_of
-from tests.faults.rows import find_rows, longest_gap
-from tests.faults.rows_storm import slope
 from tests.faults.stack import PLANTED, FaultStack
 from tests.faults.transit import ages_s
 from tests.streams.audited_log import Nobody, archived, traded
@@ -291,20 +289,6 @@ def test_a_cancel_ends_in_the_log_as_its_client_was_told(sent, events, wrong):
     assert wrong in " ".join(found)
 
 
-def test_the_longest_gap_is_that_of_the_ledger_that_waits_longest():
-    acked = [
-        replace(ORDER, ledger=ledger, answered_s=at_s)
-        for ledger, at_s in ((0, 1.0), (1, 1.5), (0, 2.0), (0, 3.0), (1, 4.5), (0, 4.0))
-    ]
-    assert longest_gap(sorted(acked, key=lambda sent: sent.answered_s), 1.0, 5.0) == 3.0
-    assert longest_gap([], 1.0, 5.0) == 4.0
-
-
-def test_a_slope_is_that_of_the_line_between():
-    assert slope([(0.0, 1.0), (1.0, 3.0), (2.0, 5.0)]) == 2.0
-    assert slope([(1.0, 3.0)]) == 0.0
-
-
 @pytest.mark.parametrize(
     ("forged", "words", "broken", "wrong"),
     [
@@ -375,9 +359,3 @@ def test_a_process_has_no_memory_left_once_it_is_exhausted(tmp_path, monkeypatch
         stack.exhaust_memory("any")
         _, error = child.communicate(timeout=20.0)
     assert "MemoryError" in error
-
-
-def test_rows_stand_in_the_order_of_the_matrix():
-    names = [name.split()[0] for name in find_rows()]
-    assert names == sorted(names, key=lambda name: int("".join(filter(str.isdigit, name))))
-    assert {"F1", "F6", "F12", "F30", "F32"} <= set(names)
