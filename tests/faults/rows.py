@@ -23,6 +23,7 @@ class Run:
 
     stack: FaultStack
     load: Load
+    seed: int
     rng: random.Random
     minutes: float
     quick: bool
@@ -88,7 +89,7 @@ class Row:
     `leases` is where they are kept, `file` or `redis`. With `own_stack` each run has a fresh stack,
     thrown away after it: for rows that destroy data. `kinds` names the mix of orders, one of
     `load.KINDS`. Where a row `may_lose` what was acknowledged, since Kafka does, a recovery must
-    explain what is gone; without a recovery nothing may be.
+    explain what is gone; without a recovery nothing may be. Wanted are so many `runs`.
     """
 
     id: str
@@ -107,6 +108,7 @@ class Row:
     at_least: Mapping[str, float] = field(default_factory=dict)
     may_lose: bool = False
     most_rate: float = inf
+    runs: int = 5
 
     def rate(self, asked: float) -> float:
         """How many requests a second come where so many are asked for."""

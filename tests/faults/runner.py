@@ -92,7 +92,7 @@ class Bench:
     def _run(self, row: Row, stack: FaultStack, result: Result, rng: random.Random) -> None:
         accounts = self._accounts(stack)
         load = Load(stack.url, accounts, result.seed, result.rate, row.kinds)
-        run = Run(stack, load, rng, self._minutes, self._quick, result.violations)
+        run = Run(stack, load, result.seed, rng, self._minutes, self._quick, result.violations)
         load.start()
         try:
             run.wait(FRESH_S if self._runs == 1 and not self._quick else WARM_S)

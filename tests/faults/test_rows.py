@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from tests.faults.load import Sent
 from tests.faults.rows import Row, find_rows, longest_gap, recovery_s
+from tests.faults.rows_shards import STEPS, step_of
 from tests.faults.rows_storm import slope
 
 ORDER = Sent(0, 0, 1, b"id", 1_000, "{}", "BTCUSDT", "mine", status=200)
@@ -35,6 +36,10 @@ def test_where_a_store_fails_a_long_outage_is_a_violation():
     assert replace(row, must_s=None).outage(99.0) == []
     bound = {name.split()[0] for name, each in find_rows().items() if each.must_s is not None}
     assert bound == {"F13", "F14", "F15", "F17", "F31"}
+
+
+def test_as_many_runs_as_it_has_steps_go_through_all_of_them():
+    assert {step_of(seed) for seed in range(5, 5 + find_rows()["F1 point"].runs)} == set(STEPS)
 
 
 def test_a_slope_is_that_of_the_line_between():
