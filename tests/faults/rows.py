@@ -89,7 +89,8 @@ class Row:
     `leases` is where they are kept, `file` or `redis`. With `own_stack` each run has a fresh stack,
     thrown away after it: for rows that destroy data. `kinds` names the mix of orders, one of
     `load.KINDS`. Where a row `may_lose` what was acknowledged, since Kafka does, a recovery must
-    explain what is gone; without a recovery nothing may be. Wanted are so many `runs`.
+    explain what is gone; without a recovery nothing may be. Wanted are so many `runs`. A
+    row that lasts as long as it is told to must last `least_min` minutes to count.
     """
 
     id: str
@@ -109,10 +110,15 @@ class Row:
     may_lose: bool = False
     most_rate: float = inf
     runs: int = 5
+    least_min: float = 0.0
 
     def rate(self, asked: float) -> float:
         """How many requests a second come where so many are asked for."""
         return min(asked, self.most_rate)
+
+    def minutes(self, asked: float | None) -> float:
+        """How many minutes a run lasts where so many are asked for; 0 where the row decides."""
+        return self.least_min if asked is None or not self.least_min else asked
 
     def outage(self, gap_s: float) -> list[str]:
         """The violation that so long a time without an acknowledgement is, if it is one."""

@@ -26,6 +26,7 @@ SETTLED = 0.25
     own_stack=True,
     auditor=True,
     stack=("--gateways", "2"),
+    least_min=20.0,
     at_least={"seconds with acknowledgements %": 99.0},
     at_most={"outage by kill s": KILL_COSTS_S},
 )
@@ -112,6 +113,7 @@ def _runs_of(numbers: set[int]) -> list[list[int]]:
     "F32",
     "nothing happens for long: memory does not grow",
     own_stack=True,
+    least_min=30.0,
     at_most={"most MB/h": 1.0},
 )
 def soak(run: Run) -> None:

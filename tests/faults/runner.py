@@ -19,7 +19,8 @@ RUNS_PER_STACK = 8
 JUDGED_BY = 3
 """What is judged after a run, as `Result` says it: 1 had one matching shard, and neither snapshots
 nor history nor more of Redis than balances and open orders; up to 2 the log was not asked for
-cancels that were refused, nor for what was told at its only attempt that it came too late."""
+cancels that were refused, nor for what was told at its only attempt that it came too late, and
+orders had come back with the first one of any ledger."""
 
 WARM_S, CALM_S = 3.0, 3.0
 FRESH_S = 12.0
@@ -47,13 +48,15 @@ class Result:
     measured: dict[str, float] = field(default_factory=dict)
     words: list[str] = field(default_factory=list)
     judged_by: int = JUDGED_BY
+    minutes: float = 0.0
+    """How long it was told to last; 0 where the row itself decides."""
 
 
 class Bench:
     """Stacks for rows: one is used for some runs of rows that want the same kind."""
 
     def __init__(
-        self, *, rate: float, minutes: float, quick: bool = False, keep: bool = False
+        self, *, rate: float, minutes: float | None = None, quick: bool = False, keep: bool = False
     ) -> None:
         self._rate, self._minutes, self._quick, self._keep = rate, minutes, quick, keep
         self._stack: FaultStack | None = None
@@ -67,6 +70,7 @@ class Bench:
         """
         stack = self._stack_for(row)
         result = Result(row.id, number, seed, row.rate(self._rate))
+        result.minutes = row.minutes(self._minutes)
         begin_s = time.monotonic()
         try:
             self._run(row, stack, result, random.Random(f"{row.id}/{seed}"))
@@ -92,7 +96,7 @@ class Bench:
     def _run(self, row: Row, stack: FaultStack, result: Result, rng: random.Random) -> None:
         accounts = self._accounts(stack)
         load = Load(stack.url, accounts, result.seed, result.rate, row.kinds)
-        run = Run(stack, load, result.seed, rng, self._minutes, self._quick, result.violations)
+        run = Run(stack, load, result.seed, rng, result.minutes, self._quick, result.violations)
         load.start()
         try:
             run.wait(FRESH_S if self._runs == 1 and not self._quick else WARM_S)
