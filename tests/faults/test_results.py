@@ -9,7 +9,7 @@ from tests.faults import __main__ as faults
 from tests.faults.report import faults_part, plot
 from tests.faults.results import missed, next_run, record, sound_runs, summary
 from tests.faults.rows import Row
-from tests.faults.runner import JUDGED_BY
+from tests.faults.runner import JUDGED_BY, Bench, Result
 
 
 def test_the_table_tells_medians_worst_cases_and_what_was_violated():
@@ -159,3 +159,32 @@ def test_runs_of_uncompiled_modules_are_not_recorded(monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         faults.main()
     assert "make compile" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "numbers"),
+    [
+        ([], [5, 6, 7, 8, 9, 10]),
+        (["--former"], [5, 6]),
+        (["--runs", "5", "--former"], [5]),
+        (["--runs", "0"], []),
+        (["--more", "--former"], [5, 6, 7, 8, 9, 10]),
+    ],
+)
+def test_a_row_is_run_until_it_has_what_it_wants(monkeypatch, words, numbers):
+    """It wants six, and has four, of a former judging."""
+    row = Row("F1", "killed", lambda _: None, runs=6)
+    ran: list[int] = []
+
+    def run(bench: Bench, row: Row, number: int, seed: int) -> Result:
+        ran.append(number)
+        return Result(row.id, number, seed, 500.0)
+
+    monkeypatch.setattr(Bench, "run", run)
+    monkeypatch.setattr(sys, "argv", ["faults", *words])
+    monkeypatch.setattr(faults, "build_in_use", lambda: "compiled")
+    monkeypatch.setattr(faults, "sound_runs", lambda row, rate, former: 4 * former)
+    monkeypatch.setattr(faults, "next_run", lambda *_: 5)
+    monkeypatch.setattr(faults, "append", lambda result: None)
+    assert not faults._runs(Bench(rate=500.0), row, faults._arguments({"F1": row}))
+    assert ran == numbers
