@@ -67,6 +67,13 @@ def reads_duplicates(stack: FaultStack, process: str, known: int) -> bool:
     return until(more, MOVED_S)
 
 
+def promotions(stack: FaultStack) -> Counter[str]:
+    """By shard, how many shadows have taken over so far, as the hosts' log files say."""
+    return Counter(
+        said["shard"] for name in stack.hosts() for said in stack.said_in_log(name, "promoted")
+    )
+
+
 def started_at(stack: FaultStack, process: str) -> dict[str, int]:
     """The input offset by shard from which a host went on when it started: that of its snapshot.
 

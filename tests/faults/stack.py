@@ -20,6 +20,9 @@ from tests.faults.network import STEP, Network
 from tests.integration.running_stack import SERVES, RunningStack
 
 BROKERS = ("kafka-1", "kafka-2", "kafka-3")
+ORDERS_NEED = ("kafka", "shards", "gateway")
+"""How the names of processes begin without which there are no orders, where hosts are not apart."""
+
 SHARDS = ("A0", "A1", "L0", "L1", "M0", "M1")
 PLANTED = Path(__file__).parent / "planted"
 WHOLE_S = 120.0
