@@ -22,6 +22,7 @@ SETTLED = 0.25
 @row(
     "F30",
     "any process is killed every 2 to 10 s, on a network that fails now and then",
+    runs=1,
     proxied=True,
     own_stack=True,
     auditor=True,
@@ -112,6 +113,7 @@ def _runs_of(numbers: set[int]) -> list[list[int]]:
 @row(
     "F32",
     "nothing happens for long: memory does not grow",
+    runs=1,
     own_stack=True,
     least_min=30.0,
     at_most={"most MB/h": 1.0},
