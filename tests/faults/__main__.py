@@ -83,7 +83,7 @@ def _arguments(rows: dict[str, Row]) -> argparse.Namespace:
     parser.add_argument(
         "--runs",
         type=int,
-        help="of each row, else 5 (F1 point 6, F30 and F32 1), earlier ones included that violated nothing",
+        help="of each row, else 5 (F1 point 6, F30 and F32 1), with earlier ones that count",
     )
     parser.add_argument(
         "--former", action="store_true", help="count also runs that were judged by less than now"
