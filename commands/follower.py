@@ -104,13 +104,16 @@ class Follower:
         """Whether everything that stood in the log when this process began is folded."""
         return all(reading.next_offset >= reading.target for reading in self._readings.values())
 
+    def lags(self, shard: str) -> bool:
+        """Whether the log time of a shard lies behind the clock."""
+        return self._clock.now_us() - self._readings[shard].time_us > STALE_US
+
     def is_stale(self, shard: str) -> bool:
-        """Whether the log time of an accounts or ledger shard lies behind the clock."""
-        reading = self._readings[shard]
-        return shard[0] != "M" and self._clock.now_us() - reading.time_us > STALE_US
+        """The same of accounts and ledger shards: where matching lags, other markets trade on."""
+        return shard[0] != "M" and self.lags(shard)
 
     def stale_shards(self) -> list[str]:
-        """The shards whose log time lies behind the clock."""
+        """The accounts and ledger shards whose log time lies behind the clock."""
         return [shard for shard in self._readings if self.is_stale(shard)]
 
     def shards_ahead_us(self) -> dict[str, int]:

@@ -90,11 +90,14 @@ def load_settings(
 
 
 def save_settings(settings: Settings) -> Path:
-    """Write them where `load_settings` finds them; returns the file."""
+    """Write them where `load_settings` finds them; returns the file.
+
+    What stands in the data directory is not named, so that it moves with it.
+    """
     target = settings_file(settings.data_dir)
     target.parent.mkdir(parents=True, exist_ok=True)
     values = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(settings).items()}
-    replace_text(target, json.dumps(values, indent=2) + "\n")
+    replace_text(target, json.dumps(_without_places(values), indent=2) + "\n")
     return target
 
 
@@ -155,7 +158,16 @@ def _saved(path: Path) -> Mapping[str, object]:
     known = {field.name for field in fields(Settings)}
     if not isinstance(values, dict) or not values.keys() <= known:
         raise SettingsError(f"{path} must hold only the keys {', '.join(sorted(known))}")
-    return values
+    return _without_places(values)
+
+
+def _without_places(values: Mapping[str, object]) -> dict[str, object]:
+    """All but what is where the data directory named among them has it.
+
+    Former builds saved that, too: a key looked for where it was moved from would be made anew.
+    """
+    places = _places_in(Path(str(values.get("data_dir", ""))))
+    return {name: value for name, value in values.items() if places.get(name) != value}
 
 
 def _typed(name: str, value: object) -> object:
@@ -179,13 +191,13 @@ def _whole_number(name: str, value: object) -> int:
 
 
 def _complete(settings: Settings) -> Settings:
-    data_dir = settings.data_dir
+    places = _places_in(settings.data_dir)
     settings = replace(
         settings,
-        clickhouse_dsn=settings.clickhouse_dsn or f"chdb://{data_dir / 'clickhouse'}",
-        key_file=_placed(settings.key_file, data_dir / "keys" / "encryption.key"),
-        admin_token_file=_placed(settings.admin_token_file, data_dir / "keys" / "admin.token"),
-        snapshots_dir=_placed(settings.snapshots_dir, data_dir / "snapshots"),
+        clickhouse_dsn=settings.clickhouse_dsn or places["clickhouse_dsn"],
+        key_file=_placed(settings.key_file, places["key_file"]),
+        admin_token_file=_placed(settings.admin_token_file, places["admin_token_file"]),
+        snapshots_dir=_placed(settings.snapshots_dir, places["snapshots_dir"]),
     )
     _check_prefix("redis_url", settings.redis_url, ("redis://", "rediss://", "unix://"))
     _check_prefix("clickhouse_dsn", settings.clickhouse_dsn, ("chdb:///", "http://", "https://"))
@@ -195,8 +207,18 @@ def _complete(settings: Settings) -> Settings:
     return settings
 
 
-def _placed(path: Path, default: Path) -> Path:
-    return default if path == Path() else path.absolute()
+def _places_in(data_dir: Path) -> dict[str, str]:
+    """What stands in a data directory unless it is put elsewhere, by its setting's name."""
+    return {
+        "clickhouse_dsn": f"chdb://{data_dir / 'clickhouse'}",
+        "key_file": str(data_dir / "keys" / "encryption.key"),
+        "admin_token_file": str(data_dir / "keys" / "admin.token"),
+        "snapshots_dir": str(data_dir / "snapshots"),
+    }
+
+
+def _placed(path: Path, default: str) -> Path:
+    return Path(default) if path == Path() else path.absolute()
 
 
 def _check_prefix(name: str, text: str, prefixes: tuple[str, ...]) -> None:

@@ -225,12 +225,13 @@ class _Child:
 
     def hint(self) -> str:
         """The last words of its output, and where to read the rest."""
-        return f'last said "{_last_words(self._log)}", see {self._log}'
+        return f'last said "{_last_words(self._log)[:HINT_LENGTH]}", see {self._log}'
 
     def halt(self) -> str:
-        """That it has halted, its last words, which name the shard, and what to type."""
+        """That it has halted, all of its last words, which say the shard, and what to type."""
+        said = f'last said "{_last_words(self._log)}", see {self._log}'
         way_back = f"start it again with: touch {self._restart_file}"
-        return f"{self.process.name} HALTED and stays down, {self.hint()}; {way_back}"
+        return f"{self.process.name} HALTED and stays down, {said}; {way_back}"
 
     def end(self, patient: Callable[[], bool]) -> None:
         self._start_again_s = None
@@ -327,12 +328,12 @@ def _last_words(log: Path) -> str:
     try:
         event = json.loads(last)
     except ValueError:
-        return last[:HINT_LENGTH]
+        return last
     if not isinstance(event, dict):
-        return last[:HINT_LENGTH]
+        return last
     words = [str(event.get("event", "")), *(f"{k}={v}" for k, v in event.items() if k != "event")]
     # A library's text may have lines of its own.
-    return " ".join(" ".join(words).split())[:HINT_LENGTH]
+    return " ".join(" ".join(words).split())
 
 
 @contextmanager

@@ -71,6 +71,7 @@ def _add_option(command: argparse.ArgumentParser, field: Field) -> None:
 
 def _sentence(error: urllib.error.HTTPError) -> str:
     try:
-        return str(json.load(error)["msg"])
+        answer = json.load(error)
+        return f"{answer['code']}: {answer['msg']}"
     except (ValueError, KeyError):
         return f"the admin port answered {error.code}"

@@ -168,10 +168,14 @@ The log is whole up to the cut. All markets are halted: traders can cancel, and 
 What was told to clients and is lost stands in {report}
 Next:
   1. logbourse run                     (or start your own processes; views are built again)
-  2. enter lost withdrawals, then lost deposits again, with the same references:
+  2. /x/v1/assets names assets whose withdrawals are halted, as by the auditor before the loss;
+     for each: logbourse admin resume-withdrawals --asset ASSET
+  3. enter lost withdrawals, then lost deposits again, with the same references:
      logbourse admin withdraw …, logbourse admin deposit …
-  3. tell the clients which orders and trades are gone; their ids will be given again
-  4. for each market: logbourse admin resume-market --symbol SYMBOL"""
+  4. tell the clients which orders and trades are gone; their ids will be given again
+  5. for each market: logbourse admin resume-market --symbol SYMBOL
+Where the log was written anew, its topics have the settings that logbourse topics create gives
+them: set again, before the start, what was set beyond these, such as flush.messages."""
 
 
 @contextmanager

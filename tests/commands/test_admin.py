@@ -302,7 +302,7 @@ async def test_the_shell_speaks_to_the_admin_port(world, tmp_path, capsys, monke
     assert await asyncio.to_thread(cli.run, words) == 0
     printed = capsys.readouterr().out
     assert json.loads(printed[printed.index("{") :])["userId"] > 0
-    with pytest.raises(Refusal, match=r"Refused: LOGIN_TAKEN\."):
+    with pytest.raises(Refusal, match=r"^-2010: Refused: LOGIN_TAKEN\.$"):
         await asyncio.to_thread(cli.run, words)
 
 

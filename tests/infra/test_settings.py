@@ -1,10 +1,12 @@
 """Settings: what wins, what is refused, and what the next process finds."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from infra.keys import open_keys
 from infra.settings import (
     SettingsError,
     load_settings,
@@ -51,6 +53,34 @@ def test_settings_survive_the_way_through_an_environment(tmp_path):
     )
     assert settings.behind_proxy == 1
     assert load_settings(to_environment(settings)) == settings
+
+
+def test_a_data_directory_that_was_moved_is_used_with_its_own_key(tmp_path):
+    settings = load_settings(at(tmp_path / "old"))
+    save_settings(settings)
+    keys = open_keys(settings.key_file)
+    moved = load_settings(at((tmp_path / "old").rename(tmp_path / "new")))
+    assert moved.key_file == tmp_path / "new" / "keys" / "encryption.key"
+    assert moved.clickhouse_dsn == f"chdb://{tmp_path}/new/clickhouse"
+    assert open_keys(moved.key_file) == keys
+
+
+def test_a_file_of_a_former_build_names_its_places_and_may_be_moved_all_the_same(tmp_path):
+    settings = load_settings(at(tmp_path / "old"))
+    (tmp_path / "new").mkdir()
+    named = {name: v if isinstance(v, int) else str(v) for name, v in asdict(settings).items()}
+    settings_file(tmp_path / "new").write_text(json.dumps(named))
+    moved = load_settings(at(tmp_path / "new"))
+    settings_file(tmp_path / "new").unlink()
+    assert moved == load_settings(at(tmp_path / "new"))
+
+
+def test_a_place_of_its_own_stays_where_it_is(tmp_path):
+    key_file = tmp_path / "safe" / "encryption.key"
+    save_settings(load_settings(at(tmp_path / "old", KEY_FILE=str(key_file))))
+    moved = load_settings(at((tmp_path / "old").rename(tmp_path / "new")))
+    assert moved.key_file == key_file
+    assert moved.snapshots_dir == tmp_path / "new" / "snapshots"
 
 
 @pytest.mark.parametrize(
