@@ -1,7 +1,7 @@
 """The obvious fold of the outboxes' events: everything from all events again, nothing kept.
 
-Shares with the product the message classes alone. Prices come out as fractions of quote units per
-base unit, so that the caller says what they are worth in stored form.
+Shares with the product the message classes alone. Prices come out in ticks and quantities in lots:
+`naive_markets` says what they are worth in stored form.
 """
 
 from collections import defaultdict
