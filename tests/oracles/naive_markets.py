@@ -26,6 +26,9 @@ INTERVALS = (
 OfMarket = MarketListed | MarketRulesChanged | BookChanged | TradeExecuted
 """The events of a market that all of this comes from."""
 
+KEYS = ("bids", "asks", "market", "trades", "candles", "minutes")
+"""The kinds of keys that Redis has of each market."""
+
 DAY_MINUTES, LAST_TRADES, PRICE_UNITS = 1_440, 1_000, 10**8
 
 Row = tuple[int, ...]

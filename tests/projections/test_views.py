@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain.accounts.messages import AssetListed
 from domain.markets import MarketRulesChanged
 from domain.orders.messages import CloseReason, Side
 from projections.changes import PlacedRecord
@@ -137,8 +138,9 @@ def test_everything_of_a_market_is_that_of_the_naive_fold(exchange, step):
         assert stored == market.candles(interval)
 
 
-def test_lot_and_tick_count_from_when_they_changed():
+def test_lot_and_tick_count_from_when_they_changed_and_prices_by_decimals():
     exchange = SmallExchange(users=2)
+    exchange.matching.write(exchange.time_us, AssetListed(b"", USDT, "USDT", "Tether", 6))
     exchange.place(1, Side.SELL, 6_000_000, 3)
     exchange.place(2, Side.BUY, 6_000_000, 3)
     rules = replace(RULES, lot=10 * LOT, tick=100 * TICK)
@@ -149,8 +151,8 @@ def test_lot_and_tick_count_from_when_they_changed():
     market = naive_markets.Market(exchange.matching.events, MARKET, exchange.time_us)
     assert list(naive_markets.cells_differ(market.cells(), sink.cells)) == []
     assert [trade[1:4] for trade in market.trades] == [
-        (6_000_000 * PRICE, 3 * LOT, 18_000_000 * TICK),
-        (6_000_000 * PRICE, 20 * LOT, 120_000_000 * TICK),
+        (600_000_000 * PRICE, 3 * LOT, 18_000_000 * TICK),
+        (600_000_000 * PRICE, 20 * LOT, 120_000_000 * TICK),
     ]
 
 
