@@ -6,13 +6,14 @@ import urllib.request
 from collections.abc import AsyncIterator
 from random import Random
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
 from aiohttp.test_utils import TestClient
+from fakeredis import FakeRedis
 
-from infra.log import LogRecord
+from infra.log import Log, LogRecord
 from projections import layout
 from projections.candle_sums import CandleSums
 from projections.clickhouse_sink import ClickHouseSink
@@ -20,6 +21,8 @@ from projections.follower import Follower
 from projections.history_auditor import HistoryAuditor
 from projections.history_client import HistoryClient
 from projections.view_auditor import Complaint, ViewAuditor
+from tests.faults.market_views import MarketCheck
+from tests.projections.list_log import ListLog
 from tests.projections.query.world import BUILD, TOKEN, Store, World
 from tests.projections.scenarios import busy_exchange, offer, raw
 
@@ -333,6 +336,21 @@ async def test_turnovers_beyond_64_bits_add_up_here_as_there(stage):
     assert sums.complaint(series, told, {}) == ""
     wrong = told._replace(total=(*told.total[:-1], told.total[-1] + 1))
     assert "must add up to" in sums.complaint(series, wrong, {})
+
+
+async def test_naive_folds_of_markets_judge_the_engine_as_well(stage):
+    """As the fault runs do: equal where all is right, and named where a row is gone."""
+    log = cast(Log, ListLog(stage.exchange.outboxes))
+    check = MarketCheck(1, log, FakeRedis(), stage.history._client, 0.2)
+    stage.store_up_to(1)
+    assert await asyncio.to_thread(lambda: [*check.history_differs()]) == []
+    stage.spoil(f"DELETE FROM {DATABASE}.trades WHERE trade_id = 3")
+    stage.spoil(f"DELETE FROM {DATABASE}.candles WHERE interval = '4h'")
+    said = await asyncio.to_thread(lambda: [*check.history_differs()])
+    assert [each.split(" must ")[0] for each in said] == [
+        "P1: trades of matching.ev.0",
+        "P3: candles 4h of market 1:",
+    ]
 
 
 async def test_only_an_operator_is_told(stage):
