@@ -52,9 +52,7 @@ class FreshnessWatch:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         ports = {process.name: process.metrics_port for process in exchange_processes(settings)}
-        self._told_by_history = (
-            f"http://{settings.host}:{ports['query']}/metrics?name[]={CSEQ}"
-        )
+        self._told_by_history = f"http://{settings.host}:{ports['query']}/metrics?name[]={CSEQ}"
         self._redis = Sightings()
         self._clickhouse = Sightings()
         self.unseen = (0, 0)
