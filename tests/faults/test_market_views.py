@@ -1,5 +1,6 @@
 """What a run's views of markets are judged by: naive folds name a projector that is wrong."""
 
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -7,8 +8,12 @@ import pytest
 from infra.log import Log
 from projections.history_client import HistoryClient
 from projections.layout import LEDGER_EVENTS, MATCHING_EVENTS
+from projections.view_fold import ViewFold
+from streams.audit.exported import ExportSource
+from tests.archived.kept import all_kept
 from tests.faults.market_views import MarketCheck, MarketLog
 from tests.faults.test_views import FoldedHistory, check_of
+from tests.oracles.naive_markets import cells_differ
 from tests.projections.list_log import ListLog
 from tests.projections.scenarios import busy_exchange
 from tests.projections.test_view_auditor import Stage
@@ -118,3 +123,19 @@ def test_of_records_that_come_twice_the_first_counts():
     once = MarketLog(cast(Log, ListLog(lambda: stage.values)), 0)
     once.read_on()
     assert log.markets(40)[0].cells() == once.markets(40)[0].cells()
+
+
+@pytest.mark.parametrize("kept", all_kept(), ids=lambda kept: kept.name)
+def test_on_logs_of_real_stacks_both_folds_agree(kept):
+    with kept.unpacked() as folder:
+        records = ExportSource(folder).records
+        log = SimpleNamespace(scan=records, ends=lambda *_: (0, 1 << 62))
+        for partition in (0, 1):
+            fold, naive = ViewFold(MATCHING_EVENTS, partition), MarketLog(cast(Log, log), partition)
+            for record in records(MATCHING_EVENTS, partition, 0, 1 << 62):
+                fold.take(record)
+            fold.fold_to(fold.seen)
+            naive.read_on()
+            assert naive.cseq == fold.position.cseq
+            for market in naive.markets(naive.cseq):
+                assert [*cells_differ(market.cells(), fold.cells)] == []
