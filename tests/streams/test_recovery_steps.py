@@ -1,6 +1,7 @@
 """A recovery's folder: an interrupted one goes on, nothing is moved twice, nothing is deleted."""
 
 import os
+import sys
 
 import pytest
 
@@ -8,6 +9,7 @@ from domain.protocol import HaltAction
 from infra.recoveries import AGREED, PROVED, expect_no_recovery
 from infra.refusal import Refusal
 from streams.marks import Done
+from streams.recovery import command
 from streams.recovery.journal import open_journal
 from streams.recovery.losses import Losses
 from streams.recovery.plan import Plan
@@ -90,6 +92,13 @@ def test_what_nobody_agreed_to_leaves_nothing_behind(tmp_path):
     assert not list(journal.folder.iterdir())
     journal.discard()
     assert not journal.folder.exists()
+
+
+def test_who_has_no_keyboard_agrees_to_nothing(monkeypatch, capsys):
+    """`logbourse recover <&-`."""
+    monkeypatch.setattr(sys, "stdin", None)
+    assert not command._asked("Do this?")
+    assert "Do this?" in capsys.readouterr().out
 
 
 def test_the_report_holds_the_plan_and_its_hash_names_it(tmp_path):
