@@ -169,7 +169,8 @@ class OrderEntry:
         command_id = keyed_command_id(call.sender.user_id, key)
         order = self._parse_order(call, call.parameters, command_id)
         answer = await self._run(call, order, REPORT)
-        if answer.repeated and not _is_same_order(order, answer):
+        # Not only what shows as repeated: another gateway's outcome may be here before that does.
+        if not _is_same_order(order, answer):
             raise errors.idempotency_key_reused()
         return {
             "order": self._placed(call, answer, "FULL"),
@@ -292,7 +293,7 @@ def _refuse_canceled(answer: Answer) -> OrderClosed:
 
 
 def _is_same_order(order: PlaceOrder, answer: Answer) -> bool:
-    """Whether the first run was of the same order, as far as its outcome tells."""
+    """Whether the order that ran was the same, as far as its outcome tells."""
     first = answer.seen[0].message
     if isinstance(first, OrderRejected):
         return (first.market_id, first.client_order_id) == (order.market_id, order.client_order_id)

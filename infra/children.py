@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -26,11 +27,6 @@ def spawn(
     output.parent.mkdir(parents=True, exist_ok=True)
     parent = os.getpid()
 
-    def die_with_parent() -> None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
-
     with output.open("ab") as stream:
         return subprocess.Popen(
             list(argv),
@@ -39,8 +35,15 @@ def spawn(
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=partial(die_with, parent),
         )
+
+
+def die_with(parent: int) -> None:
+    """Let the kernel kill this process when the thread that made it ends; `parent` is the pid."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def make_nice(pid: int, niceness: int) -> bool:

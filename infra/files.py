@@ -1,4 +1,4 @@
-"""The few file operations that snapshots need, as one injected object; a text replaced at once."""
+"""The few file operations that snapshots need, as one injected object; texts replaced at once."""
 
 import os
 from pathlib import Path
@@ -27,11 +27,18 @@ class Files(Protocol):
 def replace_text(path: Path, text: str) -> None:
     """Give a file a new text at once: whoever reads meanwhile finds the old one. Raises `OSError`.
 
-    A loss of power may leave either; `Directory` keeps what must survive one.
+    A loss of power may leave either, or an empty file; `keep_text` survives one.
     """
     draft = path.with_name(f"{path.name}.tmp")
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)
+
+
+def keep_text(path: Path, text: str) -> None:
+    """The same, and the new text is on the disk once this returns. Raises `OSError`."""
+    directory, draft = Directory(path.parent), f"{path.name}.tmp"
+    directory.write(draft, text.encode())
+    directory.rename(draft, path.name)
 
 
 class Directory:

@@ -2,10 +2,10 @@
 
 import argparse
 import shutil
-import urllib.request
 from pathlib import Path
 
 from infra.debian import unpack
+from infra.direct_http import ask
 from infra.java import default_cache_dir
 from infra.ports import free_port
 from infra.refusal import Refusal
@@ -88,7 +88,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _is_ready(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/-/ready", timeout=1.0) as answer:
-            return bool(answer.status == 200)
+        return ask(f"http://{LOOPBACK}:{port}/-/ready", timeout_s=1.0).status == 200
     except OSError:
         return False

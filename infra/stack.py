@@ -2,13 +2,12 @@
 
 import argparse
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from domain.limits import Limits
 from infra.demo.banner import banner
+from infra.direct_http import ask
 from infra.kafka_broker import NODE_COUNTS, kafka_processes, plan_nodes
 from infra.metrics import serve_metrics
 from infra.ports import HIGHEST_PORT, free_port
@@ -265,9 +264,8 @@ def _with_free_ports(settings: Settings) -> Settings:
 def _answers(url: str) -> Callable[[], bool]:
     def ready() -> bool:
         try:
-            with urllib.request.urlopen(url, timeout=1.0) as response:
-                return bool(response.status == 200)
-        except (urllib.error.URLError, OSError):
+            return ask(url, timeout_s=1.0).status == 200
+        except OSError:
             return False
 
     return ready

@@ -283,7 +283,7 @@ def _notice(value: bytes | None) -> Notice | None:
             str(said["record_hash"]),
         )
         words = (*notice[:4], str(said["why"]), notice[4])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     return (
         notice

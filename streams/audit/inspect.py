@@ -62,5 +62,5 @@ def shown(found: LogRecord) -> dict[str, Any]:
 def _notice(value: bytes) -> Any:
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {"undecodable": value.hex()}

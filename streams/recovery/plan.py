@@ -204,7 +204,7 @@ def _noticed(value: bytes | None) -> tuple[Place, int]:
     try:
         notice = json.loads(value or b"")
         return (str(notice["topic"]), int(notice["partition"])), int(notice["offset"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return ("", 0), 0
 
 

@@ -18,6 +18,7 @@ from infra.http.errors import ApiError
 from infra.refusal import Refusal
 from infra.settings import Settings
 from tests.commands.world import MARKET, TOKEN, ed25519_pair, opened_world
+from tests.infra.speaking import NO_HTTP, speaking, told
 
 
 async def refused(world, operation, status=400, **body):
@@ -304,6 +305,28 @@ async def test_the_shell_speaks_to_the_admin_port(world, tmp_path, capsys, monke
     assert json.loads(printed[printed.index("{") :])["userId"] > 0
     with pytest.raises(Refusal, match=r"^-2010: Refused: LOGIN_TAKEN\.$"):
         await asyncio.to_thread(cli.run, words)
+
+
+NO_ANSWERS = [
+    *NO_HTTP,
+    told("200 OK", b"<html>a router</html>"),
+    told("200 OK", b"[1]"),
+    told("200 OK", b"[" * 100_000),
+    told("400 Bad", b'["msg"]'),
+    told("502 Bad", b"\xff"),
+]
+
+
+@pytest.mark.parametrize("words", NO_ANSWERS, ids=lambda words: repr(words[:24]))
+def test_whoever_else_answers_at_the_admin_port_is_told_in_one_sentence(words, tmp_path):
+    token_file = tmp_path / "admin.token"
+    token_file.write_text(TOKEN)
+    token_file.chmod(0o600)
+    with (
+        speaking(words) as port,
+        pytest.raises(Refusal, match=r"^the admin port 127.* must answer"),
+    ):
+        cli.call(Settings(admin_port=port, admin_token_file=token_file), "resume", {})
 
 
 def test_every_operation_has_its_options():
