@@ -74,21 +74,14 @@ COLUMNS_SQL = """
 """
 """Answers the names and types of a table's columns, as rows have them."""
 
-TABLES = (
-    "trades",
-    "orders",
-    "fills",
-    "ledger_entries",
-    "candles",
-    "risk_samples",
-)
+FED_TABLES = {
+    LEDGER_EVENTS: ("orders", "fills", "ledger_entries", "risk_samples"),
+    MATCHING_EVENTS: ("trades", "candles", "risk_samples"),
+}
+"""Tables of a build that each topic feeds; `positions` has a row per table and partition."""
+
+TABLES = tuple(dict.fromkeys(table for tables in FED_TABLES.values() for table in tables))
 """Tables of a build that hold history; `memory` and `positions` stand beside them."""
-
-LEDGER_TABLES = ("orders", "fills", "ledger_entries", "risk_samples")
-"""Tables fed by `ledger.ev`; `positions` has a row per table and partition."""
-
-MATCHING_TABLES = ("trades", "candles", "risk_samples")
-"""Tables fed by `matching.ev`."""
 
 
 class Position(NamedTuple):
