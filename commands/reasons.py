@@ -76,15 +76,6 @@ def used_up(reason: OrderReason, limits: Limits) -> dict[str, str]:
             return {}
 
 
-def cancel_error(reason: OrderReason) -> ApiError:
-    """The error for a cancel that the ledger or matching refused."""
-    if reason is OrderReason.UNKNOWN_MARKET:
-        return errors.invalid_symbol()
-    if reason is OrderReason.UNKNOWN_ACCOUNT:
-        return errors.cancel_refused("This action is disabled on this account.")
-    return errors.cancel_refused()
-
-
 def invalid_price() -> ApiError:
     """A price of zero."""
     return ApiError(400, -1013, "Invalid price.")
