@@ -287,7 +287,7 @@ class Host:
         self.counts.records += 1
         self.counts.commands += step.commands
         self.counts.quarantined += len(step.quarantined)
-        self.counts.duplicates += not step.accepted and not step.quarantined
+        self.counts.duplicates += step.duplicate
 
     def _commit(self, done: Done) -> None:
         if done.offset > self._committed.offset:

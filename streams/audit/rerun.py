@@ -235,7 +235,7 @@ class _Attempt:
         run.records += 1
         run.commands += step.commands
         run.messages += messages if step.accepted else 0
-        run.duplicates += not step.accepted and not step.quarantined
+        run.duplicates += step.duplicate
 
     def _produced(self, place: Place) -> Produced:
         produced = self.run.produced.get(place)
