@@ -299,7 +299,7 @@ def position_key(topic: str, partition: int) -> str:
 
 
 def index_key(topic: str, partition: int) -> str:
-    """The set of keys that the partition feeds."""
+    """The set of keys that the partition's projector loads again: not those in `WRITE_ONLY`."""
     return f"index:{topic}:{partition}"
 
 
@@ -339,7 +339,7 @@ def closed_key(user_id: int) -> str:
 
 
 def account_key(user_id: int) -> str:
-    """Fields windows (`OrderWindows`), risk (`UserRisk`), updated_us."""
+    """Fields windows (`OrderWindows`), risk (`UserRisk`), updated_us, active_minute."""
     return f"account:{user_id}"
 
 

@@ -54,7 +54,9 @@ class UnknownLayout(Exception):
 
 
 class Shard:
-    """A shard's whole state and the step over its input; everything here is in the snapshot.
+    """A shard's whole state and the step over its input.
+
+    All of it is in the snapshot but `resolutions`, which its host finds in the log again.
 
     A `Halt` raised by `step` leaves the shard unusable: it must be built anew.
     """
