@@ -235,7 +235,8 @@ class _Attempt:
         run.records += 1
         run.commands += step.commands
         run.messages += messages if step.accepted else 0
-        run.duplicates += step.duplicate
+        # With what an operator's word has passed: former builds have told their archives so.
+        run.duplicates += not step.accepted and not step.quarantined
 
     def _produced(self, place: Place) -> Produced:
         produced = self.run.produced.get(place)
