@@ -39,6 +39,7 @@ message index and log time; reads use FINAL. `positions` says how far each table
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
@@ -96,6 +97,10 @@ class Position(NamedTuple):
 
 
 NOWHERE = Position(0, -1, 0)
+
+
+class NoPosition(Exception):
+    """What stands where a partition's position belongs is none; `args[0]` says what it is."""
 
 
 class Balance(NamedTuple):
@@ -296,6 +301,14 @@ def redis_key(build: str, name: str) -> str:
 def position_key(topic: str, partition: int) -> str:
     """Where the partition's position stands: fields cseq, offset, time_us."""
     return f"position:{topic}:{partition}"
+
+
+def position_of(stored: Mapping[str, str]) -> Position:
+    """The position in the hash at `position_key`, NOWHERE in an empty one. Raises `NoPosition`."""
+    try:
+        return Position(*(int(stored[field]) for field in Position._fields)) if stored else NOWHERE
+    except (KeyError, ValueError):
+        raise NoPosition(f"holds {str(dict(stored))[:120]}") from None
 
 
 def index_key(topic: str, partition: int) -> str:
