@@ -18,7 +18,7 @@ from commands.parsing import (
     parse_place,
     parse_response_type,
 )
-from commands.reasons import cancel_error, order_error, used_up
+from commands.reasons import order_error, used_up
 from domain.accounts.messages import Scope
 from domain.decider import Message
 from domain.matching.messages import CancelAllCompleted, OrderRested
@@ -143,7 +143,7 @@ class OrderEntry:
         )
         answer = await self._run(call, command, CANCEL_ALL)
         if isinstance(answer.last, CancelRejected):
-            raise cancel_error(answer.last.reason)
+            raise errors.cancel_refused()
         market = self._reference.markets[command.market_id]
         cancel_id = client_order_id(call.parameters, command_id)
         canceled = [
@@ -287,7 +287,7 @@ def _signed_id(call: Call) -> bytes:
 
 def _refuse_canceled(answer: Answer) -> OrderClosed:
     if isinstance(answer.last, CancelRejected):
-        raise cancel_error(answer.last.reason)
+        raise errors.cancel_refused()
     assert isinstance(answer.last, OrderClosed), "a cancel ends with a close or a refusal"
     return answer.last
 

@@ -253,7 +253,7 @@ def _archive_classes(settings: Settings, java: str, jars: Path) -> None:
         passing, nodes = plan_nodes(passing, 1)
         prepare_node(nodes[0], nodes, java, jars)
         argv = _argv(nodes[0], java, jars, f"-XX:ArchiveClassesAtExit={draft}")
-        with _answering(argv, passing, Path(folder) / "kafka.log"):
+        with answering(argv, passing, Path(folder) / "kafka.log"):
             pass
     if draft.exists():
         draft.replace(archive)
@@ -265,16 +265,7 @@ def _listeners(node: Node, step: int) -> str:
 
 
 @contextmanager
-def running_kafka(settings: Settings) -> Iterator[Settings]:
-    """One node for a test or a bench, on any ports; gives the settings that lead to it."""
-    settings, nodes = plan_nodes(with_any_port(settings), 1)
-    (process,) = kafka_processes(settings, nodes)
-    with _answering(process.argv, settings, settings.logs_dir / f"{process.name}.log"):
-        yield settings
-
-
-@contextmanager
-def _answering(argv: Sequence[str], settings: Settings, log: Path) -> Iterator[None]:
+def answering(argv: Sequence[str], settings: Settings, log: Path) -> Iterator[None]:
     """The only node of its cluster, from its first answer until the block ends."""
     child = spawn(argv, log)
     try:

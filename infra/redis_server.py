@@ -3,14 +3,11 @@
 import argparse
 import importlib.util
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from infra.children import spawn, stop, wait_until
-from infra.ports import any_port, free_port
+from infra.ports import free_port
 from infra.redis import answers
 from infra.refusal import Refusal
 from infra.settings import Settings, save_settings
@@ -64,19 +61,6 @@ def redis_binary() -> str:
         if carried.exists():
             return str(carried)
     raise RedisMissing("redis-server must be installed (on Debian: apt-get install redis-server)")
-
-
-@contextmanager
-def running_redis(settings: Settings) -> Iterator[Settings]:
-    """Redis for a test or a bench, on any port; gives the settings that lead to it."""
-    port = any_port(settings.host)
-    settings = replace(settings, redis_url=f"redis://{settings.host}:{port}/0")
-    child = spawn(redis_argv(settings), settings.logs_dir / "redis.log")
-    try:
-        wait_until(lambda: answers(settings.redis_url), START_TIMEOUT_S, "Redis must answer")
-        yield settings
-    finally:
-        stop(child, 10.0)
 
 
 def add_arguments(_parser: argparse.ArgumentParser) -> None:

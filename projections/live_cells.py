@@ -7,12 +7,12 @@ from typing import Any
 from infra.redis import ResponseError
 from projections.layout import (
     BUILD_KEY,
-    NOWHERE,
     WRITE_ONLY,
     Position,
     changed_channel,
     index_key,
     position_key,
+    position_of,
     redis_key,
 )
 from projections.redis_sink import current_build
@@ -24,10 +24,6 @@ LISTED_AT_ONCE = 2_000
 
 OTHER_TYPE = {"": "a key of another type"}
 """What a key that is no hash is read as."""
-
-
-class NoPosition(Exception):
-    """What stands where a partition's position belongs is none; `args[0]` says what it is."""
 
 
 class LiveCells:
@@ -55,7 +51,7 @@ class LiveCells:
         for name in names:
             pipeline.hgetall(self._key(name))
         stored, *cells = map(_cells, pipeline.execute(raise_on_error=False))
-        return _position(stored), dict(zip(names, cells, strict=True))
+        return position_of(stored), dict(zip(names, cells, strict=True))
 
     def repair(
         self,
@@ -148,15 +144,6 @@ def _cells(answer: Any) -> dict[str, str]:
     if isinstance(answer, Exception):
         raise answer
     return {_text(field): _text(text) for field, text in answer.items()}
-
-
-def _position(stored: Mapping[str, str]) -> Position:
-    if not stored:
-        return NOWHERE
-    try:
-        return Position(*(int(stored[field]) for field in ("cseq", "offset", "time_us")))
-    except (KeyError, ValueError):
-        raise NoPosition(f"holds {str(dict(stored))[:120]}") from None
 
 
 def _text(stored: bytes) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from infra.refusal import Misunderstood, Refusal
-from projections.layout import Position
-from projections.live_cells import LiveCells, NoPosition
+from projections.layout import NoPosition, Position
+from projections.live_cells import LiveCells
 from projections.rebuild import READ_AT_MOST, READ_TIMEOUT_S, Progress, ReadableLog
 from projections.view_auditor import Place, difference, is_same, place_of
 from projections.view_fold import ViewFold

@@ -14,12 +14,13 @@ from infra.log import LogRecord
 from projections.layout import (
     LEDGER_EVENTS,
     MATCHING_EVENTS,
+    NoPosition,
     Position,
     UserRisk,
     feeding_partitions,
     unpack,
 )
-from projections.live_cells import LiveCells, NoPosition
+from projections.live_cells import LiveCells
 from projections.view_fold import ViewFold
 
 Place = tuple[str, int]

@@ -9,13 +9,12 @@ from infra.kafka.clients import (
     outside_producer,
     shard_producer,
 )
-from infra.kafka.kafka_log import KafkaLog, TimestampRefused
+from infra.kafka.kafka_log import KafkaLog
 from infra.kafka.topics import TopicRefused, check_topics, create_topics, existing_topics
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
     "KafkaLog",
-    "TimestampRefused",
     "TopicRefused",
     "admin_client",
     "broker_count",

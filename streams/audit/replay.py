@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from schemas.record import UndecodableRecord
+from schemas.record import UndecodableRecord, decode_head
 from schemas.topics import inbox, outbox, shard_of
 from streams.audit.archive import Archive, BadArchive, parse_position, place_name
-from streams.audit.envelope import head_of
 from streams.audit.exported import open_export
 from streams.audit.findings import Finding, differences
 from streams.audit.live import open_live
@@ -160,7 +159,7 @@ def _stop(archive: Archive, text: str) -> tuple[str, int]:
         return shard, offset + 1
     for record in archive.records(place, offset, offset + 1):
         try:
-            return shard, head_of(record.value)[2] + 1
+            return shard, decode_head(record.value)[2] + 1
         except UndecodableRecord as error:
             raise BadArchive(f"{text} must be a record, was not: {error}") from error
     raise BadArchive(f"{text} must be in the log, which ends at {archive.end(place)}")

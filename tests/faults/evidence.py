@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 from infra.log import LogRecord
-from projections.query.status_endpoints import FED_TABLES
+from projections.layout import FED_TABLES
 from schemas.record import decode_envelope
 from schemas.topics import outbox
 from tests.faults.rows import Run

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infra.log import LogRecord
-from projections.query.status_endpoints import FED_TABLES
+from projections.layout import FED_TABLES
 from schemas.record import encode_record
 from tests.faults.evidence import (
     PREFIX,

@@ -14,7 +14,6 @@ from faust.types import TP
 from domain.orders.messages import Side
 from infra.kafka import KafkaLog, consumer, create_topics
 from infra.kafka.clients import TopicPartition
-from infra.kafka_broker import running_kafka
 from infra.redis import redis_client
 from infra.settings import Settings, load_settings
 from projections import faust_worker
@@ -25,6 +24,7 @@ from schemas.topics import catalogue
 from tests.projections.dict_sink import DictSink
 from tests.projections.scenarios import busy_exchange, feed
 from tests.projections.small_exchange import SmallExchange
+from tests.running import running_kafka
 
 pytestmark = pytest.mark.integration
 PATIENCE_S = 30.0

@@ -13,11 +13,10 @@ from projections.changes import PlacedRecord, Row
 from projections.follower import projector_for
 from projections.layout import (
     BUILD_KEY,
+    FED_TABLES,
     FIRST_BUILD,
     LEDGER_EVENTS,
-    LEDGER_TABLES,
     MATCHING_EVENTS,
-    MATCHING_TABLES,
     TABLES,
     Balance,
     MarketRisk,
@@ -112,7 +111,7 @@ def check_clickhouse(store: SimClickHouse, folds: list[Folded]) -> Iterator[str]
             for row in positions
             if (row["topic"], row["partition"]) == fold.place
         }
-        tables = LEDGER_TABLES if fold.place[0] == LEDGER_EVENTS else MATCHING_TABLES
+        tables = FED_TABLES[fold.place[0]]
         if {name: at.cseq for name, at in told.items()} != dict.fromkeys(
             tables, fold.position.cseq
         ):

@@ -8,6 +8,7 @@ import pytest
 from domain.accounts.messages import FeesChanged, FeeTierChanged
 from domain.decider import Message, UnrefusableFault
 from domain.fees import FeeTier
+from domain.ledger.chart import HOUSE, held_account
 from domain.ledger.messages import DepositCredited
 from domain.markets import MarketRulesChanged
 from domain.matching.messages import OrderRested, OrderTerminated, TradeExecuted
@@ -126,7 +127,7 @@ def test_a_trade_pays_receives_charges_and_releases() -> None:
     assert (maker, taker) == (MAKERS_FILL, TAKERS_FILL)
     assert purse(state, ANN) == (99, 0, 97_000, 0)
     assert purse(state, BOB) == (9_800, 100, 3_000, 0)
-    assert (state.balances.house(BTC), state.balances.clearing(USDT)) == (1, 0)
+    assert (state.balances.amount(BTC, HOUSE), state.balances.clearing(USDT)) == (1, 0)
 
 
 # fmt: off
@@ -159,7 +160,7 @@ def test_a_buyer_holds_no_more_than_the_rest_needs(
     assert isinstance(fill, FillSettled)
     assert (fill.paid_amount, fill.received_amount) == (paid, received)
     assert (fill.fee_amount, fill.released_amount) == (fee, released)
-    assert state.balances.held(ANN, USDT) == still_held
+    assert state.balances.amount(USDT, held_account(ANN)) == still_held
 
 
 def test_what_a_buy_by_quote_saves_goes_back_when_it_ends() -> None:

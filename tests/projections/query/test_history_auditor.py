@@ -198,7 +198,7 @@ async def test_a_row_whose_position_is_not_told_yet_is_honest(stage, monkeypatch
     """As after a kill between the two, for as long as its worker is away."""
     stage.store_up_to(1)
     stage.spoil(f"TRUNCATE TABLE {DATABASE}.positions")
-    topics = ((layout.LEDGER_EVENTS, layout.LEDGER_TABLES), ("matching.ev", layout.MATCHING_TABLES))
+    topics = layout.FED_TABLES.items()
     told = [(table, topic, 0, 9, 8, 0) for topic, tables in topics for table in tables]
     stage.store.insert("positions", told)
     stage.fold_up_to(0.05)
