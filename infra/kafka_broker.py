@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from infra.children import spawn, stop, wait_until
 from infra.java import java_command, kafka_jars
 from infra.kafka import MAX_MESSAGE_BYTES, broker_count
-from infra.ports import HIGHEST_PORT, any_port, free_port
+from infra.ports import HIGHEST_PORT, any_port, claimed_port
 from infra.refusal import Refusal
 from infra.settings import Settings, save_settings
 from infra.start import starting
@@ -124,11 +124,12 @@ def plan_nodes(settings: Settings, count: int) -> tuple[Settings, list[Node]]:
         raise Refusal(f"--brokers must be {kept} for the data in {folder}, was {count}")
     step = settings.proxy_step
     wanted = int(settings.kafka_bootstrap.split(",")[0].rpartition(":")[2]) - step
+    told = settings.public_port, settings.query_port, settings.admin_port
     nodes: list[Node] = []
     for node_id in range(1, count + 1):
-        taken = [p for node in nodes for p in (node.port, node.controller_port)]
-        port = free_port(settings.host, wanted, taken)
-        controller_port = free_port(settings.host, _controller_port(wanted), [*taken, port])
+        taken = [*told, *(p for node in nodes for p in (node.port, node.controller_port))]
+        port = claimed_port(settings.host, wanted, taken)
+        controller_port = claimed_port(settings.host, _controller_port(wanted), [*taken, port])
         own = folder / f"node-{node_id}"
         nodes.append(Node(node_id, settings.host, port, controller_port, own, step))
     bootstrap = ",".join(f"{node.host}:{node.port + step}" for node in nodes)
@@ -161,8 +162,10 @@ def kafka_processes(settings: Settings, nodes: Sequence[Node]) -> list[Process]:
             Process(
                 name="kafka" if len(nodes) == 1 else f"kafka-{node.node_id}",
                 argv=node_argv(node, nodes, java, jars),
-                ready=_all_answer(settings, len(nodes)) if node is nodes[-1] else None,
+                ready=_all_answer(settings, nodes) if node is nodes[-1] else None,
                 ready_timeout_s=START_TIMEOUT_S,
+                # The others listen only once enough of them are there.
+                port=node.port if node is nodes[-1] else 0,
                 stop_timeout_s=_stop_timeout_s(nodes),
             )
         )
@@ -253,7 +256,7 @@ def _archive_classes(settings: Settings, java: str, jars: Path) -> None:
         passing, nodes = plan_nodes(passing, 1)
         prepare_node(nodes[0], nodes, java, jars)
         argv = _argv(nodes[0], java, jars, f"-XX:ArchiveClassesAtExit={draft}")
-        with _answering(argv, passing, Path(folder) / "kafka.log"):
+        with _answering(argv, passing, nodes, Path(folder) / "kafka.log"):
             pass
     if draft.exists():
         draft.replace(archive)
@@ -269,16 +272,18 @@ def running_kafka(settings: Settings) -> Iterator[Settings]:
     """One node for a test or a bench, on any ports; gives the settings that lead to it."""
     settings, nodes = plan_nodes(with_any_port(settings), 1)
     (process,) = kafka_processes(settings, nodes)
-    with _answering(process.argv, settings, settings.logs_dir / f"{process.name}.log"):
+    with _answering(process.argv, settings, nodes, settings.logs_dir / f"{process.name}.log"):
         yield settings
 
 
 @contextmanager
-def _answering(argv: Sequence[str], settings: Settings, log: Path) -> Iterator[None]:
+def _answering(
+    argv: Sequence[str], settings: Settings, nodes: Sequence[Node], log: Path
+) -> Iterator[None]:
     """The only node of its cluster, from its first answer until the block ends."""
     child = spawn(argv, log)
     try:
-        wait_until(_all_answer(settings, 1), START_TIMEOUT_S, "Kafka must answer")
+        wait_until(_all_answer(settings, nodes), START_TIMEOUT_S, "Kafka must answer")
         yield
     finally:
         stop(child, STOP_TIMEOUT_S)
@@ -322,8 +327,17 @@ def _stop_timeout_s(nodes: Sequence[Node]) -> float:
     return STOP_TIMEOUT_S if len(nodes) == 1 else MINORITY_STOP_TIMEOUT_S
 
 
-def _all_answer(settings: Settings, count: int) -> Callable[[], bool]:
-    return lambda: broker_count(settings) >= count
+def _all_answer(settings: Settings, nodes: Sequence[Node]) -> Callable[[], bool]:
+    """Whether all do, and not those of another cluster at their addresses."""
+    own = _formatted_for(nodes[0])
+    return lambda: broker_count(settings, own) >= len(nodes)
+
+
+def _formatted_for(node: Node) -> str:
+    """The id of its cluster, as its storage has it."""
+    lines = (node.folder / "data" / "meta.properties").read_text().splitlines()
+    told = dict(line.split("=", 1) for line in lines if "=" in line)
+    return told.get("cluster.id", "")
 
 
 def _cluster_id(folder: Path) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from infra.debian import unpack
 from infra.java import default_cache_dir
-from infra.ports import free_port
+from infra.ports import claimed_port
 from infra.refusal import Refusal
 from infra.scraping import targets_file
 from infra.settings import LOOPBACK, Settings, load_settings
@@ -64,7 +64,9 @@ def prometheus_process(settings: Settings, port: int) -> Process:
         "--storage.tsdb.retention.time=15d",
         f"--web.listen-address={LOOPBACK}:{port}",
     )
-    return Process("prometheus", argv, lambda: _is_ready(port), START_TIMEOUT_S, niceness=10)
+    return Process(
+        "prometheus", argv, lambda: _is_ready(port), START_TIMEOUT_S, port=port, niceness=10
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_settings()
     if not targets_file(settings).exists():
         raise Refusal(f"a stack must have run in {settings.data_dir}, none has: logbourse run")
-    port = free_port(LOOPBACK, arguments.port)
+    port = claimed_port(LOOPBACK, arguments.port)
     process = prometheus_process(settings, port)
     greeting = f"alerts: http://{LOOPBACK}:{port}/alerts"
     return Supervisor([process], settings, on_ready=lambda: print(greeting, flush=True)).run()

@@ -11,7 +11,7 @@ from domain.limits import Limits
 from infra.demo.banner import banner
 from infra.kafka_broker import NODE_COUNTS, kafka_processes, plan_nodes
 from infra.metrics import serve_metrics
-from infra.ports import HIGHEST_PORT, free_port
+from infra.ports import HIGHEST_PORT, claimed_port
 from infra.redis_server import plan_redis, redis_process
 from infra.scraping import save_targets
 from infra.settings import (
@@ -145,6 +145,7 @@ def exchange_processes(
             metrics=2,
             niceness=VIEWS,
             ready=_answers(f"{query}/health/ready"),
+            port=settings.query_port,
         ),
         *_gateways(settings, query, gateways),
     ]
@@ -198,7 +199,7 @@ def _gateways(settings: Settings, query: str, count: int) -> list[Process]:
     words = ["serve", "--queries-at", query, *(["--share-port"] if count > 1 else [])]
     first = [*words, "--roles", "gateway,admin"]
     return [
-        _process(settings, "gateway", first, metrics=3, ready=ready),
+        _process(settings, "gateway", first, metrics=3, ready=ready, port=settings.public_port),
         # Which of them answers a probe is the kernel's choice: each listens once it is ready.
         *(
             _process(
@@ -229,6 +230,7 @@ def _process(
     *,
     metrics: int | None = None,
     ready: Callable[[], bool] | None = None,
+    port: int = 0,
     task: bool = False,
     niceness: int = 0,
 ) -> Process:
@@ -237,6 +239,7 @@ def _process(
         name,
         (sys.executable, "-m", "logbourse", *words),
         ready=ready,
+        port=port,
         # All of them: what this process was given names the wanted port, not the free one.
         environment=to_environment(told),
         task=task,
@@ -251,11 +254,11 @@ def _with_metrics_port(settings: Settings, step: int) -> Settings:
 
 
 def _with_free_ports(settings: Settings) -> Settings:
-    public = free_port(settings.host, settings.public_port)
-    query = free_port(settings.host, settings.query_port, [public])
-    admin = free_port(LOOPBACK, settings.admin_port, [public, query])
+    public = claimed_port(settings.host, settings.public_port)
+    query = claimed_port(settings.host, settings.query_port, [public])
+    admin = claimed_port(LOOPBACK, settings.admin_port, [public, query])
     metrics = settings.metrics_port
-    while metrics < HIGHEST_PORT and free_port(settings.host, metrics) != metrics:
+    while metrics < HIGHEST_PORT and claimed_port(settings.host, metrics) != metrics:
         # Another stack's: all of its ports are passed over, so that each process has its own.
         metrics += METRICS_STEPS
     settings = replace(settings, metrics_port=min(metrics, HIGHEST_PORT))

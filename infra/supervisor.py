@@ -16,6 +16,7 @@ from typing import TextIO
 
 from infra import child_metrics
 from infra.children import kill, make_nice, spawn, stop
+from infra.ports import listens
 from infra.settings import Settings
 
 HALTED = 3
@@ -36,16 +37,18 @@ DEATHS_BEFORE_READY = 5
 class Process:
     """What to run, and how to see that it serves.
 
-    `ready` is asked until it says yes, before the next process starts; None means at once. A
-    `task` is ready when it has ended with status 0 and is not started again. `niceness` is
-    added to this process's once `HEAD_START_S` are over. `metrics_port` is where it answers
-    /metrics, 0 if it does not. Whether it `halts`: its exit status 3 means just that.
+    `ready` is asked until it says yes, before the next process starts; None means at once. It is
+    not asked before the process itself listens at `port`, unless that is 0: what answers there
+    may be another's. A `task` is ready when it has ended with status 0 and is not started again.
+    `niceness` is added to this process's once `HEAD_START_S` are over. `metrics_port` is where it
+    answers /metrics, 0 if it does not. Whether it `halts`: its exit status 3 means just that.
     """
 
     name: str
     argv: tuple[str, ...]
     ready: Callable[[], bool] | None = None
     ready_timeout_s: float = 90.0
+    port: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
     stop_timeout_s: float = 15.0
     task: bool = False
@@ -204,7 +207,8 @@ class _Child:
             return True
         if not self.is_up or self.process.task:
             return False
-        self._was_ready = self.process.ready is None or self.process.ready()
+        listens_there = self.process.port == 0 or listens(self.pid, self.process.port)
+        self._was_ready = listens_there and (self.process.ready is None or self.process.ready())
         return self._was_ready
 
     def tend(self) -> str | None:

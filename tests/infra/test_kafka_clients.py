@@ -1,9 +1,12 @@
 """Clients of Kafka, against the brokers that the library plays itself."""
 
 import json
+import socket
 import time
+from types import SimpleNamespace
 
-from infra.kafka.clients import TopicPartition, consumer
+from infra.kafka import clients
+from infra.kafka.clients import TopicPartition, broker_count, consumer
 from infra.settings import Settings
 
 BROKERS = 3
@@ -32,3 +35,13 @@ def test_a_consumer_is_connected_to_brokers_that_lead_nothing_it_reads():
 
 def _connected(told):
     return sum(each["source"] == "learned" and each["state"] == "UP" for each in told.values())
+
+
+def test_brokers_of_another_cluster_do_not_count(monkeypatch):
+    told = SimpleNamespace(cluster_id="theirs", brokers={1: "a", 2: "b"})
+    admin = SimpleNamespace(list_topics=lambda timeout: told)
+    monkeypatch.setattr(clients, "admin_client", lambda _settings: admin)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        settings = Settings(kafka_bootstrap=f"127.0.0.1:{server.getsockname()[1]}")
+        assert broker_count(settings) == broker_count(settings, "theirs") == 2
+        assert broker_count(settings, "ours") == 0

@@ -3,7 +3,10 @@
 import json
 import os
 import socket
+import subprocess
+import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,8 @@ from infra.ports import free_port
 from infra.refusal import Refusal
 from infra.settings import Settings, load_settings, settings_file
 from infra.supervisor import Process
+
+ROOT = Path(__file__).parents[2]
 
 
 class NoSupervisor:
@@ -42,17 +47,20 @@ def usual(tmp_path) -> Settings:
     first = 24_000 + os.getpid() % 80 * 100
     while any(free_port("127.0.0.1", port) != port for port in range(first, first + 100)):
         first += 100
-    places: dict[str, object] = {
-        "public_port": first,
-        "query_port": first + 10,
-        "admin_port": first + 20,
-    }
-    places |= {"metrics_port": first + 30, "kafka_bootstrap": f"127.0.0.1:{first + 40}"}
-    places |= {"redis_url": f"redis://127.0.0.1:{first + 50}/0"}
+    places = wanted_from(first)
     settings_file(tmp_path).write_text(json.dumps(places))
     found = start("run")
     assert {name: getattr(found, name) for name in places} == places
     return found
+
+
+def wanted_from(first: int) -> dict[str, object]:
+    ports = {"public_port": first, "query_port": first + 10, "admin_port": first + 20}
+    ports["metrics_port"] = first + 30
+    return ports | {
+        "kafka_bootstrap": f"127.0.0.1:{first + 40}",
+        "redis_url": f"redis://127.0.0.1:{first + 50}/0",
+    }
 
 
 def start(*words: str) -> Settings:
@@ -123,3 +131,24 @@ def test_a_start_that_cannot_have_its_parts_leaves_no_settings(monkeypatch, tmp_
     monkeypatch.setattr(stack, "kafka_processes", missing)
     assert logbourse.main(["run"]) == 1
     assert not settings_file(tmp_path).exists()
+
+
+def test_who_starts_beside_a_stack_that_does_not_listen_yet_has_other_ports(usual, tmp_path):
+    """Both would have found these free, and taken for their own whatever answered there first."""
+    first = usual.public_port + 100
+    claim_all = f"""
+from infra.ports import claim
+print(all(claim(port) for port in range({first}, {first + 60})))
+input()
+"""
+    argv, pipe = [sys.executable, "-uc", claim_all], subprocess.PIPE
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, cwd=ROOT, text=True) as beside:
+        assert beside.stdout is not None
+        assert beside.stdout.readline() == "True\n"
+        settings_file(tmp_path).write_text(json.dumps(wanted_from(first)))
+        found = start("run")
+        beside.communicate("")
+    apis = found.public_port, found.query_port, found.admin_port
+    assert apis == (first + 60, first + 61, first + 62)
+    assert found.kafka_bootstrap == f"127.0.0.1:{first + 63}", "nor those of its own parts"
+    assert found.redis_url == f"redis://127.0.0.1:{first + 64}/0"
