@@ -83,30 +83,37 @@ def _run(wanted: Settings, arguments: argparse.Namespace) -> int:
     settings, nodes = plan_nodes(_with_free_ports(wanted), arguments.brokers)
     settings = plan_redis(settings)
     stores = [*kafka_processes(settings, nodes), redis_process(settings)]
+    settings = _with_free_metrics_ports(settings, arguments)
     # What was refused so far leaves no trace in what the next start reads.
     save_found(settings, wanted, PLACES)
-    processes = [
-        *stores,
-        *exchange_processes(
-            settings,
-            arguments.gateways,
-            standby=arguments.standby,
-            apart=arguments.apart,
-            snapshot_seconds=arguments.snapshot_seconds,
-        ),
-    ]
-    if not arguments.no_auditor:
-        processes.append(_process(settings, "auditor", ["auditor"], metrics=AUDITOR_METRICS))
-    if not arguments.no_demo:
-        processes += demo_processes(settings, bots=not arguments.no_bots)
+    processes = [*stores, *_own_processes(settings, arguments)]
 
     def announce() -> None:
         print(banner(settings, settings.data_dir / DEMO_KEYS, LIMITS), flush=True)
 
     own_port = serve_metrics(_with_metrics_port(settings, SUPERVISOR_METRICS))
-    ports = {process.name: process.metrics_port for process in processes if process.metrics_port}
-    save_targets(settings, {"supervisor": own_port, **ports})
+    save_targets(settings, {"supervisor": own_port, **_metrics_ports(processes)})
     return Supervisor(processes, settings, on_ready=announce).run()
+
+
+def _own_processes(settings: Settings, arguments: argparse.Namespace) -> list[Process]:
+    """All but the stores."""
+    processes = exchange_processes(
+        settings,
+        arguments.gateways,
+        standby=arguments.standby,
+        apart=arguments.apart,
+        snapshot_seconds=arguments.snapshot_seconds,
+    )
+    if not arguments.no_auditor:
+        processes.append(_process(settings, "auditor", ["auditor"], metrics=AUDITOR_METRICS))
+    if not arguments.no_demo:
+        processes += demo_processes(settings, bots=not arguments.no_bots)
+    return processes
+
+
+def _metrics_ports(processes: Sequence[Process]) -> dict[str, int]:
+    return {process.name: process.metrics_port for process in processes if process.metrics_port}
 
 
 def exchange_processes(
@@ -257,12 +264,20 @@ def _with_free_ports(settings: Settings) -> Settings:
     public = claimed_port(settings.host, settings.public_port)
     query = claimed_port(settings.host, settings.query_port, [public])
     admin = claimed_port(LOOPBACK, settings.admin_port, [public, query])
-    metrics = settings.metrics_port
-    while metrics < HIGHEST_PORT and claimed_port(settings.host, metrics) != metrics:
-        # Another stack's: all of its ports are passed over, so that each process has its own.
-        metrics += METRICS_STEPS
-    settings = replace(settings, metrics_port=min(metrics, HIGHEST_PORT))
     return replace(settings, public_port=public, query_port=query, admin_port=admin)
+
+
+def _with_free_metrics_ports(settings: Settings, arguments: argparse.Namespace) -> Settings:
+    """From the wanted one up, so that each process has its own and Prometheus asks no stranger."""
+    avoided = settings.public_port, settings.query_port, settings.admin_port
+    while settings.metrics_port < HIGHEST_PORT:
+        supervisors = _with_metrics_port(settings, SUPERVISOR_METRICS).metrics_port
+        ports = {supervisors, *_metrics_ports(_own_processes(settings, arguments)).values()}
+        if all(claimed_port(settings.host, port, avoided) == port for port in ports):
+            break
+        # Another stack's, most likely, which has as many.
+        settings = _with_metrics_port(settings, METRICS_STEPS)
+    return settings
 
 
 def _answers(url: str) -> Callable[[], bool]:

@@ -89,6 +89,17 @@ def test_ports_that_were_taken_once_are_wanted_again(usual):
     assert start("run") == usual
 
 
+@pytest.mark.parametrize("step", [3, stack.AUDITOR_METRICS, stack.SUPERVISOR_METRICS])
+def test_a_stranger_at_any_of_the_metrics_ports_is_passed_over(usual, tmp_path, step):
+    """Its process would take any free port, and Prometheus would watch the stranger."""
+    with taken(usual.metrics_port + step):
+        found = start("run")
+    assert found.metrics_port == usual.metrics_port + stack.METRICS_STEPS
+    told = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    ports = {int(each["targets"][0].rpartition(":")[2]) for each in told}
+    assert usual.metrics_port + step not in ports
+
+
 def test_what_an_operator_has_written_into_the_file_since_is_what_is_wanted(usual, tmp_path):
     with taken(usual.public_port):
         start("run")
