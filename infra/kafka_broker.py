@@ -83,6 +83,9 @@ _REPLICATED = (
     "transaction.state.log.replication.factor",
 )
 _QUICK_COMPILER = "-XX:TieredStopAtLevel=1"
+_ENVIRONMENT = {"LC_ALL": "C.UTF-8"}
+"""Java reads paths as the locale says; in that named C it finds none that is not ASCII."""
+
 _LOG4J = Path(__file__).parent / "kafka" / "log4j2.xml"
 
 
@@ -117,9 +120,11 @@ def kept_nodes(settings: Settings) -> int:
 def plan_nodes(settings: Settings, count: int) -> tuple[Settings, list[Node]]:
     """Nodes on free ports from the configured one up, and the settings that lead to them.
 
-    Raises `Refusal` if another number of nodes has data here.
+    Raises `Refusal` if another number of nodes has data here, or for a path Kafka would cut up.
     """
     folder, kept = _kafka_folder(settings), kept_nodes(settings)
+    if "," in str(folder):
+        raise Refusal(f"the data directory must have no comma for Kafka, was {settings.data_dir}")
     if kept not in (0, count):
         raise Refusal(f"--brokers must be {kept} for the data in {folder}, was {count}")
     step = settings.proxy_step
@@ -166,6 +171,7 @@ def kafka_processes(settings: Settings, nodes: Sequence[Node]) -> list[Process]:
                 ready_timeout_s=START_TIMEOUT_S,
                 # The others listen only once enough of them are there.
                 port=node.port if node is nodes[-1] else 0,
+                environment=_ENVIRONMENT,
                 stop_timeout_s=_stop_timeout_s(nodes),
             )
         )
@@ -179,15 +185,23 @@ def prepare_node(node: Node, nodes: Sequence[Node], java: str, jars: Path) -> No
     """
     node.folder.mkdir(parents=True, exist_ok=True)
     configuration = node.folder / "server.properties"
-    lines = [f"{name}={value}" for name, value in node_properties(node, nodes).items()]
-    configuration.write_text("\n".join(lines) + "\n")
+    lines = [f"{name}={_escaped(v)}" for name, v in node_properties(node, nodes).items()]
+    configuration.write_text("\n".join(lines) + "\n", encoding="ascii")
     if (node.folder / "data" / "meta.properties").exists():
         return
     command = [java, "-Xmx128m", _QUICK_COMPILER, f"-Dlog4j2.configurationFile={_LOG4J}"]
     command += ["-cp", f"{jars}/*", "kafka.tools.StorageTool", "format"]
     # In one word, since an id may begin with a dash.
     command += [f"--cluster-id={_cluster_id(node.folder.parent)}", "--config", str(configuration)]
-    answer = subprocess.run(command, check=False, capture_output=True, text=True)
+    environment = {**os.environ, **_ENVIRONMENT}
+    answer = subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        env=environment,
+    )
     if answer.returncode != 0:
         said = " ".join((answer.stderr or answer.stdout).split())[-300:] or "nothing"
         raise Refusal(f"{node.folder} must be formatted for Kafka, was not; Kafka said: {said}")
@@ -247,6 +261,13 @@ def node_properties(node: Node, nodes: Sequence[Node]) -> dict[str, str]:
     return properties
 
 
+def _escaped(value: str) -> str:
+    """A value as Java reads it in a file of properties."""
+    units = value.replace("\\", r"\\").encode("utf-16-be", "surrogatepass")
+    pairs = (int.from_bytes(units[at : at + 2]) for at in range(0, len(units), 2))
+    return "".join(chr(unit) if 32 <= unit < 127 else f"\\u{unit:04x}" for unit in pairs)
+
+
 def _archive_classes(settings: Settings, java: str, jars: Path) -> None:
     """Run a node of its own once, which writes the archive when it ends."""
     archive = class_archive(jars)
@@ -281,7 +302,7 @@ def _answering(
     argv: Sequence[str], settings: Settings, nodes: Sequence[Node], log: Path
 ) -> Iterator[None]:
     """The only node of its cluster, from its first answer until the block ends."""
-    child = spawn(argv, log)
+    child = spawn(argv, log, _ENVIRONMENT)
     try:
         wait_until(_all_answer(settings, nodes), START_TIMEOUT_S, "Kafka must answer")
         yield
