@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from infra.children import spawn, stop, wait_until
 from infra.java import java_command, kafka_jars
 from infra.kafka import MAX_MESSAGE_BYTES, broker_count
+from infra.logging import tell
 from infra.ports import HIGHEST_PORT, any_port, claimed_port
 from infra.refusal import Refusal
 from infra.settings import Settings, save_settings
@@ -331,7 +332,7 @@ def _run(wanted: Settings, count: int) -> int:
     processes = kafka_processes(settings, nodes)
     save_settings(settings)
     greeting = f"Kafka answers at {settings.kafka_bootstrap}"
-    return Supervisor(processes, settings, on_ready=lambda: print(greeting, flush=True)).run()
+    return Supervisor(processes, settings, on_ready=lambda: tell(greeting)).run()
 
 
 def _kafka_folder(settings: Settings) -> Path:

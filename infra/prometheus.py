@@ -7,6 +7,7 @@ from pathlib import Path
 
 from infra.debian import unpack
 from infra.java import default_cache_dir
+from infra.logging import tell
 from infra.ports import claimed_port
 from infra.refusal import Refusal
 from infra.scraping import targets_file
@@ -85,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     port = claimed_port(LOOPBACK, arguments.port)
     process = prometheus_process(settings, port)
     greeting = f"alerts: http://{LOOPBACK}:{port}/alerts"
-    return Supervisor([process], settings, on_ready=lambda: print(greeting, flush=True)).run()
+    return Supervisor([process], settings, on_ready=lambda: tell(greeting)).run()
 
 
 def _is_ready(port: int) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from infra.children import spawn, stop, wait_until
+from infra.logging import tell
 from infra.ports import any_port, claimed_port
 from infra.redis import answers
 from infra.refusal import Refusal
@@ -110,4 +111,4 @@ def _run(wanted: Settings) -> int:
     process = redis_process(settings)
     save_settings(settings)
     greeting = f"Redis answers at {settings.redis_url}"
-    return Supervisor([process], settings, on_ready=lambda: print(greeting, flush=True)).run()
+    return Supervisor([process], settings, on_ready=lambda: tell(greeting)).run()

@@ -10,6 +10,7 @@ from dataclasses import replace
 from domain.limits import Limits
 from infra.demo.banner import banner
 from infra.kafka_broker import NODE_COUNTS, kafka_processes, plan_nodes
+from infra.logging import tell
 from infra.metrics import serve_metrics
 from infra.ports import HIGHEST_PORT, claimed_port
 from infra.redis_server import plan_redis, redis_process
@@ -89,7 +90,7 @@ def _run(wanted: Settings, arguments: argparse.Namespace) -> int:
     processes = [*stores, *_own_processes(settings, arguments)]
 
     def announce() -> None:
-        print(banner(settings, settings.data_dir / DEMO_KEYS, LIMITS), flush=True)
+        tell(banner(settings, settings.data_dir / DEMO_KEYS, LIMITS))
 
     own_port = serve_metrics(_with_metrics_port(settings, SUPERVISOR_METRICS))
     save_targets(settings, {"supervisor": own_port, **_metrics_ports(processes)})

@@ -308,8 +308,8 @@ class _StatusLine:
         self._shown = line
 
     def _write(self, text: str) -> None:
-        # Into a file on a full disk, perhaps, or to a terminal that is gone.
-        with suppress(OSError):
+        # Into a file on a full disk, perhaps, to a terminal that is gone, or knows no such letter.
+        with suppress(OSError, ValueError):
             self._out.write(text)
             self._out.flush()
 
