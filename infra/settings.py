@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -97,7 +98,8 @@ def save_settings(settings: Settings) -> Path:
     target = settings_file(settings.data_dir)
     target.parent.mkdir(parents=True, exist_ok=True)
     values = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(settings).items()}
-    replace_text(target, json.dumps(_without_places(values), indent=2) + "\n")
+    # The address of a server may have a password in it.
+    replace_text(target, json.dumps(_without_places(values), indent=2) + "\n", private=True)
     return target
 
 
@@ -109,7 +111,7 @@ def save_found(found: Settings, wanted: Settings, starting: Collection[str]) -> 
         if pair[0] != pair[1]:
             dodged[name] = pair
     save_settings(found)
-    replace_text(_dodged_file(found.data_dir), json.dumps(dodged, indent=2) + "\n")
+    replace_text(_dodged_file(found.data_dir), json.dumps(dodged, indent=2) + "\n", private=True)
 
 
 def expect_same_partitions(settings: Settings) -> None:
@@ -223,8 +225,15 @@ def _placed(path: Path, default: str) -> Path:
 
 def _check_prefix(name: str, text: str, prefixes: tuple[str, ...]) -> None:
     if not text.startswith(prefixes):
-        wanted = " or ".join(prefixes)
-        raise SettingsError(f"{PREFIX}{name.upper()} must begin with {wanted}, was {text!r}")
+        wanted, was = " or ".join(prefixes), _without_credentials(text)
+        raise SettingsError(f"{PREFIX}{name.upper()} must begin with {wanted}, was {was!r}")
+
+
+def _without_credentials(text: str) -> str:
+    """The address, or no more than its scheme where a password may be in it."""
+    scheme = re.match(r"([a-z]+://)?", text)
+    assert scheme is not None, "an empty one always matches"
+    return f"{scheme[0]}…" if "@" in text or "?" in text else text
 
 
 def _check_bootstrap(text: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 
 from infra.demo.key_file import Account, is_complete, read_keys
+from infra.files import replace_text
 from infra.keys import open_admin_token
 from infra.refusal import Refusal
 from infra.settings import LOOPBACK, Settings, load_settings
@@ -151,7 +152,4 @@ async def _unless_taken(call: Call, operation: str, body: dict[str, Any]) -> Non
 
 
 def _save(path: Path, keys: dict[str, Account]) -> None:
-    draft = path.with_suffix(".tmp")
-    draft.touch(mode=0o600)
-    draft.write_text(json.dumps(keys, indent=2) + "\n")
-    draft.replace(path)
+    replace_text(path, json.dumps(keys, indent=2) + "\n", private=True)
