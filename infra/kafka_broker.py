@@ -17,7 +17,7 @@ from infra.kafka import MAX_MESSAGE_BYTES, broker_count
 from infra.logging import tell
 from infra.ports import HIGHEST_PORT, any_port, claimed_port
 from infra.refusal import Refusal
-from infra.settings import Settings, save_settings
+from infra.settings import Settings, save_own
 from infra.start import starting
 from infra.supervisor import Process, Supervisor
 
@@ -330,7 +330,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(wanted: Settings, count: int) -> int:
     settings, nodes = plan_nodes(wanted, count)
     processes = kafka_processes(settings, nodes)
-    save_settings(settings)
+    save_own(settings, ("kafka_bootstrap", "replication_factor"))
     greeting = f"Kafka answers at {settings.kafka_bootstrap}"
     return Supervisor(processes, settings, on_ready=lambda: tell(greeting)).run()
 

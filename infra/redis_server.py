@@ -14,7 +14,7 @@ from infra.logging import tell
 from infra.ports import any_port, claimed_port
 from infra.redis import answers
 from infra.refusal import Refusal
-from infra.settings import Settings, save_settings
+from infra.settings import Settings, save_own
 from infra.start import starting
 from infra.supervisor import Process, Supervisor
 
@@ -109,6 +109,6 @@ def run(_arguments: argparse.Namespace) -> int:
 def _run(wanted: Settings) -> int:
     settings = plan_redis(wanted)
     process = redis_process(settings)
-    save_settings(settings)
+    save_own(settings, ("redis_url",))
     greeting = f"Redis answers at {settings.redis_url}"
     return Supervisor([process], settings, on_ready=lambda: tell(greeting)).run()

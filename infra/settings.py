@@ -1,5 +1,6 @@
 """Where the parts of a stack find each other: one value, from the environment over a file."""
 
+import fcntl
 import json
 import os
 import re
@@ -95,12 +96,22 @@ def save_settings(settings: Settings) -> Path:
 
     What stands in the data directory is not named, so that it moves with it.
     """
-    target = settings_file(settings.data_dir)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    values = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(settings).items()}
-    # The address of a server may have a password in it.
-    replace_text(target, json.dumps(_without_places(values), indent=2) + "\n", private=True)
-    return target
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    return _write(settings.data_dir, _plain(settings))
+
+
+def save_own(settings: Settings, own: Collection[str]) -> None:
+    """Save these fields, and of all others only what the file lacks: who starts beside has those.
+
+    Raises `SettingsError` for a file that cannot be used.
+    """
+    data_dir = settings.data_dir
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with (data_dir / "settings.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        values = _plain(settings)
+        kept = {n: v for n, v in _saved(settings_file(data_dir)).items() if n not in own}
+        _write(data_dir, values | kept | {"data_dir": values["data_dir"]})
 
 
 def save_found(found: Settings, wanted: Settings, starting: Collection[str]) -> None:
@@ -133,6 +144,17 @@ def to_environment(settings: Settings) -> dict[str, str]:
 def settings_file(data_dir: Path) -> Path:
     """The file of a stack's settings."""
     return data_dir / "settings.json"
+
+
+def _plain(settings: Settings) -> dict[str, object]:
+    return {name: str(v) if isinstance(v, Path) else v for name, v in asdict(settings).items()}
+
+
+def _write(data_dir: Path, values: Mapping[str, object]) -> Path:
+    target = settings_file(data_dir)
+    # The address of a server may have a password in it.
+    replace_text(target, json.dumps(_without_places(values), indent=2) + "\n", private=True)
+    return target
 
 
 def _dodged_file(data_dir: Path) -> Path:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,22 @@ def test_kafka_and_redis_alone_stay_where_those_that_run_know_them(usual):
         assert beside.kafka_bootstrap == f"127.0.0.1:{first + 41}"
         assert beside.redis_url == f"redis://127.0.0.1:{first + 51}/0"
     assert start("redis") == start("kafka") == beside
+
+
+def test_kafka_and_redis_that_start_at_once_leave_each_others_address(usual, monkeypatch):
+    first = usual.public_port
+
+    def slow(*_: object) -> list[Process]:
+        with taken(first + 50):
+            start("redis")
+        return []
+
+    monkeypatch.setattr(kafka_broker, "kafka_processes", slow)
+    with taken(first + 40):
+        found = start("kafka")
+    assert found.kafka_bootstrap == f"127.0.0.1:{first + 41}"
+    assert found.redis_url == f"redis://127.0.0.1:{first + 51}/0"
+    assert replace(found, kafka_bootstrap=usual.kafka_bootstrap, redis_url=usual.redis_url) == usual
 
 
 @pytest.mark.parametrize("name", ["run", "kafka", "redis"])
