@@ -225,8 +225,8 @@ def _complete(settings: Settings) -> Settings:
     )
     _check_prefix("redis_url", settings.redis_url, ("redis://", "rediss://", "unix://"))
     _check_prefix("clickhouse_dsn", settings.clickhouse_dsn, ("chdb:///", "http://", "https://"))
-    _check_prefix("log_level", settings.log_level, ("debug", "info", "warning", "error"))
-    _check_prefix("lease_store", settings.lease_store, ("file", "redis"))
+    _check_word("log_level", settings.log_level, ("debug", "info", "warning", "error"))
+    _check_word("lease_store", settings.lease_store, ("file", "redis"))
     _check_bootstrap(settings.kafka_bootstrap)
     return settings
 
@@ -243,6 +243,12 @@ def _places_in(data_dir: Path) -> dict[str, str]:
 
 def _placed(path: Path, default: str) -> Path:
     return Path(default) if path == Path() else path.absolute()
+
+
+def _check_word(name: str, text: str, words: tuple[str, ...]) -> None:
+    if text not in words:
+        was = _without_credentials(text)
+        raise SettingsError(f"{PREFIX}{name.upper()} must be {' or '.join(words)}, was {was!r}")
 
 
 def _check_prefix(name: str, text: str, prefixes: tuple[str, ...]) -> None:

@@ -98,7 +98,10 @@ def test_a_place_of_its_own_stays_where_it_is(tmp_path):
         ("REDIS_URL", "127.0.0.1:6379", "LOGBOURSE_REDIS_URL must begin with redis://"),
         ("CLICKHOUSE_DSN", "chdb://here", "LOGBOURSE_CLICKHOUSE_DSN must begin with chdb:///"),
         ("KAFKA_BOOTSTRAP", "localhost", "LOGBOURSE_KAFKA_BOOTSTRAP must be host:port"),
-        ("LOG_LEVEL", "loud", "LOGBOURSE_LOG_LEVEL must begin with debug or info"),
+        ("LOG_LEVEL", "loud", "LOGBOURSE_LOG_LEVEL must be debug or info or warning or error, was"),
+        ("LOG_LEVEL", "warnings", "LOGBOURSE_LOG_LEVEL must be debug or info or warning or error,"),
+        ("LEASE_STORE", "redis://h/0", "LOGBOURSE_LEASE_STORE must be file or redis, was 'redis:"),
+        ("LEASE_STORE", "files", "LOGBOURSE_LEASE_STORE must be file or redis, was 'files'"),
     ],
 )
 def test_a_bad_value_is_refused_in_one_sentence(tmp_path, name, value, sentence):
