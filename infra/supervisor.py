@@ -239,7 +239,7 @@ class _Child:
     def end(self, patient: Callable[[], bool]) -> None:
         self._start_again_s = None
         if self._popen is not None:
-            stop(self._popen, self.process.stop_timeout_s if patient() else 0.0)
+            stop(self._popen, self.process.stop_timeout_s, patient)
             self._forget()
 
     def _start_again(self) -> str:
