@@ -8,7 +8,7 @@ from pathlib import Path
 from infra.debian import unpack
 from infra.java import default_cache_dir
 from infra.logging import tell
-from infra.ports import claimed_port
+from infra.ports import HIGHEST_PORT, claimed_port
 from infra.refusal import Refusal
 from infra.scraping import targets_file
 from infra.settings import LOOPBACK, Settings, load_settings
@@ -72,7 +72,7 @@ def prometheus_process(settings: Settings, port: int) -> Process:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `logbourse prometheus`."""
-    parser.add_argument("--port", type=int, default=PORT, help=f"of the loopback; default {PORT}")
+    parser.add_argument("--port", type=_port, default=PORT, help=f"of the loopback; default {PORT}")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -87,6 +87,12 @@ def run(arguments: argparse.Namespace) -> int:
     process = prometheus_process(settings, port)
     greeting = f"alerts: http://{LOOPBACK}:{port}/alerts"
     return Supervisor([process], settings, on_ready=lambda: tell(greeting)).run()
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= HIGHEST_PORT):
+        raise argparse.ArgumentTypeError(f"1 to {HIGHEST_PORT} is wanted, was {text!r}")
+    return int(text)
 
 
 def _is_ready(port: int) -> bool:

@@ -152,7 +152,8 @@ def listens(address: str) -> bool:
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=0.5).close()
-    except OSError:
+    except (OSError, ValueError, OverflowError):
+        # Where there is no such name or port, nobody listens.
         return False
     return True
 

@@ -5,8 +5,10 @@ import socket
 import time
 from types import SimpleNamespace
 
+import pytest
+
 from infra.kafka import clients
-from infra.kafka.clients import TopicPartition, broker_count, consumer
+from infra.kafka.clients import TopicPartition, broker_count, consumer, listens
 from infra.settings import Settings
 
 BROKERS = 3
@@ -31,6 +33,14 @@ def test_a_consumer_is_connected_to_brokers_that_lead_nothing_it_reads():
     finally:
         reader.close()
     assert _connected(told) == BROKERS, told
+
+
+@pytest.mark.parametrize(
+    "address", ["a..b:9092", f"{'a' * 64}.org:9092", "127.0.0.1:99999", "127.0.0.1:", "127.0.0.1:x"]
+)
+def test_nobody_listens_where_no_address_is(address):
+    assert not listens(address)
+    assert broker_count(Settings(kafka_bootstrap=address)) == 0
 
 
 def _connected(told):

@@ -145,6 +145,15 @@ def test_other_partitions_are_refused_and_not_saved(usual, monkeypatch, capsys, 
     assert load_settings() == usual
 
 
+@pytest.mark.parametrize("port", ["-1", "0", "65536", "x", "٩"])
+def test_a_port_that_there_is_not_is_refused_in_one_sentence(capsys, port):
+    with pytest.raises(SystemExit) as ended:
+        logbourse.main(["prometheus", f"--port={port}"])
+    assert ended.value.code == 2
+    sentence = f"logbourse prometheus: argument --port: 1 to 65535 is wanted, was {port!r}\n"
+    assert capsys.readouterr().err == sentence
+
+
 def test_the_first_start_chooses_the_partitions(monkeypatch):
     monkeypatch.setenv("LOGBOURSE_MATCHING_PARTITIONS", "3")
     start("run")
