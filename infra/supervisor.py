@@ -1,7 +1,5 @@
 """Keeps a list of processes alive: starts, watches, restarts, says so, stops in reverse order."""
 
-import json
-import os
 import shutil
 import signal
 import subprocess
@@ -10,13 +8,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
 from infra import child_metrics
 from infra.children import kill, make_nice, spawn, stop
 from infra.ports import listens
+from infra.process_logs import bound, last_words
 from infra.settings import Settings
 
 HALTED = 3
@@ -25,10 +23,10 @@ LONGEST_PAUSE_S = 10.0
 # After a life of so long, which is a pause of its own, the shortest pause is enough.
 STEADY_S = 5.0
 LOOK_EVERY_S = 0.1
+LOOK_AT_LOG_EVERY_S = 10.0
 HEAD_START_S = 10.0
 """For so long a nice process is not nice yet: on a full machine it takes as long to start."""
 
-HINT_LENGTH = 300
 # A process that was never ready and died this often will not become ready by another try.
 DEATHS_BEFORE_READY = 5
 
@@ -66,8 +64,8 @@ class Supervisor:
 
     What has halted is started again only once an operator makes <data>/run/<name>.restart. Until
     then nothing else is waited for, nor ends the run: an operator needs the others to end the halt.
-    Outputs go to <data>/logs/<name>.log, process ids to <data>/run/<name>.pid. `on_ready` is
-    called once when all serve.
+    Outputs go to <data>/logs/<name>.log, what that had before it was too large to <name>.log.1,
+    process ids to <data>/run/<name>.pid. `on_ready` is called once when all serve.
     """
 
     def __init__(
@@ -178,6 +176,7 @@ class _Child:
         self._done = False
         self._was_ready = False
         self._is_nice = False
+        self._look_at_log_s = 0.0
 
     @property
     def pid(self) -> int:
@@ -219,6 +218,9 @@ class _Child:
                 return self._ended(status)
             if not self._is_nice and time.monotonic() - self._started_s >= HEAD_START_S:
                 self._is_nice = make_nice(self._popen.pid, self.process.niceness)
+            if time.monotonic() >= self._look_at_log_s:
+                self._look_at_log_s = time.monotonic() + LOOK_AT_LOG_EVERY_S
+                bound(self._log)
             return None
         if self.halted and self._restart_file.exists():
             self.halted = False
@@ -229,7 +231,7 @@ class _Child:
 
     def hint(self) -> str:
         """The last words of its output, and where to read the rest."""
-        return f'last said "{_last_words(self._log)}", see {self._log}'
+        return f'last said "{last_words(self._log)}", see {self._log}'
 
     def halt(self) -> str:
         """That it has halted, its last words, which name the shard, and what to type."""
@@ -261,7 +263,7 @@ class _Child:
         if status == HALTED and self.process.halts:
             self.halted = True
             child_metrics.ended(self.process.name, _how(status))
-            child_metrics.halted(self.process.name, _last_words(self._log))
+            child_metrics.halted(self.process.name, last_words(self._log))
             return self.halt()
         if status == 0 and self.process.task:
             self._done = True
@@ -316,27 +318,6 @@ class _StatusLine:
 
 def _how(status: int) -> str:
     return f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
-
-
-def _last_words(log: Path) -> str:
-    """The event of the last line if that is JSON, else the last line itself."""
-    try:
-        with log.open("rb") as stream:
-            stream.seek(max(0, os.fstat(stream.fileno()).st_size - 65_536))
-            lines = stream.read().decode(errors="replace").split("\n")
-    except OSError:
-        # An operator may have made room.
-        lines = []
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
-    try:
-        event = json.loads(last)
-    except ValueError:
-        return last[:HINT_LENGTH]
-    if not isinstance(event, dict):
-        return last[:HINT_LENGTH]
-    words = [str(event.get("event", "")), *(f"{k}={v}" for k, v in event.items() if k != "event")]
-    # A library's text may have lines of its own.
-    return " ".join(" ".join(words).split())[:HINT_LENGTH]
 
 
 @contextmanager
