@@ -13,7 +13,7 @@ import pytest
 
 import logbourse
 from infra import kafka_broker, redis_server, stack
-from infra.ports import free_port
+from infra.ports import claimed_port
 from infra.refusal import Refusal
 from infra.settings import Settings, load_settings, settings_file
 from infra.supervisor import Process
@@ -46,7 +46,7 @@ def nothing_runs(tmp_path, monkeypatch) -> None:
 def usual(tmp_path) -> Settings:
     """The first start, which finds the usual ports free: they stand in the file."""
     first = 24_000 + os.getpid() % 80 * 100
-    while any(free_port("127.0.0.1", port) != port for port in range(first, first + 100)):
+    while any(claimed_port("127.0.0.1", port) != port for port in range(first, first + 100)):
         first += 100
     places = wanted_from(first)
     settings_file(tmp_path).write_text(json.dumps(places))
