@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 
 MOST_BYTES = 64 * 1024 * 1024
-HINT_LENGTH = 300
 _TAIL_BYTES = 65_536
 
 
@@ -42,12 +41,12 @@ def last_words(log: Path) -> str:
     try:
         event = json.loads(last)
     except ValueError:
-        return last[:HINT_LENGTH]
+        return last
     if not isinstance(event, dict):
-        return last[:HINT_LENGTH]
+        return last
     words = [str(event.get("event", "")), *(f"{k}={v}" for k, v in event.items() if k != "event")]
     # A library's text may have lines of its own.
-    return " ".join(" ".join(words).split())[:HINT_LENGTH]
+    return " ".join(" ".join(words).split())
 
 
 def _last_line(log: Path) -> str:

@@ -27,6 +27,7 @@ LOOK_AT_LOG_EVERY_S = 10.0
 HEAD_START_S = 10.0
 """For so long a nice process is not nice yet: on a full machine it takes as long to start."""
 
+HINT_LENGTH = 300
 # A process that was never ready and died this often will not become ready by another try.
 DEATHS_BEFORE_READY = 5
 
@@ -231,12 +232,13 @@ class _Child:
 
     def hint(self) -> str:
         """The last words of its output, and where to read the rest."""
-        return f'last said "{last_words(self._log)}", see {self._log}'
+        return f'last said "{last_words(self._log)[:HINT_LENGTH]}", see {self._log}'
 
     def halt(self) -> str:
-        """That it has halted, its last words, which name the shard, and what to type."""
+        """That it has halted, all of its last words, which say the shard, and what to type."""
+        said = f'last said "{last_words(self._log)}", see {self._log}'
         way_back = f"start it again with: touch {self._restart_file}"
-        return f"{self.process.name} HALTED and stays down, {self.hint()}; {way_back}"
+        return f"{self.process.name} HALTED and stays down, {said}; {way_back}"
 
     def end(self, patient: Callable[[], bool]) -> None:
         self._start_again_s = None

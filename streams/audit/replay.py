@@ -49,14 +49,14 @@ def add_log_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--bootstrap", default="", metavar="HOST:PORT", help="which Kafka to read")
 
 
-def open_log(arguments: argparse.Namespace) -> Archive:
+def open_log(arguments: argparse.Namespace, *, begun: bool = True) -> Archive:
     """The log that the arguments name; the running stack's if they name none.
 
-    Raises `BadArchive`.
+    `begun` as in `open_live`. Raises `BadArchive`.
     """
     if arguments.directory is not None:
         return open_export(arguments.directory)
-    return open_live(arguments.bootstrap)
+    return open_live(arguments.bootstrap, begun=begun)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -121,8 +121,9 @@ def _expect_whole(archive: Archive) -> None:
     for place, bounds in archive.manifest.bounds.items():
         if bounds.first:
             raise Refusal(
-                f"{place_name(place)} must begin at offset 0, begins at {bounds.first}: what is "
-                "lost at the beginning comes back from a copy only"
+                f"{place_name(place)} must begin at offset 0, begins at {bounds.first}: this "
+                "command cuts off ends alone, so restore a backup of Kafka's data first, see "
+                "docs/runbook.md#acked_loss"
             )
 
 

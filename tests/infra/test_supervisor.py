@@ -1,5 +1,6 @@
 """The supervisor with real processes: restart, halt, tasks, order of the end, no orphans."""
 
+import json
 import os
 import signal
 import subprocess
@@ -95,17 +96,16 @@ def test_a_process_runs_whose_pid_cannot_be_written(journal, settings):
 
 
 def test_what_halts_stays_down(journal, settings):
-    halting = (
-        'print(\'{"event": "halted", "halt": "GAP", "shard": "L0"}\', flush=True); os._exit(3)'
-    )
+    words = json.dumps({"event": "halted", "halt": "GAP", "detail": 400 * "1", "shard": "L0"})
+    halting = f"print({words!r}, flush=True); os._exit(3)"
     until = time.monotonic() + 1.0
     children = [journal.child("a", then=halting, halts=True), journal.child("b")]
     status, said = run(children, settings, lambda: time.monotonic() > until)
     assert status == 0
     assert journal.lines() == ["a:start", "b:start", "b:end"]
     assert (
-        f'a HALTED and stays down, last said "halted halt=GAP shard=L0", see {settings.logs_dir}'
-        in said
+        f'a HALTED and stays down, last said "halted halt=GAP detail={400 * "1"} shard=L0", '
+        f"see {settings.logs_dir}" in said
     )
 
 

@@ -228,6 +228,16 @@ async def test_a_view_of_another_log_is_refused(broker, life, monkeypatch):
     worker = FaustWorker(broker, "foreign", lambda: sink, failures.append)
     await asyncio.wait_for(worker.run(), PATIENCE_S)
     assert "foreign must not stand beyond the end of matching.ev.0" in failures[0]
+    assert failures[0].endswith(": logbourse rebuild foreign")
+
+
+def test_the_embedded_engine_is_not_rebuilt_by_a_process_that_ends():
+    settings = Settings(clickhouse_dsn="chdb:///data/clickhouse")
+    told = "stop the exchange, move /data/clickhouse away, start it"
+    assert faust_worker.way_out(settings, "clickhouse") == told
+    assert faust_worker.way_out(settings, "redis") == "logbourse rebuild redis"
+    server = replace(settings, clickhouse_dsn="http://127.0.0.1:8123/logbourse")
+    assert faust_worker.way_out(server, "clickhouse") == "logbourse rebuild clickhouse"
 
 
 def test_a_partition_that_stands_still_while_the_log_grows_is_named(monkeypatch):
