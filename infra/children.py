@@ -10,6 +10,8 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+LOOK_EVERY_S = 0.1
+
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -69,12 +71,19 @@ def make_nice(pid: int, niceness: int) -> bool:
     return True
 
 
-def stop(child: subprocess.Popen[bytes], timeout_s: float) -> int:
-    """Ask it to end, kill its group if it has not after `timeout_s`; returns the exit status."""
+def stop(
+    child: subprocess.Popen[bytes], timeout_s: float, patient: Callable[[], bool] = lambda: True
+) -> int:
+    """Ask it to end; returns the exit status.
+
+    Its group is killed if it has not ended after `timeout_s`, or as soon as we are not `patient`.
+    """
     if child.poll() is None:
         child.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            return child.wait(timeout_s)
+        give_up_s = time.monotonic() + timeout_s
+        while patient() and (left_s := give_up_s - time.monotonic()) > 0:
+            with suppress(subprocess.TimeoutExpired):
+                return child.wait(min(left_s, LOOK_EVERY_S))
     kill(child)
     return child.wait()
 

@@ -1,7 +1,9 @@
 """Where the parts of a stack find each other: one value, from the environment over a file."""
 
+import fcntl
 import json
 import os
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -94,11 +96,22 @@ def save_settings(settings: Settings) -> Path:
 
     What stands in the data directory is not named, so that it moves with it.
     """
-    target = settings_file(settings.data_dir)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    values = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(settings).items()}
-    replace_text(target, json.dumps(_without_places(values), indent=2) + "\n")
-    return target
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    return _write(settings.data_dir, _plain(settings))
+
+
+def save_own(settings: Settings, own: Collection[str]) -> None:
+    """Save these fields, and of all others only what the file lacks: who starts beside has those.
+
+    Raises `SettingsError` for a file that cannot be used.
+    """
+    data_dir = settings.data_dir
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with (data_dir / "settings.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        values = _plain(settings)
+        kept = {n: v for n, v in _saved(settings_file(data_dir)).items() if n not in own}
+        _write(data_dir, values | kept | {"data_dir": values["data_dir"]})
 
 
 def save_found(found: Settings, wanted: Settings, starting: Collection[str]) -> None:
@@ -109,7 +122,7 @@ def save_found(found: Settings, wanted: Settings, starting: Collection[str]) -> 
         if pair[0] != pair[1]:
             dodged[name] = pair
     save_settings(found)
-    replace_text(_dodged_file(found.data_dir), json.dumps(dodged, indent=2) + "\n")
+    replace_text(_dodged_file(found.data_dir), json.dumps(dodged, indent=2) + "\n", private=True)
 
 
 def expect_same_partitions(settings: Settings) -> None:
@@ -131,6 +144,17 @@ def to_environment(settings: Settings) -> dict[str, str]:
 def settings_file(data_dir: Path) -> Path:
     """The file of a stack's settings."""
     return data_dir / "settings.json"
+
+
+def _plain(settings: Settings) -> dict[str, object]:
+    return {name: str(v) if isinstance(v, Path) else v for name, v in asdict(settings).items()}
+
+
+def _write(data_dir: Path, values: Mapping[str, object]) -> Path:
+    target = settings_file(data_dir)
+    # The address of a server may have a password in it.
+    replace_text(target, json.dumps(_without_places(values), indent=2) + "\n", private=True)
+    return target
 
 
 def _dodged_file(data_dir: Path) -> Path:
@@ -201,8 +225,8 @@ def _complete(settings: Settings) -> Settings:
     )
     _check_prefix("redis_url", settings.redis_url, ("redis://", "rediss://", "unix://"))
     _check_prefix("clickhouse_dsn", settings.clickhouse_dsn, ("chdb:///", "http://", "https://"))
-    _check_prefix("log_level", settings.log_level, ("debug", "info", "warning", "error"))
-    _check_prefix("lease_store", settings.lease_store, ("file", "redis"))
+    _check_word("log_level", settings.log_level, ("debug", "info", "warning", "error"))
+    _check_word("lease_store", settings.lease_store, ("file", "redis"))
     _check_bootstrap(settings.kafka_bootstrap)
     return settings
 
@@ -221,10 +245,23 @@ def _placed(path: Path, default: str) -> Path:
     return Path(default) if path == Path() else path.absolute()
 
 
+def _check_word(name: str, text: str, words: tuple[str, ...]) -> None:
+    if text not in words:
+        was = _without_credentials(text)
+        raise SettingsError(f"{PREFIX}{name.upper()} must be {' or '.join(words)}, was {was!r}")
+
+
 def _check_prefix(name: str, text: str, prefixes: tuple[str, ...]) -> None:
     if not text.startswith(prefixes):
-        wanted = " or ".join(prefixes)
-        raise SettingsError(f"{PREFIX}{name.upper()} must begin with {wanted}, was {text!r}")
+        wanted, was = " or ".join(prefixes), _without_credentials(text)
+        raise SettingsError(f"{PREFIX}{name.upper()} must begin with {wanted}, was {was!r}")
+
+
+def _without_credentials(text: str) -> str:
+    """The address, or no more than its scheme where a password may be in it."""
+    scheme = re.match(r"([a-z]+://)?", text)
+    assert scheme is not None, "an empty one always matches"
+    return f"{scheme[0]}…" if "@" in text or "?" in text else text
 
 
 def _check_bootstrap(text: str) -> None:

@@ -19,7 +19,7 @@ def running_kafka(settings: Settings) -> Iterator[Settings]:
     """One node; gives the settings that lead to it."""
     settings, nodes = plan_nodes(with_any_port(settings), 1)
     (process,) = kafka_processes(settings, nodes)
-    with answering(process.argv, settings, settings.logs_dir / f"{process.name}.log"):
+    with answering(process.argv, settings, nodes, settings.logs_dir / f"{process.name}.log"):
         yield settings
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from infra.files import keep_text
@@ -27,6 +28,15 @@ class Journal:
         """The step is done now, and stays so after a loss of power."""
         self._done.append(step)
         keep_text(self._file, json.dumps(self._done) + "\n")
+
+    def keep(self, name: str, words: Mapping[str, Mapping[str, str]]) -> None:
+        """Write down what a later step needs of what is replaced until then."""
+        keep_text(self.folder / name, json.dumps(words, indent=2) + "\n")
+
+    def kept(self, name: str) -> dict[str, dict[str, str]]:
+        """What was kept; nothing in a folder of a build that kept nothing."""
+        path = self.folder / name
+        return dict(json.loads(path.read_text())) if path.exists() else {}
 
     def discard(self) -> None:
         """Leave no trace of a recovery that nobody wants done: it has copies only."""

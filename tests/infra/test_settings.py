@@ -1,6 +1,7 @@
 """Settings: what wins, what is refused, and what the next process finds."""
 
 import json
+import stat
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from infra.keys import open_keys
 from infra.settings import (
     SettingsError,
     load_settings,
+    save_found,
     save_settings,
     settings_file,
     to_environment,
@@ -96,7 +98,10 @@ def test_a_place_of_its_own_stays_where_it_is(tmp_path):
         ("REDIS_URL", "127.0.0.1:6379", "LOGBOURSE_REDIS_URL must begin with redis://"),
         ("CLICKHOUSE_DSN", "chdb://here", "LOGBOURSE_CLICKHOUSE_DSN must begin with chdb:///"),
         ("KAFKA_BOOTSTRAP", "localhost", "LOGBOURSE_KAFKA_BOOTSTRAP must be host:port"),
-        ("LOG_LEVEL", "loud", "LOGBOURSE_LOG_LEVEL must begin with debug or info"),
+        ("LOG_LEVEL", "loud", "LOGBOURSE_LOG_LEVEL must be debug or info or warning or error, was"),
+        ("LOG_LEVEL", "warnings", "LOGBOURSE_LOG_LEVEL must be debug or info or warning or error,"),
+        ("LEASE_STORE", "redis://h/0", "LOGBOURSE_LEASE_STORE must be file or redis, was 'redis:"),
+        ("LEASE_STORE", "files", "LOGBOURSE_LEASE_STORE must be file or redis, was 'files'"),
     ],
 )
 def test_a_bad_value_is_refused_in_one_sentence(tmp_path, name, value, sentence):
@@ -104,6 +109,26 @@ def test_a_bad_value_is_refused_in_one_sentence(tmp_path, name, value, sentence)
         load_settings(at(tmp_path, **{name: value}))
     assert str(refusal.value).startswith(sentence)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["clickhouse://user:hunter2@host/db", "user:hunter2@host", "ftp://host/?password=hunter2",
+     "ftp://u:?hunter2@host", "ftp://u:x://hunter2@host"],
+)  # fmt: skip
+def test_a_refused_address_is_told_without_its_password(tmp_path, address):
+    with pytest.raises(SettingsError, match="must begin with chdb:///") as refusal:
+        load_settings(at(tmp_path, CLICKHOUSE_DSN=address))
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_addresses_with_passwords_are_kept_from_other_users(tmp_path):
+    before = load_settings(at(tmp_path))
+    wanted = replace(before, redis_url="redis://:hunter2@127.0.0.1:1/0")
+    settings_file(tmp_path).write_text("{}")
+    save_found(before, wanted, ["redis_url"])
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {"settings.json": 0o600, "dodged.json": 0o600}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"unknown_key": 1}'])
