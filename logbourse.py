@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
@@ -52,6 +53,9 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "bench": Subcommand("tests.benchmarks.command", "measure how fast the parts and the whole are"),
 }
 
+PROVERS = ("replay", "audit", "inspect")
+"""Whose status 1 is a finding, or would be taken for one."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns its exit status, 2 for what is not understood."""
@@ -75,10 +79,12 @@ def _run(name: str, rest: list[str]) -> int:
             module = _module_of(name)
         module.add_arguments(parser)
         status: int = module.run(parser.parse_args(rest))
+        print(end="", flush=True)
     except (Refusal, LogFailure, OSError) as refusal:
         # A port, a file, a server that is not there: the operator's matter, not a fault in here.
         print(f"logbourse {name}: {refusal}", file=sys.stderr)
-        return 2 if isinstance(refusal, Misunderstood) else 1
+        _drop_unwritten()
+        return 2 if isinstance(refusal, Misunderstood) or name in PROVERS else 1
     except MemoryError:
         # Not 1, which is a finding of those who prove something.
         print(f"logbourse {name}: memory must suffice, did not", file=sys.stderr)
@@ -86,6 +92,14 @@ def _run(name: str, rest: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def _drop_unwritten() -> None:
+    """What the output has not taken would fail once more at the exit, with a status of its own."""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _module_of(name: str) -> Any:

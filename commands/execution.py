@@ -69,8 +69,8 @@ class Execution:
             request.release()
 
     def expect_no_lag(self, shards: Sequence[str]) -> None:
-        """Raises -1008, with their names, if accounts or ledger shards of these lag."""
-        lagging = [shard for shard in shards if self._follower.is_stale(shard)]
+        """Raises -1008, with their names, if some of these lag."""
+        lagging = [shard for shard in shards if self._follower.lags(shard)]
         if lagging:
             raise ApiError(503, -1008, f"Nothing was written, as {', '.join(lagging)} lags.")
 

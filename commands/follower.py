@@ -1,5 +1,6 @@
 """Folds what outboxes bring: keys and reference data, outcomes, and how fresh each shard is."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ class Follower:
         self.credentials = Credentials()
         self._outcomes = outcomes
         self._watchers: list[Watcher] = []
+        self._moved: asyncio.Event | None = None
         self._clock = clock
         self._readings = {
             shard: _Reading(target, is_whole=shard[0] == "A") for shard, target in targets.items()
@@ -90,6 +92,9 @@ class Follower:
                 wanted = shard[0] == "A" or self._watchers
                 if wanted or self._outcomes.are_in(each.value or b""):
                     self._fold(shard, each.offset, decode_record(each.value))
+        if self._moved is not None:
+            self._moved.set()
+            self._moved = None
 
     @contextmanager
     def watched(self, look: Watcher) -> Iterator[None]:
@@ -104,13 +109,22 @@ class Follower:
         """Whether everything that stood in the log when this process began is folded."""
         return all(reading.next_offset >= reading.target for reading in self._readings.values())
 
+    def lags(self, shard: str) -> bool:
+        """Whether the log time of a shard lies behind the clock."""
+        return self._clock.now_us() - self._readings[shard].time_us > STALE_US
+
+    async def reach(self, shard: str, offset: int) -> None:
+        """Wait until all is folded that stands before this offset of a shard's outbox."""
+        while self._readings[shard].next_offset < offset:
+            self._moved = self._moved or asyncio.Event()
+            await self._moved.wait()
+
     def is_stale(self, shard: str) -> bool:
-        """Whether the log time of an accounts or ledger shard lies behind the clock."""
-        reading = self._readings[shard]
-        return shard[0] != "M" and self._clock.now_us() - reading.time_us > STALE_US
+        """The same of accounts and ledger shards: where matching lags, other markets trade on."""
+        return shard[0] != "M" and self.lags(shard)
 
     def stale_shards(self) -> list[str]:
-        """The shards whose log time lies behind the clock."""
+        """The accounts and ledger shards whose log time lies behind the clock."""
         return [shard for shard in self._readings if self.is_stale(shard)]
 
     def shards_ahead_us(self) -> dict[str, int]:

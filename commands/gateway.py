@@ -18,7 +18,7 @@ from commands.parsing import (
     parse_place,
     parse_response_type,
 )
-from commands.reasons import cancel_error, order_error, used_up
+from commands.reasons import order_error, used_up
 from domain.accounts.messages import Scope
 from domain.decider import Message
 from domain.matching.messages import CancelAllCompleted, OrderRested
@@ -143,7 +143,7 @@ class OrderEntry:
         )
         answer = await self._run(call, command, CANCEL_ALL)
         if isinstance(answer.last, CancelRejected):
-            raise cancel_error(answer.last.reason)
+            raise errors.cancel_refused()
         market = self._reference.markets[command.market_id]
         cancel_id = client_order_id(call.parameters, command_id)
         canceled = [
@@ -169,7 +169,8 @@ class OrderEntry:
         command_id = keyed_command_id(call.sender.user_id, key)
         order = self._parse_order(call, call.parameters, command_id)
         answer = await self._run(call, order, REPORT)
-        if answer.repeated and not _is_same_order(order, answer):
+        # Not only what shows as repeated: another gateway's outcome may be here before that does.
+        if not _is_same_order(order, answer):
             raise errors.idempotency_key_reused()
         return {
             "order": self._placed(call, answer, "FULL"),
@@ -286,13 +287,13 @@ def _signed_id(call: Call) -> bytes:
 
 def _refuse_canceled(answer: Answer) -> OrderClosed:
     if isinstance(answer.last, CancelRejected):
-        raise cancel_error(answer.last.reason)
+        raise errors.cancel_refused()
     assert isinstance(answer.last, OrderClosed), "a cancel ends with a close or a refusal"
     return answer.last
 
 
 def _is_same_order(order: PlaceOrder, answer: Answer) -> bool:
-    """Whether the first run was of the same order, as far as its outcome tells."""
+    """Whether the order that ran was the same, as far as its outcome tells."""
     first = answer.seen[0].message
     if isinstance(first, OrderRejected):
         return (first.market_id, first.client_order_id) == (order.market_id, order.client_order_id)

@@ -2,7 +2,14 @@
 
 from collections.abc import Callable
 
-from commands.reasons import CLIENT_ORDER_ID, invalid_price, invalid_quantity
+from commands.reasons import (
+    CLIENT_ORDER_ID,
+    NO_ICEBERG,
+    NO_SELF_TRADE_PREVENTION,
+    NO_STOP_LOSS,
+    invalid_price,
+    invalid_quantity,
+)
 from domain import money
 from domain.orders.messages import (
     CancelAllOrders,
@@ -43,7 +50,7 @@ _PLACE = (
 )
 _CANCEL = ("symbol", "orderId", "origClientOrderId", "newClientOrderId", "cancelRestrictions")
 _NOT_IMPLEMENTED = {
-    OrderType.STOP_LOSS: "Stop loss orders are not supported for this symbol.",
+    OrderType.STOP_LOSS: NO_STOP_LOSS,
     OrderType.STOP_LOSS_LIMIT: "Stop loss limit orders are not supported for this symbol.",
     OrderType.TAKE_PROFIT: "Take profit orders are not supported for this symbol.",
     OrderType.TAKE_PROFIT_LIMIT: "Take profit limit orders are not supported for this symbol.",
@@ -176,7 +183,7 @@ def _refuse_not_implemented(parameters: Parameters, order_type: OrderType) -> No
     if parameters.values.keys().isdisjoint(_SELDOM):
         return
     if parameters.has("icebergQty"):
-        raise errors.order_refused("Iceberg orders are not supported for this symbol.")
+        raise errors.order_refused(NO_ICEBERG)
     if parameters.has("trailingDelta"):
         raise errors.order_refused("Trailing stop orders are not supported for this symbol.")
     for name in ("stopPrice", "strategyId", "strategyType"):
@@ -186,9 +193,7 @@ def _refuse_not_implemented(parameters: Parameters, order_type: OrderType) -> No
     if prevention is not None and prevention not in SelfTradePrevention.__members__:
         raise errors.invalid_data("selfTradePreventionMode")
     if prevention not in (None, "NONE"):
-        raise errors.order_refused(
-            "This symbol does not allow the specified self-trade prevention mode."
-        )
+        raise errors.order_refused(NO_SELF_TRADE_PREVENTION)
 
 
 def _parse_time_in_force(parameters: Parameters, order_type: OrderType) -> TimeInForce:

@@ -5,18 +5,21 @@ from domain.orders.messages import OrderReason
 from infra.http import errors
 from infra.http.errors import ApiError
 from infra.http.limits import ORDER_COUNT_1D, ORDER_COUNT_10S
-from infra.http.order_ends import STALE_RULES
+from infra.http.order_ends import MARKET_CLOSED, STALE_RULES
+
+NO_STOP_LOSS = "Stop loss orders are not supported for this symbol."
+NO_ICEBERG = "Iceberg orders are not supported for this symbol."
+NO_SELF_TRADE_PREVENTION = "This symbol does not allow the specified self-trade prevention mode."
+_DISABLED = "This action is disabled on this account."
 
 _REFUSED_ORDERS: dict[OrderReason, str] = {
-    OrderReason.UNKNOWN_ACCOUNT: "This action is disabled on this account.",
-    OrderReason.ACCOUNT_DISABLED: "This action is disabled on this account.",
-    OrderReason.MARKET_HALTED: "Market is closed.",
+    OrderReason.UNKNOWN_ACCOUNT: _DISABLED,
+    OrderReason.ACCOUNT_DISABLED: _DISABLED,
+    OrderReason.MARKET_HALTED: MARKET_CLOSED,
     OrderReason.ORDER_TYPE_NOT_SUPPORTED: "Order type is not supported for this symbol.",
-    OrderReason.STOP_PRICE_NOT_SUPPORTED: "Stop loss orders are not supported for this symbol.",
-    OrderReason.ICEBERG_NOT_SUPPORTED: "Iceberg orders are not supported for this symbol.",
-    OrderReason.SELF_TRADE_PREVENTION_NOT_SUPPORTED: (
-        "This symbol does not allow the specified self-trade prevention mode."
-    ),
+    OrderReason.STOP_PRICE_NOT_SUPPORTED: NO_STOP_LOSS,
+    OrderReason.ICEBERG_NOT_SUPPORTED: NO_ICEBERG,
+    OrderReason.SELF_TRADE_PREVENTION_NOT_SUPPORTED: NO_SELF_TRADE_PREVENTION,
     OrderReason.STALE_RULES: STALE_RULES,
     OrderReason.AMOUNT_TOO_LARGE: "Order amount is too large.",
     OrderReason.DUPLICATE_CLIENT_ORDER_ID: "Duplicate order sent.",
@@ -74,15 +77,6 @@ def used_up(reason: OrderReason, limits: Limits) -> dict[str, str]:
             return {ORDER_COUNT_1D: str(limits.orders_per_day)}
         case _:
             return {}
-
-
-def cancel_error(reason: OrderReason) -> ApiError:
-    """The error for a cancel that the ledger or matching refused."""
-    if reason is OrderReason.UNKNOWN_MARKET:
-        return errors.invalid_symbol()
-    if reason is OrderReason.UNKNOWN_ACCOUNT:
-        return errors.cancel_refused("This action is disabled on this account.")
-    return errors.cancel_refused()
 
 
 def invalid_price() -> ApiError:

@@ -137,6 +137,7 @@ def build_gateway_app(
         behind_proxy=behind_proxy,
         log_position=side.follower.position,
         fallback=proxy.forward if proxy is not None else None,
+        catch_up=side.catch_up_accounts,
         knows_log=side.follower.is_caught_up,
     )
     entry = OrderEntry(reference, side.orders, Admission(clock), limits)

@@ -13,10 +13,14 @@ from commands.outcomes import Outcomes
 from commands.publisher import Publisher
 from infra.appender import Appender
 from infra.clock import Clock
-from infra.log import Log, LogRecord
+from infra.http import errors
+from infra.log import Log, LogFailure, LogRecord
 from infra.settings import Settings
 from infra.tail import Partition, Tail
 from schemas.topics import outbox, shards
+
+PATIENCE_S = 2.0
+"""How long a sender with an unknown key may wait for it to become known."""
 
 
 class Following(Protocol):
@@ -27,6 +31,9 @@ class Following(Protocol):
 
     async def stop(self) -> None:
         """End reading and give the handles back."""
+
+    async def end_offset(self, topic: str, partition: int) -> int:
+        """The offset the next record will get, asked of the log after this call began."""
 
     async def scan(self, topic: str, partition: int, start: int, stop: int) -> list[LogRecord]:
         """The records of [start, stop), apart from what is being followed."""
@@ -42,6 +49,20 @@ class WriteSide:
     health: Health
     orders: Execution
     operations: Execution
+
+    async def catch_up_accounts(self) -> None:
+        """Wait until all keys are known that the log has now; -1008 (503) if that lasts.
+
+        Those who wait at once share their questions to the log, as `Tail.end_offset` says.
+        """
+        accounts = [shard for shard in self.follower.shards() if shard[0] == "A"]
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                for shard in accounts:
+                    end = await self.tails[0].end_offset(*outbox(shard))
+                    await self.follower.reach(shard, end)
+        except (TimeoutError, LogFailure):
+            raise errors.overloaded() from None
 
     async def stop(self) -> None:
         """Follow the log no more."""

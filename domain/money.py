@@ -9,7 +9,8 @@ from typing import Final
 from domain.markets import MarketRules
 
 MAX_AMOUNT: Final = 1 << 62
-"""No amount, balance, notional or total in a shard goes beyond this."""
+"""No amount or notional that comes in goes beyond this, nor does an order that is alone with what
+its shard has. A total may, by what fills later (docs/decisions/0028): balances have any length."""
 
 MAX_TEXT: Final = 40
 """Characters of the longest number that is read."""

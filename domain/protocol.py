@@ -50,9 +50,16 @@ class HaltAction(IntEnum):
     CANCEL_ONLY = 1
 
 
+NO_DEADLINE_US: Final = 1 << 62
+"""For a word that must have its effect whenever it is read, however far log time is ahead."""
+
+
 @dataclass(slots=True)
 class ResolveHalt(Command):
-    """The operator's word on a halted record, named by the blake2b-16 hash of its bytes."""
+    """The operator's word on a halted record, named by the blake2b-16 hash of its bytes.
+
+    Its deadline is `NO_DEADLINE_US`: the record would be passed even if the command had expired.
+    """
 
     record_hash: bytes
     action: HaltAction

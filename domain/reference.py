@@ -122,9 +122,12 @@ class ReferenceData:
         return None if market_id is None else self.markets[market_id]
 
     def fee_tier(self, user_id: int) -> FeeTier | None:
-        """The rates that the user pays, if the user exists."""
+        """The rates that the user pays; None where the user, or the schedule, has not arrived yet.
+
+        Users come from every partition, the schedule from one: either may be ahead of the other.
+        """
         user = self.users.get(user_id)
-        return None if user is None else self.fee_tiers[user.fee_tier]
+        return None if user is None else self.fee_tiers.get(user.fee_tier)
 
     def apply(self, event: Message, partition: int = REFERENCE_PARTITION) -> None:
         """Fold one event of `accounts.ev.<partition>`; what says nothing of the above is ignored.

@@ -7,7 +7,10 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+
+LOOK_EVERY_S = 0.1
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -26,11 +29,6 @@ def spawn(
     output.parent.mkdir(parents=True, exist_ok=True)
     parent = os.getpid()
 
-    def die_with_parent() -> None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
-
     with output.open("ab") as stream:
         return subprocess.Popen(
             list(argv),
@@ -39,8 +37,15 @@ def spawn(
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=partial(die_with, parent),
         )
+
+
+def die_with(parent: int) -> None:
+    """Let the kernel kill this process when the thread that made it ends; `parent` is the pid."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def make_nice(pid: int, niceness: int) -> bool:
@@ -66,12 +71,19 @@ def make_nice(pid: int, niceness: int) -> bool:
     return True
 
 
-def stop(child: subprocess.Popen[bytes], timeout_s: float) -> int:
-    """Ask it to end, kill its group if it has not after `timeout_s`; returns the exit status."""
+def stop(
+    child: subprocess.Popen[bytes], timeout_s: float, patient: Callable[[], bool] = lambda: True
+) -> int:
+    """Ask it to end; returns the exit status.
+
+    Its group is killed if it has not ended after `timeout_s`, or as soon as we are not `patient`.
+    """
     if child.poll() is None:
         child.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            return child.wait(timeout_s)
+        give_up_s = time.monotonic() + timeout_s
+        while patient() and (left_s := give_up_s - time.monotonic()) > 0:
+            with suppress(subprocess.TimeoutExpired):
+                return child.wait(min(left_s, LOOK_EVERY_S))
     kill(child)
     return child.wait()
 

@@ -1,8 +1,9 @@
-"""The few file operations that snapshots need, as one injected object; a text replaced at once."""
+"""The few file operations that snapshots need, as one injected object; texts replaced at once."""
 
 import os
 from pathlib import Path
 from typing import Protocol
+from uuid import uuid4
 
 
 class Files(Protocol):
@@ -24,14 +25,28 @@ class Files(Protocol):
         """Delete a file, if it is still there. Raises `OSError`."""
 
 
-def replace_text(path: Path, text: str) -> None:
+def replace_text(path: Path, text: str, *, private: bool = False) -> None:
     """Give a file a new text at once: whoever reads meanwhile finds the old one. Raises `OSError`.
 
-    A loss of power may leave either; `Directory` keeps what must survive one.
+    Who writes at once leaves one text or the other. A `private` one is for this user alone. A loss
+    of power may leave either, or an empty file; `keep_text` survives one.
     """
-    draft = path.with_name(f"{path.name}.tmp")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    draft = path.with_name(f"{path.name}.{uuid4().hex}.tmp")
+    mode = 0o600 if private else 0o666
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def keep_text(path: Path, text: str) -> None:
+    """The same, and the new text is on the disk once this returns. Raises `OSError`."""
+    directory, draft = Directory(path.parent), f"{path.name}.tmp"
+    directory.write(draft, text.encode())
+    directory.rename(draft, path.name)
 
 
 class Directory:

@@ -14,9 +14,10 @@ from tempfile import TemporaryDirectory
 from infra.children import spawn, stop, wait_until
 from infra.java import java_command, kafka_jars
 from infra.kafka import MAX_MESSAGE_BYTES, broker_count
-from infra.ports import HIGHEST_PORT, any_port, free_port
+from infra.logging import tell
+from infra.ports import HIGHEST_PORT, any_port, claimed_port
 from infra.refusal import Refusal
-from infra.settings import Settings, save_settings
+from infra.settings import Settings, save_own
 from infra.start import starting
 from infra.supervisor import Process, Supervisor
 
@@ -83,6 +84,9 @@ _REPLICATED = (
     "transaction.state.log.replication.factor",
 )
 _QUICK_COMPILER = "-XX:TieredStopAtLevel=1"
+_ENVIRONMENT = {"LC_ALL": "C.UTF-8"}
+"""Java reads paths as the locale says; in that named C it finds none that is not ASCII."""
+
 _LOG4J = Path(__file__).parent / "kafka" / "log4j2.xml"
 
 
@@ -117,18 +121,21 @@ def kept_nodes(settings: Settings) -> int:
 def plan_nodes(settings: Settings, count: int) -> tuple[Settings, list[Node]]:
     """Nodes on free ports from the configured one up, and the settings that lead to them.
 
-    Raises `Refusal` if another number of nodes has data here.
+    Raises `Refusal` if another number of nodes has data here, or for a path Kafka would cut up.
     """
     folder, kept = _kafka_folder(settings), kept_nodes(settings)
+    if "," in str(folder):
+        raise Refusal(f"the data directory must have no comma for Kafka, was {settings.data_dir}")
     if kept not in (0, count):
         raise Refusal(f"--brokers must be {kept} for the data in {folder}, was {count}")
     step = settings.proxy_step
     wanted = int(settings.kafka_bootstrap.split(",")[0].rpartition(":")[2]) - step
+    told = settings.public_port, settings.query_port, settings.admin_port
     nodes: list[Node] = []
     for node_id in range(1, count + 1):
-        taken = [p for node in nodes for p in (node.port, node.controller_port)]
-        port = free_port(settings.host, wanted, taken)
-        controller_port = free_port(settings.host, _controller_port(wanted), [*taken, port])
+        taken = [*told, *(p for node in nodes for p in (node.port, node.controller_port))]
+        port = claimed_port(settings.host, wanted, taken)
+        controller_port = claimed_port(settings.host, _controller_port(wanted), [*taken, port])
         own = folder / f"node-{node_id}"
         nodes.append(Node(node_id, settings.host, port, controller_port, own, step))
     bootstrap = ",".join(f"{node.host}:{node.port + step}" for node in nodes)
@@ -161,8 +168,11 @@ def kafka_processes(settings: Settings, nodes: Sequence[Node]) -> list[Process]:
             Process(
                 name="kafka" if len(nodes) == 1 else f"kafka-{node.node_id}",
                 argv=node_argv(node, nodes, java, jars),
-                ready=_all_answer(settings, len(nodes)) if node is nodes[-1] else None,
+                ready=_all_answer(settings, nodes) if node is nodes[-1] else None,
                 ready_timeout_s=START_TIMEOUT_S,
+                # The others listen only once enough of them are there.
+                port=node.port if node is nodes[-1] else 0,
+                environment=_ENVIRONMENT,
                 stop_timeout_s=_stop_timeout_s(nodes),
             )
         )
@@ -176,15 +186,23 @@ def prepare_node(node: Node, nodes: Sequence[Node], java: str, jars: Path) -> No
     """
     node.folder.mkdir(parents=True, exist_ok=True)
     configuration = node.folder / "server.properties"
-    lines = [f"{name}={value}" for name, value in node_properties(node, nodes).items()]
-    configuration.write_text("\n".join(lines) + "\n")
+    lines = [f"{name}={_escaped(v)}" for name, v in node_properties(node, nodes).items()]
+    configuration.write_text("\n".join(lines) + "\n", encoding="ascii")
     if (node.folder / "data" / "meta.properties").exists():
         return
     command = [java, "-Xmx128m", _QUICK_COMPILER, f"-Dlog4j2.configurationFile={_LOG4J}"]
     command += ["-cp", f"{jars}/*", "kafka.tools.StorageTool", "format"]
     # In one word, since an id may begin with a dash.
     command += [f"--cluster-id={_cluster_id(node.folder.parent)}", "--config", str(configuration)]
-    answer = subprocess.run(command, check=False, capture_output=True, text=True)
+    environment = {**os.environ, **_ENVIRONMENT}
+    answer = subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        env=environment,
+    )
     if answer.returncode != 0:
         said = " ".join((answer.stderr or answer.stdout).split())[-300:] or "nothing"
         raise Refusal(f"{node.folder} must be formatted for Kafka, was not; Kafka said: {said}")
@@ -244,6 +262,13 @@ def node_properties(node: Node, nodes: Sequence[Node]) -> dict[str, str]:
     return properties
 
 
+def _escaped(value: str) -> str:
+    """A value as Java reads it in a file of properties."""
+    units = value.replace("\\", r"\\").encode("utf-16-be", "surrogatepass")
+    pairs = (int.from_bytes(units[at : at + 2]) for at in range(0, len(units), 2))
+    return "".join(chr(unit) if 32 <= unit < 127 else f"\\u{unit:04x}" for unit in pairs)
+
+
 def _archive_classes(settings: Settings, java: str, jars: Path) -> None:
     """Run a node of its own once, which writes the archive when it ends."""
     archive = class_archive(jars)
@@ -253,7 +278,7 @@ def _archive_classes(settings: Settings, java: str, jars: Path) -> None:
         passing, nodes = plan_nodes(passing, 1)
         prepare_node(nodes[0], nodes, java, jars)
         argv = _argv(nodes[0], java, jars, f"-XX:ArchiveClassesAtExit={draft}")
-        with _answering(argv, passing, Path(folder) / "kafka.log"):
+        with answering(argv, passing, nodes, Path(folder) / "kafka.log"):
             pass
     if draft.exists():
         draft.replace(archive)
@@ -265,20 +290,13 @@ def _listeners(node: Node, step: int) -> str:
 
 
 @contextmanager
-def running_kafka(settings: Settings) -> Iterator[Settings]:
-    """One node for a test or a bench, on any ports; gives the settings that lead to it."""
-    settings, nodes = plan_nodes(with_any_port(settings), 1)
-    (process,) = kafka_processes(settings, nodes)
-    with _answering(process.argv, settings, settings.logs_dir / f"{process.name}.log"):
-        yield settings
-
-
-@contextmanager
-def _answering(argv: Sequence[str], settings: Settings, log: Path) -> Iterator[None]:
+def answering(
+    argv: Sequence[str], settings: Settings, nodes: Sequence[Node], log: Path
+) -> Iterator[None]:
     """The only node of its cluster, from its first answer until the block ends."""
-    child = spawn(argv, log)
+    child = spawn(argv, log, _ENVIRONMENT)
     try:
-        wait_until(_all_answer(settings, 1), START_TIMEOUT_S, "Kafka must answer")
+        wait_until(_all_answer(settings, nodes), START_TIMEOUT_S, "Kafka must answer")
         yield
     finally:
         stop(child, STOP_TIMEOUT_S)
@@ -303,9 +321,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(wanted: Settings, count: int) -> int:
     settings, nodes = plan_nodes(wanted, count)
     processes = kafka_processes(settings, nodes)
-    save_settings(settings)
+    save_own(settings, ("kafka_bootstrap", "replication_factor"))
     greeting = f"Kafka answers at {settings.kafka_bootstrap}"
-    return Supervisor(processes, settings, on_ready=lambda: print(greeting, flush=True)).run()
+    return Supervisor(processes, settings, on_ready=lambda: tell(greeting)).run()
 
 
 def _kafka_folder(settings: Settings) -> Path:
@@ -322,8 +340,17 @@ def _stop_timeout_s(nodes: Sequence[Node]) -> float:
     return STOP_TIMEOUT_S if len(nodes) == 1 else MINORITY_STOP_TIMEOUT_S
 
 
-def _all_answer(settings: Settings, count: int) -> Callable[[], bool]:
-    return lambda: broker_count(settings) >= count
+def _all_answer(settings: Settings, nodes: Sequence[Node]) -> Callable[[], bool]:
+    """Whether all do, and not those of another cluster at their addresses."""
+    own = _formatted_for(nodes[0])
+    return lambda: broker_count(settings, own) >= len(nodes)
+
+
+def _formatted_for(node: Node) -> str:
+    """The id of its cluster, as its storage has it."""
+    lines = (node.folder / "data" / "meta.properties").read_text().splitlines()
+    told = dict(line.split("=", 1) for line in lines if "=" in line)
+    return told.get("cluster.id", "")
 
 
 def _cluster_id(folder: Path) -> str:

@@ -5,6 +5,7 @@ A line that cannot be written, since the disk is full, is lost: nothing fails fo
 
 import logging
 import os
+import sys
 from collections.abc import MutableMapping
 from contextlib import suppress
 from pathlib import Path
@@ -29,7 +30,7 @@ SECRET_WORDS = (
     "cookie",
 )
 
-STANDARD_ERROR = 2
+STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
 
 QUOTE_REQUESTS = ("aiohttp.server",)
 """Loggers whose errors quote what a client sent, which may be a key or a token."""
@@ -73,6 +74,12 @@ def get_logger(name: str, **context: Any) -> Logger:
 def say(sentence: str) -> None:
     """Write a sentence to standard error, for people, if that can be done."""
     _Lines(STANDARD_ERROR).write(f"{sentence}\n".encode(errors="backslashreplace"))
+
+
+def tell(text: str) -> None:
+    """Write a text to standard output, for people, if that can be done."""
+    if sys.stdout is not None:
+        _Lines(STANDARD_OUTPUT).write(f"{text}\n".encode(errors="backslashreplace"))
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Any:

@@ -2,12 +2,13 @@
 
 import argparse
 import shutil
-import urllib.request
 from pathlib import Path
 
 from infra.debian import unpack
+from infra.direct_http import ask
 from infra.java import default_cache_dir
-from infra.ports import free_port
+from infra.logging import tell
+from infra.ports import HIGHEST_PORT, claimed_port
 from infra.refusal import Refusal
 from infra.scraping import targets_file
 from infra.settings import LOOPBACK, Settings, load_settings
@@ -64,12 +65,14 @@ def prometheus_process(settings: Settings, port: int) -> Process:
         "--storage.tsdb.retention.time=15d",
         f"--web.listen-address={LOOPBACK}:{port}",
     )
-    return Process("prometheus", argv, lambda: _is_ready(port), START_TIMEOUT_S, niceness=10)
+    return Process(
+        "prometheus", argv, lambda: _is_ready(port), START_TIMEOUT_S, port=port, niceness=10
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `logbourse prometheus`."""
-    parser.add_argument("--port", type=int, default=PORT, help=f"of the loopback; default {PORT}")
+    parser.add_argument("--port", type=_port, default=PORT, help=f"of the loopback; default {PORT}")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -80,15 +83,20 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_settings()
     if not targets_file(settings).exists():
         raise Refusal(f"a stack must have run in {settings.data_dir}, none has: logbourse run")
-    port = free_port(LOOPBACK, arguments.port)
+    port = claimed_port(LOOPBACK, arguments.port)
     process = prometheus_process(settings, port)
     greeting = f"alerts: http://{LOOPBACK}:{port}/alerts"
-    return Supervisor([process], settings, on_ready=lambda: print(greeting, flush=True)).run()
+    return Supervisor([process], settings, on_ready=lambda: tell(greeting)).run()
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= HIGHEST_PORT):
+        raise argparse.ArgumentTypeError(f"1 to {HIGHEST_PORT} is wanted, was {text!r}")
+    return int(text)
 
 
 def _is_ready(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/-/ready", timeout=1.0) as answer:
-            return bool(answer.status == 200)
+        return ask(f"http://{LOOPBACK}:{port}/-/ready", timeout_s=1.0).status == 200
     except OSError:
         return False

@@ -6,6 +6,8 @@ from redis import exceptions as redis_exceptions
 
 AsyncRedis = redis_asyncio.Redis
 RedisError = redis_exceptions.RedisError
+ResponseError = redis_exceptions.ResponseError
+"""What Redis answers to a command that it does not take, such as one for another type of key."""
 LockError = redis_exceptions.LockError
 """A lock that is not held (any more); it is a `RedisError`, too."""
 

@@ -3,17 +3,15 @@
 import argparse
 import importlib.util
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from infra.children import spawn, stop, wait_until
-from infra.ports import any_port, free_port
+from infra.logging import tell
+from infra.ports import claimed_port
 from infra.redis import answers
 from infra.refusal import Refusal
-from infra.settings import Settings, save_settings
+from infra.settings import Settings, save_own
 from infra.start import starting
 from infra.supervisor import Process, Supervisor
 
@@ -27,14 +25,22 @@ class RedisMissing(Refusal):
 def plan_redis(settings: Settings) -> Settings:
     """The settings with a free port for Redis, the configured one if it is free."""
     wanted = urlsplit(settings.redis_url).port or 6379
-    port = free_port(settings.host, wanted - settings.proxy_step) + settings.proxy_step
+    taken = [int(told.rpartition(":")[2]) for told in settings.kafka_bootstrap.split(",")]
+    taken += [settings.public_port, settings.query_port, settings.admin_port]
+    port = claimed_port(settings.host, wanted - settings.proxy_step, taken) + settings.proxy_step
     return replace(settings, redis_url=f"redis://{settings.host}:{port}/0")
 
 
 def redis_process(settings: Settings) -> Process:
     """The server as the supervisor runs it: append-only file, synced every second, loopback."""
     url = settings.redis_url
-    return Process("redis", redis_argv(settings), lambda: answers(url), START_TIMEOUT_S)
+    return Process(
+        "redis",
+        redis_argv(settings),
+        ready=lambda: answers(url),
+        ready_timeout_s=START_TIMEOUT_S,
+        port=_own_port(settings),
+    )
 
 
 def redis_argv(settings: Settings) -> tuple[str, ...]:
@@ -43,7 +49,7 @@ def redis_argv(settings: Settings) -> tuple[str, ...]:
     folder.mkdir(parents=True, exist_ok=True)
     options = {
         "--bind": settings.host,
-        "--port": str((urlsplit(settings.redis_url).port or 6379) - settings.proxy_step),
+        "--port": str(_own_port(settings)),
         "--dir": str(folder),
         "--appendonly": "yes",
         "--appendfsync": "everysec",
@@ -51,6 +57,11 @@ def redis_argv(settings: Settings) -> tuple[str, ...]:
         "--daemonize": "no",
     }
     return (redis_binary(), *(word for option in options.items() for word in option))
+
+
+def _own_port(settings: Settings) -> int:
+    """Where the server listens, behind its proxy if there is one."""
+    return (urlsplit(settings.redis_url).port or 6379) - settings.proxy_step
 
 
 def redis_binary() -> str:
@@ -64,19 +75,6 @@ def redis_binary() -> str:
         if carried.exists():
             return str(carried)
     raise RedisMissing("redis-server must be installed (on Debian: apt-get install redis-server)")
-
-
-@contextmanager
-def running_redis(settings: Settings) -> Iterator[Settings]:
-    """Redis for a test or a bench, on any port; gives the settings that lead to it."""
-    port = any_port(settings.host)
-    settings = replace(settings, redis_url=f"redis://{settings.host}:{port}/0")
-    child = spawn(redis_argv(settings), settings.logs_dir / "redis.log")
-    try:
-        wait_until(lambda: answers(settings.redis_url), START_TIMEOUT_S, "Redis must answer")
-        yield settings
-    finally:
-        stop(child, 10.0)
 
 
 def add_arguments(_parser: argparse.ArgumentParser) -> None:
@@ -95,6 +93,6 @@ def run(_arguments: argparse.Namespace) -> int:
 def _run(wanted: Settings) -> int:
     settings = plan_redis(wanted)
     process = redis_process(settings)
-    save_settings(settings)
+    save_own(settings, ("redis_url",))
     greeting = f"Redis answers at {settings.redis_url}"
-    return Supervisor([process], settings, on_ready=lambda: print(greeting, flush=True)).run()
+    return Supervisor([process], settings, on_ready=lambda: tell(greeting)).run()

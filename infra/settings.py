@@ -1,7 +1,9 @@
 """Where the parts of a stack find each other: one value, from the environment over a file."""
 
+import fcntl
 import json
 import os
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -90,12 +92,26 @@ def load_settings(
 
 
 def save_settings(settings: Settings) -> Path:
-    """Write them where `load_settings` finds them; returns the file."""
-    target = settings_file(settings.data_dir)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    values = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(settings).items()}
-    replace_text(target, json.dumps(values, indent=2) + "\n")
-    return target
+    """Write them where `load_settings` finds them; returns the file.
+
+    What stands in the data directory is not named, so that it moves with it.
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    return _write(settings.data_dir, _plain(settings))
+
+
+def save_own(settings: Settings, own: Collection[str]) -> None:
+    """Save these fields, and of all others only what the file lacks: who starts beside has those.
+
+    Raises `SettingsError` for a file that cannot be used.
+    """
+    data_dir = settings.data_dir
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with (data_dir / "settings.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        values = _plain(settings)
+        kept = {n: v for n, v in _saved(settings_file(data_dir)).items() if n not in own}
+        _write(data_dir, values | kept | {"data_dir": values["data_dir"]})
 
 
 def save_found(found: Settings, wanted: Settings, starting: Collection[str]) -> None:
@@ -106,7 +122,7 @@ def save_found(found: Settings, wanted: Settings, starting: Collection[str]) -> 
         if pair[0] != pair[1]:
             dodged[name] = pair
     save_settings(found)
-    replace_text(_dodged_file(found.data_dir), json.dumps(dodged, indent=2) + "\n")
+    replace_text(_dodged_file(found.data_dir), json.dumps(dodged, indent=2) + "\n", private=True)
 
 
 def expect_same_partitions(settings: Settings) -> None:
@@ -128,6 +144,17 @@ def to_environment(settings: Settings) -> dict[str, str]:
 def settings_file(data_dir: Path) -> Path:
     """The file of a stack's settings."""
     return data_dir / "settings.json"
+
+
+def _plain(settings: Settings) -> dict[str, object]:
+    return {name: str(v) if isinstance(v, Path) else v for name, v in asdict(settings).items()}
+
+
+def _write(data_dir: Path, values: Mapping[str, object]) -> Path:
+    target = settings_file(data_dir)
+    # The address of a server may have a password in it.
+    replace_text(target, json.dumps(_without_places(values), indent=2) + "\n", private=True)
+    return target
 
 
 def _dodged_file(data_dir: Path) -> Path:
@@ -155,7 +182,16 @@ def _saved(path: Path) -> Mapping[str, object]:
     known = {field.name for field in fields(Settings)}
     if not isinstance(values, dict) or not values.keys() <= known:
         raise SettingsError(f"{path} must hold only the keys {', '.join(sorted(known))}")
-    return values
+    return _without_places(values)
+
+
+def _without_places(values: Mapping[str, object]) -> dict[str, object]:
+    """All but what is where the data directory named among them has it.
+
+    Former builds saved that, too: a key looked for where it was moved from would be made anew.
+    """
+    places = _places_in(Path(str(values.get("data_dir", ""))))
+    return {name: value for name, value in values.items() if places.get(name) != value}
 
 
 def _typed(name: str, value: object) -> object:
@@ -179,30 +215,53 @@ def _whole_number(name: str, value: object) -> int:
 
 
 def _complete(settings: Settings) -> Settings:
-    data_dir = settings.data_dir
+    places = _places_in(settings.data_dir)
     settings = replace(
         settings,
-        clickhouse_dsn=settings.clickhouse_dsn or f"chdb://{data_dir / 'clickhouse'}",
-        key_file=_placed(settings.key_file, data_dir / "keys" / "encryption.key"),
-        admin_token_file=_placed(settings.admin_token_file, data_dir / "keys" / "admin.token"),
-        snapshots_dir=_placed(settings.snapshots_dir, data_dir / "snapshots"),
+        clickhouse_dsn=settings.clickhouse_dsn or places["clickhouse_dsn"],
+        key_file=_placed(settings.key_file, places["key_file"]),
+        admin_token_file=_placed(settings.admin_token_file, places["admin_token_file"]),
+        snapshots_dir=_placed(settings.snapshots_dir, places["snapshots_dir"]),
     )
     _check_prefix("redis_url", settings.redis_url, ("redis://", "rediss://", "unix://"))
     _check_prefix("clickhouse_dsn", settings.clickhouse_dsn, ("chdb:///", "http://", "https://"))
-    _check_prefix("log_level", settings.log_level, ("debug", "info", "warning", "error"))
-    _check_prefix("lease_store", settings.lease_store, ("file", "redis"))
+    _check_word("log_level", settings.log_level, ("debug", "info", "warning", "error"))
+    _check_word("lease_store", settings.lease_store, ("file", "redis"))
     _check_bootstrap(settings.kafka_bootstrap)
     return settings
 
 
-def _placed(path: Path, default: Path) -> Path:
-    return default if path == Path() else path.absolute()
+def _places_in(data_dir: Path) -> dict[str, str]:
+    """What stands in a data directory unless it is put elsewhere, by its setting's name."""
+    return {
+        "clickhouse_dsn": f"chdb://{data_dir / 'clickhouse'}",
+        "key_file": str(data_dir / "keys" / "encryption.key"),
+        "admin_token_file": str(data_dir / "keys" / "admin.token"),
+        "snapshots_dir": str(data_dir / "snapshots"),
+    }
+
+
+def _placed(path: Path, default: str) -> Path:
+    return Path(default) if path == Path() else path.absolute()
+
+
+def _check_word(name: str, text: str, words: tuple[str, ...]) -> None:
+    if text not in words:
+        was = _without_credentials(text)
+        raise SettingsError(f"{PREFIX}{name.upper()} must be {' or '.join(words)}, was {was!r}")
 
 
 def _check_prefix(name: str, text: str, prefixes: tuple[str, ...]) -> None:
     if not text.startswith(prefixes):
-        wanted = " or ".join(prefixes)
-        raise SettingsError(f"{PREFIX}{name.upper()} must begin with {wanted}, was {text!r}")
+        wanted, was = " or ".join(prefixes), _without_credentials(text)
+        raise SettingsError(f"{PREFIX}{name.upper()} must begin with {wanted}, was {was!r}")
+
+
+def _without_credentials(text: str) -> str:
+    """The address, or no more than its scheme where a password may be in it."""
+    scheme = re.match(r"([a-z]+://)?", text)
+    assert scheme is not None, "an empty one always matches"
+    return f"{scheme[0]}…" if "@" in text or "?" in text else text
 
 
 def _check_bootstrap(text: str) -> None:

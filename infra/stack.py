@@ -2,16 +2,16 @@
 
 import argparse
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from domain.limits import Limits
 from infra.demo.banner import banner
+from infra.direct_http import ask
 from infra.kafka_broker import NODE_COUNTS, kafka_processes, plan_nodes
+from infra.logging import tell
 from infra.metrics import serve_metrics
-from infra.ports import HIGHEST_PORT, free_port
+from infra.ports import HIGHEST_PORT, claimed_port
 from infra.redis_server import plan_redis, redis_process
 from infra.scraping import save_targets
 from infra.settings import (
@@ -83,30 +83,37 @@ def _run(wanted: Settings, arguments: argparse.Namespace) -> int:
     settings, nodes = plan_nodes(_with_free_ports(wanted), arguments.brokers)
     settings = plan_redis(settings)
     stores = [*kafka_processes(settings, nodes), redis_process(settings)]
+    settings = _with_free_metrics_ports(settings, arguments)
     # What was refused so far leaves no trace in what the next start reads.
     save_found(settings, wanted, PLACES)
-    processes = [
-        *stores,
-        *exchange_processes(
-            settings,
-            arguments.gateways,
-            standby=arguments.standby,
-            apart=arguments.apart,
-            snapshot_seconds=arguments.snapshot_seconds,
-        ),
-    ]
+    processes = [*stores, *_own_processes(settings, arguments)]
+
+    def announce() -> None:
+        tell(banner(settings, settings.data_dir / DEMO_KEYS, LIMITS))
+
+    own_port = serve_metrics(_with_metrics_port(settings, SUPERVISOR_METRICS))
+    save_targets(settings, {"supervisor": own_port, **_metrics_ports(processes)})
+    return Supervisor(processes, settings, on_ready=announce).run()
+
+
+def _own_processes(settings: Settings, arguments: argparse.Namespace) -> list[Process]:
+    """All but the stores."""
+    processes = exchange_processes(
+        settings,
+        arguments.gateways,
+        standby=arguments.standby,
+        apart=arguments.apart,
+        snapshot_seconds=arguments.snapshot_seconds,
+    )
     if not arguments.no_auditor:
         processes.append(_process(settings, "auditor", ["auditor"], metrics=AUDITOR_METRICS))
     if not arguments.no_demo:
         processes += demo_processes(settings, bots=not arguments.no_bots)
+    return processes
 
-    def announce() -> None:
-        print(banner(settings, settings.data_dir / DEMO_KEYS, LIMITS), flush=True)
 
-    own_port = serve_metrics(_with_metrics_port(settings, SUPERVISOR_METRICS))
-    ports = {process.name: process.metrics_port for process in processes if process.metrics_port}
-    save_targets(settings, {"supervisor": own_port, **ports})
-    return Supervisor(processes, settings, on_ready=announce).run()
+def _metrics_ports(processes: Sequence[Process]) -> dict[str, int]:
+    return {process.name: process.metrics_port for process in processes if process.metrics_port}
 
 
 def exchange_processes(
@@ -145,6 +152,7 @@ def exchange_processes(
             metrics=2,
             niceness=VIEWS,
             ready=_answers(f"{query}/health/ready"),
+            port=settings.query_port,
         ),
         *_gateways(settings, query, gateways),
     ]
@@ -198,7 +206,7 @@ def _gateways(settings: Settings, query: str, count: int) -> list[Process]:
     words = ["serve", "--queries-at", query, *(["--share-port"] if count > 1 else [])]
     first = [*words, "--roles", "gateway,admin"]
     return [
-        _process(settings, "gateway", first, metrics=3, ready=ready),
+        _process(settings, "gateway", first, metrics=3, ready=ready, port=settings.public_port),
         # Which of them answers a probe is the kernel's choice: each listens once it is ready.
         *(
             _process(
@@ -229,6 +237,7 @@ def _process(
     *,
     metrics: int | None = None,
     ready: Callable[[], bool] | None = None,
+    port: int = 0,
     task: bool = False,
     niceness: int = 0,
 ) -> Process:
@@ -237,6 +246,7 @@ def _process(
         name,
         (sys.executable, "-m", "logbourse", *words),
         ready=ready,
+        port=port,
         # All of them: what this process was given names the wanted port, not the free one.
         environment=to_environment(told),
         task=task,
@@ -251,23 +261,30 @@ def _with_metrics_port(settings: Settings, step: int) -> Settings:
 
 
 def _with_free_ports(settings: Settings) -> Settings:
-    public = free_port(settings.host, settings.public_port)
-    query = free_port(settings.host, settings.query_port, [public])
-    admin = free_port(LOOPBACK, settings.admin_port, [public, query])
-    metrics = settings.metrics_port
-    while metrics < HIGHEST_PORT and free_port(settings.host, metrics) != metrics:
-        # Another stack's: all of its ports are passed over, so that each process has its own.
-        metrics += METRICS_STEPS
-    settings = replace(settings, metrics_port=min(metrics, HIGHEST_PORT))
+    public = claimed_port(settings.host, settings.public_port)
+    query = claimed_port(settings.host, settings.query_port, [public])
+    admin = claimed_port(LOOPBACK, settings.admin_port, [public, query])
     return replace(settings, public_port=public, query_port=query, admin_port=admin)
+
+
+def _with_free_metrics_ports(settings: Settings, arguments: argparse.Namespace) -> Settings:
+    """From the wanted one up, so that each process has its own and Prometheus asks no stranger."""
+    avoided = settings.public_port, settings.query_port, settings.admin_port
+    while settings.metrics_port < HIGHEST_PORT:
+        supervisors = _with_metrics_port(settings, SUPERVISOR_METRICS).metrics_port
+        ports = {supervisors, *_metrics_ports(_own_processes(settings, arguments)).values()}
+        if all(claimed_port(settings.host, port, avoided) == port for port in ports):
+            break
+        # Another stack's, most likely, which has as many.
+        settings = _with_metrics_port(settings, METRICS_STEPS)
+    return settings
 
 
 def _answers(url: str) -> Callable[[], bool]:
     def ready() -> bool:
         try:
-            with urllib.request.urlopen(url, timeout=1.0) as response:
-                return bool(response.status == 200)
-        except (urllib.error.URLError, OSError):
+            return ask(url, timeout_s=1.0).status == 200
+        except OSError:
             return False
 
     return ready

@@ -1,7 +1,5 @@
 """Keeps a list of processes alive: starts, watches, restarts, says so, stops in reverse order."""
 
-import json
-import os
 import shutil
 import signal
 import subprocess
@@ -10,12 +8,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
 from infra import child_metrics
 from infra.children import kill, make_nice, spawn, stop
+from infra.ports import listens
+from infra.process_logs import bound, last_words
 from infra.settings import Settings
 
 HALTED = 3
@@ -24,6 +23,7 @@ LONGEST_PAUSE_S = 10.0
 # After a life of so long, which is a pause of its own, the shortest pause is enough.
 STEADY_S = 5.0
 LOOK_EVERY_S = 0.1
+LOOK_AT_LOG_EVERY_S = 10.0
 HEAD_START_S = 10.0
 """For so long a nice process is not nice yet: on a full machine it takes as long to start."""
 
@@ -36,16 +36,18 @@ DEATHS_BEFORE_READY = 5
 class Process:
     """What to run, and how to see that it serves.
 
-    `ready` is asked until it says yes, before the next process starts; None means at once. A
-    `task` is ready when it has ended with status 0 and is not started again. `niceness` is
-    added to this process's once `HEAD_START_S` are over. `metrics_port` is where it answers
-    /metrics, 0 if it does not. Whether it `halts`: its exit status 3 means just that.
+    `ready` is asked until it says yes, before the next process starts; None means at once. It is
+    not asked before the process itself listens at `port`, unless that is 0: what answers there
+    may be another's. A `task` is ready when it has ended with status 0 and is not started again.
+    `niceness` is added to this process's once `HEAD_START_S` are over. `metrics_port` is where it
+    answers /metrics, 0 if it does not. Whether it `halts`: its exit status 3 means just that.
     """
 
     name: str
     argv: tuple[str, ...]
     ready: Callable[[], bool] | None = None
     ready_timeout_s: float = 90.0
+    port: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
     stop_timeout_s: float = 15.0
     task: bool = False
@@ -63,8 +65,8 @@ class Supervisor:
 
     What has halted is started again only once an operator makes <data>/run/<name>.restart. Until
     then nothing else is waited for, nor ends the run: an operator needs the others to end the halt.
-    Outputs go to <data>/logs/<name>.log, process ids to <data>/run/<name>.pid. `on_ready` is
-    called once when all serve.
+    Outputs go to <data>/logs/<name>.log, what that had before it was too large to <name>.log.1,
+    process ids to <data>/run/<name>.pid. `on_ready` is called once when all serve.
     """
 
     def __init__(
@@ -175,6 +177,7 @@ class _Child:
         self._done = False
         self._was_ready = False
         self._is_nice = False
+        self._look_at_log_s = 0.0
 
     @property
     def pid(self) -> int:
@@ -204,7 +207,8 @@ class _Child:
             return True
         if not self.is_up or self.process.task:
             return False
-        self._was_ready = self.process.ready is None or self.process.ready()
+        listens_there = self.process.port == 0 or listens(self.pid, self.process.port)
+        self._was_ready = listens_there and (self.process.ready is None or self.process.ready())
         return self._was_ready
 
     def tend(self) -> str | None:
@@ -215,6 +219,9 @@ class _Child:
                 return self._ended(status)
             if not self._is_nice and time.monotonic() - self._started_s >= HEAD_START_S:
                 self._is_nice = make_nice(self._popen.pid, self.process.niceness)
+            if time.monotonic() >= self._look_at_log_s:
+                self._look_at_log_s = time.monotonic() + LOOK_AT_LOG_EVERY_S
+                bound(self._log)
             return None
         if self.halted and self._restart_file.exists():
             self.halted = False
@@ -225,17 +232,18 @@ class _Child:
 
     def hint(self) -> str:
         """The last words of its output, and where to read the rest."""
-        return f'last said "{_last_words(self._log)}", see {self._log}'
+        return f'last said "{last_words(self._log)[:HINT_LENGTH]}", see {self._log}'
 
     def halt(self) -> str:
-        """That it has halted, its last words, which name the shard, and what to type."""
+        """That it has halted, all of its last words, which say the shard, and what to type."""
+        said = f'last said "{last_words(self._log)}", see {self._log}'
         way_back = f"start it again with: touch {self._restart_file}"
-        return f"{self.process.name} HALTED and stays down, {self.hint()}; {way_back}"
+        return f"{self.process.name} HALTED and stays down, {said}; {way_back}"
 
     def end(self, patient: Callable[[], bool]) -> None:
         self._start_again_s = None
         if self._popen is not None:
-            stop(self._popen, self.process.stop_timeout_s if patient() else 0.0)
+            stop(self._popen, self.process.stop_timeout_s, patient)
             self._forget()
 
     def _start_again(self) -> str:
@@ -257,7 +265,7 @@ class _Child:
         if status == HALTED and self.process.halts:
             self.halted = True
             child_metrics.ended(self.process.name, _how(status))
-            child_metrics.halted(self.process.name, _last_words(self._log))
+            child_metrics.halted(self.process.name, last_words(self._log))
             return self.halt()
         if status == 0 and self.process.task:
             self._done = True
@@ -304,8 +312,8 @@ class _StatusLine:
         self._shown = line
 
     def _write(self, text: str) -> None:
-        # Into a file on a full disk, perhaps, or to a terminal that is gone.
-        with suppress(OSError):
+        # Into a file on a full disk, perhaps, to a terminal that is gone, or knows no such letter.
+        with suppress(OSError, ValueError):
             self._out.write(text)
             self._out.flush()
 
@@ -314,30 +322,12 @@ def _how(status: int) -> str:
     return f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
 
 
-def _last_words(log: Path) -> str:
-    """The event of the last line if that is JSON, else the last line itself."""
-    try:
-        with log.open("rb") as stream:
-            stream.seek(max(0, os.fstat(stream.fileno()).st_size - 65_536))
-            lines = stream.read().decode(errors="replace").split("\n")
-    except OSError:
-        # An operator may have made room.
-        lines = []
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
-    try:
-        event = json.loads(last)
-    except ValueError:
-        return last[:HINT_LENGTH]
-    if not isinstance(event, dict):
-        return last[:HINT_LENGTH]
-    words = [str(event.get("event", "")), *(f"{k}={v}" for k, v in event.items() if k != "event")]
-    # A library's text may have lines of its own.
-    return " ".join(" ".join(words).split())[:HINT_LENGTH]
-
-
 @contextmanager
 def _signals_to(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        # Else it was started with nohup, to outlive its terminal.
+        numbers.append(signal.SIGHUP)
     before = [signal.signal(number, handler) for number in numbers]
     try:
         yield

@@ -69,6 +69,7 @@ READ_BY_THEM = (
     "streams.attestation",
     "streams.halts",
     "streams.marks",
+    "streams.quarantine",
     "streams.snapshots",
 )
 """What else decides how the hot modules come out: what they import, and the compiling itself."""

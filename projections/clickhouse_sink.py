@@ -22,9 +22,7 @@ from projections.changes import Cells, Row
 from projections.clickhouse_builds import current_build, make_build, named_build
 from projections.layout import (
     COLUMNS_SQL,
-    LEDGER_EVENTS,
-    LEDGER_TABLES,
-    MATCHING_TABLES,
+    FED_TABLES,
     NOWHERE,
     Position,
     database,
@@ -278,6 +276,6 @@ def _blocks(steps: Sequence[Step]) -> dict[str, list[Row]]:
     for topic, partition, changes in steps:
         for table, rows in changes.rows.items():
             blocks.setdefault(table, []).extend(rows)
-        tables = LEDGER_TABLES if topic == LEDGER_EVENTS else MATCHING_TABLES
-        positions += [(table, topic, partition, *changes.upto) for table in tables]
+        fed = FED_TABLES[topic]
+        positions += [(table, topic, partition, *changes.upto) for table in fed]
     return {**blocks, "positions": positions}

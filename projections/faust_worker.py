@@ -15,6 +15,7 @@ from typing import Any
 
 from faust.types import TP
 
+from infra.clickhouse import EMBEDDED
 from infra.ending import end_process
 from infra.logging import get_logger
 from infra.metrics import Gauge
@@ -250,7 +251,7 @@ class FaustWorker:
         elif monotonic() - self._ahead_since_s.setdefault(tp, monotonic()) > HUNG_AFTER_S:
             raise ViewAheadOfLog(
                 f"{self._sink_name} must not stand beyond the end of {tp.topic}.{tp.partition}, "
-                f"{end}, stands at {position.offset}: logbourse rebuild {self._sink_name}"
+                f"{end}, stands at {position.offset}: {way_out(self._settings, self._sink_name)}"
             )
         follower.tell_lag(end)
         # What is passed over is read, too: a sequence that never comes is no hang.
@@ -258,6 +259,17 @@ class FaustWorker:
         overdue = self._seeks.overdue(tp)
         if overdue is not None and stuck_s:
             await self._read_from(tp, overdue)
+
+
+def way_out(settings: Settings, sink_name: str) -> str:
+    """What an operator types where a view is of another log.
+
+    A rebuild of the embedded engine runs in the process that this ends again and again.
+    """
+    if sink_name == "clickhouse" and settings.clickhouse_dsn.startswith(EMBEDDED):
+        directory = settings.clickhouse_dsn.removeprefix(EMBEDDED)
+        return f"stop the exchange, move {directory} away, start it"
+    return f"logbourse rebuild {sink_name}"
 
 
 def take_step(waiting: Mapping[TP, deque[Any]]) -> dict[TP, list[Any]]:

@@ -17,9 +17,9 @@ from infra.log import SHOWN_WITHIN_S
 from projections.candle_sums import Series, Told
 from projections.history_client import HistoryClient, TablesTold
 from projections.history_sums import Sum, differences
-from projections.layout import MATCHING_EVENTS, trades_key
+from projections.layout import MATCHING_EVENTS, Candle, trades_key
 from projections.view_auditor import Complaint, Place, ViewAuditor
-from projections.view_fold import SUMMED, SumMark
+from projections.view_fold import SUMMED, SumMark, ViewFold
 
 PAUSE_S = 0.5
 PAUSE_PER_ROUND = 5
@@ -37,14 +37,18 @@ Doubts = Mapping[Key, Mapping[int, Sum]]
 """What parts have added up to beyond what they must."""
 
 
+Reach = tuple[int, ...]
+"""How far something says that the log goes: a sequence, or a candle's opening and last trade."""
+
+
 @dataclass(slots=True)
 class _Ahead:
-    """A sequence that the fold does not have: once `due_s` comes the log's `end` is asked for.
+    """A reach beyond that of the fold: once `due_s` comes the log's `end` is asked for.
 
     Not before: for a moment a new leader may not show all that a worker has read already.
     """
 
-    cseq: int
+    reach: Reach
     due_s: float
     end: int = -1
 
@@ -99,8 +103,8 @@ class HistoryAuditor:
         """The same of tables that were right: of rows that were stored twice."""
         self._known_wrong: dict[Key, Mapping[int, Sum]] = {}
         """The same of tables that are being built anew."""
-        self._ahead: dict[Key, _Ahead] = {}
-        """The greatest sequence of a row beyond what was read, and where the log ended by then."""
+        self._ahead: dict[tuple[str, Place], _Ahead] = {}
+        """By what a complaint names, and the outbox: what reaches beyond what was read of it."""
         self._rounds_s: deque[float] = deque(maxlen=ROUNDS_REMEMBERED)
         self.round_s = 0.0
         """How long the last round took."""
@@ -164,7 +168,8 @@ class HistoryAuditor:
                     self._positions[topic, partition] = cseq
         complaints = self._table_complaints(done) + self._stray_complaints(done, end_of)
         if CANDLES in subjects:
-            complaints += self._candle_complaints(done)
+            complaints += self._candle_complaints(done, end_of)
+            complaints += self._stray_candle_complaints(done, end_of)
         differing = {complaint.where: subject for subject, complaint in complaints}
         doubted = {_where(*key) for key in self._doubts}
         for _, complaint in complaints:
@@ -207,31 +212,38 @@ class HistoryAuditor:
             topic = next(topic for topic, names in SUMMED.items() if table in names)
             for partition, cseq in told.greatest[table].items():
                 place, words = (topic, partition), ""
-                if place not in self._views.folds:
+                fold = self._views.folds.get(place)
+                if fold is None:
                     words = "rows are of a partition that there is not"
-                elif self._is_beyond((table, place), cseq, end_of):
-                    seen = self._views.folds[place].seen
-                    words = f"a row says #{cseq}, the log ends at #{seen}"
+                elif self._is_beyond(table, place, (cseq,), (fold.seen,), end_of):
+                    words = f"a row says #{cseq}, the log ends at #{fold.seen}"
                 if words:
                     where = f"{_where(table, place)} beyond the log"
                     complaints.append((table, Complaint("P1", where, words)))
         return complaints
 
-    def _is_beyond(self, key: Key, cseq: int, end_of: Callable[[str, int], int]) -> bool:
-        """Whether the log, which was read to its end since the row was seen, has no such sequence.
+    def _is_beyond(
+        self,
+        named: str,
+        place: Place,
+        found: Reach,
+        ours: Reach,
+        end_of: Callable[[str, int], int],
+    ) -> bool:
+        """Whether the log, which was read to its end since that was found, does not reach so far.
 
         What the table says of its position does not matter: rows are written before that.
         """
-        fold = self._views.folds[key[1]]
-        if cseq <= fold.seen:
-            self._ahead.pop(key, None)
+        if found <= ours:
+            self._ahead.pop((named, place), None)
             return False
-        ahead = self._ahead.get(key)
-        if ahead is None or ahead.cseq != cseq:
-            ahead = self._ahead[key] = _Ahead(cseq, monotonic() + SHOWN_WITHIN_S)
+        ahead = self._ahead.get((named, place))
+        if ahead is None or ahead.reach != found:
+            ahead = _Ahead(found, monotonic() + SHOWN_WITHIN_S)
+            self._ahead[named, place] = ahead
         if ahead.end < 0 and monotonic() >= ahead.due_s:
-            ahead.end = end_of(*key[1])
-        return 0 <= ahead.end <= fold.read_to + 1
+            ahead.end = end_of(*place)
+        return 0 <= ahead.end <= self._views.folds[place].read_to + 1
 
     def _accept(self, key: Key, beyond: Mapping[int, Sum], look: Look) -> bool:
         """Take note of what a table adds up to beyond what it must; whether it may.
@@ -254,25 +266,58 @@ class HistoryAuditor:
             self._known_wrong[key] = beyond
         return False
 
-    def _candle_complaints(self, done: Round) -> list[tuple[str, Complaint]]:
+    def _candle_complaints(
+        self, done: Round, end_of: Callable[[str, int], int]
+    ) -> list[tuple[str, Complaint]]:
         complaints = []
-        for place, fold in self._views.folds.items():
-            if place[0] != MATCHING_EVENTS:
-                continue
+        for place, fold in self._matching_folds().items():
             markets = {market for market, _ in fold.candles.last}
             trades_of = {market: fold.trades(trades_key(market)) for market in markets}
             stored = self._positions.get(place, 0)
-            for series in fold.candles.last:
+            for series, ours in fold.candles.last.items():
                 told = done.candles.get(series)
                 known_at = self._known_at.setdefault(series, fold.position.cseq)
                 if told is None and stored < known_at:
                     continue
                 self._views.checks["P3"] += 1
+                where = _where_candles(series)
                 words = fold.candles.complaint(series, told, trades_of[series[0]])
+                if told and self._is_beyond(where, place, _reach(told.last), _reach(ours), end_of):
+                    words = (
+                        f"the last candle says {tuple(told.last)}, the log ends at {tuple(ours)}"
+                    )
                 if words:
-                    where = f"clickhouse candles {series[1]} of market {series[0]}"
                     complaints.append((CANDLES, Complaint("P3", where, words)))
         return complaints
+
+    def _stray_candle_complaints(
+        self, done: Round, end_of: Callable[[str, int], int]
+    ) -> list[tuple[str, Complaint]]:
+        """Series of markets in which nothing was traded, by any partition of the log."""
+        folds = self._matching_folds()
+        complaints = []
+        for series, told in done.candles.items():
+            where = _where_candles(series)
+            ours = {place: fold.candles.last.get(series) for place, fold in folds.items()}
+            reach = _reach(told.last)
+            if not any(ours.values()) and all(
+                self._is_beyond(where, place, reach, (), end_of) for place in folds
+            ):
+                words = f"the last candle says {tuple(told.last)}, there was no trade"
+                complaints.append((CANDLES, Complaint("P3", where, words)))
+        return complaints
+
+    def _matching_folds(self) -> dict[Place, ViewFold]:
+        return {p: fold for p, fold in self._views.folds.items() if p[0] == MATCHING_EVENTS}
+
+
+def _reach(candle: Candle) -> Reach:
+    return candle.open_us, candle.last_trade_id
+
+
+def _where_candles(series: Series) -> str:
+    """How a complaint names a series."""
+    return f"clickhouse candles {series[1]} of market {series[0]}"
 
 
 def _where(table: str, place: Place) -> str:

@@ -5,6 +5,7 @@ import urllib.request
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
+from infra.direct_http import ask
 from projections.candle_sums import Series, Told
 from projections.history_sums import Sum
 from projections.layout import Candle
@@ -61,5 +62,7 @@ class HistoryClient:
         request = urllib.request.Request(
             f"{self._url}/x/v1/audit/{path}", headers={"Authorization": f"Bearer {self._token}"}
         )
-        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
-            return json.load(answer)
+        status, body = ask(request, timeout_s)
+        if status != 200:
+            raise OSError(f"{self._url} must tell sums of history, answered {status}")
+        return json.loads(body)

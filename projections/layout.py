@@ -39,6 +39,7 @@ message index and log time; reads use FINAL. `positions` says how far each table
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
@@ -74,21 +75,14 @@ COLUMNS_SQL = """
 """
 """Answers the names and types of a table's columns, as rows have them."""
 
-TABLES = (
-    "trades",
-    "orders",
-    "fills",
-    "ledger_entries",
-    "candles",
-    "risk_samples",
-)
+FED_TABLES = {
+    LEDGER_EVENTS: ("orders", "fills", "ledger_entries", "risk_samples"),
+    MATCHING_EVENTS: ("trades", "candles", "risk_samples"),
+}
+"""Tables of a build that each topic feeds; `positions` has a row per table and partition."""
+
+TABLES = tuple(dict.fromkeys(table for tables in FED_TABLES.values() for table in tables))
 """Tables of a build that hold history; `memory` and `positions` stand beside them."""
-
-LEDGER_TABLES = ("orders", "fills", "ledger_entries", "risk_samples")
-"""Tables fed by `ledger.ev`; `positions` has a row per table and partition."""
-
-MATCHING_TABLES = ("trades", "candles", "risk_samples")
-"""Tables fed by `matching.ev`."""
 
 
 class Position(NamedTuple):
@@ -103,6 +97,10 @@ class Position(NamedTuple):
 
 
 NOWHERE = Position(0, -1, 0)
+
+
+class NoPosition(Exception):
+    """What stands where a partition's position belongs is none; `args[0]` says what it is."""
 
 
 class Balance(NamedTuple):
@@ -305,8 +303,16 @@ def position_key(topic: str, partition: int) -> str:
     return f"position:{topic}:{partition}"
 
 
+def position_of(stored: Mapping[str, str]) -> Position:
+    """The position in the hash at `position_key`, NOWHERE in an empty one. Raises `NoPosition`."""
+    try:
+        return Position(*(int(stored[field]) for field in Position._fields)) if stored else NOWHERE
+    except (KeyError, ValueError):
+        raise NoPosition(f"holds {str(dict(stored))[:120]}") from None
+
+
 def index_key(topic: str, partition: int) -> str:
-    """The set of keys that the partition feeds."""
+    """The set of keys that the partition's projector loads again: not those in `WRITE_ONLY`."""
     return f"index:{topic}:{partition}"
 
 
@@ -346,7 +352,7 @@ def closed_key(user_id: int) -> str:
 
 
 def account_key(user_id: int) -> str:
-    """Fields windows (`OrderWindows`), risk (`UserRisk`), updated_us."""
+    """Fields windows (`OrderWindows`), risk (`UserRisk`), updated_us, active_minute."""
     return f"account:{user_id}"
 
 

@@ -4,14 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from infra.redis import ResponseError
 from projections.layout import (
     BUILD_KEY,
-    NOWHERE,
     WRITE_ONLY,
     Position,
     changed_channel,
     index_key,
     position_key,
+    position_of,
     redis_key,
 )
 from projections.redis_sink import current_build
@@ -20,6 +21,9 @@ REPAIR_SCRIPT = (Path(__file__).parent / "lua" / "repair.lua").read_text()
 INVALIDATED = "__redis__:invalidate"
 TOLD_AT_MOST = 2_000
 LISTED_AT_ONCE = 2_000
+
+OTHER_TYPE = {"": "a key of another type"}
+"""What a key that is no hash is read as."""
 
 
 class LiveCells:
@@ -38,18 +42,16 @@ class LiveCells:
     def read(
         self, topic: str, partition: int, names: Sequence[str]
     ) -> tuple[Position, dict[str, dict[str, str]]]:
-        """The partition's position and what stands in these keys of it, as one moment has them."""
+        """The partition's position and what stands in these keys of it, as one moment has them.
+
+        Raises `NoPosition`.
+        """
         pipeline = self._client.pipeline(transaction=True)
         pipeline.hgetall(self._key(position_key(topic, partition)))
         for name in names:
             pipeline.hgetall(self._key(name))
-        stored, *cells = pipeline.execute()
-        position = NOWHERE
-        if stored:
-            numbers = (int(stored[field]) for field in (b"cseq", b"offset", b"time_us"))
-            position = Position(*numbers)
-        texts = [{_text(f): _text(t) for f, t in c.items()} for c in cells]
-        return position, dict(zip(names, texts, strict=True))
+        stored, *cells = map(_cells, pipeline.execute(raise_on_error=False))
+        return position_of(stored), dict(zip(names, cells, strict=True))
 
     def repair(
         self,
@@ -61,8 +63,11 @@ class LiveCells:
         """Let the key hold what is wanted, if it still holds what was found; else False."""
         keys = [BUILD_KEY, self._key(index_key(*place)), self._key(name)]
         loaded = "" if name.startswith(WRITE_ONLY) else name
-        flat = [text for cells in (found, wanted) for pair in cells.items() for text in pair]
-        arguments = [self.build, loaded, changed_channel(self.build, *place), len(found), *flat]
+        is_hash = found != OTHER_TYPE
+        compared = found if is_hash else {}
+        flat = [text for cells in (compared, wanted) for pair in cells.items() for text in pair]
+        count = len(compared) if is_hash else -1
+        arguments = [self.build, loaded, changed_channel(self.build, *place), count, *flat]
         return bool(self._repair(keys=keys, args=arguments) == b"repaired")
 
     def _key(self, name: str) -> str:
@@ -130,6 +135,15 @@ class Touched:
         self._tracker.close()
         self._told.close()
         self._client.close()
+
+
+def _cells(answer: Any) -> dict[str, str]:
+    """What HGETALL has found."""
+    if isinstance(answer, ResponseError) and str(answer).startswith("WRONGTYPE"):
+        return dict(OTHER_TYPE)
+    if isinstance(answer, Exception):
+        raise answer
+    return {_text(field): _text(text) for field, text in answer.items()}
 
 
 def _text(stored: bytes) -> str:

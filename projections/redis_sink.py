@@ -15,6 +15,7 @@ from projections.layout import (
     changed_channel,
     index_key,
     position_key,
+    position_of,
     redis_key,
 )
 from projections.sink import Step, Verdict
@@ -46,16 +47,15 @@ class RedisSink:
         """The partition's position, and the cells from which its projector goes on.
 
         The position is read first: if another writer moves on meanwhile, the next apply is a GAP.
+        Raises `NoPosition`.
         """
         if self._wanted is None:
             self._build = current_build(self._client)
         stored = self._client.hgetall(self._key(position_key(topic, partition)))
-        if not stored:
+        position = self._loaded[topic, partition] = position_of(_cells(stored))
+        if position == NOWHERE:
             # Cells without a position are of nowhere: the projector writes them from the start.
-            self._loaded[topic, partition] = NOWHERE
             return NOWHERE, {}
-        position = Position(int(stored[b"cseq"]), int(stored[b"offset"]), int(stored[b"time_us"]))
-        self._loaded[topic, partition] = position
         names = sorted(
             name.decode() for name in self._client.smembers(self._key(index_key(topic, partition)))
         )
@@ -66,7 +66,7 @@ class RedisSink:
             for name in some:
                 pipeline.hgetall(self._key(name))
             for name, texts in zip(some, pipeline.execute(), strict=True):
-                cells[name] = {field.decode(): text.decode() for field, text in texts.items()}
+                cells[name] = _cells(texts)
         return position, cells
 
     def reached(self, topic: str, partition: int) -> Position:
@@ -112,6 +112,11 @@ class RedisSink:
 
     def _key(self, name: str) -> str:
         return redis_key(self._build, name)
+
+
+def _cells(answer: Mapping[bytes, bytes]) -> dict[str, str]:
+    """What HGETALL has found."""
+    return {field.decode(): text.decode() for field, text in answer.items()}
 
 
 def current_build(client: Any) -> str:

@@ -1,9 +1,10 @@
 """Writes one key of Redis as the log has it, while its worker goes on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from infra.refusal import Misunderstood, Refusal
+from projections.layout import NoPosition, Position
 from projections.live_cells import LiveCells
 from projections.rebuild import READ_AT_MOST, READ_TIMEOUT_S, Progress, ReadableLog
 from projections.view_auditor import Place, difference, is_same, place_of
@@ -52,8 +53,8 @@ def repair_key(
     log.seek(*place, start)
     words = ""
     for _ in range(TRIES):
-        position, found = live.read(*place, [name])
-        _fold_to(fold, log, position.cseq, lambda: live.read(*place, ())[0].cseq, progress)
+        position, found = _read(live, place, [name])
+        _fold_to(fold, log, position.cseq, lambda: _read(live, place, ())[0].cseq, progress)
         if fold.position.cseq != position.cseq:
             continue
         wanted = fold.cells.get(name, {})
@@ -62,6 +63,17 @@ def repair_key(
         if live.repair(place, name, found[name], wanted) and not words:
             words = difference(wanted, found[name])
     raise RepairFailed(f"{name} must stay as it is for a moment, did not in {TRIES} tries")
+
+
+def _read(
+    live: LiveCells, place: tuple[str, int], names: Sequence[str]
+) -> tuple[Position, dict[str, dict[str, str]]]:
+    try:
+        return live.read(*place, names)
+    except NoPosition as error:
+        raise RepairFailed(
+            f"the view must say where it stands, {error}: logbourse rebuild redis"
+        ) from None
 
 
 def _fold_to(

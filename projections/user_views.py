@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from domain.ledger.chart import available_account
 from domain.orders.messages import OrderAccepted
+from domain.orders.state import WINDOW_1D_US, WINDOW_10S_US
 from projections.changes import Cells, Changes
-from projections.intervals import DAY_US, MINUTE_US, SECOND_US
+from projections.intervals import MINUTE_US
 from projections.layout import (
     CLOSED,
     CLOSED_ORDERS,
@@ -98,9 +99,9 @@ class UserViews:
         self._turn(time_us // MINUTE_US)
         self._orders_asked[0] += 1
         windows = OrderWindows(
-            window_10s=time_us // (10 * SECOND_US),
+            window_10s=time_us // WINDOW_10S_US,
             count_10s=event.order_count_10s,
-            window_1d=time_us // DAY_US,
+            window_1d=time_us // WINDOW_1D_US,
             count_1d=event.order_count_1d,
         )
         changes.put(account_key(self.user_id), "windows", pack(windows))

@@ -14,6 +14,7 @@ from infra.log import LogRecord
 from projections.layout import (
     LEDGER_EVENTS,
     MATCHING_EVENTS,
+    NoPosition,
     Position,
     UserRisk,
     feeding_partitions,
@@ -36,8 +37,9 @@ WAITING_AT_MOST = 5_000
 TOUCHED_AT_ONCE = 100
 SWEPT_AT_ONCE = 25
 STRANGERS_AT_MOST = 5_000
-MOST_DIGITS = 19
 """Names that wait for their fold; no more are asked for meanwhile."""
+
+MOST_DIGITS = 19
 
 AGAIN_S = 60.0
 """A key that is wrong again so soon is written wrong by its worker: the view is built anew."""
@@ -115,13 +117,20 @@ class ViewAuditor:
 
     def check_live(self, live: LiveCells, end_of: Callable[[str, int], int]) -> bool:
         """Look at some keys of every partition; returns whether the view must be built anew."""
-        for place in self.folds:
-            if place not in self._unread:
-                position, found = live.read(*place, self._choose(place))
-                self._unread[place] = (position, found)
-                if position.cseq > self.folds[place].seen:
-                    self._expect_in_log(place, position, end_of)
-        return self.compare(live)
+        again = False
+        for place in [each for each in self.folds if each not in self._unread]:
+            names = self._choose(place)
+            try:
+                position, found = live.read(*place, names)
+            except NoPosition as error:
+                self.touch(names)
+                self._complain("P2", "redis", place, self.folds[place].position.cseq, str(error))
+                again = True
+                continue
+            self._unread[place] = (position, found)
+            if position.cseq > self.folds[place].seen:
+                self._expect_in_log(place, position, end_of)
+        return self.compare(live) or again
 
     def compare(self, live: LiveCells) -> bool:
         """Compare what was read of places that this reader has come to meanwhile; as above."""

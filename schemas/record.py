@@ -30,6 +30,7 @@ __all__ = [
     "chain_hash",
     "content_hash",
     "decode_envelope",
+    "decode_head",
     "decode_record",
     "encode_message",
     "encode_record",
@@ -142,6 +143,21 @@ def decode_envelope(value: bytes | None) -> Record:
         return _decode_envelope(value)[0]
     except (IndexError, UnicodeDecodeError) as error:
         raise UndecodableRecord(f"the bytes end early or mean nothing: {error!r}") from error
+
+
+def decode_head(value: bytes | None) -> tuple[str, int, int, int]:
+    """Source, cseq, cause_offset and number of messages, whatever the header names.
+
+    A head that reads well says nothing of the messages behind it. Raises `UndecodableRecord`.
+    """
+    if value is None:
+        raise UndecodableRecord("a record was wanted, was a tombstone")
+    try:
+        record, pos = _decode_envelope(value)
+        count, _ = read_count(value, pos)
+    except (IndexError, UnicodeDecodeError) as error:
+        raise UndecodableRecord(f"the head ends early or means nothing: {error!r}") from error
+    return record.src, record.cseq, record.cause_offset, count
 
 
 def chain_hash(value: bytes) -> bytes:

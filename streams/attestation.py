@@ -94,16 +94,24 @@ def is_told(log: Log, value: bytes | None) -> bool:
     return all(message in told for message in record.messages)
 
 
-def _start(log: Log, shard: str, ordinal: int) -> tuple[int, int]:
-    """An offset of the outbox behind which all inputs beyond `ordinal` stand, and its end."""
+def look_back(log: Log, shard: str, is_far: Callable[[Record], bool]) -> tuple[int, int]:
+    """An offset of the shard's outbox at which a record is far enough back, and the outbox's end.
+
+    The first offset where none is. Steps double: few records are looked at, however long it is.
+    """
     low, end = log.ends(*outbox(shard))
     offset, step = end, STEP_BACK
     while offset > low:
         offset, step = max(low, end - step), 2 * step
-        first = next(_own(log.scan(*outbox(shard), offset, offset + 1), shard), None)
-        if first is not None and first.cause <= ordinal:
+        found = next(_own(log.scan(*outbox(shard), offset, offset + 1), shard), None)
+        if found is not None and is_far(found):
             break
     return offset, end
+
+
+def _start(log: Log, shard: str, ordinal: int) -> tuple[int, int]:
+    """An offset of the outbox behind which all inputs beyond `ordinal` stand, and its end."""
+    return look_back(log, shard, lambda record: record.cause <= ordinal)
 
 
 def _highest(log: Log, shard: str) -> int:

@@ -1,6 +1,5 @@
 """The one host that runs any decider on the log: recovery, output, marks, snapshots and halts."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,6 +21,7 @@ from streams.attestation import Attestation, is_told
 from streams.halts import Halt, HaltReason, ShardHalted, resolution_in
 from streams.marks import Done, OutputTracker
 from streams.progress import Progress
+from streams.quarantine import Notice, encode_notice
 from streams.shard import OUTSIDE_SOURCES, Shard, Step, UnknownLayout
 from streams.snapshots import PendingSnapshot, Snapshot, SnapshotStore, UnsoundState
 
@@ -280,22 +280,14 @@ class Host:
             self._report("command faulted", fault)
 
     def _notice(self, record: LogRecord, index: int, why: str) -> bytes:
-        return json.dumps(
-            {
-                "topic": self.topic,
-                "partition": self.partition,
-                "offset": record.offset,
-                "message_index": index,
-                "why": why,
-                "record_hash": record_hash(record.value or b"").hex(),
-            }
-        ).encode()
+        name = record_hash(record.value or b"").hex()
+        return encode_notice(Notice(self.topic, self.partition, record.offset, index, why, name))
 
     def _count(self, step: Step) -> None:
         self.counts.records += 1
         self.counts.commands += step.commands
         self.counts.quarantined += len(step.quarantined)
-        self.counts.duplicates += not step.accepted and not step.quarantined
+        self.counts.duplicates += step.duplicate
 
     def _commit(self, done: Done) -> None:
         if done.offset > self._committed.offset:

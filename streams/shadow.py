@@ -6,9 +6,8 @@ from typing import Any
 from domain.decider import Decider
 from infra.clock import Clock
 from infra.log import LogFailure, LogRecord, PausableLog
-from schemas.record import UndecodableRecord, decode_envelope
 from schemas.topics import outbox
-from streams.attestation import Attestation
+from streams.attestation import Attestation, look_back
 from streams.channels import GENESIS_CHAIN, Channel
 from streams.comparison import Comparison, Divergence, Foreign
 from streams.halts import Halt, HaltReason, ShardHalted
@@ -19,7 +18,6 @@ from streams.snapshots import SnapshotStore
 
 MARK_S = 1.0
 HELD_BYTES = 64 * 1024 * 1024
-FIRST_STEP_BACK = 1_000
 FOREIGN_RECORD = "foreign record in the outbox"
 
 
@@ -104,7 +102,8 @@ class Shadow:
         topic, partition = self.outbox
         self._comparison = Comparison(self.id, f"{topic}.{partition}", known)
         self._held.comparison = self._comparison
-        self._outbox_next = self._start_of_outbox(known.cseq)
+        # There and behind stand all records that come after the known ones.
+        self._outbox_next, _ = look_back(self._log, self.id, lambda r: r.cseq <= known.cseq)
         self._log.seek(*self.outbox, self._outbox_next)
         self._take_mark()
         self._expect_told()
@@ -237,27 +236,6 @@ class Shadow:
             self._log.seek(*place, offset)
         else:
             self._log.leave(*place)
-
-    def _start_of_outbox(self, cseq: int) -> int:
-        """An offset of the outbox with record `cseq` and all later ones behind it."""
-        low, end = self._log.ends(*self.outbox)
-        offset, step = end, FIRST_STEP_BACK
-        while offset > low:
-            offset, step = max(low, end - step), 2 * step
-            if self._cseq_at(offset) <= cseq:
-                break
-        return offset
-
-    def _cseq_at(self, offset: int) -> int:
-        """The number of the record there; of a foreign one, more than any number."""
-        for record in self._log.scan(*self.outbox, offset, offset + 1):
-            try:
-                envelope = decode_envelope(record.value)
-            except UndecodableRecord:
-                break
-            if envelope.src == self.id:
-                return envelope.cseq
-        return 1 << 62
 
     def _halted(self, why: Divergence | Halt) -> ShardHalted:
         halt = why if isinstance(why, Halt) else Halt(HaltReason.DIVERGENCE, str(why))

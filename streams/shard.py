@@ -43,6 +43,8 @@ class Step:
     outputs: list[Output] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
     accepted: bool = False
+    duplicate: bool = False
+    """Whether it came before on its channel, and so was dropped."""
     commands: int = 0
     faults: list[str] = field(default_factory=list)
 
@@ -52,7 +54,9 @@ class UnknownLayout(Exception):
 
 
 class Shard:
-    """A shard's whole state and the step over its input; everything here is in the snapshot.
+    """A shard's whole state and the step over its input.
+
+    All of it is in the snapshot but `resolutions`, which its host finds in the log again.
 
     A `Halt` raised by `step` leaves the shard unusable: it must be built anew.
     """
@@ -115,8 +119,13 @@ class Shard:
         else:
             if record.src not in self._upstreams and self.ordinal:
                 return Step(quarantined=[Quarantined(-1, f"no channel comes from {record.src}")])
-            if not self._receive(record, value, skipped):
-                return Step()
+            try:
+                if not self._receive(record, value):
+                    return Step(duplicate=True)
+            except Halt:
+                if skipped:
+                    return Step()
+                raise
         return self._accept(record, value, offset, skipped)
 
     def state_hash(self) -> bytes:
@@ -177,17 +186,12 @@ class Shard:
             return "an outside record has neither prev nor cause"
         return ""
 
-    def _receive(self, record: Record, value: bytes, skipped: bool) -> bool:
+    def _receive(self, record: Record, value: bytes) -> bool:
         channel = self.incoming.get(record.src)
         if channel is None:
             channel = self.incoming[record.src] = Channel(0, GENESIS_CHAIN)
-        try:
-            if not is_next(channel, record.cseq, record.prev, value):
-                return False
-        except Halt:
-            if skipped:
-                return False
-            raise
+        if not is_next(channel, record.cseq, record.prev, value):
+            return False
         advance(channel, record.cseq, value)
         return True
 

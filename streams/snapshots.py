@@ -131,19 +131,6 @@ def decode_snapshot(data: bytes) -> Snapshot:
     return Snapshot(int(fields[1]), payload, bytes.fromhex(fields[2][1:].decode()))
 
 
-class Inline:
-    """A `Background` that does the work at once: for tests, simulation and tools."""
-
-    def start(self, work: Callable[[], None]) -> Job:
-        work()
-        return _DoneJob()
-
-
-class _DoneJob:
-    def done(self) -> bool:
-        return True
-
-
 class Fork:
     """A `Background` that works in a forked child, which has the state of the moment for free.
 

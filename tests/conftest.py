@@ -6,10 +6,9 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-from infra.kafka_broker import running_kafka
-from infra.redis_server import running_redis
 from infra.settings import Settings, load_settings
 from native.selection import build_in_use
+from tests.running import running_kafka, running_redis
 
 # A shared machine is slow at times, which is no failure; a failure prints how to repeat it.
 hypothesis.settings.register_profile("logbourse", deadline=None, print_blob=True)

@@ -3,13 +3,13 @@
 import argparse
 import json
 import re
-import urllib.error
 import urllib.request
 from typing import Any
 
 from commands.admin.app import PREFIX
 from commands.admin.fields import Field, Kind
 from commands.admin.operations import OPERATIONS
+from infra.direct_http import ask
 from infra.keys import open_admin_token
 from infra.refusal import Refusal
 from infra.settings import LOOPBACK, Settings, load_settings
@@ -40,21 +40,23 @@ def call(settings: Settings, operation: str, body: dict[str, Any]) -> dict[str, 
     if not settings.admin_token_file.exists():
         raise Refusal(f"{settings.admin_token_file} must hold the admin token, is missing")
     token = open_admin_token(settings.admin_token_file)
+    place = f"{LOOPBACK}:{settings.admin_port}"
     request = urllib.request.Request(
-        f"http://{LOOPBACK}:{settings.admin_port}{PREFIX}{operation}",
+        f"http://{place}{PREFIX}{operation}",
         data=json.dumps(body).encode(),
         headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
         method="POST",
     )
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-            result: dict[str, Any] = json.load(answer)
-    except urllib.error.HTTPError as error:
-        raise Refusal(_sentence(error)) from None
+        status, answer = ask(request, TIMEOUT_S)
     except OSError as error:
-        place = f"{LOOPBACK}:{settings.admin_port}"
         raise Refusal(f"the admin port {place} must answer, did not: {error}") from None
-    return result
+    said = _object(answer)
+    if status == 200 and said is not None:
+        return said
+    if said is not None and {"code", "msg"} <= said.keys():
+        raise Refusal(f"{said['code']}: {said['msg']}")
+    raise Refusal(f"the admin port {place} must answer with a JSON object, was HTTP {status}")
 
 
 def _add_option(command: argparse.ArgumentParser, field: Field) -> None:
@@ -69,8 +71,10 @@ def _add_option(command: argparse.ArgumentParser, field: Field) -> None:
     )
 
 
-def _sentence(error: urllib.error.HTTPError) -> str:
+def _object(body: bytes) -> dict[str, Any] | None:
+    """The JSON object that the body is, if it is one."""
     try:
-        return str(json.load(error)["msg"])
-    except (ValueError, KeyError):
-        return f"the admin port answered {error.code}"
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return said if isinstance(said, dict) else None

@@ -17,7 +17,7 @@ class Kind(Enum):
 
 @dataclass(slots=True, frozen=True)
 class Field:
-    """One field of an operation; without `default` it must be given."""
+    """One field of an operation; it must be given unless it has a `default` or is `optional`."""
 
     name: str
     help: str

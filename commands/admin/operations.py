@@ -115,7 +115,12 @@ OPERATIONS = (
         (
             Field("code", "code of the asset, such as BTC"),
             Field("name", "its name, such as Bitcoin"),
-            Field("decimals", "decimals of its smallest unit", Kind.INTEGER, 8),
+            Field(
+                "decimals",
+                "decimals of its smallest unit: a shard holds 2^62 of these",
+                Kind.INTEGER,
+                8,
+            ),
         ),
     ),
     Operation(

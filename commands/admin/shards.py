@@ -4,7 +4,7 @@ from typing import Any
 
 from commands.admin.fields import Fields
 from commands.admin.operator import Operator
-from domain.protocol import HaltAction, ResolveHalt
+from domain.protocol import NO_DEADLINE_US, HaltAction, ResolveHalt
 from infra.http import errors
 from schemas.record import HASH_BYTES
 
@@ -22,7 +22,7 @@ async def resolve_halt(operator: Operator, fields: Fields) -> dict[str, Any]:
     if name not in HaltAction.__members__:
         raise errors.invalid_data("action")
     command_id, deadline_us = operator.identity()
-    command = ResolveHalt(command_id, deadline_us, record_hash, HaltAction[name])
+    command = ResolveHalt(command_id, NO_DEADLINE_US, record_hash, HaltAction[name])
     await operator.execution.write(shard, command, deadline_us)
     return {"written": True}
 

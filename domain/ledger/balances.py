@@ -2,14 +2,7 @@
 
 from collections.abc import Iterator
 
-from domain.ledger.chart import (
-    CLEARING,
-    EXTERNAL,
-    HOUSE,
-    LOWEST_USER_ACCOUNT,
-    available_account,
-    held_account,
-)
+from domain.ledger.chart import CLEARING, EXTERNAL, LOWEST_USER_ACCOUNT, available_account
 
 
 class Holding:
@@ -64,10 +57,6 @@ class Balances:
         """What the user may use freely of the asset, in smallest units."""
         return self.amount(asset, available_account(user_id))
 
-    def held(self, user_id: int, asset: int) -> int:
-        """What the user's open orders hold of the asset, in smallest units."""
-        return self.amount(asset, held_account(user_id))
-
     def external(self, asset: int) -> int:
         """Withdrawals minus deposits of the asset in this shard; negative as a rule."""
         return self.amount(asset, EXTERNAL)
@@ -75,10 +64,6 @@ class Balances:
     def clearing(self, asset: int) -> int:
         """What this shard paid into trades minus what it received from them so far."""
         return self.amount(asset, CLEARING)
-
-    def house(self, asset: int) -> int:
-        """Fees taken in the asset."""
-        return self.amount(asset, HOUSE)
 
     def covered_total(self, asset: int) -> int:
         """The asset's total in this shard: all that users and the house have, in O(1)."""

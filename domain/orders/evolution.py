@@ -4,12 +4,18 @@ from typing import Final
 
 from domain.decider import Message
 from domain.ledger.funding import Funding
-from domain.ledger.messages import DepositCredited, WithdrawalDebited
+from domain.ledger.messages import (
+    DepositCredited,
+    FundingRejected,
+    FundingRepeated,
+    WithdrawalDebited,
+)
 from domain.ledger.postings import post
 from domain.markets import MarketRules, ReferencePriceChanged
-from domain.matching.messages import OrderRested
+from domain.matching.messages import CancelAllCompleted, OrderRested
 from domain.orders.learning import learn
 from domain.orders.messages import (
+    CancelAllRequested,
     CancelRejected,
     CancelRequested,
     FillSettled,
@@ -29,14 +35,31 @@ from domain.orders.state import (
     OpenOrder,
     next_order_id,
 )
+from domain.protocol import CommandExpired, CommandFaulted, CommandRepeated, HaltResolved
 
 _BUY: Final = Side.BUY
 _MARKET: Final = OrderType.MARKET
 _GTC: Final = TimeInForce.GTC
+_WITHOUT_EFFECT: Final = (
+    OrderRejected,
+    CancelRequested,
+    CancelRejected,
+    CancelAllRequested,
+    CancelAllCompleted,
+    FundingRepeated,
+    FundingRejected,
+    HaltResolved,
+    CommandExpired,
+    CommandRepeated,
+    CommandFaulted,
+)
 
 
 def evolve(state: LedgerState, event: Message) -> LedgerState:
-    """The state after `event`, changed in place: money first, then what is known of orders."""
+    """The state after `event`, changed in place: money first, then what is known of orders.
+
+    An invariant that does not hold is an `AssertionError`, and so is an event that no ledger has.
+    """
     post(event, state.balances)
     if isinstance(event, FillSettled):
         _fill(state, event)
@@ -50,7 +73,7 @@ def evolve(state: LedgerState, event: Message) -> LedgerState:
         state.markets[event.market_id].reference_price_ticks = event.price_ticks
     elif isinstance(event, (DepositCredited, WithdrawalDebited)):
         _use_reference(state, event)
-    elif not isinstance(event, (CancelRequested, CancelRejected, OrderRejected)):
+    elif not isinstance(event, _WITHOUT_EFFECT):
         learn(state, event)
     return state
 

@@ -19,7 +19,7 @@ from domain.protocol import Genesis, RulesActivated
 
 
 def learn(state: LedgerState, event: Message) -> None:
-    """What the shard is told of users, markets and the exchange; other events change nothing."""
+    """What the shard is told of users, markets and the exchange; no other event is known here."""
     if isinstance(event, AccountOpened):
         _open_account(state, event)
     elif isinstance(event, (UserEnabled, UserDisabled)):
@@ -83,6 +83,8 @@ def _learn_of_exchange(state: LedgerState, event: Message) -> None:
         state.rules_version = event.rules_version
         state.limits = event.limits
         state.fee_tiers = _by_tier(event.fee_tiers)
+    else:
+        raise AssertionError(f"a ledger has no event {type(event).__name__}")
 
 
 def _by_tier(fee_tiers: list[FeeTier]) -> dict[int, FeeTier]:

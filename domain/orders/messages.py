@@ -50,7 +50,11 @@ class Role(IntEnum):
 
 
 class OrderReason(IntEnum):
-    """Why an order or cancel was refused by the ledger, the first that applies."""
+    """Why an order or cancel was refused by the ledger, the first that applies.
+
+    STALE_RULES is asked right after MARKET_HALTED: it stands last since symbols of an Avro enum are
+    only ever appended.
+    """
 
     UNKNOWN_ACCOUNT = 0
     ACCOUNT_DISABLED = 1

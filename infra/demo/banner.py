@@ -1,9 +1,9 @@
 """What `make run` prints once everything serves: addresses, keys, and how to begin."""
 
-import json
 from pathlib import Path
 
 from domain.limits import Limits
+from infra.demo.key_file import is_complete, read_keys
 from infra.settings import Settings
 
 _CCXT = """\
@@ -34,8 +34,8 @@ def banner(settings: Settings, keys_file: Path, limits: Limits) -> str:
         f"              request weight {limits.request_weight_per_minute:,} a minute and "
         f"{limits.raw_requests_per_5m:,} requests per 5 min by key",
     ]
-    if keys_file.exists():
-        trader = json.loads(keys_file.read_text())["trader"]
+    trader = read_keys(keys_file).get("trader", {})
+    if is_complete(trader):
         lines += [
             f"demo account: API key {trader['apiKey']}",
             f"              secret  {trader['secret']}",

@@ -4,11 +4,14 @@ import argparse
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from infra.demo.key_file import Account, is_complete, read_keys
+from infra.files import replace_text
 from infra.keys import open_admin_token
 from infra.refusal import Refusal
 from infra.settings import LOOPBACK, Settings, load_settings
@@ -76,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Seed once: what is there already is left as it is. Raises `Refusal`."""
     path: Path = arguments.keys
-    keys: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
+    keys = read_keys(path)
     try:
         asyncio.run(_seed(load_settings(), keys, lambda: _save(path, keys)))
     except aiohttp.ClientError as error:
@@ -84,9 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _seed(
-    settings: Settings, keys: dict[str, dict[str, Any]], save: Callable[[], None]
-) -> None:
+async def _seed(settings: Settings, keys: dict[str, Account], save: Callable[[], None]) -> None:
     token = open_admin_token(settings.admin_token_file)
     url = f"http://{LOOPBACK}:{settings.admin_port}/admin/v1/"
     headers = {"Authorization": f"Bearer {token}"}
@@ -110,16 +111,14 @@ async def _list(call: Call) -> None:
         await _unless_taken(call, "list-market", dict(market))
 
 
-async def _open_accounts(
-    call: Call, keys: dict[str, dict[str, Any]], save: Callable[[], None]
-) -> None:
+async def _open_accounts(call: Call, keys: dict[str, Account], save: Callable[[], None]) -> None:
     for login in USERS:
         account = keys.setdefault(login, {})
-        if "apiKey" in account:
+        if is_complete(account):
             # The key is made last.
             continue
         if "userId" not in account:
-            account["userId"] = (await call("register-user", {"login": f"{login}@demo"}))["userId"]
+            account["userId"] = await _register(call, login)
             save()
         user = {"userId": account["userId"]}
         for asset, amount in FUNDS[login].items():
@@ -132,6 +131,18 @@ async def _open_accounts(
         save()
 
 
+async def _register(call: Call, login: str) -> int:
+    """The id of a new user, under another login where the file has lost who has that one."""
+    for number in count(1):
+        name = login if number == 1 else f"{login}-{number}"
+        try:
+            return int((await call("register-user", {"login": f"{name}@demo"}))["userId"])
+        except Refusal as refusal:
+            if "TAKEN" not in str(refusal):
+                raise
+    raise AssertionError("numbers do not end")
+
+
 async def _unless_taken(call: Call, operation: str, body: dict[str, Any]) -> None:
     try:
         await call(operation, body)
@@ -140,8 +151,5 @@ async def _unless_taken(call: Call, operation: str, body: dict[str, Any]) -> Non
             raise
 
 
-def _save(path: Path, keys: dict[str, dict[str, Any]]) -> None:
-    draft = path.with_suffix(".tmp")
-    draft.touch(mode=0o600)
-    draft.write_text(json.dumps(keys, indent=2) + "\n")
-    draft.replace(path)
+def _save(path: Path, keys: dict[str, Account]) -> None:
+    replace_text(path, json.dumps(keys, indent=2) + "\n", private=True)

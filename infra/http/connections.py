@@ -8,6 +8,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from infra.http.errors import overloaded
+from infra.http.metrics import count_malformed
 from infra.metrics import Counter, Gauge
 
 MAX_CONNECTIONS = 5_000
@@ -46,6 +47,7 @@ class BoundedSite(web.BaseSite):
 
     async def start(self) -> None:
         """Listen. Raises `OSError` if the port is taken."""
+        count_malformed()
         await super().start()
         server = self._runner.server
         assert server is not None, "the runner is set up before its sites start"

@@ -269,9 +269,9 @@ def idempotency_key_reused() -> ApiError:
     return ApiError(409, -2010, "This Idempotency-Key was used for a different order.")
 
 
-def cancel_refused(msg: str = "Unknown order sent.") -> ApiError:
-    """The exchange refused a cancel; by default since no such order is open."""
-    return ApiError(400, -2011, msg)
+def cancel_refused() -> ApiError:
+    """The exchange refused a cancel: the account has no such order open."""
+    return ApiError(400, -2011, "Unknown order sent.")
 
 
 def order_does_not_exist() -> ApiError:

@@ -1,6 +1,9 @@
 """What the HTTP frame tells Prometheus: how long answers take, and how requests are refused."""
 
+import logging
 from time import monotonic
+
+from aiohttp.http import HttpProcessingError
 
 from infra.metrics import Counter, Histogram
 
@@ -14,6 +17,28 @@ _ANSWERS = Counter(
     "logbourse_http_answers", "Answers, by status and error number", ("endpoint", "status", "code")
 )
 FAILURES = Counter("logbourse_http_failures", "Requests that met a fault in here, each a log line")
+_MALFORMED = Counter("logbourse_http_malformed", "What was sent here that is no request of HTTP")
+
+
+def count_malformed() -> None:
+    """From now on count what aiohttp cannot read; it writes a line for each, which cost nothing."""
+    server = logging.getLogger("aiohttp.server")
+    # Some it tells as what nobody needs to know.
+    server.setLevel(logging.DEBUG)
+    server.addFilter(_COUNTED)
+
+
+class _Counted(logging.Filter):
+    """Lets lines pass about what is no client's fault."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+            _MALFORMED.inc()
+            return False
+        return record.levelno >= logging.WARNING
+
+
+_COUNTED = _Counted()
 
 
 class EndpointMetrics:

@@ -4,6 +4,7 @@ from domain.orders.messages import CloseReason
 from infra.http import errors
 from infra.http.errors import ApiError
 
+MARKET_CLOSED = "Market is closed."
 STALE_RULES = "The market's rules have just changed; please send the order again."
 
 
@@ -13,7 +14,7 @@ def close_error(reason: CloseReason) -> ApiError | None:
         case CloseReason.WOULD_TAKE:
             return errors.order_refused("Order would immediately match and take.")
         case CloseReason.MARKET_HALTED:
-            return errors.order_refused("Market is closed.")
+            return errors.order_refused(MARKET_CLOSED)
         case CloseReason.UNKNOWN_MARKET:
             return errors.invalid_symbol()
         case CloseReason.STALE_RULES:

@@ -196,13 +196,27 @@ class _Connection:
     async def _respond(self, call: Call, request: _Request) -> Any:
         method = self._methods.get(request.method)
         weight = method.weight if method is not None else BROKEN_WEIGHT
-        try:
-            method = self._admit(call, request, method)
-        finally:
-            # Afterwards, lest whoever has only seen a key could use up what its owner may send.
+        if method is not None and method.scope is not None and self._is_stranger(request.params):
             call.charge(self._frame.limits, weight)
+            await self._catch_up()
+            method = self._admit(call, request, method)
+        else:
+            try:
+                method = self._admit(call, request, method)
+            finally:
+                # Afterwards, lest whoever has only seen a key could use up what its owner may send.
+                call.charge(self._frame.limits, weight)
         call.expect_scope(method.scope)
         return await method.handler(call)
+
+    def _is_stranger(self, params: Mapping[str, Any]) -> bool:
+        """Whether the sender names a key that is not known here, or not yet."""
+        api_key = params.get("apiKey")
+        return type(api_key) is str and not self._frame.authenticator.knows(api_key)
+
+    async def _catch_up(self) -> None:
+        if self._frame.catch_up is not None and self._frame.knows_log():
+            await self._frame.catch_up()
 
     def _admit(self, call: Call, request: _Request, method: Method | None) -> Method:
         """The method, once its sender is known if it wants to know."""
@@ -258,6 +272,8 @@ class _Connection:
 
     async def _log_on(self, call: Call) -> dict[str, Any]:
         """session.logon: later requests need neither key nor signature, only their timestamp."""
+        if self._is_stranger(call.parameters.values):
+            await self._catch_up()
         principal = self._signed(call)
         call.parameters.refuse_unknown(())
         self._api_key, self._authorized_us = principal.api_key, call.arrived_us

@@ -9,13 +9,18 @@ from infra.kafka.clients import (
     outside_producer,
     shard_producer,
 )
-from infra.kafka.kafka_log import KafkaLog, TimestampRefused
-from infra.kafka.topics import TopicRefused, check_topics, create_topics, existing_topics
+from infra.kafka.kafka_log import KafkaLog
+from infra.kafka.topics import (
+    TopicRefused,
+    check_topics,
+    create_topics,
+    existing_topics,
+    own_settings,
+)
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
     "KafkaLog",
-    "TimestampRefused",
     "TopicRefused",
     "admin_client",
     "broker_count",
@@ -25,5 +30,6 @@ __all__ = [
     "existing_topics",
     "listens",
     "outside_producer",
+    "own_settings",
     "shard_producer",
 ]

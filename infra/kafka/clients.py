@@ -135,15 +135,16 @@ def admin_client(settings: Settings) -> AdminClient:
     return AdminClient({**_SHARED, "bootstrap.servers": settings.kafka_bootstrap})
 
 
-def broker_count(settings: Settings) -> int:
-    """How many brokers answer there now; 0 if none does within a second."""
+def broker_count(settings: Settings, cluster_id: str = "") -> int:
+    """How many brokers answer there now; 0 if none does within a second, or of another cluster."""
     # Asked first, since the library tries again and again, and says so each time.
     if not any(listens(address) for address in settings.kafka_bootstrap.split(",")):
         return 0
     try:
-        return len(admin_client(settings).list_topics(timeout=ANSWER_TIMEOUT_S).brokers)
+        found = admin_client(settings).list_topics(timeout=ANSWER_TIMEOUT_S)
     except KafkaException:
         return 0
+    return len(found.brokers) if cluster_id in ("", found.cluster_id) else 0
 
 
 def listens(address: str) -> bool:
@@ -151,7 +152,8 @@ def listens(address: str) -> bool:
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=0.5).close()
-    except OSError:
+    except (OSError, ValueError, OverflowError):
+        # Where there is no such name or port, nobody listens.
         return False
     return True
 

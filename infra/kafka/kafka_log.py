@@ -37,10 +37,6 @@ GATHERED_BYTES = 1_000_000
 _logger = get_logger("kafka")
 
 
-class TimestampRefused(LogFailure):
-    """The broker refused a record whose time lies ahead of its clock; nothing was appended."""
-
-
 class KafkaLog:
     """One process's handle on the log, for one thread.
 
@@ -214,7 +210,7 @@ class KafkaLog:
     def poll(self) -> None:
         """Call `acked` for what was replicated since. Raises `LogFailure` if something never will.
 
-        That is `TimestampRefused` where the broker's clock lies behind the record's time.
+        So it does of a record whose time lies ahead of the broker's clock; nothing was appended.
         """
         self._serve(lambda: self._producer.poll(0))
 
@@ -269,9 +265,8 @@ class KafkaLog:
 
     def _fail(self, error: KafkaError, topic: str, partition: int) -> None:
         self._told.append(error.name())
-        kind = TimestampRefused if error.code() == KafkaError.INVALID_TIMESTAMP else LogFailure
         sentence = f"{topic}.{partition} must store a record, said: {error.str()}"
-        self._failure = self._failure or kind(sentence)
+        self._failure = self._failure or LogFailure(sentence)
 
     def _raise_failure(self) -> None:
         # Not while the library calls back, when a fatal error of its own may be pending.

@@ -1,10 +1,17 @@
 """Topics whose settings keep the log for ever: made once, checked at each start."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import (
+    AdminClient,
+    ConfigEntry,
+    ConfigResource,
+    ConfigSource,
+    NewTopic,
+    ResourceType,
+)
 
 from infra.kafka.clients import MAX_MESSAGE_BYTES, KafkaError, KafkaException, admin_client
 from infra.refusal import Refusal
@@ -47,19 +54,47 @@ def wanted_settings(topic: Topic, replicas: int) -> dict[str, str]:
     return wanted
 
 
-def create_topics(settings: Settings, topics: Sequence[Topic]) -> list[str]:
+def create_topics(
+    settings: Settings,
+    topics: Sequence[Topic],
+    own: Mapping[str, Mapping[str, str]] | None = None,
+) -> list[str]:
     """Make those that are missing, then check all; returns the names of the new ones.
 
-    Raises `TopicRefused` for what exists with other settings.
+    With what `own_settings` found of former ones. Raises `TopicRefused` for what exists with other
+    settings.
     """
     admin = admin_client(settings)
     existing = _partition_counts(admin)
     missing = [topic for topic in topics if topic.name not in existing]
     if missing:
-        _create(admin, missing, settings.replication_factor)
+        _create(admin, missing, settings.replication_factor, own or {})
         _check_new(settings, missing)
     check_topics(settings, topics)
     return [topic.name for topic in missing]
+
+
+def own_settings(settings: Settings, topics: Iterable[Topic]) -> dict[str, dict[str, str]]:
+    """What was set on topics beside what they must have, by topic, such as `flush.messages`.
+
+    Raises `TopicRefused`.
+    """
+    admin = admin_client(settings)
+    existing = _partition_counts(admin)
+    own = {}
+    for topic in topics:
+        if topic.name not in existing:
+            continue
+        wanted = wanted_settings(topic, settings.replication_factor)
+        found = {
+            name: str(entry.value)
+            for name, entry in _settings_of(admin, topic.name).items()
+            if ConfigSource(entry.source) is ConfigSource.DYNAMIC_TOPIC_CONFIG
+            and name not in wanted
+        }
+        if found:
+            own[topic.name] = found
+    return own
 
 
 def existing_topics(settings: Settings) -> list[str]:
@@ -78,13 +113,18 @@ def check_topics(settings: Settings, topics: Iterable[Topic]) -> None:
         _check_settings(admin, topic, settings.replication_factor)
 
 
-def _create(admin: AdminClient, topics: Sequence[Topic], replicas: int) -> None:
+def _create(
+    admin: AdminClient,
+    topics: Sequence[Topic],
+    replicas: int,
+    own: Mapping[str, Mapping[str, str]],
+) -> None:
     new = [
         NewTopic(
             topic.name,
             num_partitions=topic.partitions,
             replication_factor=replicas,
-            config=wanted_settings(topic, replicas),
+            config={**own.get(topic.name, {}), **wanted_settings(topic, replicas)},
         )
         for topic in topics
     ]
@@ -123,14 +163,19 @@ def _partition_counts(admin: AdminClient) -> dict[str, int]:
 
 
 def _check_settings(admin: AdminClient, topic: Topic, replicas: int) -> None:
-    resource = ConfigResource(ResourceType.TOPIC, topic.name)
-    try:
-        asked = admin.describe_configs([resource], request_timeout=ANSWER_TIMEOUT_S)
-        found = asked[resource].result()
-    except KafkaException as error:
-        said = error.args[0].str()
-        raise TopicRefused(f"{topic.name} must tell its settings, said: {said}") from error
+    found = _settings_of(admin, topic.name)
     for setting, wanted in wanted_settings(topic, replicas).items():
         value = found[setting].value
         if value != wanted:
             raise TopicRefused(f"{topic.name} must have {setting}={wanted}, had {value}")
+
+
+def _settings_of(admin: AdminClient, name: str) -> dict[str, ConfigEntry]:
+    resource = ConfigResource(ResourceType.TOPIC, name)
+    try:
+        asked = admin.describe_configs([resource], request_timeout=ANSWER_TIMEOUT_S)
+        found: dict[str, ConfigEntry] = asked[resource].result()
+    except KafkaException as error:
+        said = error.args[0].str()
+        raise TopicRefused(f"{name} must tell its settings, said: {said}") from error
+    return found

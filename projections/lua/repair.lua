@@ -6,15 +6,19 @@
 --
 -- KEYS: build, index, the key.
 -- ARGV: build that must be current, the key's name if the projector loads it again (else ''),
---       channel of keys, number of cells that were found, field, text, …, field, text, … of
---       what it must hold.
+--       channel of keys, number of cells that were found (-1: a key of another type), field, text,
+--       …, field, text, … of what it must hold.
 -- Answers 'repaired' or 'changed'.
 
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return 'changed'
 end
 local found = tonumber(ARGV[4])
-if redis.call('HLEN', KEYS[3]) ~= found then
+local kind = redis.call('TYPE', KEYS[3]).ok
+if (kind == 'hash' or kind == 'none') ~= (found >= 0) then
+  return 'changed'
+end
+if found >= 0 and redis.call('HLEN', KEYS[3]) ~= found then
   return 'changed'
 end
 local at = 5

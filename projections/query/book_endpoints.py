@@ -281,7 +281,7 @@ def _names(text: str) -> list[str]:
         return [text]
     try:
         names = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise errors.invalid_data("permissions") from None
     if not all(isinstance(name, str) for name in names):
         raise errors.invalid_data("permissions")

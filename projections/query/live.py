@@ -10,8 +10,10 @@ from projections.layout import (
     BUILD_KEY,
     FIRST_BUILD,
     NOWHERE,
+    NoPosition,
     Position,
     position_key,
+    position_of,
     redis_key,
 )
 from projections.query.freshness import Partition, PositionWatch, Target
@@ -85,7 +87,7 @@ class LiveViews:
         pipeline.get(BUILD_KEY)
         for partition in partitions:
             key = redis_key(asked, position_key(*partition))
-            pipeline.hmget(key, ["cseq", "offset", "time_us"])
+            pipeline.hmget(key, Position._fields)
         for command, name, *rest in questions:
             pipeline.execute_command(command, redis_key(asked, name), *rest)
         try:
@@ -97,11 +99,13 @@ class LiveViews:
         return _text(build) or FIRST_BUILD, positions, answers[len(partitions) :]
 
 
-def _position(cells: Sequence[bytes | None]) -> Position:
-    cseq, offset, time_us = cells
-    if cseq is None or offset is None or time_us is None:
+def _position(texts: Sequence[bytes | None]) -> Position:
+    """NOWHERE, too, where a view does not say where it stands: nobody reads it until it does."""
+    found = zip(Position._fields, texts, strict=True)
+    try:
+        return position_of({field: text.decode() for field, text in found if text is not None})
+    except (NoPosition, UnicodeDecodeError):
         return NOWHERE
-    return Position(int(cseq), int(offset), int(time_us))
 
 
 def _text(value: bytes | None) -> str:

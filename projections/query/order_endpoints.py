@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from domain.accounts.messages import Scope
+from domain.orders.state import WINDOW_1D_US, WINDOW_10S_US
 from domain.reference import Market
 from infra.http import errors
 from infra.http.app import Call, Endpoint
@@ -37,8 +38,6 @@ from projections.query.sources import Sources
 MOST_ROWS = 1_000
 USUAL_ROWS = 500
 NO_WINDOWS = OrderWindows(0, 0, 0, 0)
-
-WINDOW_10S_US = 10_000_000
 
 
 def open_orders_weight(parameters: Parameters) -> int:
@@ -222,7 +221,7 @@ def latest_states(rows: Iterable[StoredOrder]) -> list[StoredOrder]:
 def running_counts(windows: OrderWindows, position: Position) -> tuple[int, int]:
     """Orders of the windows that run at the view's log time: of 10 seconds, and of a day."""
     in_10s = windows.window_10s == position.time_us // WINDOW_10S_US
-    in_day = windows.window_1d == position.time_us // DAY_US
+    in_day = windows.window_1d == position.time_us // WINDOW_1D_US
     return windows.count_10s if in_10s else 0, windows.count_1d if in_day else 0
 
 

@@ -9,10 +9,7 @@ from aiohttp import web
 from infra.http.app import Call, Endpoint, Handler, json_response
 from infra.http.errors import ApiError
 from projections.layout import (
-    LEDGER_EVENTS,
-    LEDGER_TABLES,
-    MATCHING_EVENTS,
-    MATCHING_TABLES,
+    FED_TABLES,
     NOWHERE,
     Position,
 )
@@ -26,7 +23,6 @@ READY_LAG_US = 3_000_000
 NORMAL = {"status": 0, "msg": "normal"}
 LIVE_VIEW = "redis"
 REFERENCE_VIEW = "reference"
-FED_TABLES = {LEDGER_EVENTS: LEDGER_TABLES, MATCHING_EVENTS: MATCHING_TABLES}
 
 
 class StatusEndpoints:

@@ -179,11 +179,7 @@ def _check_legs(exchange: Exchange, checks: Checks, sheets: dict[int, Sheet]) ->
     }
     for record in exchange.matchings.values():
         for trade, rules in record.trades:
-            maker_side = Side.SELL if trade.taker_side == Side.BUY else Side.BUY
-            for order_id, side in (
-                (trade.maker_order_id, maker_side),
-                (trade.taker_order_id, trade.taker_side),
-            ):
+            for order_id, side in parties(trade):
                 leg = (trade.market_id, trade.trade_id, order_id)
                 terms = traded_terms(trade, rules, side)
                 fill = settled.pop(leg, None)
@@ -209,6 +205,12 @@ def terms_of(fill: FillSettled) -> Terms:
         (fill.paid_asset, fill.paid_amount),
         (fill.received_asset, fill.received_amount),
     )
+
+
+def parties(trade: TradeExecuted) -> tuple[tuple[int, Side], tuple[int, Side]]:
+    """Order and side of the maker, then of the taker."""
+    maker_side = Side.SELL if trade.taker_side == Side.BUY else Side.BUY
+    return (trade.maker_order_id, maker_side), (trade.taker_order_id, trade.taker_side)
 
 
 def traded_terms(trade: TradeExecuted, rules: MarketRules, side: Side) -> Terms:

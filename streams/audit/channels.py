@@ -6,9 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from schemas.primitives import UndecodableRecord
-from schemas.record import HASH_BYTES, content_hash, record_hash
+from schemas.record import HASH_BYTES, content_hash, decode_head, record_hash
 from streams.audit.archive import Archive, Place
-from streams.audit.envelope import head_of
 
 
 class Produced:
@@ -123,7 +122,7 @@ class Found:
             self.breaks.append((self.next_offset, offset))
         self.next_offset = offset + 1
         try:
-            src, cseq, cause_offset, messages = head_of(value)
+            src, cseq, cause_offset, messages = decode_head(value)
         except UndecodableRecord as error:
             self.unreadable.append((offset, str(error)))
             return 0

@@ -1,8 +1,6 @@
 """Compares every record that stands in the log with what re-execution says should stand there."""
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from infra.log import LogRecord
 from schemas.topics import QUARANTINE_TOPIC, inbox, outbox, shard_of
@@ -11,12 +9,7 @@ from streams.audit.channels import Found, FoundChannel, Produced
 from streams.audit.findings import AFTER_ALL, Finding, Findings, Kind, of_channel
 from streams.audit.rerun import Run, SetAside
 from streams.marks import Done
-
-Notice = tuple[str, int, int, int, str]
-"""What a quarantine notice says: topic, partition, offset, index of the message, record hash."""
-
-
-_NOTICE_KEYS = ("topic", "partition", "offset", "message_index", "why", "record_hash")
+from streams.quarantine import Notice, decode_notice, encode_notice
 
 
 def compare(archive: Archive, runs: Mapping[str, Run], found: Mapping[Place, Found]) -> Findings:
@@ -223,8 +216,8 @@ def _judge_quarantine(archive: Archive, runs: Mapping[str, Run], findings: Findi
     due: dict[Notice, tuple[Run, SetAside]] = {}
     for shard, run in runs.items():
         for aside in run.set_aside:
-            key = (*inbox(shard), aside.offset, aside.index, aside.record_hash.hex())
-            due[key] = (run, aside)
+            name = aside.record_hash.hex()
+            due[Notice(*inbox(shard), aside.offset, aside.index, "", name)] = (run, aside)
     told: set[Notice] = set()
     stream = Found(place, archive.manifest.bounds[place].first)
     for record in archive.everything(place):
@@ -247,11 +240,13 @@ def _judge_notice(
     findings: Findings,
 ) -> None:
     place = (record.topic, record.partition)
-    notice = _notice(record.value)
-    if notice is None:
+    notice = decode_notice(record.value)
+    if notice is None or encode_notice(notice) != record.value:
         findings.add(Finding(Kind.CHANGED, place, record.offset, "it is no quarantine notice"))
-    elif notice in due:
-        told.add(notice)
+        return
+    wordless = notice._replace(why="")
+    if wordless in due:
+        told.add(wordless)
     elif _is_judged(archive, runs, notice, record.offset):
         about = position_name(notice[:2], notice[2])
         words = f"it is about {about}, of which nothing is set aside"
@@ -260,7 +255,7 @@ def _judge_notice(
 
 def _is_judged(archive: Archive, runs: Mapping[str, Run], notice: Notice, offset: int) -> bool:
     """Whether the run of the shard that the notice is of went as far as its record."""
-    topic, partition, about, _, _ = notice
+    topic, partition, about = notice[:3]
     settled = archive.manifest.bounds[(QUARANTINE_TOPIC, 0)].settled
     if (topic, partition) not in map(inbox, archive.manifest.shards()):
         return True
@@ -269,27 +264,6 @@ def _is_judged(archive: Archive, runs: Mapping[str, Run], notice: Notice, offset
         return False
     reached = run.stop if run.halted is None else run.halted.offset
     return run.base_ordinal == 0 and (about < reached or about >= archive.end(inbox(run.shard)))
-
-
-def _notice(value: bytes | None) -> Notice | None:
-    """What the notice says; None unless these very bytes are how a host says it."""
-    try:
-        said: Any = json.loads(value or b"")
-        notice = (
-            str(said["topic"]),
-            int(said["partition"]),
-            int(said["offset"]),
-            int(said["message_index"]),
-            str(said["record_hash"]),
-        )
-        words = (*notice[:4], str(said["why"]), notice[4])
-    except (ValueError, KeyError, TypeError):
-        return None
-    return (
-        notice
-        if json.dumps(dict(zip(_NOTICE_KEYS, words, strict=True))).encode() == value
-        else None
-    )
 
 
 def _judge_run(archive: Archive, run: Run, findings: Findings) -> None:

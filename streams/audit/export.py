@@ -5,8 +5,9 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, NamedTuple
 
 import fastavro
 
@@ -15,15 +16,26 @@ from schemas import catalogue
 from streams.audit.archive import Archive, BadArchive, Place, Progress, position_name
 from streams.audit.exported import (
     DAMAGE,
+    GROWING,
     SCHEMA,
     as_record,
     partition_file,
 )
 from streams.audit.live import open_live
-from streams.audit.manifests import MANIFEST, write_manifest
+from streams.audit.manifests import MANIFEST, read_manifest, write_manifest
 from streams.audit.progress import Bar
 
 BLOCK_BYTES = 256 * 1024
+
+
+class Kept(NamedTuple):
+    """How many bytes of a file are whole blocks, and the last record in them."""
+
+    bytes: int
+    last: LogRecord | None
+
+
+NOTHING = Kept(0, None)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,16 +61,22 @@ def run(arguments: argparse.Namespace) -> int:
 def export(archive: Archive, directory: Path, progress: Progress) -> int:
     """Bring the directory up to the archive's ends; how many records were added.
 
-    The manifest is taken away first and written last, so that it never tells of less than the
-    files hold. Raises `BadArchive` if they hold records of another log.
+    All that is there is compared before anything is written, and the manifest is replaced last:
+    a copy that was good is still one after a refusal or an interruption. Raises `BadArchive` if
+    the files hold records of another log, or the manifest is none of an export.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / MANIFEST).unlink(missing_ok=True)
+    if (directory / MANIFEST).exists():
+        read_manifest(directory)
+    files = {place: partition_file(directory, place) for place in archive.manifest.bounds}
+    kept = {place: _expect_same_log(archive, place, path) for place, path in files.items()}
+    (directory / GROWING).touch()
     _write_schemas(directory)
     written = 0
-    for place in archive.manifest.bounds:
-        written += _continue(archive, place, partition_file(directory, place), progress)
+    for place, path in files.items():
+        written += _continue(archive, place, path, kept[place], progress)
     write_manifest(directory, archive.manifest)
+    (directory / GROWING).unlink()
     return written
 
 
@@ -73,49 +91,46 @@ def _write_schemas(directory: Path) -> None:
     (folder / name).write_text(json.dumps(schema, indent=2) + "\n")
 
 
-def _continue(archive: Archive, place: Place, path: Path, progress: Progress) -> int:
-    """Add what the file does not have yet; the number of records."""
+def _expect_same_log(archive: Archive, place: Place, path: Path) -> Kept:
+    """What the file holds without damage; `BadArchive` if its last record is not the log's."""
+    kept = _whole_blocks(place, path)
+    if kept.last is not None:
+        offset = kept.last.offset
+        again = next(archive.records(place, offset, offset + 1), None)
+        if again is None or again.value != kept.last.value:
+            at = position_name(place, offset)
+            raise BadArchive(
+                f"{path} must go on with the same log, but holds another record at {at}"
+            )
+    return kept
+
+
+def _whole_blocks(place: Place, path: Path) -> Kept:
+    kept = NOTHING
+    if not path.exists():
+        return kept
+    with path.open("rb") as file, suppress(*DAMAGE):
+        for block in fastavro.block_reader(file):
+            found = list(block)
+            if found:
+                kept = Kept(block.offset + block.size, as_record(place, found[-1]))
+    return kept
+
+
+def _continue(archive: Archive, place: Place, path: Path, kept: Kept, progress: Progress) -> int:
+    """Cut off what is torn, add what the file does not have yet; the number of records."""
     bounds = archive.manifest.bounds[place]
-    path.touch()
-    with path.open("r+b") as file:
-        last = _cut_torn_end(file, place)
-    start = bounds.first
-    if last is not None:
-        _expect_same_log(archive, place, last, path)
-        start = last.offset + 1
+    start = bounds.first if kept.last is None else kept.last.offset + 1
     progress.advance(min(start, bounds.end))
-    if start >= bounds.end and last is not None:
-        return 0
     with path.open("a+b") as file:
+        file.seek(file.truncate(kept.bytes))
+        if start >= bounds.end and kept.last is not None:
+            return 0
         records = _as_dicts(archive.records(place, start, bounds.end), progress)
         fastavro.writer(file, SCHEMA, records, codec="deflate", sync_interval=BLOCK_BYTES)
         file.flush()
         os.fsync(file.fileno())
     return bounds.end - start
-
-
-def _cut_torn_end(file: BinaryIO, place: Place) -> LogRecord | None:
-    """Cut off what follows the last whole block, and return that block's last record."""
-    end = 0
-    last = None
-    try:
-        for block in fastavro.block_reader(file):
-            found = list(block)
-            end = block.offset + block.size
-            last = as_record(place, found[-1]) if found else last
-    except DAMAGE:
-        pass
-    if last is None:
-        end = 0
-    file.truncate(end)
-    return last
-
-
-def _expect_same_log(archive: Archive, place: Place, last: LogRecord, path: Path) -> None:
-    again = next(archive.records(place, last.offset, last.offset + 1), None)
-    if again is None or again.value != last.value:
-        at = position_name(place, last.offset)
-        raise BadArchive(f"{path} must go on with the same log, but holds another record at {at}")
 
 
 def _as_dicts(records: Iterator[LogRecord], progress: Progress) -> Iterator[dict[str, Any]]:

@@ -28,6 +28,9 @@ SCHEMA: Any = fastavro.parse_schema(
         ],
     }
 )
+GROWING = "growing"
+"""The file that is there while records are added."""
+
 # What fastavro raises, in one place or another, for bytes that no writer wrote.
 DAMAGE = (
     ValueError,
@@ -61,10 +64,11 @@ class ExportSource:
             with path.open("rb") as file:
                 for found in fastavro.reader(file):
                     record = as_record((topic, partition), found)
-                    if record.offset >= stop:
-                        return
-                    if record.offset >= start:
+                    if start <= record.offset < stop:
                         yield record
+                    # Whatever follows is not looked at: it may be torn where the files grow.
+                    if record.offset >= stop - 1:
+                        return
                     seen = f"offset {record.offset}"
         except OSError as error:
             raise BadArchive(f"{path} must be readable, was not: {error.strerror}") from error
@@ -89,9 +93,11 @@ def open_export(directory: Path) -> Archive:
     """The log that was exported to the directory. Raises `BadArchive`.
 
     The manifest's counts must be those of the log's own first record: it is the manifest alone
-    that says which files there are to look at.
+    that says which files there are to look at. While an export adds to the files, or after one
+    that was interrupted, they hold more than the manifest tells of.
     """
-    archive = Archive(ExportSource(directory), read_manifest(directory))
+    growing = (directory / GROWING).exists()
+    archive = Archive(ExportSource(directory), read_manifest(directory), growing)
     genesis = genesis_in(archive.records(inbox("A0"), 0, 1))
     wanted = genesis.ledger_partitions, genesis.matching_partitions
     found = archive.manifest.ledger_partitions, archive.manifest.matching_partitions

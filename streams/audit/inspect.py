@@ -25,7 +25,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the record as JSON; 0, or 2 with one sentence."""
     place = (arguments.topic, arguments.partition)
     try:
-        archive = open_log(arguments)
+        # Also of a log that somebody wrote to before its Genesis.
+        archive = open_log(arguments, begun=False)
         if place not in archive.manifest.bounds:
             known = ", ".join(map(place_name, archive.manifest.bounds))
             raise BadArchive(f"a partition must be among {known}, was {place_name(place)}")
@@ -61,5 +62,5 @@ def shown(found: LogRecord) -> dict[str, Any]:
 def _notice(value: bytes) -> Any:
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {"undecodable": value.hex()}

@@ -39,10 +39,11 @@ class KafkaSource:
             raise BadArchive(str(failure)) from failure
 
 
-def open_live(bootstrap: str = "") -> Archive:
+def open_live(bootstrap: str = "", *, begun: bool = True) -> Archive:
     """The log of the running stack, or of the brokers at `bootstrap`. Raises `BadArchive`.
 
-    How many partitions there are is what the log's own first record says.
+    How many partitions there are is what the log's own first record says; where that is no Genesis,
+    what the settings say, but only if the exchange need not have `begun`.
     """
     chosen = {"LOGBOURSE_KAFKA_BOOTSTRAP": bootstrap} if bootstrap else {}
     try:
@@ -53,11 +54,21 @@ def open_live(bootstrap: str = "") -> Archive:
         raise BadArchive(f"Kafka must answer at {settings.kafka_bootstrap}, did not")
     source = KafkaSource(settings)
     try:
-        genesis = genesis_in(_first(source))
-        manifest = capture(source.log(), genesis.ledger_partitions, genesis.matching_partitions)
+        manifest = capture(source.log(), *_partition_counts(source, settings, begun=begun))
     except LogFailure as failure:
         raise BadArchive(str(failure)) from failure
     return Archive(source, manifest, growing=True)
+
+
+def _partition_counts(source: KafkaSource, settings: Settings, *, begun: bool) -> tuple[int, int]:
+    """Of ledgers and of matching. Raises `BadArchive`."""
+    try:
+        genesis = genesis_in(_first(source))
+    except BadArchive:
+        if begun:
+            raise
+        return settings.ledger_partitions, settings.matching_partitions
+    return genesis.ledger_partitions, genesis.matching_partitions
 
 
 def _first(source: KafkaSource) -> Iterator[LogRecord]:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from infra.files import replace_text
+from infra.files import keep_text
 from infra.log import Mark
 from schemas.topics import catalogue, inbox
 from streams.audit.archive import (
@@ -32,7 +32,7 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
         "partitions": {place_name(p): asdict(bounds) for p, bounds in manifest.bounds.items()},
         "marks": {place_name(place): asdict(mark) for place, mark in manifest.marks.items()},
     }
-    replace_text(directory / MANIFEST, json.dumps(said, indent=2) + "\n")
+    keep_text(directory / MANIFEST, json.dumps(said, indent=2) + "\n")
 
 
 def read_manifest(directory: Path) -> Manifest:

@@ -7,18 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from schemas.record import UndecodableRecord
+from schemas.record import UndecodableRecord, decode_head
 from schemas.topics import inbox, outbox, shard_of
 from streams.audit.archive import Archive, BadArchive, parse_position, place_name
-from streams.audit.envelope import head_of
 from streams.audit.exported import open_export
 from streams.audit.findings import Finding, differences
 from streams.audit.live import open_live
 from streams.audit.progress import Bar
 from streams.audit.rerun import Options, Run
 from streams.audit.verify import Verdict, verify
-from streams.families import decider_of
-from streams.shard import Shard, UnknownLayout
+from streams.shard import UnknownLayout
 from streams.snapshots import BadSnapshot, Snapshot, decode_snapshot
 
 ROOTS_SHOWN = 20
@@ -49,14 +47,14 @@ def add_log_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--bootstrap", default="", metavar="HOST:PORT", help="which Kafka to read")
 
 
-def open_log(arguments: argparse.Namespace) -> Archive:
+def open_log(arguments: argparse.Namespace, *, begun: bool = True) -> Archive:
     """The log that the arguments name; the running stack's if they name none.
 
-    Raises `BadArchive`.
+    `begun` as in `open_live`. Raises `BadArchive`.
     """
     if arguments.directory is not None:
         return open_export(arguments.directory)
-    return open_live(arguments.bootstrap)
+    return open_live(arguments.bootstrap, begun=begun)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -69,6 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
         bar.end()
     except BadArchive as error:
         print(f"logbourse replay: {error}", file=sys.stderr)
+        return 2
+    except UnknownLayout as error:
+        print(f"logbourse replay: {arguments.from_snapshot}: {error}", file=sys.stderr)
         return 2
     if arguments.json:
         print(json.dumps(as_json(verdict), indent=2))
@@ -141,14 +142,10 @@ def _read_snapshot(path: Path, shard: str) -> Snapshot:
     try:
         snapshot = decode_snapshot(path.read_bytes())
         owner = json.loads(snapshot.payload)["shard"]
-    except (OSError, BadSnapshot, ValueError, KeyError, TypeError) as error:
+    except (OSError, BadSnapshot, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadArchive(f"{path} must be a snapshot, was not: {error}") from error
     if owner != shard:
         raise BadArchive(f"{path} must be a snapshot of {shard}, was of {owner}")
-    try:
-        Shard.load(snapshot.payload, decider_of(shard))
-    except UnknownLayout as error:
-        raise BadArchive(f"{path}: {error}") from error
     return snapshot
 
 
@@ -162,7 +159,7 @@ def _stop(archive: Archive, text: str) -> tuple[str, int]:
         return shard, offset + 1
     for record in archive.records(place, offset, offset + 1):
         try:
-            return shard, head_of(record.value)[2] + 1
+            return shard, decode_head(record.value)[2] + 1
         except UndecodableRecord as error:
             raise BadArchive(f"{text} must be a record, was not: {error}") from error
     raise BadArchive(f"{text} must be in the log, which ends at {archive.end(place)}")

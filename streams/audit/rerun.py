@@ -235,6 +235,7 @@ class _Attempt:
         run.records += 1
         run.commands += step.commands
         run.messages += messages if step.accepted else 0
+        # With what an operator's word has passed: former builds have told their archives so.
         run.duplicates += not step.accepted and not step.quarantined
 
     def _produced(self, place: Place) -> Produced:

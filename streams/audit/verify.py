@@ -1,13 +1,16 @@
 """Re-executes shards, several at a time where there are processors, and judges the whole log."""
 
 import os
+import signal
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 
+from infra.children import die_with
 from schemas.topics import inbox, outbox
-from streams.audit.archive import Archive, Bounds, Place, Progress
+from streams.audit.archive import Archive, BadArchive, Bounds, Place, Progress
 from streams.audit.channels import Found, scan
 from streams.audit.compare import compare
 from streams.audit.explain import explain
@@ -68,12 +71,31 @@ def _side_by_side(
     """Each shard in a process of its own; the longest inboxes first, so that all end together."""
     longest_first = sorted(shards, key=lambda shard: -archive.end(inbox(shard)))
     results = []
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(_run, archive, shard, options.get(shard)) for shard in longest_first]
-        for future in as_completed(futures):
-            results.append(future.result())
-            progress.advance(results[-1][0].found.next_offset)
+    spawning = get_context("spawn")
+    with ProcessPoolExecutor(processes, spawning, _begin, (os.getpid(),)) as pool:
+        try:
+            futures = [pool.submit(_run, archive, s, options.get(s)) for s in longest_first]
+            for future in as_completed(futures):
+                results.append(future.result())
+                progress.advance(results[-1][0].found.next_offset)
+        except BrokenProcessPool:
+            raise BadArchive(
+                "each process that replays must live, one was killed: for want of memory? "
+                "--processes 1 needs the least"
+            ) from None
+        except BaseException:
+            # Who is interrupted, or cannot read on, waits for no other shard.
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in active_children():
+                process.kill()
+            raise
     return results
+
+
+def _begin(parent: int) -> None:
+    """A process of ours ends with the one that waits for it, and at Ctrl-C without a word."""
+    die_with(parent)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _run(

@@ -11,16 +11,14 @@ from functools import partial
 
 from domain.accounts.state import AccountsState
 from domain.matching.state import MatchingState
-from domain.orders.messages import Side
 from domain.orders.state import LedgerState
 from domain.protocol import HaltAction
 from infra.log import LogRecord, PausableLog
-from schemas.record import UndecodableRecord, content_hash, decode_record, record_hash
+from schemas.record import UndecodableRecord, content_hash, decode_head, decode_record, record_hash
 from schemas.topics import QUARANTINE_TOPIC, catalogue, inbox, shard_of, shards
 from streams.audit.archive import Place, position_name
-from streams.audit.books import check_ledger
+from streams.audit.books import check_ledger, parties
 from streams.audit.checks import Checks
-from streams.audit.envelope import head_of
 from streams.audit.findings import Finding, Kind, of_channel
 from streams.auditor.circles import find_circle
 from streams.auditor.crossing import Crossing, Suspect
@@ -221,7 +219,7 @@ class LogAuditor:
         """Compare a record with what its source computes; returns its source and number."""
         owner, outbox = shard_of(*place), record.topic.endswith(".ev")
         try:
-            src, cseq, _, _ = head_of(record.value)
+            src, cseq, _, _ = decode_head(record.value)
         except UndecodableRecord as error:
             if outbox:
                 words = f"{owner} wrote no such record: {error}"
@@ -287,11 +285,7 @@ class LogAuditor:
         assert followed.matching is not None
         origin = Origin(followed.shard.state.time_us, followed.position - 1)
         for trade, rules in followed.matching.trades:
-            maker_side = Side.SELL if trade.taker_side == Side.BUY else Side.BUY
-            for order_id, side in (
-                (trade.maker_order_id, maker_side),
-                (trade.taker_order_id, trade.taker_side),
-            ):
+            for order_id, side in parties(trade):
                 leg = self.legs.traded(trade, rules, side, order_id, origin)
                 ledger = f"L{order_id % self.ledger_partitions}"
                 self.legs.carried(followed.id, ledger, sent.get(inbox(ledger), 0), leg)

@@ -86,4 +86,6 @@ def _always(_question: str) -> bool:
 def _asked(question: str) -> bool:
     """Whether somebody at the keyboard says yes; nobody there means no."""
     print(f"{question} [yes/no] ", end="", flush=True)
-    return sys.stdin.readline().strip().lower() == "yes"
+    # Python has no input at all where the shell has closed it.
+    answer = sys.stdin.readline() if sys.stdin is not None else ""
+    return answer.strip().lower() == "yes"

@@ -11,10 +11,9 @@ from domain.matching.messages import TradeExecuted
 from domain.matching.state import MatchingState
 from domain.orders.messages import OrderAccepted
 from domain.orders.state import LedgerState, next_order_id
-from schemas.record import UndecodableRecord, decode_record
+from schemas.record import UndecodableRecord, decode_head, decode_record
 from schemas.topics import inbox, outbox
 from streams.audit.archive import Archive, Place, place_name
-from streams.audit.envelope import head_of
 from streams.audit.rerun import Options, rerun
 from streams.families import decider_of
 from streams.recovery.plan import Plan
@@ -95,7 +94,9 @@ def _read_outbox(archive: Archive, plan: Plan, shard: str, losses: Losses) -> No
 
 
 def _last_cseq(archive: Archive, place: Place, kept: int) -> int:
-    return max((head_of(record.value)[1] for record in archive.records(place, 0, kept)), default=0)
+    return max(
+        (decode_head(record.value)[1] for record in archive.records(place, 0, kept)), default=0
+    )
 
 
 def _read_inbox(archive: Archive, plan: Plan, shard: str, losses: Losses) -> None:

@@ -1,6 +1,5 @@
 """What of a damaged log can stay: how far each partition is kept, and where each shard goes on."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +16,7 @@ from streams.audit.verify import Verdict, verify
 from streams.families import decider_of
 from streams.halts import HaltReason, resolution_in
 from streams.marks import Done
+from streams.quarantine import decode_notice
 from streams.shard import Shard
 from streams.snapshots import Snapshot
 
@@ -121,8 +121,9 @@ def _expect_whole(archive: Archive) -> None:
     for place, bounds in archive.manifest.bounds.items():
         if bounds.first:
             raise Refusal(
-                f"{place_name(place)} must begin at offset 0, begins at {bounds.first}: what is "
-                "lost at the beginning comes back from a copy only"
+                f"{place_name(place)} must begin at offset 0, begins at {bounds.first}: this "
+                "command cuts off ends alone, so restore a backup of Kafka's data first, see "
+                "docs/runbook.md#acked_loss"
             )
 
 
@@ -200,11 +201,8 @@ def _told_offsets(archive: Archive, kept: int) -> set[tuple[Place, int]]:
 
 def _noticed(value: bytes | None) -> tuple[Place, int]:
     """Which record a notice is of; one of nothing where it is no notice."""
-    try:
-        notice = json.loads(value or b"")
-        return (str(notice["topic"]), int(notice["partition"])), int(notice["offset"])
-    except (ValueError, KeyError, TypeError):
-        return ("", 0), 0
+    notice = decode_notice(value)
+    return (("", 0), 0) if notice is None else (notice[:2], notice.offset)
 
 
 def _mark(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from domain.protocol import HaltAction
-from infra.files import replace_text
+from infra.files import keep_text
 from infra.refusal import Refusal
 from schemas.record import HASH_BYTES
 from streams.audit.archive import parse_place, place_name
@@ -22,7 +22,7 @@ def write_report(folder: Path, plan: Plan, losses: Losses) -> Path:
     """Write both where `read_plan` finds the plan again; returns the file."""
     target = folder / REPORT
     said = {"plan": _plan_as_json(plan), "lost": _losses_as_json(losses)}
-    replace_text(target, json.dumps(said, indent=2) + "\n")
+    keep_text(target, json.dumps(said, indent=2) + "\n")
     return target
 
 

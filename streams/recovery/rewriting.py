@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Final
 
-from domain.protocol import HaltAction, ResolveHalt
+from domain.protocol import NO_DEADLINE_US, HaltAction, ResolveHalt
 from infra.clock import Clock
 from infra.log import Log, LogFailure
 from infra.refusal import Refusal
@@ -21,7 +21,6 @@ from streams.recovery.plan import Plan
 
 ROUND: Final = 2_000
 FLUSH_S: Final = 60.0
-VALID_US: Final = 3_600 * 1_000_000
 
 
 def write_log(archive: Archive, plan: Plan, log: Log, progress: Progress) -> int:
@@ -106,6 +105,6 @@ def _say(log: Log, place: Place, clock: Clock, record_hash: bytes, action: HaltA
     identity = place_name(place).encode() + record_hash
     command_id = blake2b(identity, digest_size=HASH_BYTES).digest()
     now_us = clock.now_us()
-    word = ResolveHalt(command_id, now_us + VALID_US, record_hash, action)
+    word = ResolveHalt(command_id, NO_DEADLINE_US, record_hash, action)
     value = outside_record("operator", now_us, [encode_message(word)])
     log.produce(*place, value, time_us=now_us)

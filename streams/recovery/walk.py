@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from infra.clock import SystemClock
-from infra.kafka import KafkaLog, create_topics, existing_topics
+from infra.kafka import KafkaLog, create_topics, existing_topics, own_settings
 from infra.kafka_broker import kept_nodes
 from infra.recoveries import AGREED, PROVED
 from infra.refusal import Refusal
@@ -26,6 +26,9 @@ from streams.recovery.rewriting import commit_marks, write_log, write_words
 from streams.recovery.snapshots import files_at
 
 KAFKA = "kafka"
+TOPICS = "topics.json"
+"""What an operator has set on topics beside what they must have."""
+
 VIEWS = ("redis", "clickhouse", "auditor")
 """What knows more than the log will, and is made anew from it."""
 
@@ -83,6 +86,8 @@ class Walk:
         with running_brokers(self._settings, nodes) as reachable:
             whole = self._evidence.archive(reachable)
             export(whole.archive, self._copy, _bar("copy", whole.archive))
+            own = own_settings(reachable, catalogue(*_counts(whole.archive)))
+            self._journal.keep(TOPICS, own)
         archive = open_export(self._copy)
         plan, losses = self._evidence.look(archive, _bar("replay", archive))
         self._tell("\n".join(shown(whole, plan, losses)))
@@ -137,8 +142,8 @@ class Walk:
 
     def _write(self, plan: Plan, reachable: Settings, log: KafkaLog) -> None:
         archive = open_export(self._copy)
-        counts = archive.manifest.ledger_partitions, archive.manifest.matching_partitions
-        create_topics(reachable, catalogue(*counts))
+        own = self._journal.kept(TOPICS)
+        create_topics(reachable, catalogue(*_counts(archive)), own)
         write_log(archive, plan, log, _bar("write", archive))
 
     def _set_snapshots_aside(self, plan: Plan) -> None:
@@ -168,10 +173,16 @@ The log is whole up to the cut. All markets are halted: traders can cancel, and 
 What was told to clients and is lost stands in {report}
 Next:
   1. logbourse run                     (or start your own processes; views are built again)
-  2. enter lost withdrawals, then lost deposits again, with the same references:
+  2. /x/v1/assets names assets whose withdrawals are halted, as by the auditor before the loss;
+     for each: logbourse admin resume-withdrawals --asset ASSET
+  3. enter lost withdrawals, then lost deposits again, with the same references:
      logbourse admin withdraw …, logbourse admin deposit …
-  3. tell the clients which orders and trades are gone; their ids will be given again
-  4. for each market: logbourse admin resume-market --symbol SYMBOL"""
+  4. tell the clients which orders and trades are gone; their ids will be given again
+  5. for each market: logbourse admin resume-market --symbol SYMBOL"""
+
+
+def _counts(archive: Archive) -> tuple[int, int]:
+    return archive.manifest.ledger_partitions, archive.manifest.matching_partitions
 
 
 @contextmanager

@@ -80,8 +80,9 @@ def _watched(rate: int, seconds: float) -> str:
     return (
         f"each record of ledger.ev and matching.ev during {seconds:.0f} s of {rate:,} orders/s, "
         "from its log time (when the order was sent) until the view's position passes it; Redis "
-        "looked at every 5 ms, all tables of ClickHouse every 100 ms through /x/v1/positions, "
-        f"which adds up to that much; void if more than one in {1 / UNSEEN_MOST:.0f} was not shown "
+        "looked at every 5 ms, and every 20 ms what ClickHouse's projection tells Prometheus, as "
+        "soon as its rows are stored, which adds up to that much; void if more than one in "
+        f"{1 / UNSEEN_MOST:.0f} was not shown "
         f"{SETTLE_S:.0f} s after the last"
     )
 

@@ -11,12 +11,13 @@ from schemas.record import record_hash
 from schemas.topics import inbox, outbox
 from streams.families import decider_of
 from streams.shard import Shard
-from streams.snapshots import Inline, SnapshotStore
+from streams.snapshots import SnapshotStore
 from tests.benchmarks.exchange import MemoryExchange
 from tests.benchmarks.lone_host import lone_host
 from tests.benchmarks.memory_log import MemoryLog
 from tests.benchmarks.mix import BLOCK, LEDGERS, MIX, draw
 from tests.benchmarks.report import Effort, Figure, median_of
+from tests.simulation.background import Inline
 
 COMMANDS = 100_000
 AGES = (0.0, 0.1, 0.25, 0.5, 1.0)

@@ -12,7 +12,6 @@ from pathlib import Path
 from infra.collector import leave_to_reference_counts
 from infra.files import Directory
 from infra.kafka import KafkaLog, create_topics
-from infra.kafka_broker import running_kafka
 from infra.settings import Settings, load_settings
 from native.selection import build_in_use
 from schemas.topics import catalogue, inbox
@@ -25,6 +24,7 @@ from tests.benchmarks.lone_host import lone_host
 from tests.benchmarks.mix import BLOCK, LEDGERS, MIX, draw
 from tests.benchmarks.path_orders import FLOW
 from tests.benchmarks.report import Effort, Figure, median_of, when_compiled
+from tests.running import running_kafka
 
 COMMANDS, ORDERS = 200_000, 200_000
 RUNS_MOST = 3

@@ -13,10 +13,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from commands.admin import cli
 from commands.admin.operations import OPERATIONS
 from commands.admin.users import ed25519_bytes
+from domain.protocol import NO_DEADLINE_US
 from infra.http.errors import ApiError
 from infra.refusal import Refusal
 from infra.settings import Settings
 from tests.commands.world import MARKET, TOKEN, ed25519_pair, opened_world
+from tests.infra.speaking import NO_HTTP, speaking, told
 
 
 async def refused(world, operation, status=400, **body):
@@ -216,6 +218,7 @@ async def test_a_halt_is_resolved_in_the_inbox(world):
     ((shard, source, _, (resolve,)),) = world.exchange.held
     assert (shard, source, resolve.action.name) == ("M1", "operator", "CANCEL_ONLY")
     assert resolve.record_hash == bytes.fromhex("ab" * 16)
+    assert resolve.deadline_us == NO_DEADLINE_US, "log time may be ahead of the clock"
     short = {"recordHash": "ab" * 15}
     for wrong in ({"shard": "M9"}, {"recordHash": "xyz"}, short, {"action": "forget"}):
         assert "is not valid" in await refused(world, "resolve-halt", **halt | wrong)
@@ -300,8 +303,30 @@ async def test_the_shell_speaks_to_the_admin_port(world, tmp_path, capsys, monke
     assert await asyncio.to_thread(cli.run, words) == 0
     printed = capsys.readouterr().out
     assert json.loads(printed[printed.index("{") :])["userId"] > 0
-    with pytest.raises(Refusal, match=r"Refused: LOGIN_TAKEN\."):
+    with pytest.raises(Refusal, match=r"^-2010: Refused: LOGIN_TAKEN\.$"):
         await asyncio.to_thread(cli.run, words)
+
+
+NO_ANSWERS = [
+    *NO_HTTP,
+    told("200 OK", b"<html>a router</html>"),
+    told("200 OK", b"[1]"),
+    told("200 OK", b"[" * 100_000),
+    told("400 Bad", b'["msg"]'),
+    told("502 Bad", b"\xff"),
+]
+
+
+@pytest.mark.parametrize("words", NO_ANSWERS, ids=lambda words: repr(words[:24]))
+def test_whoever_else_answers_at_the_admin_port_is_told_in_one_sentence(words, tmp_path):
+    token_file = tmp_path / "admin.token"
+    token_file.write_text(TOKEN)
+    token_file.chmod(0o600)
+    with (
+        speaking(words) as port,
+        pytest.raises(Refusal, match=r"^the admin port 127.* must answer"),
+    ):
+        cli.call(Settings(admin_port=port, admin_token_file=token_file), "resume", {})
 
 
 def test_every_operation_has_its_options():

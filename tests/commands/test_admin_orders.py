@@ -1,5 +1,6 @@
 """An operator takes a user's orders off the book: for whom does not, or may do nothing else."""
 
+from domain.ledger.chart import held_account
 from domain.orders.messages import CancelAllOrders
 from schemas.record import decode_record
 from tests.commands.world import MARKET, trading_world
@@ -11,7 +12,8 @@ def funds(world, user, code: str) -> tuple[int, int]:
     balances = world.exchange.shards[f"L{user.user_id % 2}"].state.balances
     unit = 10**asset.decimals
     available = balances.available(user.user_id, asset.asset_id)
-    return available // unit, balances.held(user.user_id, asset.asset_id) // unit
+    held = balances.amount(asset.asset_id, held_account(user.user_id))
+    return available // unit, held // unit
 
 
 def on_the_books(world) -> int:

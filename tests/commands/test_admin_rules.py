@@ -1,5 +1,7 @@
 """Another version of the rules comes into force at all shards, or the operator hears where not."""
 
+import asyncio
+
 import pytest
 
 from commands.admin import rules
@@ -62,7 +64,20 @@ async def test_nothing_is_written_while_a_shard_lags(world, newer_build):
     world.exchange.clock.us += 60_000_000
     answer = await world.operate("activate-rules", status=503, version=2)
     assert answer["code"] == -1008
-    assert "A0, A1, L0, L1" in answer["msg"]
+    assert "A0, A1, L0, L1, M0, M1" in answer["msg"]
+    assert len(world.exchange.records_in) == before
+
+
+async def test_nothing_is_written_while_only_a_matching_shard_lags(world, newer_build):
+    before = len(world.exchange.records_in)
+    world.exchange.clock.us += 60_000_000
+    world.exchange.tick(down=["M1"])
+    async with asyncio.timeout(5):
+        answer = await world.operate("activate-rules", status=503, version=2)
+        while "as M1 lags" not in answer["msg"]:
+            await asyncio.sleep(0.01)
+            answer = await world.operate("activate-rules", status=503, version=2)
+    assert (answer["code"], answer["msg"]) == (-1008, "Nothing was written, as M1 lags.")
     assert len(world.exchange.records_in) == before
 
 

@@ -183,47 +183,6 @@ async def test_a_clock_that_the_broker_refuses_makes_the_gateway_unready(world, 
     assert (await world.gateway.get("/health/ready")).status == 200
 
 
-async def test_one_idempotency_key_is_one_order(world, alice):
-    order = LIMIT | {"quantity": "0.1"}
-    key = {"Idempotency-Key": "order-1"}
-    status, first, _ = await alice.send("POST", "/x/v1/orders", body=alice.signed(**order), **key)
-    assert (status, first["replayed"]) == (200, False)
-    assert first["meta"]["position"].startswith("ledger.ev.")
-    world.exchange.clock.us += 1_000_000
-    world.exchange.tick()
-    status, again, _ = await alice.send("POST", "/x/v1/orders", body=alice.signed(**order), **key)
-    assert (status, again["replayed"]) == (200, True)
-    assert again["order"] == first["order"]
-    other = alice.signed(**order | {"quantity": "0.2"})
-    status, found, _ = await alice.send("POST", "/x/v1/orders", body=other, **key)
-    assert (status, found["code"]) == (409, -2010)
-    status, found, _ = await alice.send("POST", "/x/v1/orders", body=other)
-    assert (status, found["code"]) == (400, -1100)
-
-
-async def test_an_idempotency_key_is_the_accounts_whichever_api_key_signs(world, alice):
-    order, key = LIMIT | {"quantity": "0.1"}, {"Idempotency-Key": "order-1"}
-    _, first, _ = await alice.send("POST", "/x/v1/orders", body=alice.signed(**order), **key)
-    other = await world.operate("create-api-key", userId=alice.user_id)
-    alice.api_key, alice.secret = other["apiKey"], other["secretKey"]
-    status, again, _ = await alice.send("POST", "/x/v1/orders", body=alice.signed(**order), **key)
-    assert (status, again["replayed"]) == (200, True)
-    assert again["order"] == first["order"]
-    bob = await world.add_user("bob", USDT="1000000")
-    status, found, _ = await bob.send("POST", "/x/v1/orders", body=bob.signed(**order), **key)
-    assert (status, found["replayed"]) == (200, False), "another account's keys are its own"
-
-
-async def test_a_key_that_is_forgotten_is_refused_while_its_order_is_open(world, alice):
-    """What docs/decisions/0026 promises: without a client order id, the key decides it."""
-    order, key = LIMIT | {"quantity": "0.1"}, {"Idempotency-Key": "order-1"}
-    await alice.send("POST", "/x/v1/orders", body=alice.signed(**order), **key)
-    for shard in world.exchange.shards.values():
-        shard.ran.clear()
-    status, found, _ = await alice.send("POST", "/x/v1/orders", body=alice.signed(**order), **key)
-    assert (status, found) == (400, {"code": -2010, "msg": "Duplicate order sent."})
-
-
 class SlowAppender:
     """Keeps what it gets until the test lets it go."""
 

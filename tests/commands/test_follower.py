@@ -92,6 +92,7 @@ def test_a_shard_is_stale_until_its_log_time_is_near_the_clock(outcomes):
     assert follower.stale_shards() == ["A0", "L0"]
     follower.take([stored("accounts.ev", 0, 1), stored("ledger.ev", 0, 1)])
     assert follower.stale_shards() == []
+    assert [follower.lags(shard) for shard in follower.shards()] == [False, False, True]
     clock.us += STALE_US + 1
     assert follower.stale_shards() == ["A0", "L0"]
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commands.parsing import parse_place
-from commands.reasons import cancel_error, order_error
+from commands.reasons import order_error
 from domain.accounts.messages import AssetListed
 from domain.limits import DEFAULT_LIMITS
 from domain.markets import MarketListed, MarketRules
@@ -110,7 +110,6 @@ def test_every_reason_has_its_error():
     assert all(texts.values())
     mapped = {reason for reason in OrderReason if texts[reason] != "Unknown order sent."}
     assert mapped == set(OrderReason) - {OrderReason.UNKNOWN_ORDER}
-    assert all(cancel_error(reason).msg for reason in OrderReason)
     quiet = {reason for reason in CloseReason if close_error(reason) is None}
     assert quiet == {
         CloseReason.FILLED,

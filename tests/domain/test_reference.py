@@ -107,6 +107,14 @@ def test_users_tier_and_standing_are_followed():
     assert reference.fee_tier(5) is None
 
 
+def test_a_user_may_be_ahead_of_the_fee_schedule():
+    reference = listed()
+    reference.apply(UserRegistered(NO_COMMAND, "user-4", 1, 5, 4, b"d" * 32, 3), partition=1)
+    assert reference.fee_tier(4) is None
+    reference.apply(FeesChanged(NO_COMMAND, NEW_FEES))
+    assert reference.fee_tier(4) == FeeTier(3, 0, 5)
+
+
 def test_fees_limits_and_rules_version_count_from_partition_0_alone():
     assert ReferenceData().rules_version == 0
     reference = listed()

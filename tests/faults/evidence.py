@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 from infra.log import LogRecord
-from projections.query.status_endpoints import FED_TABLES
+from projections.layout import FED_TABLES
 from schemas.record import decode_envelope
 from schemas.topics import outbox
 from tests.faults.rows import Run
@@ -65,6 +65,13 @@ def reads_duplicates(stack: FaultStack, process: str, known: int) -> bool:
         return False
 
     return until(more, MOVED_S)
+
+
+def promotions(stack: FaultStack) -> Counter[str]:
+    """By shard, how many shadows have taken over so far, as the hosts' log files say."""
+    return Counter(
+        said["shard"] for name in stack.hosts() for said in stack.said_in_log(name, "promoted")
+    )
 
 
 def started_at(stack: FaultStack, process: str) -> dict[str, int]:

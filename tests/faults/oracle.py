@@ -135,8 +135,12 @@ def compare(
                 yield from loss.unexplained(sent, name, again=bool(found))
         elif sent.acknowledged and not done:
             yield f"{name} was acknowledged and is not in the log"
+        elif sent.only_late and done:
+            yield f"{name} was told at its only attempt that it came too late, and it ran"
         elif sent.places and done:
             yield from _order_differs(name, sent, done[0][1], orders)
+        elif done:
+            yield from _cancel_differs(name, sent, kinds, orders)
     if loss is not None:
         yield from loss.miscounted(gone(record, effects))
 
@@ -167,6 +171,22 @@ def _order_differs(
         yield f"{name} was acknowledged as {sent.result['orderId']}, the log has {event}"
     elif sent.refused and orders[event.order_id] not in REFUSED_BY_THE_BOOK:
         yield f"{name} was refused with {sent.code}, in the log it is {orders[event.order_id]}"
+
+
+def _cancel_differs(
+    name: str, sent: Sent, kinds: Sequence[str], orders: Mapping[int, tuple[str, int, int]]
+) -> Iterable[str]:
+    """What is wrong with a cancel that its ledger has passed on to the book.
+
+    The book answers it once: by the end of the order, or with a refusal, since the order had ended
+    otherwise.
+    """
+    was_refused = CancelRejected.__name__ in kinds
+    if sent.acknowledged and was_refused:
+        yield f"{name} was acknowledged, the log has {CancelRejected.__name__}"
+    elif sent.refused and not was_refused:
+        end = orders.get(sent.order_id)
+        yield f"{name} was refused with {sent.code}, by nobody in the log: its order is {end}"
 
 
 def _against_record(

@@ -46,9 +46,15 @@ def read(file: Path = RUNS) -> list[Line]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-def sound_runs(row: str, rate: float, file: Path = RUNS) -> int:
-    """How many runs of a row with so many requests a second have violated nothing."""
-    return sum(not line["violations"] for line in _runs(row, rate, file))
+def sound_runs(row: Row, rate: float, file: Path = RUNS, *, former: bool = False) -> int:
+    """How many runs of a row with so many requests a second count: violated nothing, long enough.
+
+    Of `former` ones, which were judged by less than today, only where that is asked for.
+    """
+    return sum(
+        not line["violations"] and _is_long(line, row) and (former or _level(line) >= JUDGED_BY)
+        for line in _runs(row.id, rate, file)
+    )
 
 
 def next_run(row: str, rate: float, file: Path = RUNS) -> int:
@@ -82,7 +88,8 @@ def record(rows: Mapping[str, Row], file: Path = RUNS, facts: Path = reliability
         "rows": table,
         "with another load": told,
         "violated": violated,
-        "judged by less": sum(line.get("judged_by", 1) < JUDGED_BY for line in shown),
+        "judged by less": _judged_by_less(shown),
+        "of what lasts": _former_of(shown, [id for id, each in rows.items() if each.least_min]),
     }
     reliability.update("faults", lambda _: found, facts)
 
@@ -108,6 +115,7 @@ def summary(lines: Sequence[Line], rows: Mapping[str, Row]) -> list[Line]:
                 "before_p50_s": round(median(run["quiet_gap_s"] for run in runs), 2),
                 "gaps_s": [round(gap, 2) for gap in gaps],
                 "target_s": target_s,
+                "must_s": each.must_s,
                 "within": sum(target_s is not None and gap <= target_s for gap in gaps),
                 "acknowledged": sum(run["acknowledged"] for run in runs),
                 "measured": _measured(runs, each),
@@ -141,10 +149,40 @@ def _runs(row: str, rate: float, file: Path) -> list[Line]:
 
 
 def _shown(lines: Sequence[Line], row: Row) -> list[Line]:
-    """The runs of a row that had most load, of what it may have."""
-    runs = [line for line in lines if line["row"] == row.id and _rate(line) <= row.most_rate]
+    """The runs of a row that had most load, of what it may have, and were long enough."""
+    runs = [
+        line
+        for line in lines
+        if line["row"] == row.id and _rate(line) <= row.most_rate and _is_long(line, row)
+    ]
     rate = max(map(_rate, runs), default=0.0)
     return [line for line in runs if _rate(line) == rate]
+
+
+def _judged_by_less(lines: Sequence[Line]) -> dict[str, int]:
+    """For each level of judging before today's: how many runs were judged by no more than that."""
+    told = {str(to): sum(_level(line) <= to for line in lines) for to in range(1, JUDGED_BY)}
+    return {level: runs for level, runs in told.items() if runs}
+
+
+def _former_of(lines: Sequence[Line], rows: Iterable[str]) -> dict[str, list[int]]:
+    """Of these rows: how many runs were judged by less than today, of how many."""
+    levels = {id: [_level(line) for line in lines if line["row"] == id] for id in rows}
+    told = {id: [sum(at < JUDGED_BY for at in found), len(found)] for id, found in levels.items()}
+    return {id: numbers for id, numbers in told.items() if numbers[0]}
+
+
+def _is_long(line: Line, row: Row) -> bool:
+    """Whether the run lasted as long as the row must; of former ones, as long as all of it took."""
+    if not row.least_min:
+        return True
+    minutes: float = line["minutes"] if "minutes" in line else line["seconds"] / 60
+    return minutes >= row.least_min
+
+
+def _level(line: Line) -> int:
+    level: int = line.get("judged_by", 1)
+    return level
 
 
 def _violated(line: Line) -> Line:

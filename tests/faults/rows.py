@@ -13,6 +13,9 @@ from pathlib import Path
 from tests.faults.load import Load, Sent
 from tests.faults.stack import LOOK_S, FaultStack
 
+LEDGERS = 2
+"""So many shards of ledgers take orders, each for half of the clients."""
+
 
 @dataclass(slots=True)
 class Run:
@@ -20,6 +23,7 @@ class Run:
 
     stack: FaultStack
     load: Load
+    seed: int
     rng: random.Random
     minutes: float
     quick: bool
@@ -43,18 +47,20 @@ class Run:
         time.sleep(seconds)
 
     def recovered(self, since_s: float | None = None, timeout_s: float = 90.0) -> float:
-        """Wait for an order that was sent after the fault (or `since_s`) and acknowledged.
+        """Wait until each ledger has acknowledged an order sent after the fault (or `since_s`).
 
         Seconds it took. Not coming back in time is a violation, too.
         """
         begin_s = self.fault_s if since_s is None else since_s
         give_up_s = time.monotonic() + timeout_s
         while time.monotonic() < give_up_s:
-            after = [sent for sent in self.load.acknowledged() if sent.sent_s > begin_s]
-            if after:
-                return after[0].answered_s - begin_s
+            took_s = recovery_s(self.load.acknowledged(), begin_s)
+            if took_s is not None:
+                return took_s
             time.sleep(LOOK_S)
-        self.violations.append(f"orders must be acknowledged again within {timeout_s:.0f} s")
+        self.violations.append(
+            f"each ledger must acknowledge orders again within {timeout_s:.0f} s"
+        )
         return timeout_s
 
     def demand(self, holds: bool, sentence: str) -> None:
@@ -75,21 +81,23 @@ class Row:
     """A row of the matrix: what is done, and what it may cost.
 
     `target_s` is the longest time without an acknowledgement that is wanted (None: the row itself
-    demands); a longer one is shown in the report. So is what the row measures, by name, beyond
-    `at_most` or below `at_least`. No more than `most_rate` requests a second come, however many are
-    asked for. The words of `stack` are those of `logbourse run`. In a `proxied`
-    stack connections can be cut and delayed, in a `planted` one clocks can be moved, and a bug can
-    be planted. With `auditor` the continuous auditor runs, too. `leases` is where they are kept,
-    `file` or `redis`. With `own_stack` each run has a fresh stack, thrown away after it: for rows
-    that destroy data. `kinds` names the mix of orders, one of `load.KINDS`. Where a row
-    `may_lose` what was acknowledged, since Kafka does, a recovery must explain what is gone;
-    without a recovery nothing may be.
+    demands); a longer one is shown in the report, and one beyond `must_s` is a violation. Shown is
+    also what the row measures, by name, beyond `at_most` or below `at_least`. No more than
+    `most_rate` requests a second come, however many are asked for. The words of `stack` are those
+    of `logbourse run`. In a `proxied` stack connections can be cut and delayed, in a `planted` one
+    clocks can be moved, and a bug can be planted. With `auditor` the continuous auditor runs, too.
+    `leases` is where they are kept, `file` or `redis`. With `own_stack` each run has a fresh stack,
+    thrown away after it: for rows that destroy data. `kinds` names the mix of orders, one of
+    `load.KINDS`. Where a row `may_lose` what was acknowledged, since Kafka does, a recovery must
+    explain what is gone; without a recovery nothing may be. Wanted are so many `runs`. A
+    row that lasts as long as it is told to must last `least_min` minutes to count.
     """
 
     id: str
     title: str
     act: Callable[[Run], None]
     target_s: float | None = None
+    must_s: float | None = None
     stack: tuple[str, ...] = ()
     proxied: bool = False
     leases: str = "file"
@@ -101,10 +109,22 @@ class Row:
     at_least: Mapping[str, float] = field(default_factory=dict)
     may_lose: bool = False
     most_rate: float = inf
+    runs: int = 5
+    least_min: float = 0.0
 
     def rate(self, asked: float) -> float:
         """How many requests a second come where so many are asked for."""
         return min(asked, self.most_rate)
+
+    def minutes(self, asked: float | None) -> float:
+        """How many minutes a run lasts where so many are asked for; 0 where the row decides."""
+        return self.least_min if asked is None or not self.least_min else asked
+
+    def outage(self, gap_s: float) -> list[str]:
+        """The violation that so long a time without an acknowledgement is, if it is one."""
+        if self.must_s is None or gap_s <= self.must_s:
+            return []
+        return [f"orders may not wait for more than {self.must_s:g} s here, did for {gap_s:.1f} s"]
 
 
 ROWS: dict[str, Row] = {}
@@ -125,6 +145,18 @@ def find_rows() -> dict[str, Row]:
     for path in sorted(Path(__file__).parent.glob("rows_*.py")):
         importlib.import_module(f"tests.faults.{path.stem}")
     return dict(sorted(ROWS.items(), key=_in_order))
+
+
+def recovery_s(acknowledged: list[Sent], begin_s: float) -> float | None:
+    """Seconds until each ledger shard had acknowledged an order sent since; None if one has not.
+
+    What was acknowledged is in the order of the answers.
+    """
+    first: dict[int, float] = {}
+    for sent in acknowledged:
+        if sent.sent_s > begin_s:
+            first.setdefault(sent.ledger, sent.answered_s)
+    return max(first.values()) - begin_s if len(first) == LEDGERS else None
 
 
 def longest_gap(acknowledged: list[Sent], begin_s: float, end_s: float) -> float:

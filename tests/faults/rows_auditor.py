@@ -15,7 +15,7 @@ from projections.redis_sink import current_build
 from tests.faults.load import FUNDS
 from tests.faults.rows import Run, row
 from tests.faults.rows_poison import forge_gap, resolve_gap
-from tests.faults.rows_stores import ORDERS_GO_ON_S
+from tests.faults.rows_stores import ORDERS_GO_ON
 from tests.faults.stack import FaultStack, until
 from tests.integration.auditor import (
     append,
@@ -45,7 +45,7 @@ SPOILING = (
 @row(
     "F31 balance",
     "balances in Redis are overwritten (there are no wallets yet that could be read wrong)",
-    target_s=ORDERS_GO_ON_S,
+    **ORDERS_GO_ON,
     auditor=True,
     at_most={"repaired s": WANTED_S},
 )
@@ -84,7 +84,7 @@ def _overwrite(run: Run, client: Any, key: str) -> None:
 @row(
     "F31 rows",
     "a bug of the projector removes a trade from ClickHouse, and doubles a candle",
-    target_s=ORDERS_GO_ON_S,
+    **ORDERS_GO_ON,
     planted=True,
     auditor=True,
     own_stack=True,
@@ -113,7 +113,7 @@ def rows_are_false(run: Run) -> None:
 @row(
     "F31 forged",
     "a changed copy of a record is appended to a ledger's inbox",
-    target_s=ORDERS_GO_ON_S,
+    **ORDERS_GO_ON,
     auditor=True,
     own_stack=True,
     at_most={"halted s": WANTED_S},

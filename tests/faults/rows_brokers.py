@@ -32,7 +32,7 @@ def _kill_broker(run: Run, name: str, role: str) -> None:
     run.fault(f"SIGKILL {name}, {role}")
     with run.stack.no_restarts():
         run.stack.sigkill(name)
-        run.recovered()
+        run.recovered(time.monotonic())
         run.wait(2.0)
 
 
@@ -163,7 +163,7 @@ def _freeze_broker(run: Run, seconds: float) -> None:
     name = run.stack.broker_leading(*INPUT)
     run.fault(f"SIGSTOP {name}, the leader of ledger.in.0, for {seconds:.0f} s")
     with run.stack.frozen(name):
-        run.recovered()
+        run.recovered(time.monotonic())
         run.wait(seconds)
 
 

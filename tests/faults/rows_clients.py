@@ -19,6 +19,9 @@ from tests.faults.transit import ages_s
 from tests.integration.trader import Answer, Request, Trader
 
 REPEATED = 60
+ORDERS = [f"r{number}" for number in range(REPEATED)]
+"""What F25 sends again and again; half of them it then cancels, again and again."""
+
 INVALID_SIGNATURE, TOO_LATE = -1022, -1021
 BUSY = (0, 503)
 BRIEF, SHORT_MS = "brief", 5_000
@@ -82,13 +85,9 @@ def requests_repeated(run: Run) -> None:
     traders = [Trader(stack.url, account) for _ in range(3)]
     brief = resting_order(traders[0], BRIEF, recvWindow=SHORT_MS)
     first = persist(traders[0], brief)
-    run.fault(f"{REPEATED} orders, each sent three times on three connections in any order")
-    signed = [resting_order(traders[0], f"r{number}") for number in range(REPEATED)]
-    with ThreadPoolExecutor(len(traders)) as pool:
-        found = list(pool.map(lambda trader: _send_all(trader, signed, run.rng.random()), traders))
-    for request in signed:
-        told = {str(answers[request].body) for answers in found}
-        run.demand(len(told) == 1, f"the same bytes must get one answer, got {told}")
+    run.fault(f"{REPEATED} orders, and cancels of half, each sent thrice, in any order")
+    signed = [resting_order(traders[0], name) for name in ORDERS]
+    _expect_one_answer_each(run, traders, signed)
     changed = Request(signed[0].method, signed[0].path, f"x=1&{signed[0].body}", account.api_key)
     code = persist(traders[0], changed).code
     run.demand(code == INVALID_SIGNATURE, f"changed bytes must be refused, were told {code}")
@@ -102,12 +101,29 @@ def requests_repeated(run: Run) -> None:
     code = persist(traders[0], brief).code
     run.demand(code == TOO_LATE, f"executed bytes past their deadline must be, were told {code}")
     _append_late(run, account.user_id)
+    cancels = {name: _cancel(traders[0], name) for name in ORDERS[: REPEATED // 2]}
+    told = _expect_one_answer_each(run, traders, list(cancels.values()))
+    taken = sorted(name for name, request in cancels.items() if told[request].status == 200)
     rows = traders[0].good("GET", "/api/v3/allOrders", symbol="BTCUSDT", limit=1_000)
     names = sorted(each["clientOrderId"] for each in rows)
-    wanted = sorted([BRIEF, *(f"r{number}" for number in range(REPEATED))])
+    wanted = sorted([BRIEF, *ORDERS])
     run.demand(names == wanted, f"there must be one order of each, were {names}")
+    ended = sorted(each["clientOrderId"] for each in rows if each["status"] == "CANCELED")
+    run.demand(len(taken) > 0 and ended == taken, f"{taken} must be canceled, are {ended}")
     for trader in traders:
         trader.close()
+
+
+def _expect_one_answer_each(
+    run: Run, traders: list[Trader], signed: list[Request]
+) -> dict[Request, Answer]:
+    """Send all of these on each connection, in any order: the answers, the same on all."""
+    with ThreadPoolExecutor(len(traders)) as pool:
+        found = list(pool.map(lambda trader: _send_all(trader, signed, run.rng.random()), traders))
+    for request in signed:
+        told = {str(answers[request].body) for answers in found}
+        run.demand(len(told) == 1, f"the same bytes must get one answer, got {told}")
+    return found[0]
 
 
 def _append_late(run: Run, user_id: int) -> None:
@@ -149,6 +165,10 @@ def resting_order(trader: Trader, name: str, **more: object) -> Request:
         "newClientOrderId": name,
     }
     return trader.sign("POST", "/api/v3/order", **fields, **more)
+
+
+def _cancel(trader: Trader, name: str) -> Request:
+    return trader.sign("DELETE", "/api/v3/order", symbol="BTCUSDT", origClientOrderId=name)
 
 
 def _send_all(trader: Trader, signed: list[Request], order: float) -> dict[Request, Answer]:

@@ -1,5 +1,6 @@
 """Rows of the network: late packets, partitions between two processes, and one-way cuts."""
 
+import time
 from collections.abc import Sequence
 
 from tests.faults.evidence import (
@@ -26,7 +27,7 @@ def _cut_off(run: Run, words: str, rules: Sequence[Rule], seconds: float = CUT_S
     """Recovery must come while the cut still stands."""
     run.fault(f"{words}, for {seconds:.0f} s")
     with run.stack.network.broken(*rules):
-        run.recovered()
+        run.recovered(time.monotonic())
         run.wait(seconds)
 
 

@@ -42,7 +42,7 @@ def _overload(run: Run) -> None:
         later_mb = sizes_mb[len(sizes_mb) // 2 :]
         grown_mb = max(later_mb) - later_mb[0]
         run.demand(grown_mb < FLAT_MB, f"{name} must stay flat, grew by {grown_mb:.0f} MB")
-    run.recovered()
+    run.recovered(time.monotonic())
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from domain.protocol import CommandFaulted, Tick
 from infra.files import replace_text
 from schemas.record import decode_record, encode_message, encode_record, outside_record
 from schemas.topics import QUARANTINE_TOPIC
-from tests.faults.evidence import halts_in
+from tests.faults.evidence import halts_in, promotions
 from tests.faults.load import LATE, Sent
 from tests.faults.rows import Run, row
 from tests.faults.stack import FaultStack, until
@@ -67,7 +67,7 @@ def _late(run: Run, since_s: float) -> int:
 def clock_of_leader_jumps(run: Run) -> None:
     """Ahead, Kafka refuses its ticks and it ends; behind, its ticks move no time."""
     for seconds in (HOUR_S, -HOUR_S, DAY_S, -DAY_S):
-        promoted = _promotions(run.stack)
+        promoted = promotions(run.stack)["L0"]
         name = run.stack.leading("L0")
         run.fault(f"the clock of {name} jumps")
         begin_s = time.monotonic()
@@ -77,15 +77,9 @@ def clock_of_leader_jumps(run: Run) -> None:
         run.wait(3.0)
         run.stack.move_clock(name)
         run.stack.until_whole()
-        promoted = _promotions(run.stack) - promoted
+        promoted = promotions(run.stack)["L0"] - promoted
         most = run.measured.get("promotions by a jump", 0)
         run.measured["promotions by a jump"] = max(most, promoted)
-
-
-def _promotions(stack: FaultStack) -> int:
-    """How many shadows of L0 have taken over so far, as the hosts' log files say."""
-    told = (said for name in HOSTS for said in stack.said_in_log(name, "promoted"))
-    return sum(said["shard"] == "L0" for said in told)
 
 
 @row("F18 drift", "the clocks of gateway and leader drift apart, 2 s in 20 s", planted=True)

@@ -69,12 +69,13 @@ def engine_killed(run: Run) -> None:
     stack=("--apart",),
     planted=True,
     at_most=COSTS,
+    runs=len(STEPS),
 )
 def engine_killed_at_a_step(run: Run) -> None:
-    """Right behind a record it writes, around a mark, or while a snapshot is written."""
+    """Right behind a record it writes, around a mark, or while a snapshot is written: in turn."""
     stack = run.stack
     start = end_of_outbox(stack, "M0")
-    step = run.rng.choice(STEPS)
+    step = step_of(run.seed)
     name = stack.leading("M0")
     exit_file = stack.planted_dir / f"exit-{stack.pid(name)}"
     replace_text(exit_file, step)
@@ -82,6 +83,11 @@ def engine_killed_at_a_step(run: Run) -> None:
     run.fault(f"{name}, which leads M0, dies: {step}")
     run.demand(died, f"it must come to that within {DIES_S:.0f} s")
     _expect_taken_over(run, "M0", start)
+
+
+def step_of(seed: int) -> str:
+    """The step at which the run with that seed dies: those that follow each other take all."""
+    return STEPS[seed % len(STEPS)]
 
 
 @row("F2", "the leader of the ledgers is killed", target_s=3.0, stack=("--apart",), at_most=COSTS)
@@ -139,12 +145,14 @@ def _zombie(run: Run, seconds: float) -> None:
     before, known = stack.pid(name), duplicates_read(stack, other)
     run.fault(f"SIGSTOP {name} for {seconds:.0f} s")
     with stack.frozen(name):
-        run.recovered()
+        run.recovered(time.monotonic())
         run.wait(seconds)
+        start = end_of_outbox(stack, "M0")
     resumed_s = time.monotonic()
     gone = until(lambda: stack.pid(name) != before, ZOMBIE_S)
     run.measured["stepped down s"] = time.monotonic() - resumed_s
     run.demand(gone, f"the frozen leader must step down, was there after {ZOMBIE_S:.0f} s")
+    run.measured["written by the zombie"] = repeated(stack, "M0", start).records
     alarming = reads_duplicates(stack, other, known)
     run.demand(alarming, "what DuplicateRecords goes by must tell of the records that came twice")
 

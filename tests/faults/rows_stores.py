@@ -13,9 +13,9 @@ from projections.layout import feeding_partitions, position_key, redis_key
 from projections.redis_sink import current_build
 from schemas.record import decode_record
 from tests.benchmarks.percentiles import percentile
-from tests.faults.evidence import Offsets, history_reaches, sequences_before
+from tests.faults.evidence import Offsets, history_reaches, promotions, sequences_before
 from tests.faults.rows import Run, row
-from tests.faults.stack import LOOK_S, SHARDS, FaultStack, until
+from tests.faults.stack import LOOK_S, ORDERS_NEED, SHARDS, FaultStack, until
 
 VIEWS_S = 120.0
 NOTICED_S = 10.0
@@ -25,14 +25,17 @@ FILLED_S = 600.0
 """Under full load history gets a tenth of a core: docs/decisions/0024."""
 
 FAILURES = 'logbourse_shard_snapshot_failures_total{{shard="{}"}}'
-ORDERS_GO_ON_S = 2.0
-"""Orders do not need what these rows break; the slack is for a busy machine."""
+ORDERS_GO_ON = {"target_s": 2.0, "must_s": 5.0}
+"""Orders do not need what these rows break; the slack is for a busy machine.
+
+Of some 90 runs none has had a longer gap than 1.1 s; 5 s are beyond what a slow machine explains.
+"""
 
 
 @row(
     "F13 kill",
     "the projector of Redis is killed",
-    target_s=ORDERS_GO_ON_S,
+    **ORDERS_GO_ON,
     at_most={"fresh after restart s": 5.0},
 )
 def projector_killed(run: Run) -> None:
@@ -47,7 +50,7 @@ def projector_killed(run: Run) -> None:
 @row(
     "F13 hang",
     "the projector of Redis hangs for 20 s",
-    target_s=ORDERS_GO_ON_S,
+    **ORDERS_GO_ON,
     at_most={"noticed s": NOTICED_S, "fresh after hang s": 5.0},
 )
 def projector_hangs(run: Run) -> None:
@@ -66,7 +69,7 @@ def projector_hangs(run: Run) -> None:
 @row(
     "F13 stuck",
     "the projector of Redis does not come back from an apply",
-    target_s=ORDERS_GO_ON_S,
+    **ORDERS_GO_ON,
     planted=True,
     at_most={"noticed s": NOTICED_S, "fresh after restart s": 5.0},
 )
@@ -89,7 +92,7 @@ def projector_is_stuck(run: Run) -> None:
     _expect_fresh(run, "fresh after restart s")
 
 
-@row("F14 AOF", "Redis is killed, and comes back with its file", target_s=ORDERS_GO_ON_S)
+@row("F14 AOF", "Redis is killed, and comes back with its file", **ORDERS_GO_ON)
 def redis_killed(run: Run) -> None:
     run.fault("SIGKILL redis")
     run.stack.sigkill("redis")
@@ -100,7 +103,7 @@ def redis_killed(run: Run) -> None:
 @row(
     "F14 FLUSHALL",
     "Redis forgets everything",
-    target_s=ORDERS_GO_ON_S,
+    **ORDERS_GO_ON,
     at_least={"events/s": 50_000.0},
 )
 def redis_flushed(run: Run) -> None:
@@ -117,7 +120,7 @@ def redis_flushed(run: Run) -> None:
 @row(
     "F14 frozen",
     "Redis hangs for 10 s",
-    target_s=ORDERS_GO_ON_S,
+    **ORDERS_GO_ON,
     at_most={"p99 grows %": 20.0},
 )
 def redis_frozen(run: Run) -> None:
@@ -132,19 +135,35 @@ def redis_frozen(run: Run) -> None:
     run.measured["p99 grows %"] = 100.0 * (during / before - 1.0)
 
 
-@row("F14 leases", "Redis, which keeps the leases, hangs for 10 s", leases="redis", target_s=2.0)
+@row(
+    "F14 leases",
+    "Redis, which keeps the leases, hangs for 10 s",
+    leases="redis",
+    **ORDERS_GO_ON,
+)
 def lease_store_frozen(run: Run) -> None:
     """A store that is away neither stops a leader nor promotes a shadow."""
-    leaders = {shard: run.stack.leading(shard) for shard in ("L0", "M0")}
+    stack = run.stack
+    leaders = {shard: stack.leading(shard) for shard in SHARDS}
+    before, promoted = _needed_by_orders(stack), promotions(stack)
     run.fault("SIGSTOP redis for 10 s")
-    with run.stack.frozen("redis"):
+    with stack.frozen("redis"):
         run.wait(10.0)
     run.wait(2.0)
     for shard, leader in leaders.items():
-        run.demand(run.stack.leading(shard) == leader, f"{shard} must keep its leader {leader}")
+        run.demand(stack.leading(shard) == leader, f"{shard} must keep its leader {leader}")
+    more = promotions(stack) - promoted
+    run.demand(not more, f"no shadow may be promoted, were {dict(more)}")
+    after = _needed_by_orders(stack)
+    run.demand(before == after, f"no process that orders need may end: {before}, then {after}")
 
 
-@row("F15 kill", "ClickHouse is killed thrice while it stores", target_s=ORDERS_GO_ON_S)
+def _needed_by_orders(stack: FaultStack) -> dict[str, int]:
+    """The ids of the brokers, hosts of shards and gateways."""
+    return {name: stack.pid(name) for name in stack.names() if name.startswith(ORDERS_NEED)}
+
+
+@row("F15 kill", "ClickHouse is killed thrice while it stores", **ORDERS_GO_ON)
 def clickhouse_killed(run: Run) -> None:
     stack = run.stack
     for _ in range(3):
@@ -159,7 +178,7 @@ def clickhouse_killed(run: Run) -> None:
 @row(
     "F15 lost",
     "ClickHouse loses its data",
-    target_s=ORDERS_GO_ON_S,
+    **ORDERS_GO_ON,
     at_least={"rows/s": 100_000.0},
 )
 def clickhouse_lost(run: Run) -> None:
@@ -177,19 +196,22 @@ def clickhouse_lost(run: Run) -> None:
 
 @row("F16", "the disk of a broker is full", target_s=5.0)
 def broker_disk_full(run: Run) -> None:
+    """Orders go on before it is started again, then with a disk that has room."""
     stack = run.stack
     broker = stack.broker_leading("ledger.in", 0)
     before = stack.pid(broker)
     size = max(path.stat().st_size for path in stack.log_dir(broker, "ledger.in", 0).glob("*.log"))
     run.fault(f"no file of {broker} may grow beyond {size} bytes")
-    stack.limit_files(broker, size)
-    ended = until(lambda: stack.pid(broker) != before, 60.0)
-    run.demand(ended, f"{broker} must end when it cannot store")
-    run.recovered()
+    with stack.no_restarts():
+        stack.limit_files(broker, size)
+        ended = until(lambda: not stack.listens(broker), 60.0)
+        run.demand(ended, f"{broker} must end when it cannot store")
+        run.recovered(time.monotonic())
+    stack.until_restarted(broker, before)
     stack.until_replicated()
 
 
-@row("F17 snapshots", "the disk of snapshots is full", target_s=ORDERS_GO_ON_S)
+@row("F17 snapshots", "the disk of snapshots is full", **ORDERS_GO_ON)
 def snapshots_disk_full(run: Run) -> None:
     """Writing fails, as the shards themselves count it; nobody halts, and the next try succeeds."""
     stack = run.stack
@@ -214,7 +236,7 @@ def snapshots_disk_full(run: Run) -> None:
     run.demand(before == [stack.pid(name) for name in hosts], "no host may end or halt for this")
 
 
-@row("F17 Redis", "the disk of Redis is full", target_s=ORDERS_GO_ON_S)
+@row("F17 Redis", "the disk of Redis is full", **ORDERS_GO_ON)
 def redis_disk_full(run: Run) -> None:
     """A write beyond the limit ends Redis (SIGXFSZ), where a full disk would let it refuse."""
     stack = run.stack
@@ -225,7 +247,7 @@ def redis_disk_full(run: Run) -> None:
     _expect_fresh(run, "fresh s")
 
 
-@row("F17 ClickHouse", "the disk of ClickHouse is full", target_s=ORDERS_GO_ON_S)
+@row("F17 ClickHouse", "the disk of ClickHouse is full", **ORDERS_GO_ON)
 def clickhouse_disk_full(run: Run) -> None:
     stack = run.stack
     run.fault("no file of query may grow beyond 4096 bytes")

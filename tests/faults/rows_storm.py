@@ -6,12 +6,11 @@ from tests.faults.evidence import complaints
 from tests.faults.network import cut
 from tests.faults.proxy import Rule
 from tests.faults.rows import Run, row
-from tests.faults.stack import BROKERS
+from tests.faults.stack import BROKERS, ORDERS_NEED
 from tests.integration.auditor import until_metric
 
 PAUSE_S = (2.0, 10.0)
 SHARE_BROKEN = 0.3
-ORDERS_NEED = ("kafka", "shards", "gateway")
 KILL_COSTS_S = 3.0
 """What the loss of one of these alone may cost (F1, F2, F6); see docs/decisions/0024."""
 
@@ -23,10 +22,12 @@ SETTLED = 0.25
 @row(
     "F30",
     "any process is killed every 2 to 10 s, on a network that fails now and then",
+    runs=1,
     proxied=True,
     own_stack=True,
     auditor=True,
     stack=("--gateways", "2"),
+    least_min=20.0,
     at_least={"seconds with acknowledgements %": 99.0},
     at_most={"outage by kill s": KILL_COSTS_S},
 )
@@ -112,7 +113,9 @@ def _runs_of(numbers: set[int]) -> list[list[int]]:
 @row(
     "F32",
     "nothing happens for long: memory does not grow",
+    runs=1,
     own_stack=True,
+    least_min=30.0,
     at_most={"most MB/h": 1.0},
 )
 def soak(run: Run) -> None:

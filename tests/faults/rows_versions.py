@@ -155,12 +155,22 @@ def _start_halted(stack: FaultStack, *names: str) -> None:
 
 
 def _activate(stack: FaultStack) -> str:
-    """Why the newer rules were not activated; empty if they are."""
-    try:
-        stack.admin("activate-rules", version=NEWER)
-    except Refusal as refusal:
-        return str(refusal)
-    return ""
+    """Why the newer rules were not activated; empty if they are.
+
+    Said again while nothing was written: a gateway that began a moment ago may lag.
+    """
+    refusals: list[str] = []
+
+    def was_written() -> bool:
+        try:
+            stack.admin("activate-rules", version=NEWER)
+            refusals.append("")
+        except Refusal as refusal:
+            refusals.append(str(refusal))
+        return "Nothing was written" not in refusals[-1]
+
+    until(was_written, NOTICED_S)
+    return refusals[-1]
 
 
 def _force(stack: FaultStack) -> None:

@@ -5,6 +5,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -19,10 +20,16 @@ from tests.faults.network import STEP, Network
 from tests.integration.running_stack import SERVES, RunningStack
 
 BROKERS = ("kafka-1", "kafka-2", "kafka-3")
+ORDERS_NEED = ("kafka", "shards", "gateway")
+"""How the names of processes begin without which there are no orders, where hosts are not apart."""
+
 SHARDS = ("A0", "A1", "L0", "L1", "M0", "M1")
 PLANTED = Path(__file__).parent / "planted"
 WHOLE_S = 120.0
 LOOK_S = 0.05
+WHO_IT_IS = ("meta.properties", "bootstrap.checkpoint", "__cluster_metadata-0")
+"""What a broker needs to be known again, with the votes it has given."""
+
 MARKS_GROUP = "logbourse-shards"
 MARKS_PARTITIONS = 4
 HIGHEST_INT = 1 << 31
@@ -237,6 +244,16 @@ class FaultStack(RunningStack):
         there = newest.stat().st_size
         os.truncate(newest, max(0, there - size))
         return min(size, there)
+
+    def lose_disk(self, broker: str) -> None:
+        """Remove all that a stopped broker has, but who it is and how it voted."""
+        for path in self.log_dir(broker, "ledger.in", 0).parent.iterdir():
+            if path.name in WHO_IT_IS:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
     def _holder(self, lease: str, phase: Phase) -> str:
         entry = open_lease_store(self.settings).read(lease)

@@ -1,11 +1,12 @@
 """What is read out of a fault's traces: records that stand twice, numbers, the place of a halt."""
 
+import json
 from typing import Any
 
 import pytest
 
 from infra.log import LogRecord
-from projections.query.status_endpoints import FED_TABLES
+from projections.layout import FED_TABLES
 from schemas.record import encode_record
 from tests.faults.evidence import (
     PREFIX,
@@ -13,10 +14,12 @@ from tests.faults.evidence import (
     Repeats,
     duplicates_in,
     halts_in,
+    promotions,
     repeats_in,
     starts_in,
     tables_reach,
 )
+from tests.faults.stack import FaultStack
 from tests.integration.running_stack import prefixed, read_metrics
 
 MILLISECOND_US = 1_000
@@ -98,3 +101,17 @@ def test_history_is_filled_once_each_table_has_come_there():
         behind = {**told[number], "sequence": told[number]["sequence"] - 1}
         assert not tables_reach([*told[:number], behind, *told[number + 1 :]], wanted)
         assert not tables_reach([*told[:number], *told[number + 1 :]], wanted)
+
+
+def test_promotions_are_counted_by_shard_over_all_hosts(tmp_path):
+    stack = FaultStack(tmp_path / "data")
+    for name in ("shards", "shards-standby", "gateway"):
+        for folder, suffix in (("run", "pid"), ("logs", "log")):
+            (stack.data_dir / folder).mkdir(parents=True, exist_ok=True)
+            (stack.data_dir / folder / f"{name}.{suffix}").touch()
+    lines = [{"event": "promoted", "shard": shard} for shard in ("L0", "M0", "L0")]
+    for name, told in (("shards", lines[:1]), ("shards-standby", lines[1:])):
+        told.append({"event": "started", "shard": "M0"})
+        log = stack.data_dir / "logs" / f"{name}.log"
+        log.write_text("".join(f"{json.dumps(line)}\n" for line in told))
+    assert promotions(stack) == {"L0": 2, "M0": 1}

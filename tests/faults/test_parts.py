@@ -1,4 +1,4 @@
-"""The parts of the fault runner by themselves: the proxy, the load, the oracle, gaps, slopes."""
+"""The parts of the fault runner by themselves: the proxy, the load, the oracle."""
 
 import os
 import socket
@@ -37,8 +37,6 @@ from tests.faults.losses import Loss, read_loss
 from tests.faults.network import STEP, Network, cut
 from tests.faults.oracle import compare, effects_of, unasked, unsound
 from tests.faults.proxy import FROM, Rule, owner_of
-from tests.faults.rows import find_rows, longest_gap
-from tests.faults.rows_storm import slope
 from tests.faults.stack import PLANTED, FaultStack
 from tests.faults.transit import ages_s
 from tests.streams.audited_log import Nobody, archived, traded
@@ -159,8 +157,9 @@ def test_who_is_refused_has_no_fill_and_no_order_that_rests(end, is_wrong):
         (ORDER, [(DEADLINE_US + 1, accepted())], "took effect after its deadline"),
         (replace(ORDER, status=400, code=-2010), [(5, REJECTED)], ""),
         (replace(ORDER, status=400, code=-2010), [(5, accepted())], "was refused with -2010"),
-        (replace(ORDER, status=400, code=LATE), [], ""),
-        (replace(ORDER, status=400, code=LATE), [(5, accepted())], ""),
+        (replace(ORDER, status=400, code=LATE, attempts=1), [], ""),
+        (replace(ORDER, status=400, code=LATE, attempts=1), [(5, accepted())], "and it ran"),
+        (replace(ORDER, status=400, code=LATE, attempts=2), [(5, accepted())], ""),
     ],
 )
 def test_the_oracle_sees_what_is_lost_doubled_late_or_denied(sent, events, wrong):
@@ -260,26 +259,34 @@ def test_the_loss_is_read_from_a_recovery(tmp_path):
     assert list(loss.miscounted([])) == []
 
 
-def test_a_book_may_refuse_the_cancel_that_its_ledger_has_passed_on():
-    sent = replace(ORDER, client_order_id="", order_id=7, status=400, code=-2011)
-    requested = CancelRequested(b"id", 7, 4, 2)
-    refused = CancelRejected(b"id", 4, 2, 7, "", OrderReason.UNKNOWN_ORDER)
-    assert not list(compare([sent], effects_of([(1, requested), (2, refused)]), {}))
-    assert list(compare([sent], effects_of([(1, requested), (2, requested)]), {}))
+REQUESTED = CancelRequested(b"id", 3, 4, 2)
+NOT_CANCELED = CancelRejected(b"id", 4, 2, 3, "", OrderReason.UNKNOWN_ORDER)
+TOLD_UNKNOWN = replace(CANCEL, status=400, code=-2011)
 
 
-def test_the_longest_gap_is_that_of_the_ledger_that_waits_longest():
-    acked = [
-        replace(ORDER, ledger=ledger, answered_s=at_s)
-        for ledger, at_s in ((0, 1.0), (1, 1.5), (0, 2.0), (0, 3.0), (1, 4.5), (0, 4.0))
-    ]
-    assert longest_gap(sorted(acked, key=lambda sent: sent.answered_s), 1.0, 5.0) == 3.0
-    assert longest_gap([], 1.0, 5.0) == 4.0
-
-
-def test_a_slope_is_that_of_the_line_between():
-    assert slope([(0.0, 1.0), (1.0, 3.0), (2.0, 5.0)]) == 2.0
-    assert slope([(1.0, 3.0)]) == 0.0
+@pytest.mark.parametrize(
+    ("sent", "events", "wrong"),
+    [
+        (CANCEL, [REQUESTED], ""),
+        (CANCEL, [REQUESTED, NOT_CANCELED], "was acknowledged, the log has CancelRejected"),
+        (TOLD_UNKNOWN, [NOT_CANCELED], ""),
+        (TOLD_UNKNOWN, [REQUESTED, NOT_CANCELED], ""),
+        (
+            TOLD_UNKNOWN,
+            [REQUESTED],
+            "was refused with -2011, by nobody in the log: its order is",
+        ),
+        (TOLD_UNKNOWN, [REQUESTED, REQUESTED], "has 2 outcomes"),
+        (replace(CANCEL, status=400, code=LATE, attempts=1), [REQUESTED], "and it ran"),
+        (replace(CANCEL, status=400, code=LATE, attempts=2), [REQUESTED], ""),
+    ],
+)
+def test_a_cancel_ends_in_the_log_as_its_client_was_told(sent, events, wrong):
+    """A book may refuse what its ledger has passed on; others may have canceled the order."""
+    effects = effects_of((5, event) for event in events)
+    found = list(compare([sent], effects, {3: ("CANCELED", 0, 0)}))
+    assert bool(found) is bool(wrong), found
+    assert wrong in " ".join(found)
 
 
 @pytest.mark.parametrize(
@@ -352,9 +359,3 @@ def test_a_process_has_no_memory_left_once_it_is_exhausted(tmp_path, monkeypatch
         stack.exhaust_memory("any")
         _, error = child.communicate(timeout=20.0)
     assert "MemoryError" in error
-
-
-def test_rows_stand_in_the_order_of_the_matrix():
-    names = [name.split()[0] for name in find_rows()]
-    assert names == sorted(names, key=lambda name: int("".join(filter(str.isdigit, name))))
-    assert {"F1", "F6", "F12", "F30", "F32"} <= set(names)

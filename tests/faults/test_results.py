@@ -9,6 +9,7 @@ from tests.faults import __main__ as faults
 from tests.faults.report import faults_part, plot
 from tests.faults.results import missed, next_run, record, sound_runs, summary
 from tests.faults.rows import Row
+from tests.faults.runner import JUDGED_BY, Bench, Result
 
 
 def test_the_table_tells_medians_worst_cases_and_what_was_violated():
@@ -29,6 +30,8 @@ def test_the_table_tells_medians_worst_cases_and_what_was_violated():
     assert "1 run violated something" in text
     assert "| F1 | killed | 200 | 3 | 1 | 0.50 | 2.00 | 4.00 | 3 | 2 of 3 | x 1.0 |" in text
     assert plot([told]).count("<circle") == 3
+    bound = faults_part({"rows": [told | {"must_s": 5.0}]})
+    assert "| 4.00 | 3, at most 5 | 2 of 3 |" in bound
 
 
 def test_the_table_is_of_the_runs_with_most_load():
@@ -38,7 +41,7 @@ def test_the_table_is_of_the_runs_with_most_load():
     (told,) = summary(lines, rows)
     assert (told["rate"], told["runs"], told["gap_max_s"]) == (500, 1, 1.0)
     text = faults_part({"rows": [told], "with another load": {"runs": 1, "violated": 1}})
-    assert "Of 1 run with another load, before, 1 did." in text
+    assert "Of 1 run with another load, before, or not as long, 1 did." in text
     at_most = Row("F1", "killed", lambda _: None, most_rate=250.0)
     (told,) = summary(lines, {"F1": at_most})
     assert (told["rate"], told["gap_max_s"]) == (200, 9.0)
@@ -58,6 +61,7 @@ def test_the_page_says_what_was_violated_and_what_was_mended(tmp_path):
     assert "* F1, run 2 at c: “lost” (1 more). d: found again." in text
     assert text.count("* F1, run") == 2
     assert "In 3 runs all the trading was on one matching shard" in text
+    assert "In 3 runs, those included, the log was not asked" in text
 
 
 def test_numbers_with_a_target_show_whether_it_is_met():
@@ -73,12 +77,43 @@ def test_numbers_with_a_target_show_whether_it_is_met():
 
 def test_a_violated_run_is_made_up_for_by_one_with_the_next_number(tmp_path):
     runs = tmp_path / "faults.jsonl"
-    line = {"row": "F1", "run": 1, "rate": 500.0, "violations": []}
+    row, other = (Row(id, "killed", lambda _: None) for id in ("F1", "F3"))
+    line = {"row": "F1", "run": 1, "rate": 500.0, "violations": [], "judged_by": JUDGED_BY}
     wrong = line | {"run": 2, "violations": ["lost"]}
     others = [line | {"run": 7, "rate": 200.0}, line | {"row": "F2", "run": 8}]
     runs.write_text("\n".join(map(json.dumps, (line, wrong, *others))))
-    assert (sound_runs("F1", 500.0, runs), next_run("F1", 500.0, runs)) == (1, 3)
-    assert (sound_runs("F3", 500.0, runs), next_run("F3", 500.0, runs)) == (0, 1)
+    assert (sound_runs(row, 500.0, runs), next_run("F1", 500.0, runs)) == (1, 3)
+    assert (sound_runs(other, 500.0, runs), next_run("F3", 500.0, runs)) == (0, 1)
+
+
+def test_what_was_judged_by_less_counts_only_where_that_is_asked_for(tmp_path):
+    runs = tmp_path / "faults.jsonl"
+    row = Row("F1", "killed", lambda _: None)
+    line = {"row": "F1", "run": 1, "rate": 500.0, "violations": []}
+    lines = [line, *(line | {"judged_by": level} for level in range(2, JUDGED_BY + 1))]
+    runs.write_text("\n".join(map(json.dumps, lines)))
+    assert sound_runs(row, 500.0, runs) == 1
+    assert sound_runs(row, 500.0, runs, former=True) == JUDGED_BY
+
+
+def test_a_row_that_lasts_counts_only_where_it_has_lasted(tmp_path):
+    """Of a former line it is known how long all of it took."""
+    row = Row("F30", "a storm", lambda _: None, least_min=20.0)
+    line = {"row": "F30", "run": 1, "rate": 500.0, "violations": [], "judged_by": JUDGED_BY}
+    line |= {"commit": "c", "acknowledged": 1, "quiet_gap_s": 0.5, "gap_s": 1.0, "measured": {}}
+    lines = [line | {"seconds": 197.0}, line | {"seconds": 1_363.0, "judged_by": 1}]
+    lines += [line | {"seconds": 1_363.0, "minutes": minutes} for minutes in (2.0, 20.0, 30.0)]
+    runs = tmp_path / "faults.jsonl"
+    runs.write_text("\n".join(map(json.dumps, lines)))
+    assert sound_runs(row, 500.0, runs) == 2
+    assert sound_runs(row, 500.0, runs, former=True) == 3
+    assert (row.minutes(None), row.minutes(2.0)) == (20.0, 2.0)
+    assert Row("F1", "killed", lambda _: None).minutes(2.0) == 0.0
+    record({"F30": row}, runs, tmp_path / "reliability.json")
+    text = (tmp_path / "reliability.md").read_text()
+    assert "| F30 | a storm | 500 | 3 |" in text
+    assert "Of 2 runs with another load, before, or not as long, 0 did." in text
+    assert "1 of 3 runs of F30" in text
 
 
 def test_missed_targets_are_told_unless_they_are_accepted():
@@ -104,12 +139,18 @@ def test_runs_that_were_judged_by_all_are_told_from_the_others(tmp_path):
     line = {"row": "F1", "run": 1, "commit": "c", "acknowledged": 1, "quiet_gap_s": 0.5}
     line |= {"gap_s": 1.0, "measured": {}, "violations": []}
     runs = tmp_path / "faults.jsonl"
-    for lines, told in (([line | {"judged_by": 2}], 0), ([line, line | {"judged_by": 2}], 1)):
+    second, newest = line | {"judged_by": 2}, line | {"judged_by": JUDGED_BY}
+    for lines, told in (
+        ([newest], {}),
+        ([second, newest], {"2": 1}),
+        ([line, second, newest], {"1": 1, "2": 2}),
+    ):
         runs.write_text("\n".join(map(json.dumps, lines)))
         facts = tmp_path / "reliability.json"
         record({"F1": Row("F1", "killed", lambda _: None)}, runs, facts)
         assert json.loads(facts.read_text())["faults"]["judged by less"] == told
-        assert ("all the trading" in facts.with_suffix(".md").read_text()) is bool(told)
+        text = facts.with_suffix(".md").read_text()
+        assert ("all the trading" in text, "was not asked" in text) == ("1" in told, "2" in told)
 
 
 def test_runs_of_uncompiled_modules_are_not_recorded(monkeypatch, capsys):
@@ -118,3 +159,32 @@ def test_runs_of_uncompiled_modules_are_not_recorded(monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         faults.main()
     assert "make compile" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "numbers"),
+    [
+        ([], [5, 6, 7, 8, 9, 10]),
+        (["--former"], [5, 6]),
+        (["--runs", "5", "--former"], [5]),
+        (["--runs", "0"], []),
+        (["--more", "--former"], [5, 6, 7, 8, 9, 10]),
+    ],
+)
+def test_a_row_is_run_until_it_has_what_it_wants(monkeypatch, words, numbers):
+    """It wants six, and has four, of a former judging."""
+    row = Row("F1", "killed", lambda _: None, runs=6)
+    ran: list[int] = []
+
+    def run(bench: Bench, row: Row, number: int, seed: int) -> Result:
+        ran.append(number)
+        return Result(row.id, number, seed, 500.0)
+
+    monkeypatch.setattr(Bench, "run", run)
+    monkeypatch.setattr(sys, "argv", ["faults", *words])
+    monkeypatch.setattr(faults, "build_in_use", lambda: "compiled")
+    monkeypatch.setattr(faults, "sound_runs", lambda row, rate, former: 4 * former)
+    monkeypatch.setattr(faults, "next_run", lambda *_: 5)
+    monkeypatch.setattr(faults, "append", lambda result: None)
+    assert not faults._runs(Bench(rate=500.0), row, faults._arguments({"F1": row}))
+    assert ran == numbers

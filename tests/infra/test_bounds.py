@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import logging
 import threading
 from http.client import HTTPConnection
 
+import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
@@ -15,10 +17,12 @@ from infra.http import errors
 from infra.http.app import LOG_POSITION, Call, Endpoint, Frame, build_app, serve_app
 from infra.http.connections import FILES_PART, most_connections
 from infra.http.limits import RequestLimits
+from infra.http.metrics import count_malformed
 from infra.http.parameters import Parameters
 from infra.http.principal import Principal
 from infra.http.ws_api import Method, WsApi
 from infra.log import LogRecord
+from infra.metrics import REGISTRY
 from infra.ports import any_port
 from infra.tail import BATCHES_AHEAD, Tail
 from tests.benchmarks.web_socket import text_frame
@@ -47,6 +51,38 @@ async def test_one_connection_too_many_is_told_to_come_again():
         answer = await session.get(f"http://127.0.0.1:{port}/")
         assert answer.status == 404, "who hung up has made room"
     await runner.cleanup()
+
+
+MALFORMED = [
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    b"GET / HTTP/9\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: hunter2\x00\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n",
+    b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: h\r\n\r\nGE<T / HTTP/1.1\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("sent", MALFORMED)
+async def test_what_is_no_http_is_counted_and_fills_no_log(caplog, sent):
+    def counted() -> float:
+        return REGISTRY.get_sample_value("logbourse_http_malformed_total") or 0.0
+
+    port, before = any_port("127.0.0.1"), counted()
+    runner = await serve_app(web.Application(), "127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent)
+    assert b" 400 Bad Request" in await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    await runner.cleanup()
+    assert counted() == before + 1
+    assert not caplog.records
+
+
+def test_what_is_our_fault_is_still_a_line(caplog):
+    count_malformed()
+    logging.getLogger("aiohttp.server").error("Unhandled exception", exc_info=ValueError("no"))
+    assert [record.getMessage() for record in caplog.records] == ["Unhandled exception"]
 
 
 async def test_who_sends_too_large_a_body_is_answered_on_a_connection_that_lives_on():

@@ -4,8 +4,9 @@ import pytest
 
 from infra.children import spawn, stop, wait_until
 from infra.redis import RedisError, answers, async_redis_client, redis_client
-from infra.redis_server import plan_redis, redis_argv, redis_binary, running_redis
+from infra.redis_server import plan_redis, redis_argv, redis_binary
 from infra.settings import Settings
+from tests.running import running_redis
 
 
 @pytest.mark.integration

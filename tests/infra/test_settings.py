@@ -1,13 +1,17 @@
 """Settings: what wins, what is refused, and what the next process finds."""
 
-from dataclasses import replace
+import json
+import stat
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from infra.keys import open_keys
 from infra.settings import (
     SettingsError,
     load_settings,
+    save_found,
     save_settings,
     settings_file,
     to_environment,
@@ -53,6 +57,34 @@ def test_settings_survive_the_way_through_an_environment(tmp_path):
     assert load_settings(to_environment(settings)) == settings
 
 
+def test_a_data_directory_that_was_moved_is_used_with_its_own_key(tmp_path):
+    settings = load_settings(at(tmp_path / "old"))
+    save_settings(settings)
+    keys = open_keys(settings.key_file)
+    moved = load_settings(at((tmp_path / "old").rename(tmp_path / "new")))
+    assert moved.key_file == tmp_path / "new" / "keys" / "encryption.key"
+    assert moved.clickhouse_dsn == f"chdb://{tmp_path}/new/clickhouse"
+    assert open_keys(moved.key_file) == keys
+
+
+def test_a_file_of_a_former_build_names_its_places_and_may_be_moved_all_the_same(tmp_path):
+    settings = load_settings(at(tmp_path / "old"))
+    (tmp_path / "new").mkdir()
+    named = {name: v if isinstance(v, int) else str(v) for name, v in asdict(settings).items()}
+    settings_file(tmp_path / "new").write_text(json.dumps(named))
+    moved = load_settings(at(tmp_path / "new"))
+    settings_file(tmp_path / "new").unlink()
+    assert moved == load_settings(at(tmp_path / "new"))
+
+
+def test_a_place_of_its_own_stays_where_it_is(tmp_path):
+    key_file = tmp_path / "safe" / "encryption.key"
+    save_settings(load_settings(at(tmp_path / "old", KEY_FILE=str(key_file))))
+    moved = load_settings(at((tmp_path / "old").rename(tmp_path / "new")))
+    assert moved.key_file == key_file
+    assert moved.snapshots_dir == tmp_path / "new" / "snapshots"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
@@ -66,7 +98,10 @@ def test_settings_survive_the_way_through_an_environment(tmp_path):
         ("REDIS_URL", "127.0.0.1:6379", "LOGBOURSE_REDIS_URL must begin with redis://"),
         ("CLICKHOUSE_DSN", "chdb://here", "LOGBOURSE_CLICKHOUSE_DSN must begin with chdb:///"),
         ("KAFKA_BOOTSTRAP", "localhost", "LOGBOURSE_KAFKA_BOOTSTRAP must be host:port"),
-        ("LOG_LEVEL", "loud", "LOGBOURSE_LOG_LEVEL must begin with debug or info"),
+        ("LOG_LEVEL", "loud", "LOGBOURSE_LOG_LEVEL must be debug or info or warning or error, was"),
+        ("LOG_LEVEL", "warnings", "LOGBOURSE_LOG_LEVEL must be debug or info or warning or error,"),
+        ("LEASE_STORE", "redis://h/0", "LOGBOURSE_LEASE_STORE must be file or redis, was 'redis:"),
+        ("LEASE_STORE", "files", "LOGBOURSE_LEASE_STORE must be file or redis, was 'files'"),
     ],
 )
 def test_a_bad_value_is_refused_in_one_sentence(tmp_path, name, value, sentence):
@@ -74,6 +109,26 @@ def test_a_bad_value_is_refused_in_one_sentence(tmp_path, name, value, sentence)
         load_settings(at(tmp_path, **{name: value}))
     assert str(refusal.value).startswith(sentence)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["clickhouse://user:hunter2@host/db", "user:hunter2@host", "ftp://host/?password=hunter2",
+     "ftp://u:?hunter2@host", "ftp://u:x://hunter2@host"],
+)  # fmt: skip
+def test_a_refused_address_is_told_without_its_password(tmp_path, address):
+    with pytest.raises(SettingsError, match="must begin with chdb:///") as refusal:
+        load_settings(at(tmp_path, CLICKHOUSE_DSN=address))
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_addresses_with_passwords_are_kept_from_other_users(tmp_path):
+    before = load_settings(at(tmp_path))
+    wanted = replace(before, redis_url="redis://:hunter2@127.0.0.1:1/0")
+    settings_file(tmp_path).write_text("{}")
+    save_found(before, wanted, ["redis_url"])
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {"settings.json": 0o600, "dodged.json": 0o600}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"unknown_key": 1}'])

@@ -1,6 +1,7 @@
 """What is started: on free ports that all are told, on as many nodes as have data."""
 
 import argparse
+import re
 import socket
 import urllib.request
 from dataclasses import astuple, replace
@@ -107,6 +108,27 @@ def test_storage_that_cannot_be_formatted_is_a_refusal(settings, tmp_path):
     _, nodes = plan_nodes(settings, 1)
     with pytest.raises(Refusal, match=r"was not; Kafka said: the disk is full$"):
         prepare_node(nodes[0], nodes, str(java), tmp_path)
+
+
+def test_kafka_reads_any_path_as_it_was_meant(tmp_path):
+    settings = load_settings({"LOGBOURSE_DATA_DIR": str(tmp_path / "börse 中 😀 a\\b\tc")})
+    _, nodes = plan_nodes(settings, 1)
+    java = tmp_path / "java"
+    java.write_text('#!/bin/sh\ntest "$LC_ALL" = C.UTF-8\n')
+    java.chmod(0o700)
+    prepare_node(nodes[0], nodes, str(java), tmp_path)
+    text = (nodes[0].folder / "server.properties").read_bytes().decode("ascii")
+    (said,) = re.findall("^log.dirs=(.*)$", text, re.MULTILINE)
+    read = re.sub(r"\\(u([0-9a-f]{4})|.)", lambda e: chr(int(e[2], 16)) if e[2] else e[1], said)
+    meant = str(nodes[0].folder / "data")
+    assert read.encode("utf-16-be", "surrogatepass") == meant.encode("utf-16-be")
+
+
+def test_a_path_with_a_comma_is_refused_in_one_sentence(tmp_path):
+    settings = load_settings({"LOGBOURSE_DATA_DIR": str(tmp_path / "a,b")})
+    with pytest.raises(Refusal, match=r"must have no comma for Kafka, was .*/a,b$"):
+        plan_nodes(settings, 1)
+    assert not (tmp_path / "a,b").exists()
 
 
 def test_two_processes_serve_metrics_side_by_side(settings):

@@ -1,6 +1,6 @@
 """The supervisor with real processes: restart, halt, tasks, order of the end, no orphans."""
 
-import io
+import json
 import os
 import signal
 import subprocess
@@ -16,76 +16,16 @@ import pytest
 from infra.children import make_nice, spawn, wait_until
 from infra.metrics import REGISTRY
 from infra.settings import Settings
-from infra.supervisor import DEATHS_BEFORE_READY, Process, Supervisor
+from infra.supervisor import DEATHS_BEFORE_READY
 from streams.halts import Halt, HaltReason, ShardHalted
+from tests.infra.supervised import run
 
 ROOT = Path(__file__).parents[2]
-
-
-class Journal:
-    """A file to which child processes add a line each time something happens to them."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.touch()
-
-    def lines(self) -> list[str]:
-        return self.path.read_text().split()
-
-    def child(self, name: str, then: str = "time.sleep(60)", **arguments) -> Process:
-        """A process that notes its start, does `then`, and notes SIGTERM."""
-        code = f"""
-            import os, signal, sys, time
-            def note(word):
-                with open({str(self.path)!r}, "a") as stream:
-                    stream.write("{name}:" + word + "\\n")
-            def end(number, frame):
-                note("end")
-                os._exit(0)
-            signal.signal(signal.SIGTERM, end)
-            note("start")
-            {then}
-        """
-        argv = (sys.executable, "-S", "-c", textwrap.dedent(code))
-        ready = arguments.pop("ready", lambda: f"{name}:start" in self.lines())
-        return Process(name, argv, ready, **arguments)
-
-
-@pytest.fixture
-def journal(tmp_path) -> Journal:
-    return Journal(tmp_path / "journal")
 
 
 @pytest.fixture
 def settings(tmp_path) -> Settings:
     return Settings(data_dir=tmp_path)
-
-
-def run(processes, settings, until, *, watched_from_the_start=False) -> tuple[int, str]:
-    """Run until the condition holds, then send SIGINT; the status and what was said.
-
-    The condition is asked once all serve, or from the start.
-    """
-    out = io.StringIO()
-    ended = threading.Event()
-
-    def interrupt() -> None:
-        give_up_s = time.monotonic() + 20
-        while not until() and time.monotonic() < give_up_s and not ended.is_set():
-            time.sleep(0.02)
-        if not ended.is_set():
-            os.kill(os.getpid(), signal.SIGINT)
-
-    watcher = threading.Thread(target=interrupt)
-    on_ready = None if watched_from_the_start else watcher.start
-    supervisor = Supervisor(processes, settings, on_ready=on_ready, out=out)
-    if watched_from_the_start:
-        watcher.start()
-    status = supervisor.run()
-    ended.set()
-    if watcher.ident is not None:
-        watcher.join()
-    return status, out.getvalue()
 
 
 def test_processes_start_in_order_and_end_in_reverse(journal, settings):
@@ -156,17 +96,16 @@ def test_a_process_runs_whose_pid_cannot_be_written(journal, settings):
 
 
 def test_what_halts_stays_down(journal, settings):
-    halting = (
-        'print(\'{"event": "halted", "halt": "GAP", "shard": "L0"}\', flush=True); os._exit(3)'
-    )
+    words = json.dumps({"event": "halted", "halt": "GAP", "detail": 400 * "1", "shard": "L0"})
+    halting = f"print({words!r}, flush=True); os._exit(3)"
     until = time.monotonic() + 1.0
     children = [journal.child("a", then=halting, halts=True), journal.child("b")]
     status, said = run(children, settings, lambda: time.monotonic() > until)
     assert status == 0
     assert journal.lines() == ["a:start", "b:start", "b:end"]
     assert (
-        f'a HALTED and stays down, last said "halted halt=GAP shard=L0", see {settings.logs_dir}'
-        in said
+        f'a HALTED and stays down, last said "halted halt=GAP detail={400 * "1"} shard=L0", '
+        f"see {settings.logs_dir}" in said
     )
 
 

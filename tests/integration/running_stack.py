@@ -23,6 +23,7 @@ from infra.kafka import KafkaLog
 from infra.kafka.clients import Producer, outside_producer
 from infra.log import LogRecord
 from infra.ports import free_port
+from infra.process_logs import former
 from infra.scraping import targets_file
 from infra.settings import Settings, load_settings
 from schemas.record import decode_record
@@ -178,7 +179,9 @@ class RunningStack:
 
     def said_in_log(self, name: str, event: str) -> list[dict[str, Any]]:
         """All lines of a process's log file about that event, such as "promoted"."""
-        lines = (self.data_dir / "logs" / f"{name}.log").read_text().splitlines()
+        log = self.data_dir / "logs" / f"{name}.log"
+        texts = [path.read_text() for path in (former(log), log) if path.exists()]
+        lines = "".join(texts).splitlines()
         # The last line may still be on its way to the file.
         lines = [line for line in lines if line.startswith("{") and line.endswith("}")]
         return [each for each in map(json.loads, lines) if each["event"] == event]

@@ -1,7 +1,7 @@
 """The obvious fold of the outboxes' events: everything from all events again, nothing kept.
 
-Shares with the product the message classes alone. Prices come out as fractions of quote units per
-base unit, so that the caller says what they are worth in stored form.
+Shares with the product the message classes alone. Prices come out in ticks and quantities in lots:
+`naive_markets` says what they are worth in stored form.
 """
 
 from collections import defaultdict
@@ -86,14 +86,14 @@ def trades(events: Events, market_id: int) -> list[tuple[int, TradeExecuted]]:
 def candle_opens(interval: str, time_us: int) -> int:
     """The first microsecond of the interval around `time_us`, by the calendar."""
     number, unit = int(interval[:-1]), interval[-1]
+    if unit not in "wM":
+        length = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[unit] * number
+        return time_us - time_us % (length * 1_000_000)
     day = datetime.fromtimestamp(time_us // 1_000_000, UTC).replace(hour=0, minute=0, second=0)
     if unit == "M":
         start = day.replace(day=1)
-    elif unit == "w":
-        start = day - timedelta(days=day.weekday())
     else:
-        length = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[unit] * number
-        return time_us - time_us % (length * 1_000_000)
+        start = day - timedelta(days=day.weekday())
     return (start - EPOCH) // timedelta(microseconds=1)
 
 

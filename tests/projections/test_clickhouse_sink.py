@@ -13,10 +13,9 @@ from projections.clickhouse_builds import MIGRATIONS, make_build, remove_build, 
 from projections.clickhouse_sink import NOT_REMEMBERED, REMEMBER_EVERY_S, ClickHouseSink
 from projections.follower import Follower, offer_all
 from projections.layout import (
+    FED_TABLES,
     LEDGER_EVENTS,
-    LEDGER_TABLES,
     MATCHING_EVENTS,
-    MATCHING_TABLES,
     TABLES,
     Position,
     database,
@@ -101,7 +100,7 @@ def test_history_of_the_former_version_goes_on(client, build):
     told = [
         (topic, partition, cell, table, text, gone, cseq)
         for topic, partition, cell, _, text, gone, cseq in was
-        for table in (LEDGER_TABLES if topic == LEDGER_EVENTS else MATCHING_TABLES)
+        for table in FED_TABLES[topic]
     ]
     client.insert("memory", told, database=name)
     client.command(f"ALTER TABLE {name}.candles MODIFY COLUMN quote Int64")
@@ -137,7 +136,7 @@ def test_positions_tell_where_each_table_stands(client, build):
     exchange, sink = busy_exchange(3, 40), ClickHouseSink(client, build)
     feed(exchange, sink)
     wanted: dict[tuple[str, str, int], tuple[int, int, int]] = {}
-    for topic, tables in ((LEDGER_EVENTS, LEDGER_TABLES), (MATCHING_EVENTS, MATCHING_TABLES)):
+    for topic, tables in FED_TABLES.items():
         last = len(exchange.outboxes()[topic])
         assert sink.load(topic, 0)[0] == Position(last, last - 1, exchange.time_us)
         wanted |= {(table, topic, 0): (last, last - 1, exchange.time_us) for table in tables}

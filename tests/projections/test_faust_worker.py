@@ -14,7 +14,6 @@ from faust.types import TP
 from domain.orders.messages import Side
 from infra.kafka import KafkaLog, consumer, create_topics
 from infra.kafka.clients import TopicPartition
-from infra.kafka_broker import running_kafka
 from infra.redis import redis_client
 from infra.settings import Settings, load_settings
 from projections import faust_worker
@@ -25,6 +24,7 @@ from schemas.topics import catalogue
 from tests.projections.dict_sink import DictSink
 from tests.projections.scenarios import busy_exchange, feed
 from tests.projections.small_exchange import SmallExchange
+from tests.running import running_kafka
 
 pytestmark = pytest.mark.integration
 PATIENCE_S = 30.0
@@ -228,6 +228,16 @@ async def test_a_view_of_another_log_is_refused(broker, life, monkeypatch):
     worker = FaustWorker(broker, "foreign", lambda: sink, failures.append)
     await asyncio.wait_for(worker.run(), PATIENCE_S)
     assert "foreign must not stand beyond the end of matching.ev.0" in failures[0]
+    assert failures[0].endswith(": logbourse rebuild foreign")
+
+
+def test_the_embedded_engine_is_not_rebuilt_by_a_process_that_ends():
+    settings = Settings(clickhouse_dsn="chdb:///data/clickhouse")
+    told = "stop the exchange, move /data/clickhouse away, start it"
+    assert faust_worker.way_out(settings, "clickhouse") == told
+    assert faust_worker.way_out(settings, "redis") == "logbourse rebuild redis"
+    server = replace(settings, clickhouse_dsn="http://127.0.0.1:8123/logbourse")
+    assert faust_worker.way_out(server, "clickhouse") == "logbourse rebuild clickhouse"
 
 
 def test_a_partition_that_stands_still_while_the_log_grows_is_named(monkeypatch):

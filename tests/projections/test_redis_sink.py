@@ -10,6 +10,7 @@ from projections.layout import (
     LEDGER_EVENTS,
     MATCHING_EVENTS,
     NOWHERE,
+    NoPosition,
     Position,
     applied_channel,
     changed_channel,
@@ -54,6 +55,13 @@ def test_applies_in_sequence_and_only_once(client):
     assert stored(client) == {"b": "2", "c": "3"}
     assert sink.load("ledger.ev", 0) == (SECOND, {"balances:1": {"b": "2", "c": "3"}})
     assert sink.load("ledger.ev", 1) == (NOWHERE, {})
+
+
+@pytest.mark.parametrize("cells", [{"cseq": "3"}, {"cseq": "x", "offset": "2", "time_us": "1"}])
+def test_a_position_that_is_none_is_not_taken_for_the_start(client, cells):
+    client.hset(redis_key("1", "position:ledger.ev:0"), mapping=cells)
+    with pytest.raises(NoPosition, match=f"holds .*{cells['cseq']}"):
+        RedisSink(client).load("ledger.ev", 0)
 
 
 @pytest.mark.parametrize(

@@ -118,10 +118,16 @@ def wrong_exposure(stage: Stage) -> None:
     stage.client.hset(key, "risk", json.dumps([risk[0], {"1": 7}, *risk[2:]]))
 
 
+def of_another_type(stage: Stage) -> None:
+    stage.client.delete(stage.key("balances:2"))
+    stage.client.set(stage.key("balances:2"), "5")
+
+
 @pytest.mark.parametrize(
     ("spoil", "name"),
     [
         (wrong_balance, "balances:2"),
+        (of_another_type, "balances:2"),
         (forgotten_field, "balances:2"),
         (forgotten_key, "market:1"),
         (invented_user, "balances:77"),
@@ -131,9 +137,9 @@ def wrong_exposure(stage: Stage) -> None:
 def test_what_differs_is_named_and_written_as_the_log_has_it(spoil, name):
     stage = Stage(busy_exchange(5, 80))
     stage.go()
-    before = stage.client.hgetall(stage.key(name))
+    before, whole_before = stage.client.hgetall(stage.key(name)), stage.client.dump(stage.key(name))
     spoil(stage)
-    assert stage.client.hgetall(stage.key(name)) != before
+    assert stage.client.dump(stage.key(name)) != whole_before
     stage.views.touch([name])
     stage.look(4)
     (complaint,) = stage.told
@@ -204,6 +210,21 @@ def test_a_key_that_is_wrong_again_soon_asks_for_a_new_view():
     assert not stage.look(3)
     wrong_balance(stage)
     assert stage.look(3)
+
+
+@pytest.mark.parametrize("position", [{"cseq": "x"}, {}, "5"])
+def test_a_view_that_does_not_say_where_it_stands_is_built_anew(position):
+    stage = Stage(busy_exchange(5, 80))
+    stage.go()
+    key = stage.key("position:ledger.ev:0")
+    stage.client.delete(key)
+    if isinstance(position, str):
+        stage.client.set(key, position)
+    else:
+        stage.client.hset(key, mapping={"offset": 3, **position})
+    assert stage.look()
+    assert {(c.invariant, "holds" in c.words) for c in stage.told} == {("P2", True)}
+    assert stage.views.checks["P1"] > 0, "other partitions are looked at"
 
 
 def test_a_view_beyond_the_end_of_the_log_is_of_another_log():

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from random import Random
 
@@ -9,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain.accounts.messages import AssetListed
+from domain.markets import MarketRulesChanged
 from domain.orders.messages import CloseReason, Side
 from projections.changes import PlacedRecord
 from projections.follower import Follower, RawRecord
@@ -44,10 +47,10 @@ from projections.layout import (
 from projections.ledger_projector import LedgerProjector
 from schemas.record import decode_record
 from tests.examples import examples
-from tests.oracles import naive_views
+from tests.oracles import naive_markets, naive_views
 from tests.projections.dict_sink import Crash, DictSink
 from tests.projections.scenarios import busy_exchange, exchanges, feed, offer, raw
-from tests.projections.small_exchange import BTC, LOT, MARKET, TICK, USDT, SmallExchange
+from tests.projections.small_exchange import BTC, LOT, MARKET, RULES, TICK, USDT, SmallExchange
 from tests.streams.records import forged
 
 PRICE = 1_000_000
@@ -121,6 +124,36 @@ def test_p3_candles_add_up_to_the_trades(exchange, step):
             assert last == stored[max(stored)]
     total = sum(trade.lots for _, trade in naive_views.trades(events, MARKET))
     assert sum(c.quantity for (name, _), c in rows.items() if name == "1s") == total * LOT
+
+
+@given(exchange=exchanges(), step=cuts)
+def test_everything_of_a_market_is_that_of_the_naive_fold(exchange, step):
+    """Depth, book, ticker, minutes, last trades and candles, as fault runs look at them."""
+    sink = projected(exchange, step)
+    market = naive_markets.Market(exchange.matching.events, MARKET, exchange.time_us)
+    assert list(naive_markets.cells_differ(market.cells(), sink.cells)) == []
+    rows = newest_candles(sink)
+    for interval in INTERVALS:
+        stored = {c.open_us: c for (name, _), c in rows.items() if name == interval}
+        assert stored == market.candles(interval)
+
+
+def test_lot_and_tick_count_from_when_they_changed_and_prices_by_decimals():
+    exchange = SmallExchange(users=2)
+    exchange.matching.write(exchange.time_us, AssetListed(b"", USDT, "USDT", "Tether", 6))
+    exchange.place(1, Side.SELL, 6_000_000, 3)
+    exchange.place(2, Side.BUY, 6_000_000, 3)
+    rules = replace(RULES, lot=10 * LOT, tick=100 * TICK)
+    exchange.matching.write(exchange.time_us, MarketRulesChanged(b"", MARKET, 2, rules, 0))
+    exchange.place(1, Side.SELL, 600_000, 3)
+    exchange.place(2, Side.BUY, 600_000, 2)
+    sink = projected(exchange)
+    market = naive_markets.Market(exchange.matching.events, MARKET, exchange.time_us)
+    assert list(naive_markets.cells_differ(market.cells(), sink.cells)) == []
+    assert [trade[1:4] for trade in market.trades] == [
+        (600_000_000 * PRICE, 3 * LOT, 18_000_000 * TICK),
+        (600_000_000 * PRICE, 20 * LOT, 120_000_000 * TICK),
+    ]
 
 
 def newest_candles(sink: DictSink) -> Mapping[tuple[str, int], Candle]:

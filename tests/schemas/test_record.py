@@ -18,6 +18,7 @@ from schemas.record import (
     Record,
     UndecodableRecord,
     chain_hash,
+    decode_head,
     decode_record,
     encode_message,
     input_part,
@@ -120,6 +121,16 @@ def test_class_outside_the_catalogue_is_not_encoded():
 def test_tombstone_is_undecodable():
     with pytest.raises(UndecodableRecord, match="tombstone"):
         decode_record(None)
+
+
+def test_a_head_is_read_whatever_stands_behind_it_and_in_its_header():
+    value = encoded(sample())
+    head = ("M0", sample().cseq, sample().cause_offset, len(sample().messages))
+    for other in (value, bytes(10) + value[10:], value[:-1]):
+        assert decode_head(other) == head
+    for bad in (None, b"", HEADER, ENVELOPE, value[:10] + b"\x01"):
+        with pytest.raises(UndecodableRecord):
+            decode_head(bad)
 
 
 @pytest.mark.parametrize("length", range(len(encoded(sample()))))

@@ -1,9 +1,24 @@
-"""Writes snapshots as a forked child would: of the state at its start, and slowly."""
+"""Writes snapshots as a forked child would, of the state at its start and slowly, or at once."""
 
 from collections.abc import Callable
 
 from tests.simulation.faults import Faults
 from tests.simulation.files import SimFiles
+
+
+class Inline:
+    """A `streams.snapshots.Background` that has done the work when it has started it."""
+
+    def start(self, work: Callable[[], None]) -> "DoneJob":
+        work()
+        return DoneJob()
+
+
+class DoneJob:
+    """Done from the start."""
+
+    def done(self) -> bool:
+        return True
 
 
 class SimBackground:

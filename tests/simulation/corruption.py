@@ -7,8 +7,8 @@ from typing import Any, Protocol
 from domain.decider import Decider, Message
 from domain.matching.messages import OrderRested, OrderTerminated
 from domain.orders.messages import OrderAccepted
+from schemas.record import decode_head
 from schemas.topics import inbox, outbox
-from streams.audit.envelope import head_of
 from tests.simulation.files import SimFiles
 from tests.simulation.fold import first_records
 from tests.simulation.load import SETUP_PHASES
@@ -70,9 +70,9 @@ class LostTail:
         elif inbox(shard) in marks:
             known = marks[inbox(shard)].offset
         if everything or rng.random() < 0.5:
-            told[:] = [value for value in told if head_of(value)[2] < cut]
+            told[:] = [value for value in told if decode_head(value)[2] < cut]
         else:
-            known = max(known, *(head_of(value)[2] + 1 for value in told))
+            known = max(known, *(decode_head(value)[2] + 1 for value in told))
         if everything or rng.random() < 0.5:
             world.files[shard].wipe()
         return known

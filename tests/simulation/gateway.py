@@ -284,6 +284,10 @@ class SimTail:
     async def stop(self) -> None:
         self.close()
 
+    async def end_offset(self, topic: str, partition: int) -> int:
+        assert self._log is not None
+        return self._log.ends(topic, partition)[1]
+
     async def scan(self, topic: str, partition: int, start: int, stop: int) -> list[LogRecord]:
         # Others have their turns meanwhile.
         timer = self._loop.create_future()

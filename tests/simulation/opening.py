@@ -14,7 +14,8 @@ from schemas.record import chain_hash, record_hash
 from schemas.topics import inbox
 from streams.host import Host
 from streams.shard import Shard
-from streams.snapshots import Inline, SnapshotStore, decode_snapshot
+from streams.snapshots import SnapshotStore, decode_snapshot
+from tests.simulation.background import Inline
 from tests.simulation.checks import check_all
 from tests.simulation.faults import Faults
 from tests.simulation.files import SimFiles

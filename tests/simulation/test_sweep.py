@@ -34,6 +34,7 @@ SHOWN_HERE = [
     "newest order first",
     "halted market trades",
     "answer before the book's report",
+    "book change left out of views",
 ]
 """The quick ones of each kind: all are shown by `logbourse simulate --mutants`."""
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from schemas.record import decode_record
 from streams.host import Host, HostPolicy
-from streams.snapshots import Inline, SnapshotStore
+from streams.snapshots import SnapshotStore
+from tests.simulation.background import Inline
 from tests.simulation.faults import Faults
 from tests.simulation.files import SimFiles
 from tests.simulation.log import LogWorld, SimLog

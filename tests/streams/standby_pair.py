@@ -4,7 +4,8 @@ from infra.log import Mark
 from schemas.record import decode_record
 from streams.host import Host, HostPolicy
 from streams.shadow import Shadow
-from streams.snapshots import Inline, SnapshotStore
+from streams.snapshots import SnapshotStore
+from tests.simulation.background import Inline
 from tests.simulation.log import SimLog
 from tests.streams.echo import Echo
 from tests.streams.one_shard import INBOX, OneShard

@@ -6,7 +6,7 @@ import json
 import operator
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,16 +103,80 @@ def test_a_torn_end_is_cut_off(kept, tmp_path: Path):
     assert contents(opened(tmp_path)) == contents(small(1_000))
 
 
-def test_a_directory_of_another_log_is_refused(tmp_path: Path):
+class Other(Numbers):
+    def records(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
+        for record in super().records(topic, partition, start, stop):
+            yield replace(record, value=b"other")
+
+
+def contents_of_files(directory: Path) -> dict[str, bytes]:
+    files = [path for path in directory.rglob("*") if path.is_file()]
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("log", [replace(small(20), source=Other()), small(9), small(0)])
+def test_a_directory_of_another_log_is_refused_and_stays_as_it_is(log, tmp_path: Path):
+    """It may be the one copy that `recover` can bring lost records back from."""
     export(small(10), tmp_path, Nobody())
-
-    class Other(Numbers):
-        def records(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
-            for record in super().records(topic, partition, start, stop):
-                yield replace(record, value=b"other")
-
+    before = contents_of_files(tmp_path)
     with pytest.raises(BadArchive, match="must go on with the same log"):
-        export(replace(small(20), source=Other()), tmp_path, Nobody())
+        export(log, tmp_path, Nobody())
+    assert contents_of_files(tmp_path) == before
+
+
+def test_a_directory_with_a_manifest_of_something_else_is_refused_and_stays(tmp_path: Path):
+    (tmp_path / "manifest.json").write_text('{"name": "a web site"}')
+    before = contents_of_files(tmp_path)
+    with pytest.raises(BadArchive, match="must be an export's manifest, was not"):
+        export(small(10), tmp_path, Nobody())
+    assert contents_of_files(tmp_path) == before
+
+
+@pytest.mark.parametrize("torn", [0, 2_000])
+def test_an_interrupted_export_keeps_the_copy_that_there_was(torn, tmp_path: Path):
+    export(small(400), tmp_path, Nobody())
+    with pytest.raises(BadArchive, match="went away"):
+        export(replace(small(1_000), source=Numbers(fails_at=900)), tmp_path, Nobody())
+    path = partition_file(tmp_path, PLACE)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - torn)
+    copy = opened(tmp_path)
+    assert copy.manifest == small(400).manifest
+    assert contents(copy) == contents(small(400))
+    assert 0 < export(small(1_000), tmp_path, Nobody()) < 600
+    assert contents(opened(tmp_path)) == contents(small(1_000))
+
+
+def test_what_an_interrupted_export_has_added_is_no_finding(tmp_path: Path):
+    archive = archived(traded(4))
+    places = sorted(place for place, bounds in archive.manifest.bounds.items() if bounds.end)
+    shorter = dict(archive.manifest.bounds)
+    for place in (places[0], places[-1]):
+        end = shorter[place].end - 1
+        shorter[place] = Bounds(0, end, end)
+    former = replace(archive.manifest, bounds=shorter, marks={})
+    export(replace(archive, manifest=former), tmp_path, Nobody())
+    with pytest.raises(BadArchive, match="went away"):
+        export(replace(archive, source=LastIsGone(archive, places[-1])), tmp_path, Nobody())
+    copy = open_export(tmp_path)
+    assert copy.manifest == former
+    assert "more is here" not in told(replayed(copy).findings)
+    export(archive, tmp_path, Nobody())
+    write_manifest(tmp_path, former)
+    assert "more is here" in told(replayed(open_export(tmp_path)).findings)
+
+
+@dataclass(frozen=True)
+class LastIsGone:
+    """Gives all records but the last of one partition."""
+
+    archive: Archive
+    place: Place
+
+    def records(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
+        if (topic, partition) == self.place and stop == self.archive.end(self.place):
+            raise BadArchive("the log went away")
+        return self.archive.source.records(topic, partition, start, stop)
 
 
 def test_damage_is_told_in_one_sentence(tmp_path: Path):

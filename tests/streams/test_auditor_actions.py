@@ -22,7 +22,8 @@ from streams.auditor.log_auditor import LogAuditor
 from streams.auditor.snapshot_watch import SnapshotWatch
 from streams.auditor.violations import Violation
 from streams.shard import Shard
-from streams.snapshots import Inline, SnapshotStore
+from streams.snapshots import SnapshotStore
+from tests.simulation.background import Inline
 from tests.streams.growing_log import GrowingLog, auditor_on, follow, log_of, world
 from tests.streams.records import forged
 

@@ -10,9 +10,8 @@ import pytest
 
 from domain.matching.messages import TradeExecuted
 from domain.orders.messages import FillSettled
-from schemas.record import decode_record
+from schemas.record import decode_head, decode_record
 from streams.audit.archive import Place
-from streams.audit.envelope import head_of
 from streams.auditor import checkpoint
 from streams.auditor.transit import OVERDUE_STEPS, TransitWatch
 from streams.auditor.violations import Violation, orders_for
@@ -94,7 +93,7 @@ def withhold(world: World, source: str, place: Place) -> None:
     append = world.log.append
 
     def lossy(partition: Place, value: bytes) -> None:
-        if partition != place or head_of(value)[0] != source:
+        if partition != place or decode_head(value)[0] != source:
             append(partition, value)
 
     world.log.append = lossy  # type: ignore[method-assign]

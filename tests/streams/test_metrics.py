@@ -4,10 +4,13 @@ import os
 
 import pytest
 
+from domain.protocol import HaltAction, ResolveHalt
 from infra.metrics import Registry
+from schemas.record import record_hash
 from streams.metrics import WorkerMetrics
 from streams.worker import Worker
-from tests.streams.records import channel, deposit
+from tests.streams.echo import FAULT_IN_APPLYING
+from tests.streams.records import DEADLINE_US, channel, deposit, from_outside
 from tests.streams.standby_pair import Pair, deposits
 
 
@@ -43,6 +46,21 @@ def test_duplicates_are_counted_by_who_sent_them(told, pair):
     assert told.value("duplicates_total", source="L1") == 2
     worker.observe(lambda *_: 7)
     assert (told.value("records_total"), told.value("lag_records")) == (5, 2)
+
+
+def test_a_record_that_an_operator_passed_is_no_duplicate(told, pair):
+    forged = channel([deposit(1)], [deposit(2)])[1]
+    word = ResolveHalt(b"r" * 16, DEADLINE_US, record_hash(forged), HaltAction.SKIP)
+    outside = from_outside(deposit(FAULT_IN_APPLYING))
+    other_word = ResolveHalt(b"s" * 16, DEADLINE_US, record_hash(outside), HaltAction.SKIP)
+    pair.append(forged, outside, from_outside(word), from_outside(other_word))
+    host = pair.leader()
+    worker = Worker([host], pair.leader_log, told.metrics)
+    while host.position < 5:
+        worker.turn(0.0)
+    assert host.counts.duplicates == 0
+    assert told.value("duplicates_total", source="L1") is None
+    assert told.value("duplicates_total", source="operator") is None
 
 
 def test_a_shadow_stands_by_once_it_has_caught_up_and_until_it_leads(told, pair):

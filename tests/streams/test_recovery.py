@@ -265,6 +265,14 @@ def test_a_forged_record_is_not_taken_for_a_loss():
         make_plan(archived(world), {}, Nobody(), processes=1)
 
 
+def test_a_log_without_its_beginning_wants_a_backup():
+    archive, place = archived(traded(5)), ("matching.ev", 1)
+    bounds = {**archive.manifest.bounds, place: replace(archive.manifest.bounds[place], first=3)}
+    manifest = replace(archive.manifest, bounds=bounds)
+    with pytest.raises(Refusal, match=r"matching\.ev\.1 .* begins at 3: .* restore a backup"):
+        make_plan(replace(archive, manifest=manifest), {}, Nobody(), processes=1)
+
+
 def test_a_word_that_does_not_stay_is_said_again():
     """A forged record stays; an operator's word on it stood behind what had lost its cause."""
     world = traded(5)
@@ -282,6 +290,18 @@ def test_a_word_that_does_not_stay_is_said_again():
     del world.log.partitions[inbox("M0")][end:]
     plan = recover(world)
     assert plan.resolved["L0"] == {name: HaltAction.SKIP}
+    expect_reopened(world)
+
+
+def test_markets_are_halted_though_log_time_is_far_ahead_of_the_clock():
+    world = traded(5)
+    world.clock.elapsed_us += 86_400_000_000
+    cancel_everything(world)
+    for process in world.processes:
+        world.kill(process)
+    world.clock.elapsed_us -= 86_400_000_000
+    del world.log.partitions[inbox("M0")][-2:]
+    recover(world)
     expect_reopened(world)
 
 

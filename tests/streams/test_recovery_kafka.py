@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from infra.data_lock import owned_data
-from infra.kafka import KafkaLog, create_topics
+from infra.kafka import KafkaLog, admin_client, create_topics, own_settings
 from infra.log import LogFailure
 from infra.refusal import Refusal
 from infra.settings import Settings, load_settings, to_environment
@@ -31,6 +32,7 @@ def damaged(tmp_path) -> Settings:
     world = traded(6)
     with running_brokers(settings, 1) as reachable:
         create_topics(reachable, catalogue(LEDGERS, MATCHERS))
+        flush_each_record(reachable, "ledger.in")
         log = KafkaLog(reachable)
         for (topic, partition), values in world.log.partitions.items():
             for value in values:
@@ -47,6 +49,15 @@ def damaged(tmp_path) -> Settings:
     (settings.data_dir / "redis").mkdir()
     cut_off(settings, "ledger.in-0")
     return settings
+
+
+def flush_each_record(settings: Settings, topic: str) -> None:
+    """As an operator does with Kafka's own tools (docs/operating.md)."""
+    entry = ConfigEntry("flush.messages", "1", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    admin = admin_client(settings)
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result(20)
 
 
 def cut_off(settings: Settings, partition: str) -> None:
@@ -116,6 +127,9 @@ def test_an_operator_is_led_back(damaged, capsys, monkeypatch):
     assert "replay: EQUAL\naudit: SOUND" in said
     assert {"kafka", "log", "redis", "snapshots", "report.json"} <= set(os.listdir(aside))
     assert not (damaged.data_dir / "redis").exists()
+    with running_brokers(damaged, 1) as reachable:
+        kept = own_settings(reachable, catalogue(LEDGERS, MATCHERS))
+    assert kept == {"ledger.in": {"flush.messages": "1"}}, "what was set by hand is kept"
 
 
 def test_a_kafka_that_runs_elsewhere_is_replaced_by_its_operator(damaged, monkeypatch, capsys):

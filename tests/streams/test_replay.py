@@ -238,6 +238,26 @@ def test_a_snapshot_of_another_build_is_one_sentence(tmp_path: Path, capsys):
     assert said.count("\n") == 1
 
 
+def test_a_snapshot_is_loaded_once(tmp_path: Path, monkeypatch):
+    """It may be of gigabytes."""
+    loaded = []
+    load = Shard.load
+
+    def counted(dumped, decider):
+        loaded.append(dumped)
+        return load(dumped, decider)
+
+    archive = archived(world())
+    export(archive, tmp_path / "log", Nobody())
+    offset = archive.end(inbox("L1")) // 2
+    part = verify(archive, ["L1"], {"L1": Options(stop=offset)}, Nobody(), 1).runs["L1"]
+    (tmp_path / "one").write_bytes(encode_snapshot(Snapshot(offset, part.dumped)))
+    monkeypatch.setattr(Shard, "load", counted)
+    words = ["--from", str(tmp_path / "log"), "--shard", "L1"]
+    assert replay.run(arguments(*words, "--from-snapshot", str(tmp_path / "one"))) == 0
+    assert loaded == [part.dumped]
+
+
 def test_until_a_position_of_an_outbox_stops_behind_its_cause(tmp_path: Path, capsys):
     export(archived(world()), tmp_path, Nobody())
     assert replay.run(arguments("--from", str(tmp_path), "--until", "ledger.ev.0@7", "--json")) == 0

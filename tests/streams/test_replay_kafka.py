@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from infra.kafka import KafkaLog, create_topics
-from infra.kafka_broker import running_kafka
 from infra.settings import Settings, load_settings, to_environment
 from schemas.topics import catalogue
 from streams.audit import audit, export, inspect, replay
+from tests.running import running_kafka
 from tests.simulation.world import LEDGERS, MATCHERS, World
 from tests.streams.audited_log import traded
 

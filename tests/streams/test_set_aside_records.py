@@ -2,10 +2,9 @@
 
 import pytest
 
-from schemas.record import UndecodableRecord, decode_record, encode_record
+from schemas.record import UndecodableRecord, decode_head, decode_record, encode_record
 from schemas.topics import inbox
 from streams.audit.cut import consistent_cut
-from streams.audit.envelope import head_of
 from streams.audit.findings import Kind
 from streams.recovery.plan import make_plan
 from streams.recovery.proof import prove
@@ -29,7 +28,7 @@ def unreadable(cseq: int) -> bytes:
         input_hash=b"",
         messages=[b"\xff\xff\xff"],
     )
-    assert head_of(value)[:2] == ("M0", cseq)
+    assert decode_head(value)[:2] == ("M0", cseq)
     with pytest.raises(UndecodableRecord):
         decode_record(value)
     return value
@@ -90,9 +89,9 @@ def test_one_in_place_of_a_genuine_record_is_cut_off_and_that_is_written_again(h
     for process in world.processes:
         world.kill(process)
     values = world.log.partitions[INBOX]
-    at = max(o for o, v in enumerate(values) if len(v) > 16 and head_of(v)[0] == "M0")
+    at = max(o for o, v in enumerate(values) if len(v) > 16 and decode_head(v)[0] == "M0")
     genuine = values[at]
-    cseq = head_of(genuine)[1]
+    cseq = decode_head(genuine)[1]
     values[at] = genuine[:5] + b"\0\0\0" + genuine[8:] if header else unreadable(cseq)
     with pytest.raises(UndecodableRecord):
         decode_record(values[at])
@@ -108,6 +107,6 @@ def test_it_explains_nothing_of_what_is_wrong_behind_it():
     for process in world.processes:
         world.kill(process)
     values = world.log.partitions[INBOX]
-    gone = next(o for o, v in enumerate(values) if o > offset and head_of(v)[0] == "M0")
+    gone = next(o for o, v in enumerate(values) if o > offset and decode_head(v)[0] == "M0")
     values[gone] = b"no record"
     assert f"ledger.in.0@{gone}" in told(replayed(archived(world)).findings)

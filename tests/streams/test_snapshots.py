@@ -12,7 +12,6 @@ from streams.snapshots import (
     KEPT,
     BadSnapshot,
     Fork,
-    Inline,
     PendingSnapshot,
     Snapshot,
     SnapshotStore,
@@ -20,6 +19,7 @@ from streams.snapshots import (
     decode_snapshot,
     encode_snapshot,
 )
+from tests.simulation.background import Inline
 
 
 @given(offset=st.integers(0, 2**62), payload=st.binary(max_size=200), last=st.binary(max_size=16))

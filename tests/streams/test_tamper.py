@@ -19,8 +19,10 @@ from schemas.record import (
     outside_record,
 )
 from schemas.topics import inbox
+from streams.audit import inspect
 from streams.audit.archive import Archive, Place, position_name
 from streams.audit.findings import Kind
+from streams.recovery import plan
 from tests.examples import examples
 from tests.simulation.processes import START_US
 from tests.simulation.world import World
@@ -291,6 +293,18 @@ def test_a_notice_that_no_host_would_write_is_found(old, new):
     offset, value = partitions_of(world())[("dlq", 0)][-1]
     notice = value.replace(old, new)
     assert f"dlq.0@{offset}" in judged(changed(("dlq", 0), offset, notice))
+
+
+@pytest.mark.parametrize(
+    "value", [b"[" * 100_000, b'{"topic": "ledger.in", "partition": 1e999, "offset": 0}', b"\xff"]
+)
+def test_what_is_no_notice_at_all_is_found_and_shown(value):
+    offset, _ = partitions_of(world())[("dlq", 0)][-1]
+    archive = changed(("dlq", 0), offset, value)
+    assert f"dlq.0@{offset}" in judged(archive)
+    (record,) = archived(world(), archive).records(("dlq", 0), offset, offset + 1)
+    assert inspect.shown(record)["position"] == f"dlq.0@{offset}"
+    assert plan._noticed(value) == (("", 0), 0)
 
 
 def test_a_quarantine_notice_of_nothing_is_found():

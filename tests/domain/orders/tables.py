@@ -6,6 +6,7 @@ from typing import Any
 from domain.accounts.messages import AssetListed
 from domain.decider import Decider, Message
 from domain.fees import FeeTier
+from domain.ledger.chart import held_account
 from domain.ledger.messages import AccountOpened, DepositCredited
 from domain.limits import Limits
 from domain.markets import MarketListed, MarketRules
@@ -157,7 +158,7 @@ def purse(state: LedgerState, user_id: int) -> tuple[int, int, int, int]:
     books = state.balances
     return (
         books.available(user_id, BTC),
-        books.held(user_id, BTC),
+        books.amount(BTC, held_account(user_id)),
         books.available(user_id, USDT),
-        books.held(user_id, USDT),
+        books.amount(USDT, held_account(user_id)),
     )

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from domain.accounts.messages import LimitsChanged, UserDisabled
+from domain.ledger.chart import held_account
 from domain.ledger.messages import DepositCredited
 from domain.markets import MarketHalted, MarketRulesChanged, ReferencePriceChanged
 from domain.money import MAX_AMOUNT
@@ -90,7 +91,7 @@ def test_an_accepted_order_says_what_it_holds(
         order_count_10s=1,
         order_count_1d=1,
     )
-    assert state.balances.held(order.user_id, asset) == held
+    assert state.balances.amount(asset, held_account(order.user_id)) == held
     assert LEDGER.destinations(state, event) == ("M1",)
 
 

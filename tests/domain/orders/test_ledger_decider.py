@@ -22,6 +22,8 @@ from domain.ledger.messages import (
     CreditDeposit,
     DebitWithdrawal,
     DepositCredited,
+    FundingReason,
+    FundingRejected,
     FundingRepeated,
 )
 from domain.markets import (
@@ -45,9 +47,13 @@ from domain.orders.messages import (
     CloseReason,
     OrderAccepted,
     OrderReason,
+    OrderRejected,
     Side,
 )
 from domain.protocol import (
+    CommandExpired,
+    CommandFaulted,
+    CommandRepeated,
     Genesis,
     HaltAction,
     HaltResolved,
@@ -65,6 +71,7 @@ from tests.domain.orders.tables import (
     FUNDED,
     LEDGER,
     LIMITS,
+    NOON_US,
     OPENED,
     RULES,
     USDT,
@@ -305,6 +312,31 @@ def test_a_faulted_command_leaves_nothing_open_and_a_fact_may_not_fault() -> Non
     for fact in (FACT, UserEnabled(b"", "", 1, 0, ANN), ReferencePriceChanged(1, 1)):
         with pytest.raises(UnrefusableFault, match=type(fact).__name__):
             LEDGER.fault(state, fact)
+
+
+def test_what_only_answers_changes_nothing() -> None:
+    state = given(*FUNDED)
+    before = LEDGER.dump(state)
+    for event in (
+        OrderRejected(SAY, ANN, BTCUSDT, "", OrderReason.MARKET_HALTED),
+        CancelRequested(SAY, 1, ANN, BTCUSDT),
+        CancelRejected(SAY, ANN, BTCUSDT, 1, "", OrderReason.UNKNOWN_ORDER),
+        CancelAllRequested(SAY, ANN, BTCUSDT, [1]),
+        CancelAllCompleted(SAY, ANN, BTCUSDT, [1]),
+        FundingRepeated(SAY, ANN, "ann-usdt", NOON_US),
+        FundingRejected(SAY, ANN, "ann-btc", FundingReason.UNKNOWN_ASSET),
+        HaltResolved(SAY, b"h" * 16, HaltAction.SKIP),
+        CommandExpired(SAY, 1),
+        CommandRepeated(SAY, 1),
+        CommandFaulted(SAY, "PlaceOrder", "KeyError"),
+    ):
+        LEDGER.evolve(state, event)
+    assert LEDGER.dump(state) == before
+
+
+def test_an_event_that_no_ledger_has_is_a_bug() -> None:
+    with pytest.raises(AssertionError, match="a ledger has no event UserRegistered"):
+        given(*FUNDED, UserRegistered(SAY, "user-4", 1, 5, 4, b"d" * 32, 0))
 
 
 def test_the_full_check_finds_what_does_not_add_up() -> None:

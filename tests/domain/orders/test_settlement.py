@@ -8,13 +8,22 @@ import pytest
 from domain.accounts.messages import FeesChanged, FeeTierChanged
 from domain.decider import Message, UnrefusableFault
 from domain.fees import FeeTier
-from domain.ledger.messages import DepositCredited
+from domain.ledger.chart import HOUSE, held_account
+from domain.ledger.messages import (
+    CreditDeposit,
+    DepositCredited,
+    FundingReason,
+    FundingRejected,
+)
 from domain.markets import MarketRulesChanged
 from domain.matching.messages import OrderRested, OrderTerminated, TradeExecuted
+from domain.money import MAX_AMOUNT
 from domain.orders.messages import (
     CloseReason,
     FillSettled,
     OrderClosed,
+    OrderReason,
+    OrderRejected,
     OrderType,
     Role,
     Side,
@@ -126,7 +135,7 @@ def test_a_trade_pays_receives_charges_and_releases() -> None:
     assert (maker, taker) == (MAKERS_FILL, TAKERS_FILL)
     assert purse(state, ANN) == (99, 0, 97_000, 0)
     assert purse(state, BOB) == (9_800, 100, 3_000, 0)
-    assert (state.balances.house(BTC), state.balances.clearing(USDT)) == (1, 0)
+    assert (state.balances.amount(BTC, HOUSE), state.balances.clearing(USDT)) == (1, 0)
 
 
 # fmt: off
@@ -159,7 +168,7 @@ def test_a_buyer_holds_no_more_than_the_rest_needs(
     assert isinstance(fill, FillSettled)
     assert (fill.paid_amount, fill.received_amount) == (paid, received)
     assert (fill.fee_amount, fill.released_amount) == (fee, released)
-    assert state.balances.held(ANN, USDT) == still_held
+    assert state.balances.amount(USDT, held_account(ANN)) == still_held
 
 
 def test_what_a_buy_by_quote_saves_goes_back_when_it_ends() -> None:
@@ -335,3 +344,23 @@ def test_the_fee_is_monotonic_in_amount_and_rate() -> None:
         assert isinstance(fill, FillSettled)
         charged.append(fill.fee_amount)
     assert charged == [0, 1, 1, 4, 40]
+
+
+def test_orders_that_each_fit_may_take_a_total_beyond_the_largest_amount() -> None:
+    """See docs/decisions/0028: the sums stay true, and nothing more of the asset is received."""
+    room = MAX_AMOUNT - 10_000 - 99
+    state = given(*FUNDED, DepositCredited(b"", BOB, BTC, room, "much"))
+    for number in (0, 1):
+        when(state, place(ANN, BUY, 9, 100), rested(2 + 2 * number, ANN, BUY, 100, 9))
+    for number in (0, 1):
+        # The sellers are of another shard.
+        orders = {"maker_order_id": 2 + 2 * number, "taker_order_id": 3 + 2 * number}
+        when(state, trade(100, 9, 0, trade_id=1 + number, taker_side=SELL, **orders))
+    assert state.balances.covered_total(BTC) == MAX_AMOUNT - 99 + 180
+    assert set(state.balances.total_by_asset().values()) == {0}
+    (order,) = when(state, place(ANN, BUY, 2, 100))
+    assert isinstance(order, OrderRejected)
+    assert order.reason is OrderReason.AMOUNT_TOO_LARGE
+    (funding,) = when(state, CreditDeposit(COMMAND, 0, ANN, BTC, 1, "more"))
+    assert isinstance(funding, FundingRejected)
+    assert funding.reason is FundingReason.AMOUNT_TOO_LARGE

@@ -269,6 +269,8 @@ async def test_a_market_without_trades_has_no_klines(world, api):
         ("exchangeInfo", "symbols=BTCUSDT", -1100, "Illegal characters found in parameter 'symb"),
         ("exchangeInfo", 'symbols=["BTCUSDT","BTCUSDT"]', -1101, "Duplicate values for parameter"),
         ("exchangeInfo", "symbol=BTCUSDT&permissions=SPOT", -1128, "Combination of optional para"),
+        ("exchangeInfo", "permissions=" + "[" * 2_000, -1130, "Data sent for parameter 'permissi"),
+        ("exchangeInfo", "permissions=[1]", -1130, "Data sent for parameter 'permissions' is not "),
         ("ticker/24hr", "symbol=BTCUSDT&type=ALL", -1130, "Data sent for parameter 'type' is not"),
         (
             "ticker",

@@ -6,13 +6,14 @@ import urllib.request
 from collections.abc import AsyncIterator
 from random import Random
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
 from aiohttp.test_utils import TestClient
+from fakeredis import FakeRedis
 
-from infra.log import LogRecord
+from infra.log import Log, LogRecord
 from projections import layout
 from projections.candle_sums import CandleSums
 from projections.clickhouse_sink import ClickHouseSink
@@ -20,6 +21,8 @@ from projections.follower import Follower
 from projections.history_auditor import HistoryAuditor
 from projections.history_client import HistoryClient
 from projections.view_auditor import Complaint, ViewAuditor
+from tests.faults.market_views import MarketCheck
+from tests.projections.list_log import ListLog
 from tests.projections.query.world import BUILD, TOKEN, Store, World
 from tests.projections.scenarios import busy_exchange, offer, raw
 
@@ -167,11 +170,35 @@ async def test_a_row_that_is_in_no_sum_is_named(stage, monkeypatch, table, chang
     assert await stage.rounds(3) == [complaint], "it is said once"
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("open_us + 9000000000 AS open_us", "the log ends at"),
+        ("last_trade_id + 900 AS last_trade_id", "the log ends at"),
+        ("9 AS market_id", "there was no trade"),
+    ],
+)
+async def test_a_candle_that_the_log_does_not_have_yet_or_at_all_is_named(
+    stage, monkeypatch, change, words
+):
+    monkeypatch.setattr("projections.history_auditor.SHOWN_WITHIN_S", 0.0)
+    await stage.settled()
+    stage.spoil(
+        f"INSERT INTO {DATABASE}.candles SELECT * REPLACE(cseq + 1 AS cseq, {change}) "
+        f"FROM {DATABASE}.candles FINAL WHERE interval = '1m' ORDER BY open_us DESC LIMIT 1"
+    )
+    (complaint,) = await stage.rounds(3)
+    assert complaint.invariant == "P3"
+    assert "candles 1m of market" in complaint.where
+    assert words in complaint.words
+    assert await stage.rounds(3) == [complaint], "it is said once"
+
+
 async def test_a_row_whose_position_is_not_told_yet_is_honest(stage, monkeypatch):
     """As after a kill between the two, for as long as its worker is away."""
     stage.store_up_to(1)
     stage.spoil(f"TRUNCATE TABLE {DATABASE}.positions")
-    topics = ((layout.LEDGER_EVENTS, layout.LEDGER_TABLES), ("matching.ev", layout.MATCHING_TABLES))
+    topics = layout.FED_TABLES.items()
     told = [(table, topic, 0, 9, 8, 0) for topic, tables in topics for table in tables]
     stage.store.insert("positions", told)
     stage.fold_up_to(0.05)
@@ -309,6 +336,21 @@ async def test_turnovers_beyond_64_bits_add_up_here_as_there(stage):
     assert sums.complaint(series, told, {}) == ""
     wrong = told._replace(total=(*told.total[:-1], told.total[-1] + 1))
     assert "must add up to" in sums.complaint(series, wrong, {})
+
+
+async def test_naive_folds_of_markets_judge_the_engine_as_well(stage):
+    """As the fault runs do: equal where all is right, and named where a row is gone."""
+    log = cast(Log, ListLog(stage.exchange.outboxes))
+    check = MarketCheck(1, log, FakeRedis(), stage.history._client, 0.2)
+    stage.store_up_to(1)
+    assert await asyncio.to_thread(lambda: [*check.history_differs()]) == []
+    stage.spoil(f"DELETE FROM {DATABASE}.trades WHERE trade_id = 3")
+    stage.spoil(f"DELETE FROM {DATABASE}.candles WHERE interval = '4h'")
+    said = await asyncio.to_thread(lambda: [*check.history_differs()])
+    assert [each.split(" must ")[0] for each in said] == [
+        "P1: trades of matching.ev.0",
+        "P3: candles 4h of market 1:",
+    ]
 
 
 async def test_only_an_operator_is_told(stage):

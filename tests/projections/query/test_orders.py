@@ -163,6 +163,15 @@ async def test_a_view_that_stays_behind_is_503(world, api):
     assert time.monotonic() - started_s < 3
 
 
+@pytest.mark.parametrize("cells", [{"cseq": "100"}, {"cseq": "x", "offset": "9", "time_us": "1"}])
+async def test_a_view_that_does_not_say_where_it_stands_is_behind(world, api, cells):
+    key = layout.redis_key("1", layout.position_key(*LEDGER_0))
+    await world.redis.delete(key)
+    await world.redis.hset(key, mapping=cells)
+    status, answer = await get(api, "/api/v3/openOrders")
+    assert (status, answer["code"]) == (503, -1008)
+
+
 async def test_a_client_may_name_the_position_it_wants(world, api):
     world.ends[LEDGER_0] = 10_000
     at = {"X-Log-Min-Position": "ledger.ev.0@100;matching.ev.1@5"}
