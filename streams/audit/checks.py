@@ -16,6 +16,7 @@ TITLES = {
     "L6": "holds equal the remainders of open orders",
     "L7": "every hold was consumed or released, or its order is open",
     "L8": "fees follow from formula, role and tier",
+    "L9": "orders are within their account's limits and market's rules",
     "E1": "no book is crossed",
     "E2": "trades keep price and time priority (independent book)",
     "E3": "filled <= ordered, remainders agree, the end is the end",

@@ -1,4 +1,4 @@
-"""Watches a ledger shard at work and keeps books of its own from its events (L4–L8, E3–E6)."""
+"""Watches a ledger shard at work and keeps books of its own from its events (L4–L9, E3–E6)."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ from domain.orders.messages import (
 )
 from domain.protocol import Genesis
 from streams.audit.checks import Checks
+from streams.audit.order_limits import OrderLimits
 
 PPM = 1_000_000
 CANCELS_REMEMBERED = 65_536
@@ -31,6 +32,8 @@ Key = tuple[int, int]
 class Kept:
     """What the witness remembers of an open order."""
 
+    user_id: int
+    market_id: int
     lots: int
     price_ticks: int
     held: int
@@ -55,6 +58,7 @@ class LedgerRecord:
     tiers: dict[int, FeeTier] = field(default_factory=dict)
     tier_of: dict[int, int] = field(default_factory=dict)
     refused_cancels: dict[bytes, None] = field(default_factory=dict)
+    limits: OrderLimits = field(default_factory=OrderLimits)
 
 
 class LedgerWitness:
@@ -75,13 +79,13 @@ class LedgerWitness:
 
     def evolve(self, state: Any, event: Message) -> Any:
         """The real change, after the witness's own."""
-        self._book(event)
+        self._book(event, state.time_us)
         return self._decider.evolve(state, event)
 
-    def _book(self, event: Message) -> None:
+    def _book(self, event: Message, time_us: int) -> None:
         record = self._record
         if isinstance(event, OrderAccepted):
-            self._accept(event)
+            self._accept(event, time_us)
         elif isinstance(event, FillSettled):
             self._fill(event)
         elif isinstance(event, OrderClosed):
@@ -96,22 +100,32 @@ class LedgerWitness:
             self._expect_positive(event.amount, event)
             self._take(record.available, event.user_id, event.asset_id, event.amount)
             record.withdrawn[event.asset_id] += event.amount
-        elif isinstance(event, (Genesis, FeesChanged)):
+        else:
+            self._learn(event)
+
+    def _learn(self, event: Message) -> None:
+        record = self._record
+        record.limits.learn(event)
+        if isinstance(event, (Genesis, FeesChanged)):
             record.tiers = {tier.tier: tier for tier in event.fee_tiers}
         elif isinstance(event, (AccountOpened, FeeTierChanged)):
             record.tier_of[event.user_id] = event.fee_tier
 
-    def _accept(self, event: OrderAccepted) -> None:
+    def _accept(self, event: OrderAccepted, time_us: int) -> None:
         record = self._record
         order_id = event.order_id
         # Ids are counted up, so that a greater one is new.
         new = order_id > record.last_order_id
         record.checks.check("E6", new, f"order {order_id} was accepted twice")
         record.last_order_id = max(order_id, record.last_order_id)
+        beyond = record.limits.accept(event, time_us)
+        record.checks.check("L9", not beyond, beyond)
         self._expect_positive(event.held_amount, event)
         self._take(record.available, event.user_id, event.held_asset, event.held_amount)
         record.held[(event.user_id, event.held_asset)] += event.held_amount
-        record.open[order_id] = Kept(event.lots, event.price_ticks, event.held_amount)
+        record.open[order_id] = Kept(
+            event.user_id, event.market_id, event.lots, event.price_ticks, event.held_amount
+        )
 
     def _fill(self, event: FillSettled) -> None:
         record, checks = self._record, self._record.checks
@@ -169,6 +183,7 @@ class LedgerWitness:
         order = record.open.pop(event.order_id, None)
         checks.check("E3", order is not None, f"order {event.order_id} closed, was not open")
         if order is not None:
+            record.limits.end(order.user_id, order.market_id)
             sums = (order.filled_lots, order.filled_quote, order.held)
             said = (event.filled_lots, event.filled_quote, event.released_amount)
             checks.check(

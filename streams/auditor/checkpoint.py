@@ -16,6 +16,7 @@ from streams.audit.archive import Place
 from streams.audit.books import Terms
 from streams.audit.ledger_witness import Kept, LedgerRecord
 from streams.audit.matching_witness import MatchingRecord
+from streams.audit.order_limits import OrderLimits, Placed
 from streams.audit.priority_book import PriorityBook, Waiting
 from streams.auditor.followed import Followed
 from streams.auditor.legs import Legs, Origin, Traded
@@ -23,7 +24,7 @@ from streams.auditor.log_auditor import LogAuditor
 from streams.marks import Done
 from streams.shard import Shard
 
-FORMAT = 4
+FORMAT = 5
 
 
 def dump(auditor: LogAuditor) -> dict[str, Any]:
@@ -138,6 +139,7 @@ def _dump_ledger(record: LedgerRecord) -> dict[str, Any]:
         "tiers": [list(astuple(tier)) for _, tier in sorted(record.tiers.items())],
         "tier_of": sorted(record.tier_of.items()),
         "refused_cancels": [command_id.hex() for command_id in record.refused_cancels],
+        "limits": _dump_limits(record.limits),
     }
 
 
@@ -153,6 +155,29 @@ def _load_ledger(record: LedgerRecord, data: dict[str, Any]) -> None:
     record.tiers = {tier[0]: FeeTier(*tier) for tier in data["tiers"]}
     record.tier_of = dict(data["tier_of"])
     record.refused_cancels = {bytes.fromhex(text): None for text in data["refused_cancels"]}
+    record.limits = _load_limits(data["limits"], record)
+
+
+def _dump_limits(limits: OrderLimits) -> list[Any]:
+    return [
+        limits.per_10s,
+        limits.per_day,
+        [[market, list(astuple(rules))] for market, rules in sorted(limits.rules.items())],
+        sorted(limits.reference.items()),
+        [[user, *astuple(placed)] for user, placed in sorted(limits.placed.items())],
+    ]
+
+
+def _load_limits(data: list[Any], record: LedgerRecord) -> OrderLimits:
+    per_10s, per_day, rules, reference, placed = data
+    return OrderLimits(
+        per_10s,
+        per_day,
+        {market: MarketRules(*values) for market, values in rules},
+        dict(reference),
+        {user: Placed(*counts) for user, *counts in placed},
+        Counter((kept.user_id, kept.market_id) for kept in record.open.values()),
+    )
 
 
 def _amounts(counter: Counter[tuple[int, int]]) -> list[list[int]]:

@@ -27,10 +27,11 @@ Real processes on one machine: three brokers (replication 3, two in sync), two h
 projections, Redis, ClickHouse and a gateway, under the load of eight seeded clients who send the
 same bytes again until they know the outcome. After every run: each acknowledged command is in the
 log exactly once in effect, nothing is without a command, nothing ran after its deadline, `logbourse
-audit` is sound with a full replay and every snapshot that hosts keep (L1, L2, L4–L8, E1–E6, S1–S4;
-there are no wallets for L3), all of Redis and the tables of history (but for risk samples) equal
-the fold of the log, and the API tells each client what it wrote down. In F9b 1 to 3 Kafka itself
-loses what it has acknowledged. Either nothing acknowledged may be gone, or a shard halts and
+audit` is sound with a full replay and every snapshot that hosts keep (L1, L2, L4–L8, E1–E6, S1–S4,
+since 23 November 2026 L9; there are no wallets for L3), all of Redis and the tables of history
+(but for risk samples) equal the fold of the log, and the API tells each client what it wrote down.
+In F9b 1 to 3 Kafka itself loses what it has acknowledged. Either nothing acknowledged may be gone,
+or a shard halts and
 `logbourse recover` reopens an exchange that is judged as above, but for this: what is gone must
 stand behind the recovery's cut, or in a partition whose file was cut short; its report must list
 each lost order that an outbox still had, under the id that its client was told; and books may have

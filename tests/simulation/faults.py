@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from infra.buggify import buggified
-from tests.simulation.swarm import Swarm
+from tests.simulation.swarm import STEADY, Swarm
 
 
 class Crash(BaseException):
@@ -58,7 +58,7 @@ class Faults:
     crashes_left: int
     mean_steps_between_crashes: int = 40
     duplicate_rate: float = 0.03
-    swarm: Swarm = field(default_factory=Swarm)
+    swarm: Swarm = field(default_factory=lambda: Swarm(STEADY))
     calm: bool = False
     """Nothing goes wrong any more, crashes included."""
     steps: Sequence[str] = MICRO_STEPS
@@ -121,6 +121,14 @@ class Faults:
             return False
         self.happened[name] += 1
         return True
+
+    def is_due(self, name: str) -> bool:
+        """Whether this fault of the swarm is to happen now; who lets it happen counts it.
+
+        Also when all is calm: a process that is ended then still loses what it had under way.
+        """
+        rate = self.swarm.rates.get(name, 0.0)
+        return rate > 0.0 and (rate >= 1.0 or self.rng.random() < rate)
 
     def end(self) -> None:
         """From now on nothing goes wrong."""

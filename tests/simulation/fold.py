@@ -98,7 +98,7 @@ class Fold:
         if shard[0] == "M":
             self.violations += self.books[shard].apply(event)
         elif shard[0] == "L":
-            self.violations += self.ledgers[shard].apply(event)
+            self.violations += self.ledgers[shard].apply(event, time_us)
             self._follow_answers(event)
         if isinstance(event, OrderAccepted):
             self._accept(event)

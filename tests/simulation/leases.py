@@ -53,11 +53,12 @@ class SimLeases:
         if faults.crashes_left <= 0:
             self.away = False
             return
-        if faults.chance(0.015):
+        if faults.is_due("lease store away"):
             self.away = faults.chance(0.3)
-        if faults.chance(0.0015):
+            faults.happened["lease store away"] += self.away
+        if faults.strikes("leases forgotten"):
             self.forget()
-        if faults.chance(0.005):
+        if faults.is_due("handover asked"):
             with suppress(Refusal, OSError, Crash):
                 ask(self, faults.rng.choice(shards))
                 faults.happened["handover asked"] += 1

@@ -83,19 +83,25 @@ class LogWorld:
             raise LogFailure("no leader answers")
 
     def lose_producer(self, client: "SimLog") -> None:
-        """A process died: of each pipe a prefix arrives, a part arrives late, the rest is lost."""
-        rng = self.faults.rng
+        """A process died: of each pipe a prefix arrives, and a part arrives late or is lost."""
+        rng, faults = self.faults.rng, self.faults
         self.clients.remove(client)
         self.under_way = [each for each in self.under_way if each[0] is not client]
         for partition, pipe in client.pipes.items():
             for _ in range(rng.randint(0, len(pipe))):
                 self._deliver(partition, pipe)
-            if pipe and rng.random() < 0.5:
-                late = deque(list(pipe)[: rng.randint(1, len(pipe))])
-                self.ghosts.append((partition, late))
-                self.faults.happened["lost suffix"] += len(pipe) > len(late)
-            else:
-                self.faults.happened["lost suffix"] += bool(pipe)
+            if not pipe:
+                continue
+            late, lost = faults.is_due("late delivery"), faults.is_due("lost suffix")
+            kept = len(pipe)
+            if lost:
+                kept = rng.randint(1, len(pipe)) if late else 0
+                faults.happened["lost suffix"] += len(pipe) > kept
+            if late:
+                self.ghosts.append((partition, deque(list(pipe)[:kept])))
+                continue
+            for _ in range(kept):
+                self._deliver(partition, pipe)
 
     def _pass_time(self) -> None:
         """Let times end in which a partition takes nothing and gives nothing."""

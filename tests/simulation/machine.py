@@ -24,7 +24,6 @@ from tests.simulation.processes import Process
 from tests.simulation.projectors import with_redis
 from tests.simulation.redis import SimRedis
 from tests.simulation.replays import check_channels
-from tests.simulation.swarm import Swarm
 from tests.simulation.view_checks import check_redis, folded
 from tests.simulation.world import LEDGERS, MATCHERS, World
 
@@ -40,7 +39,7 @@ class ExchangeMachine(RuleBasedStateMachine):
 
     @initialize(placement=st.integers(0, 7), standby=st.booleans(), views=st.booleans())
     def open(self, placement: int, standby: bool, views: bool) -> None:
-        faults = Faults(random.Random(placement), crashes_left=0, duplicate_rate=0.0, swarm=Swarm())
+        faults = Faults(random.Random(placement), crashes_left=0, duplicate_rate=0.0)
         self.world = World(faults, standby=standby)
         opening().put_into(self.world)
         self.redis: SimRedis | None = with_redis(self.world) if views else None

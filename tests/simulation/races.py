@@ -10,7 +10,7 @@ from dataclasses import replace
 from domain.accounts.messages import ChangeFees, ChangeFeeTier, ChangeLimits
 from domain.decider import Message
 from domain.fees import FeeTier
-from domain.markets import ChangeMarketRules, HaltMarket, ResumeMarket
+from domain.markets import ChangeMarketRules, HaltMarket, MarketRules, ResumeMarket
 from domain.orders.messages import CancelAllOrders
 from domain.protocol import HaltAction, ResolveHalt, RulesActivated
 from schemas.record import encode_record
@@ -18,6 +18,13 @@ from schemas.topics import inbox
 from tests.simulation.load import LIMITS, Envelope, Traffic, source_of, users_of
 from tests.simulation.processes import START_US
 from tests.simulation.world import MATCHERS, World
+
+OTHER_LIMITS = (
+    replace(LIMITS, orders_per_10s=2),
+    replace(LIMITS, orders_per_day=4),
+    LIMITS,
+    LIMITS,
+)
 
 
 class Races(Traffic):
@@ -69,7 +76,8 @@ class Races(Traffic):
             cancels = [CancelAllOrders(*self._head(), user, market) for user in users]
             world.send(f"L{ledger}", "gw", cancels)
         world.drain()
-        rules = replace(self._rules(matcher), lot=self._rng.choice((500, 1_000, 2_000)))
+        lot, few = self._rng.choice(((500, 50), (1_000, 50), (2_000, 1)))
+        rules = replace(self._rules(matcher), lot=lot, max_open_orders=few)
         change: list[Message] = [
             HaltMarket(*self._head(), market),
             ChangeMarketRules(*self._head(), market, rules, 100),
@@ -85,11 +93,11 @@ class Races(Traffic):
         kind = self._rng.randrange(8)
         if kind == 0:
             matcher = self._rng.choice(self._size.matchers)
-            rules = replace(self._rules(matcher), max_open_orders=self._rng.randint(1, 50))
+            rules = self._tightened(matcher, self._rng.randint(1, 50))
             change = ChangeMarketRules(*self._head(), MATCHERS + matcher, rules, 0)
             return f"M{matcher}", "operator", [change]
         if kind == 1:
-            limits = replace(LIMITS, orders_per_10s=self._rng.choice((5, 10_000)))
+            limits = self._rng.choice(OTHER_LIMITS)
             return "A0", "operator", [ChangeLimits(*self._head(), limits)]
         if kind == 2:
             return self._rng.choice(self._size.shard_ids), "operator", [RulesActivated(1)]
@@ -105,6 +113,15 @@ class Races(Traffic):
             user = self._rng.choice(users_of(ledger))
             return f"A{ledger}", "operator", [ChangeFeeTier(*self._head(), user, tier)]
         return super()._operator_command()
+
+    def _tightened(self, matcher: int, number: int) -> MarketRules:
+        """Rules under which few orders may be open, or some are too large or too far away."""
+        rules = self._rules(matcher)
+        if number % 3 == 0:
+            return replace(rules, max_lots=20, bid_up_ppm=1_020_000, ask_down_ppm=980_000)
+        if number % 3 == 1:
+            return replace(rules, min_notional=2_000, market_max_lots=50)
+        return replace(rules, max_open_orders=1 + number // 20)
 
     def _resolve(self, world: World) -> None:
         """An operator's word on every record at which a shard has halted."""

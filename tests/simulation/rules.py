@@ -1,4 +1,4 @@
-"""The rules of money and of the book once more, in a few lines that share none with the product.
+"""The rules of money, of limits and of the book once more: lines that share none with the product.
 
 Each shard's own events are followed one by one. Whatever breaks a rule is told, whether or not the
 product has an assertion for it.
@@ -10,16 +10,24 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from domain.accounts.messages import FeesChanged, FeeTierChanged, UserDisabled, UserEnabled
+from domain.accounts.messages import (
+    FeesChanged,
+    FeeTierChanged,
+    LimitsChanged,
+    UserDisabled,
+    UserEnabled,
+)
 from domain.decider import Message
 from domain.fees import FeeTier
 from domain.ledger.messages import AccountOpened, DepositCredited, WithdrawalDebited
+from domain.limits import Limits
 from domain.markets import (
     MarketHalted,
     MarketListed,
     MarketResumed,
     MarketRules,
     MarketRulesChanged,
+    ReferencePriceChanged,
 )
 from domain.matching.messages import OrderRested, OrderTerminated, TradeExecuted
 from domain.orders.messages import (
@@ -69,10 +77,16 @@ class LedgerRules:
     orders: dict[int, Order] = field(default_factory=dict)
     client_ids: set[tuple[int, str]] = field(default_factory=set)
     references: set[str] = field(default_factory=set)
+    limits: Limits | None = None
+    reference_prices: dict[int, int] = field(default_factory=dict)
+    placed: Counter[tuple[int, int, int]] = field(default_factory=Counter)
+    """Accepted orders by user, length of a window and its number since the beginning of time."""
 
-    def apply(self, event: Message) -> Iterator[str]:
-        """Follow one event; what it breaks."""
+    def apply(self, event: Message, time_us: int) -> Iterator[str]:
+        """Follow one event of this log time; what it breaks."""
         if isinstance(event, OrderAccepted):
+            yield from self._count(event, time_us)
+            yield from self._filter(event)
             yield from self._accept(event)
         elif isinstance(event, FillSettled) and event.order_id in self.orders:
             yield from self._fill(event, self.orders[event.order_id])
@@ -104,6 +118,50 @@ class LedgerRules:
         self.client_ids.add(client_id)
         self.orders[event.order_id] = Order(event, rules, wanted)
         self._move(asset, ("free", event.user_id), ("held", event.user_id), wanted)
+
+    def _count(self, event: OrderAccepted, time_us: int) -> Iterator[str]:
+        """How many orders the account has placed and has open, this one among them."""
+        user, market, name = event.user_id, event.market_id, f"L9: order {event.order_id}"
+        assert self.limits is not None
+        windows = (
+            (10_000_000, self.limits.orders_per_10s, event.order_count_10s),
+            (86_400_000_000, self.limits.orders_per_day, event.order_count_1d),
+        )
+        for length_us, most, told in windows:
+            window = user, length_us, time_us // length_us
+            self.placed[window] += 1
+            number = self.placed[window]
+            if number > most:
+                yield f"{name} is user {user}'s number {number} in a window, {most} are allowed"
+            if number != told:
+                yield f"{name} is user {user}'s number {number} in a window, not {told}"
+        others = [order.accepted for order in self.orders.values()]
+        waiting = 1 + sum((each.user_id, each.market_id) == (user, market) for each in others)
+        most = self.markets[market].max_open_orders
+        if waiting > most:
+            yield f"{name} is user {user}'s number {waiting} open at once, {most} are allowed"
+
+    def _filter(self, event: OrderAccepted) -> Iterator[str]:
+        """What the market says of price, lots and notional, one order by itself."""
+        rules, reference = self.markets[event.market_id], self.reference_prices[event.market_id]
+        at_market, price = event.order_type is OrderType.MARKET, event.price_ticks
+        value = (reference if at_market else price) * event.lots * rules.tick
+        bounds = {
+            "price": (rules.min_price_ticks, price, rules.max_price_ticks),
+            "notional": (rules.min_notional, event.quote_amount or value, rules.max_notional),
+        }
+        if event.lots or not event.quote_amount:
+            bounds["lots"] = rules.min_lots, event.lots, rules.max_lots
+            if at_market:
+                bounds["lots at market"] = rules.market_min_lots, event.lots, rules.market_max_lots
+        if not at_market:
+            down, up = rules.ask_down_ppm, rules.ask_up_ppm
+            if event.side is Side.BUY:
+                down, up = rules.bid_down_ppm, rules.bid_up_ppm
+            bounds["price in ppm"] = reference * down, price * 1_000_000, reference * up
+        for what, (least, found, most) in bounds.items():
+            if not least <= found <= most:
+                yield f"L9: order {event.order_id} has {what} {found}, not {least} to {most}"
 
     def _fill(self, event: FillSettled, order: Order) -> Iterator[str]:
         rules, accepted, user = order.rules, order.accepted, event.user_id
@@ -178,8 +236,13 @@ class LedgerRules:
 
     def _learn(self, event: Message) -> None:
         match event:
-            case Genesis() | FeesChanged():
+            case Genesis():
                 self.tiers = {tier.tier: tier for tier in event.fee_tiers}
+                self.limits = event.limits
+            case FeesChanged():
+                self.tiers = {tier.tier: tier for tier in event.fee_tiers}
+            case LimitsChanged():
+                self.limits = event.limits
             case AccountOpened() | FeeTierChanged():
                 self.tier_of[event.user_id] = event.fee_tier
             case UserDisabled():
@@ -188,6 +251,9 @@ class LedgerRules:
                 self.disabled.discard(event.user_id)
             case MarketListed() | MarketRulesChanged():
                 self.markets[event.market_id] = event.rules
+                self.reference_prices[event.market_id] = event.reference_price_ticks
+            case ReferencePriceChanged():
+                self.reference_prices[event.market_id] = event.price_ticks
             case MarketHalted():
                 self.halted.add(event.market_id)
             case MarketResumed():

@@ -52,13 +52,15 @@ def run_schedule(
     Of the swarm's faults those named in `only` are on, if any are named. `tell` is told each step.
     """
     size, rng = size_of(seed), random.Random(~seed)
+    swarm = Swarm.drawn(seed, only)
     faults = Faults(
         random.Random(seed),
         crashes_left=rng.randint(1, size.crashes),
         mean_steps_between_crashes=rng.choice(size.steps_between),
         patience=size.patience,
         steps=steps_of_shards(standby=kind_of(seed) in STANDING_BY),
-        swarm=Swarm.drawn(seed, only),
+        duplicate_rate=swarm.rates.get("duplicate", 0.0),
+        swarm=swarm,
         tell=tell,
     )
     if tell is not None:

@@ -29,8 +29,30 @@ HIGHEST_RATES: Mapping[str, float] = {
     "seek lost": 0.2,
     "seek late": 0.5,
     "buggify": 0.2,
+    "duplicate": 0.1,
+    "lost suffix": 4.0,
+    "late delivery": 1.0,
+    "spoiled snapshot": 0.3,
+    "shard frozen": 0.05,
+    "lease store away": 0.05,
+    "leases forgotten": 0.02,
+    "handover asked": 0.02,
 }
-"""Per chance to strike: a turn of a process, a request, a write, as the name says."""
+"""Per chance to strike: a turn of a process, a request, a write, a death, as the name says.
+
+One above 1 is nearly always certain where it is on: what dies loses what was under way.
+"""
+
+STEADY: Mapping[str, float] = {
+    "lost suffix": 1.0,
+    "late delivery": 0.5,
+    "spoiled snapshot": 0.1,
+    "shard frozen": 0.008,
+    "lease store away": 0.015,
+    "leases forgotten": 0.0015,
+    "handover asked": 0.005,
+}
+"""What a world suffers for which no seed has drawn anything."""
 
 
 @dataclass(frozen=True)

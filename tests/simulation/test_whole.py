@@ -15,10 +15,10 @@ from tests.simulation import redis
 from tests.simulation.faults import Faults
 from tests.simulation.gateway_mutants import GATEWAY
 from tests.simulation.redis import SimRedis
-from tests.simulation.report import Report
-from tests.simulation.schedule import run_schedule
+from tests.simulation.sizes import Size
 from tests.simulation.swarm import Swarm
-from tests.simulation.whole import digest, made, run_whole, trade
+from tests.simulation.whole import digest, let_leaders_tick, made, run_whole, trade
+from tests.simulation.world import World
 
 ROOT = Path(__file__).parents[2]
 SCHEDULES = 25
@@ -29,7 +29,9 @@ print(*(digest_of(seed) for seed in (3, 4, 8)))
 
 
 def faults_of(seed: int) -> Faults:
-    return Faults(random.Random(seed), crashes_left=0, swarm=Swarm.drawn(seed))
+    swarm = Swarm.drawn(seed)
+    duplicates = swarm.rates.get("duplicate", 0.0)
+    return Faults(random.Random(seed), crashes_left=0, duplicate_rate=duplicates, swarm=swarm)
 
 
 def digest_of(seed: int) -> str:
@@ -58,11 +60,24 @@ def test_no_client_is_told_what_the_log_does_not_say() -> None:
     assert seed < 0, f"seed {seed}, {faults_of(seed).swarm}: {violation}"
 
 
-def test_views_that_were_wiped_come_back_with_the_next_tick(monkeypatch) -> None:
+@pytest.mark.parametrize("ticks", [True, False])
+def test_views_that_were_wiped_come_back_with_the_next_tick(ticks: bool, monkeypatch) -> None:
     # In this one nothing else comes of a market's shard once Redis has forgotten it.
-    assert run_schedule(5_012_954, Report()) == []
-    monkeypatch.setattr("tests.simulation.whole.let_leaders_tick", lambda world: None)
-    assert "P2: position:matching.ev:0 must be 7, was None" in run_schedule(5_012_954, Report())
+    rng = random.Random(6)
+    faults = Faults(random.Random(6), crashes_left=0, duplicate_rate=0.0, swarm=Swarm())
+    whole = made(rng, faults, Size("small"))
+    store = whole.redis
+    assert store is not None
+
+    def wipe(world: World) -> None:
+        store.texts, store.hashes, store.sets = {}, {}, {}
+        if ticks:
+            let_leaders_tick(world)
+
+    monkeypatch.setattr("tests.simulation.whole.let_leaders_tick", wipe)
+    violations = trade(whole, rng)
+    assert ("P2: position:matching.ev:1 must be 19, was None" in violations) != ticks
+    assert bool(violations) != ticks
 
 
 @pytest.mark.slow

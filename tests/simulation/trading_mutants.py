@@ -1,6 +1,6 @@
 """Mutants of the rules of trading. Where the product's assertions would notice, they are off."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +8,7 @@ import domain.matching.decider
 import domain.matching.evolution
 import domain.matching.placing
 import domain.matching.planning
+import domain.orders.admission
 import domain.orders.evolution
 import domain.orders.settlement
 from domain.accounts.messages import UserDisabled
@@ -25,11 +26,12 @@ from domain.orders.messages import (
     CancelRequested,
     FillSettled,
     OrderAccepted,
+    OrderReason,
     Role,
     Side,
     TimeInForce,
 )
-from domain.orders.state import LedgerState
+from domain.orders.state import Account, LedgerState
 from tests.simulation.mutants import Patch
 
 _NEVER = object()
@@ -124,6 +126,25 @@ def _never(self: Book, *_: object) -> bool:
     return False
 
 
+def _overlook(*reasons: OrderReason) -> Callable[..., OrderReason | None]:
+    """What the account's other orders say, but for these reasons."""
+
+    def judge(*arguments: Any) -> OrderReason | None:
+        reason = _account_failure(*arguments)
+        return None if reason in reasons else reason
+
+    return judge
+
+
+def _pass_any_filter(*_: object, **__: object) -> None:
+    """Whatever price, lots and notional are."""
+
+
+def _count_for_ever(account: Account, time_us: int) -> tuple[int, int]:
+    return account.orders_10s, account.orders_1d
+
+
+_account_failure = domain.orders.admission._account_failure
 _take = domain.matching.placing._take
 _trades = domain.matching.placing._trades
 _change_market = domain.matching.evolution._change_market
@@ -150,6 +171,18 @@ TRADING: dict[str, list[Patch]] = {
     "halted market trades": [(domain.matching.evolution, "_change_market", _overlook_halts)],
     "halted market takes orders": [(domain.orders.evolution, "learn", _overlook_market_halts)],
     "disabled users trade": [(domain.orders.evolution, "learn", _overlook_disabled_users)],
+    "order limits ignored": [
+        (
+            domain.orders.admission,
+            "_account_failure",
+            _overlook(OrderReason.TOO_MANY_ORDERS_10S, OrderReason.TOO_MANY_ORDERS_1D),
+        )
+    ],
+    "open orders not counted": [
+        (domain.orders.admission, "_account_failure", _overlook(OrderReason.MAX_NUM_ORDERS))
+    ],
+    "windows of orders never end": [(domain.orders.admission, "order_counts", _count_for_ever)],
+    "market filters ignored": [(domain.orders.admission, "filter_failure", _pass_any_filter)],
     "LIMIT_MAKER crosses the book": [(Book, "would_take", _never), (Book, "is_crossed", _never)],
     "FOK filled in part": [(domain.matching.placing, "_FOK", _NEVER)],
     "GTC does not wait": [(domain.matching.placing, "_GTC", _NEVER)],

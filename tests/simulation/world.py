@@ -189,7 +189,7 @@ class World:
             if self.faults.tell is not None:
                 self.faults.tell(f"  † crashed at: {crash}")
             self.kill(process)
-            if self.faults.chance(0.1):
+            if self.faults.is_due("spoiled snapshot"):
                 process.files[self.faults.rng.choice(process.shard_ids)].spoil_newest()
         except LeaseLost:
             self.faults.happened["stepped down"] += 1
@@ -218,9 +218,8 @@ class World:
         if process.stands_still:
             process.stands_still -= 1
             return True
-        if faults.crashes_left > 0 and faults.chance(0.008):
+        if faults.crashes_left > 0 and faults.strikes("shard frozen"):
             process.stands_still = faults.rng.randint(5, 80)
-            faults.happened["frozen"] += 1
         self.leases.suffer(process.shard_ids)
         return False
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from domain.decider import Message
+from domain.decider import Message, State
 from domain.matching.messages import OrderTerminated, TradeExecuted
 from domain.orders import settlement
 from domain.orders.messages import CloseReason, FillSettled, OrderAccepted, OrderClosed
@@ -206,18 +206,18 @@ class Listening(LedgerWitness):
 
     def __init__(self) -> None:
         super().__init__(decider_of("L0"), LedgerRecord())
-        self.seen: list[Message] = []
+        self.seen: list[tuple[State, Message]] = []
 
     def evolve(self, state: Any, event: Message) -> Any:
-        self.seen.append(event)
+        self.seen.append((State(state.time_us), event))
         return super().evolve(state, event)
 
 
-def events_of(kind: type[Message]) -> list[Any]:
-    """The events of ledger shard 0 up to the first of this kind."""
+def events_of(kind: type[Message]) -> list[tuple[State, Any]]:
+    """The log time and events of ledger shard 0 up to the first of this kind."""
     listening = Listening()
     rerun(archived(world()), "L0", Options(decider=lambda _: listening))
-    first = next(i for i, event in enumerate(listening.seen) if isinstance(event, kind))
+    first = next(i for i, (_, event) in enumerate(listening.seen) if isinstance(event, kind))
     return listening.seen[: first + 1]
 
 
@@ -235,17 +235,18 @@ def events_of(kind: type[Message]) -> list[Any]:
         (OrderClosed, "filled_quote", 1, "L7"),
         (OrderClosed, "order_id", 10**6, "E3"),
         (OrderAccepted, "held_amount", 10**12, "L4"),
+        (OrderAccepted, "order_count_10s", 1, "L9"),
     ],
 )
 def test_the_ledgers_witness_sees_an_event_that_is_wrong(kind, field, change, invariant):
     record = LedgerRecord()
     witness = LedgerWitness(Scripted(), record)
-    *before, event = events_of(kind)
+    *before, (state, event) = events_of(kind)
     for each in before:
-        witness.evolve(None, each)
+        witness.evolve(*each)
     assert record.checks.ok()
     setattr(event, field, getattr(event, field) + change)
-    witness.evolve(None, event)
+    witness.evolve(state, event)
     assert record.checks.broken[invariant] > 0
 
 
@@ -254,8 +255,8 @@ def test_an_event_that_happens_twice_is_a_violation():
         record = LedgerRecord()
         witness = LedgerWitness(Scripted(), record)
         events = events_of(kind)
-        for event in [*events, events[-1]]:
-            witness.evolve(None, event)
+        for each in [*events, events[-1]]:
+            witness.evolve(*each)
         assert record.checks.broken[invariant] == 1
 
 
