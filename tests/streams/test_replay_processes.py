@@ -20,6 +20,7 @@ from streams.audit.export import export
 from streams.audit.verify import verify
 from tests.streams.audited_log import Nobody, archived, traded
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 
