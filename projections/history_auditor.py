@@ -215,7 +215,7 @@ class HistoryAuditor:
                 fold = self._views.folds.get(place)
                 if fold is None:
                     words = "rows are of a partition that there is not"
-                elif self._is_beyond(table, place, (cseq,), (fold.seen,), end_of):
+                elif self._is_beyond(table, place, (cseq,), (fold.seen,), fold.read_to, end_of):
                     words = f"a row says #{cseq}, the log ends at #{fold.seen}"
                 if words:
                     where = f"{_where(table, place)} beyond the log"
@@ -228,11 +228,13 @@ class HistoryAuditor:
         place: Place,
         found: Reach,
         ours: Reach,
+        upto: int,
         end_of: Callable[[str, int], int],
     ) -> bool:
-        """Whether the log, which was read to its end since that was found, does not reach so far.
+        """Whether the log does not reach so far, of which `ours` has all up to an offset.
 
-        What the table says of its position does not matter: rows are written before that.
+        It must have come to where the log ended since that was found. What the table says of its
+        position does not matter: rows are written before that.
         """
         if found <= ours:
             self._ahead.pop((named, place), None)
@@ -243,7 +245,7 @@ class HistoryAuditor:
             self._ahead[named, place] = ahead
         if ahead.end < 0 and monotonic() >= ahead.due_s:
             ahead.end = end_of(*place)
-        return 0 <= ahead.end <= self._views.folds[place].read_to + 1
+        return 0 <= ahead.end <= upto + 1
 
     def _accept(self, key: Key, beyond: Mapping[int, Sum], look: Look) -> bool:
         """Take note of what a table adds up to beyond what it must; whether it may.
@@ -282,7 +284,9 @@ class HistoryAuditor:
                 self._views.checks["P3"] += 1
                 where = _where_candles(series)
                 words = fold.candles.complaint(series, told, trades_of[series[0]])
-                if told and self._is_beyond(where, place, _reach(told.last), _reach(ours), end_of):
+                if told and self._is_beyond(
+                    where, place, _reach(told.last), _reach(ours), fold.folded_to, end_of
+                ):
                     words = (
                         f"the last candle says {tuple(told.last)}, the log ends at {tuple(ours)}"
                     )
@@ -301,7 +305,8 @@ class HistoryAuditor:
             ours = {place: fold.candles.last.get(series) for place, fold in folds.items()}
             reach = _reach(told.last)
             if not any(ours.values()) and all(
-                self._is_beyond(where, place, reach, (), end_of) for place in folds
+                self._is_beyond(where, place, reach, (), fold.folded_to, end_of)
+                for place, fold in folds.items()
             ):
                 words = f"the last candle says {tuple(told.last)}, there was no trade"
                 complaints.append((CANDLES, Complaint("P3", where, words)))

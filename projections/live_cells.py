@@ -23,7 +23,7 @@ TOLD_AT_MOST = 2_000
 LISTED_AT_ONCE = 2_000
 
 OTHER_TYPE = {"": "a key of another type"}
-"""What a key that is no hash is read as."""
+"""What a key that is no hash is read as: this very object, since a hash may say the same."""
 
 
 class LiveCells:
@@ -63,7 +63,7 @@ class LiveCells:
         """Let the key hold what is wanted, if it still holds what was found; else False."""
         keys = [BUILD_KEY, self._key(index_key(*place)), self._key(name)]
         loaded = "" if name.startswith(WRITE_ONLY) else name
-        is_hash = found != OTHER_TYPE
+        is_hash = found is not OTHER_TYPE
         compared = found if is_hash else {}
         flat = [text for cells in (compared, wanted) for pair in cells.items() for text in pair]
         count = len(compared) if is_hash else -1
@@ -140,7 +140,7 @@ class Touched:
 def _cells(answer: Any) -> dict[str, str]:
     """What HGETALL has found."""
     if isinstance(answer, ResponseError) and str(answer).startswith("WRONGTYPE"):
-        return dict(OTHER_TYPE)
+        return OTHER_TYPE
     if isinstance(answer, Exception):
         raise answer
     return {_text(field): _text(text) for field, text in answer.items()}

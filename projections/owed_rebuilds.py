@@ -35,6 +35,8 @@ class OwedRebuilds:
         self._repairs = repairs
         self._seconds = seconds
         self._owed: set[str] = set()
+        self._said: set[str] = set()
+        """Stores whose rebuild was asked of the operator, once for each."""
         self._begun_s: dict[str, float] = {}
         self._running: dict[str, threading.Thread] = {}
 
@@ -44,7 +46,9 @@ class OwedRebuilds:
         While it is built, what is wrong is wrong in the build that is replaced.
         """
         if not self._repairs:
-            _logger.error("not built anew", view=store, type_this=f"logbourse rebuild {store}")
+            if store not in self._said:
+                self._said.add(store)
+                _logger.error("not built anew", view=store, type_this=f"logbourse rebuild {store}")
         elif store not in self._owed and not self._is_running(store):
             self._owed.add(store)
             self.tend()

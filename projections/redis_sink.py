@@ -10,6 +10,7 @@ from projections.layout import (
     NOWHERE,
     REBUILD_LOCK,
     WRITE_ONLY,
+    NoPosition,
     Position,
     applied_channel,
     changed_channel,
@@ -51,8 +52,12 @@ class RedisSink:
         """
         if self._wanted is None:
             self._build = current_build(self._client)
-        stored = self._client.hgetall(self._key(position_key(topic, partition)))
-        position = self._loaded[topic, partition] = position_of(_cells(stored))
+        key = self._key(position_key(topic, partition))
+        try:
+            position = position_of(_cells(self._client.hgetall(key)))
+        except NoPosition as error:
+            raise NoPosition(f"{key} {error}: logbourse rebuild redis") from None
+        self._loaded[topic, partition] = position
         if position == NOWHERE:
             # Cells without a position are of nowhere: the projector writes them from the start.
             return NOWHERE, {}

@@ -62,6 +62,11 @@ class ViewFold:
         return self._waiting[-1].record.cseq if self._waiting else self.position.cseq
 
     @property
+    def folded_to(self) -> int:
+        """The offset up to which all that was read is folded in."""
+        return self.position.offset if self._waiting else self.read_to
+
+    @property
     def waiting(self) -> int:
         """How many records wait to be folded in."""
         return len(self._waiting)

@@ -53,6 +53,10 @@ def merged(log: Archive, copies: Sequence[Archive]) -> Merged:
     bounds = dict(log.manifest.bounds)
     refused = []
     for copy in copies:
+        if copy.growing:
+            refused.append(
+                "a copy's last export did not end: what it has behind its manifest is not used"
+            )
         for place, copied in copy.manifest.bounds.items():
             if place not in bounds or copied.end <= bounds[place].end:
                 continue
