@@ -133,13 +133,18 @@ def plan_nodes(settings: Settings, count: int) -> tuple[Settings, list[Node]]:
     told = settings.public_port, settings.query_port, settings.admin_port
     nodes: list[Node] = []
     for node_id in range(1, count + 1):
-        taken = [*told, *(p for node in nodes for p in (node.port, node.controller_port))]
+        taken = [*told, *node_ports(nodes)]
         port = claimed_port(settings.host, wanted, taken)
         controller_port = claimed_port(settings.host, _controller_port(wanted), [*taken, port])
         own = folder / f"node-{node_id}"
         nodes.append(Node(node_id, settings.host, port, controller_port, own, step))
     bootstrap = ",".join(f"{node.host}:{node.port + step}" for node in nodes)
     return replace(settings, kafka_bootstrap=bootstrap, replication_factor=count), nodes
+
+
+def node_ports(nodes: Sequence[Node]) -> list[int]:
+    """All ports at which the nodes listen."""
+    return [port for node in nodes for port in (node.port, node.controller_port)]
 
 
 def with_any_port(settings: Settings) -> Settings:

@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import shutil
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,12 +23,12 @@ class RedisMissing(Refusal):
     """No Redis server is on this machine; the text is one sentence that says what to install."""
 
 
-def plan_redis(settings: Settings) -> Settings:
-    """The settings with a free port for Redis, the configured one if it is free."""
-    wanted = urlsplit(settings.redis_url).port or 6379
-    taken = [int(told.rpartition(":")[2]) for told in settings.kafka_bootstrap.split(",")]
-    taken += [settings.public_port, settings.query_port, settings.admin_port]
-    port = claimed_port(settings.host, wanted - settings.proxy_step, taken) + settings.proxy_step
+def plan_redis(settings: Settings, taken: Iterable[int] = ()) -> Settings:
+    """The settings with a free port for Redis that is not in `taken`, the configured one if so."""
+    step = settings.proxy_step
+    others = [int(told.rpartition(":")[2]) - step for told in settings.kafka_bootstrap.split(",")]
+    others += [settings.public_port, settings.query_port, settings.admin_port]
+    port = claimed_port(settings.host, own_port(settings), [*others, *taken]) + step
     return replace(settings, redis_url=f"redis://{settings.host}:{port}/0")
 
 
@@ -39,7 +40,7 @@ def redis_process(settings: Settings) -> Process:
         redis_argv(settings),
         ready=lambda: answers(url),
         ready_timeout_s=START_TIMEOUT_S,
-        port=_own_port(settings),
+        port=own_port(settings),
     )
 
 
@@ -49,7 +50,7 @@ def redis_argv(settings: Settings) -> tuple[str, ...]:
     folder.mkdir(parents=True, exist_ok=True)
     options = {
         "--bind": settings.host,
-        "--port": str(_own_port(settings)),
+        "--port": str(own_port(settings)),
         "--dir": str(folder),
         "--appendonly": "yes",
         "--appendfsync": "everysec",
@@ -59,7 +60,7 @@ def redis_argv(settings: Settings) -> tuple[str, ...]:
     return (redis_binary(), *(word for option in options.items() for word in option))
 
 
-def _own_port(settings: Settings) -> int:
+def own_port(settings: Settings) -> int:
     """Where the server listens, behind its proxy if there is one."""
     return (urlsplit(settings.redis_url).port or 6379) - settings.proxy_step
 

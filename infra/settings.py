@@ -101,7 +101,7 @@ def save_settings(settings: Settings) -> Path:
 
 
 def save_own(settings: Settings, own: Collection[str]) -> None:
-    """Save these fields, and of all others only what the file lacks: who starts beside has those.
+    """Save these fields: of others, who starts beside may have saved more. All if there is no file.
 
     Raises `SettingsError` for a file that cannot be used.
     """
@@ -109,9 +109,12 @@ def save_own(settings: Settings, own: Collection[str]) -> None:
     data_dir.mkdir(parents=True, exist_ok=True)
     with (data_dir / "settings.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        values = _plain(settings)
-        kept = {n: v for n, v in _saved(settings_file(data_dir)).items() if n not in own}
-        _write(data_dir, values | kept | {"data_dir": values["data_dir"]})
+        values, there = _plain(settings), settings_file(data_dir)
+        if there.exists():
+            # What it leaves out is as usual, whatever this process was told beside its own.
+            values = {name: values[name] for name in (*own, "data_dir") if name in values}
+        kept = {n: v for n, v in _saved(there).items() if n not in own}
+        _write(data_dir, kept | values)
 
 
 def save_found(found: Settings, wanted: Settings, starting: Collection[str]) -> None:

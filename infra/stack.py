@@ -8,11 +8,11 @@ from dataclasses import replace
 from domain.limits import Limits
 from infra.demo.banner import banner
 from infra.direct_http import ask
-from infra.kafka_broker import NODE_COUNTS, kafka_processes, plan_nodes
+from infra.kafka_broker import NODE_COUNTS, kafka_processes, node_ports, plan_nodes
 from infra.logging import tell
 from infra.metrics import serve_metrics
-from infra.ports import HIGHEST_PORT, claimed_port
-from infra.redis_server import plan_redis, redis_process
+from infra.ports import HIGHEST_PORT, claim, claimed_port, free_port
+from infra.redis_server import own_port, plan_redis, redis_process
 from infra.scraping import save_targets
 from infra.settings import (
     LOOPBACK,
@@ -81,9 +81,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run(wanted: Settings, arguments: argparse.Namespace) -> int:
     settings, nodes = plan_nodes(_with_free_ports(wanted), arguments.brokers)
-    settings = plan_redis(settings)
+    settings = plan_redis(settings, node_ports(nodes))
     stores = [*kafka_processes(settings, nodes), redis_process(settings)]
-    settings = _with_free_metrics_ports(settings, arguments)
+    stores_ports = {*node_ports(nodes), own_port(settings)}
+    settings = _with_free_metrics_ports(settings, arguments, stores_ports)
     # What was refused so far leaves no trace in what the next start reads.
     save_found(settings, wanted, PLACES)
     processes = [*stores, *_own_processes(settings, arguments)]
@@ -91,8 +92,8 @@ def _run(wanted: Settings, arguments: argparse.Namespace) -> int:
     def announce() -> None:
         tell(banner(settings, settings.data_dir / DEMO_KEYS, LIMITS))
 
-    own_port = serve_metrics(_with_metrics_port(settings, SUPERVISOR_METRICS))
-    save_targets(settings, {"supervisor": own_port, **_metrics_ports(processes)})
+    told_port = serve_metrics(_with_metrics_port(settings, SUPERVISOR_METRICS))
+    save_targets(settings, {"supervisor": told_port, **_metrics_ports(processes)})
     return Supervisor(processes, settings, on_ready=announce).run()
 
 
@@ -267,13 +268,18 @@ def _with_free_ports(settings: Settings) -> Settings:
     return replace(settings, public_port=public, query_port=query, admin_port=admin)
 
 
-def _with_free_metrics_ports(settings: Settings, arguments: argparse.Namespace) -> Settings:
-    """From the wanted one up, so that each process has its own and Prometheus asks no stranger."""
-    avoided = settings.public_port, settings.query_port, settings.admin_port
+def _with_free_metrics_ports(
+    settings: Settings, arguments: argparse.Namespace, taken: set[int]
+) -> Settings:
+    """From the wanted one up, so that each process has its own and Prometheus asks no stranger.
+
+    `taken` are ports of this stack at which nobody listens yet.
+    """
+    avoided = taken | {settings.public_port, settings.query_port, settings.admin_port}
     while settings.metrics_port < HIGHEST_PORT:
         supervisors = _with_metrics_port(settings, SUPERVISOR_METRICS).metrics_port
         ports = {supervisors, *_metrics_ports(_own_processes(settings, arguments)).values()}
-        if all(claimed_port(settings.host, port, avoided) == port for port in ports):
+        if all(free_port(settings.host, p, avoided) == p and claim(p) for p in ports):
             break
         # Another stack's, most likely, which has as many.
         settings = _with_metrics_port(settings, METRICS_STEPS)

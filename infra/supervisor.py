@@ -13,7 +13,7 @@ from typing import TextIO
 
 from infra import child_metrics
 from infra.children import kill, make_nice, spawn, stop
-from infra.ports import listens
+from infra.ports import keep_claims, listens
 from infra.process_logs import bound, last_words
 from infra.settings import Settings
 
@@ -222,6 +222,7 @@ class _Child:
             if time.monotonic() >= self._look_at_log_s:
                 self._look_at_log_s = time.monotonic() + LOOK_AT_LOG_EVERY_S
                 bound(self._log)
+                keep_claims()
             return None
         if self.halted and self._restart_file.exists():
             self.halted = False

@@ -28,8 +28,11 @@ def running_brokers(settings: Settings, nodes: int) -> Iterator[Settings]:
     children = []
     try:
         for process in processes:
-            children.append(spawn(process.argv, alone.logs_dir / f"recover-{process.name}.log"))
-        wait_until(lambda: broker_count(alone) >= nodes, START_TIMEOUT_S, "Kafka must answer")
+            log = alone.logs_dir / f"recover-{process.name}.log"
+            children.append(spawn(process.argv, log, process.environment))
+        ready = processes[-1].ready
+        assert ready is not None, "the last node is ready when all answer"
+        wait_until(ready, START_TIMEOUT_S, "Kafka must answer")
         yield alone
     except TimeoutError as error:
         raise Refusal(f"{error}; see {alone.logs_dir}/recover-kafka*.log") from error

@@ -82,6 +82,7 @@ class MarketCheck:
         """P1 of each market at the sequence at which its view stands."""
         for log in self._logs:
             log.read_on()
+            self._live.refresh()
             position, found = self._live.read(MATCHING_EVENTS, log.partition, log.keys())
             log.read_on()
             if position.cseq > log.cseq:

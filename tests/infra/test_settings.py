@@ -12,6 +12,7 @@ from infra.settings import (
     SettingsError,
     load_settings,
     save_found,
+    save_own,
     save_settings,
     settings_file,
     to_environment,
@@ -129,6 +130,16 @@ def test_addresses_with_passwords_are_kept_from_other_users(tmp_path):
     save_found(before, wanted, ["redis_url"])
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
     assert modes == {"settings.json": 0o600, "dodged.json": 0o600}
+
+
+def test_who_saves_its_own_address_leaves_all_else_as_the_file_has_it(tmp_path):
+    data = {"LOGBOURSE_DATA_DIR": str(tmp_path)}
+    usual = load_settings(data)
+    save_settings(usual)
+    told = {"LOGBOURSE_SNAPSHOTS_DIR": "/mnt/x", "LOGBOURSE_QUERY_PORT": "7"}
+    beside = replace(load_settings(data | told), redis_url="redis://127.0.0.1:7777/0")
+    save_own(beside, ["redis_url"])
+    assert load_settings(data) == replace(usual, redis_url="redis://127.0.0.1:7777/0")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"unknown_key": 1}'])

@@ -134,7 +134,7 @@ def test_a_path_with_a_comma_is_refused_in_one_sentence(tmp_path):
 def test_two_processes_serve_metrics_side_by_side(settings):
     registry = Registry()
     Counter("commands", "Commands that were decided.", registry=registry).inc(3)
-    wanted = replace(settings, metrics_port=free_port("127.0.0.1", 28090))
+    wanted = replace(settings, metrics_port=free_port("127.0.0.1", 15_090))
     first, second = serve_metrics(wanted, registry), serve_metrics(wanted, registry)
     assert first == wanted.metrics_port != second
     for port in (first, second):

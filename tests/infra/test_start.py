@@ -46,7 +46,7 @@ def nothing_runs(tmp_path, monkeypatch) -> None:
 @pytest.fixture
 def usual(tmp_path) -> Settings:
     """The first start, which finds the usual ports free: they stand in the file."""
-    first = 24_000 + os.getpid() % 80 * 100
+    first = 10_000 + os.getpid() % 50 * 100
     while any(claimed_port("127.0.0.1", port) != port for port in range(first, first + 100)):
         first += 100
     places = wanted_from(first)
