@@ -14,6 +14,9 @@ SHARE_BROKEN = 0.3
 KILL_COSTS_S = 3.0
 """What the loss of one of these alone may cost (F1, F2, F6); see docs/decisions/0024."""
 
+QUIET_EVERY_S = 300.0
+"""So often killing stops until all is whole, and the auditor is asked what it has found by then."""
+
 SAMPLE_S = 5.0
 SETTLED = 0.25
 """The first part of a soak does not count: caches fill."""
@@ -36,6 +39,7 @@ def storm(run: Run) -> None:
     run.fault(f"a storm of {run.minutes:.1f} minutes")
     begin_s = time.monotonic()
     kills: dict[str, int] = {}
+    quiet_s, quiets = begin_s + QUIET_EVERY_S, 0
     while (left_s := begin_s + run.minutes * 60 - time.monotonic()) > 0:
         pause_s = min(left_s, rng.uniform(*PAUSE_S))
         if rng.random() < SHARE_BROKEN:
@@ -47,11 +51,17 @@ def storm(run: Run) -> None:
         if stack.pid(name):
             kills[name] = kills.get(name, 0) + 1
             stack.sigkill(name)
+        if time.monotonic() >= quiet_s:
+            stack.until_whole()
+            run.recovered(time.monotonic())
+            _expect_nothing_complained_of(run)
+            quiet_s, quiets = time.monotonic() + QUIET_EVERY_S, quiets + 1
     end_s = time.monotonic()
     run.recovered(end_s)
     _expect_nothing_complained_of(run)
     run.words.append(f"killed: {', '.join(f'{n} {name}' for name, n in sorted(kills.items()))}")
     run.measured["kills"] = sum(kills.values())
+    run.measured["quiet points"] = quiets
     moments = _seconds_acknowledged(run, begin_s, end_s)
     seconds = max(1, int(end_s - begin_s))
     run.measured["seconds with acknowledgements %"] = 100.0 * len(moments) / seconds
