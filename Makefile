@@ -36,8 +36,10 @@ compile: setup  ## compile the hot modules with mypyc where a C compiler is (LOG
 run: compile  ## start Kafka, Redis, shards, projections, APIs and bots; Ctrl-C stops everything
 	@$(BIN)/logbourse run $(ARGS)
 
+# 5 is pytest's status where ARGS select nothing of one half.
 test: compile  ## every test, the real Kafka, Redis and ClickHouse included
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist worksteal -m "not integration and not slow" $(ARGS) || [ $$? = 5 ]
+	@$(BIN)/python -m pytest -m "integration or slow" $(ARGS) || [ $$? = 5 ]
 
 check: setup  ## format, lint, strict types, import contracts, tidy and unit tests
 	@$(BIN)/ruff format --check --quiet .
