@@ -81,6 +81,7 @@ class Supervisor:
         self._on_ready = on_ready
         self._line = _StatusLine(out)
         self._signals = 0
+        self._look_at_logs_s = 0.0
 
     def run(self) -> int:
         """Block until told to stop, in the main thread; returns 0, or 1 if it could not start."""
@@ -138,6 +139,11 @@ class Supervisor:
             news = child.tend()
             if news:
                 self._line.say(news)
+        if time.monotonic() >= self._look_at_logs_s:
+            self._look_at_logs_s = time.monotonic() + LOOK_AT_LOG_EVERY_S
+            for child in self._children:
+                bound(child.log)
+            keep_claims()
 
     def _show_status(self) -> None:
         up = sum(child.is_up for child in self._children)
@@ -167,7 +173,7 @@ class _Child:
         self.deaths = 0
         self.restarts = 0
         self.halted = False
-        self._log = settings.logs_dir / f"{process.name}.log"
+        self.log = settings.logs_dir / f"{process.name}.log"
         self._pid_file = settings.data_dir / "run" / f"{process.name}.pid"
         self._restart_file = self._pid_file.with_suffix(".restart")
         self._popen: subprocess.Popen[bytes] | None = None
@@ -177,7 +183,6 @@ class _Child:
         self._done = False
         self._was_ready = False
         self._is_nice = False
-        self._look_at_log_s = 0.0
 
     @property
     def pid(self) -> int:
@@ -190,7 +195,7 @@ class _Child:
     def start(self) -> None:
         # A wish from before this start is not about a halt to come.
         self._restart_file.unlink(missing_ok=True)
-        self._popen = spawn(self.process.argv, self._log, self.process.environment)
+        self._popen = spawn(self.process.argv, self.log, self.process.environment)
         self._started_s = time.monotonic()
         self._is_nice = self.process.niceness == 0
         self._start_again_s = None
@@ -219,10 +224,6 @@ class _Child:
                 return self._ended(status)
             if not self._is_nice and time.monotonic() - self._started_s >= HEAD_START_S:
                 self._is_nice = make_nice(self._popen.pid, self.process.niceness)
-            if time.monotonic() >= self._look_at_log_s:
-                self._look_at_log_s = time.monotonic() + LOOK_AT_LOG_EVERY_S
-                bound(self._log)
-                keep_claims()
             return None
         if self.halted and self._restart_file.exists():
             self.halted = False
@@ -233,13 +234,15 @@ class _Child:
 
     def hint(self) -> str:
         """The last words of its output, and where to read the rest."""
-        return f'last said "{last_words(self._log)[:HINT_LENGTH]}", see {self._log}'
+        return self._said(HINT_LENGTH)
 
     def halt(self) -> str:
         """That it has halted, all of its last words, which say the shard, and what to type."""
-        said = f'last said "{last_words(self._log)}", see {self._log}'
         way_back = f"start it again with: touch {self._restart_file}"
-        return f"{self.process.name} HALTED and stays down, {said}; {way_back}"
+        return f"{self.process.name} HALTED and stays down, {self._said(None)}; {way_back}"
+
+    def _said(self, length: int | None) -> str:
+        return f'last said "{last_words(self.log)[:length]}", see {self.log}'
 
     def end(self, patient: Callable[[], bool]) -> None:
         self._start_again_s = None
@@ -266,7 +269,7 @@ class _Child:
         if status == HALTED and self.process.halts:
             self.halted = True
             child_metrics.ended(self.process.name, _how(status))
-            child_metrics.halted(self.process.name, last_words(self._log))
+            child_metrics.halted(self.process.name, last_words(self.log))
             return self.halt()
         if status == 0 and self.process.task:
             self._done = True

@@ -25,11 +25,8 @@ REASONS = ("ACKED_LOSS", "GAP", "DIVERGENCE", "INPUT_CHANGED")
 
 @row("F9a", "a broker loses power, and the ends of its files", target_s=5.0)
 def one_broker_loses_power(run: Run) -> None:
-    broker = run.rng.choice(BROKERS)
     with run.stack.no_restarts():
-        run.fault(f"SIGKILL {broker}, without the ends of its files")
-        run.stack.sigkill(broker)
-        time.sleep(1.0)
+        broker = _kill_a_broker(run, "the ends of its files")
         for topic, partition in [*INBOXES, *OUTBOXES, *MARKS]:
             run.stack.cut_tail(broker, topic, partition, run.rng.randrange(1, 64 * KIB))
         run.recovered(time.monotonic())
@@ -40,17 +37,22 @@ def one_broker_loses_power(run: Run) -> None:
 @row("F9a disk", "a broker loses all its copies, but for its vote", target_s=5.0)
 def one_broker_loses_its_copies(run: Run) -> None:
     """As docs/runbook.md tells an operator to take a damaged copy away (INPUT_CHANGED)."""
-    broker = run.rng.choice(BROKERS)
     with run.stack.no_restarts():
-        run.fault(f"SIGKILL {broker}, without its files")
-        run.stack.sigkill(broker)
-        time.sleep(1.0)
-        run.stack.lose_disk(broker)
+        run.stack.lose_disk(_kill_a_broker(run, "its files"))
         run.wait(2.0)
     run.recovered()
     started_s = time.monotonic()
     run.stack.until_replicated()
     run.measured["copied again s"] = time.monotonic() - started_s
+
+
+def _kill_a_broker(run: Run, loses: str) -> str:
+    """Which one has died."""
+    broker = run.rng.choice(BROKERS)
+    run.fault(f"SIGKILL {broker}, without {loses}")
+    run.stack.sigkill(broker)
+    time.sleep(1.0)
+    return broker
 
 
 @row(
