@@ -38,15 +38,17 @@ run: compile  ## start Kafka, Redis, shards, projections, APIs and bots; Ctrl-C 
 
 # 5 is pytest's status where ARGS select nothing of one half.
 test: compile  ## every test, the real Kafka, Redis and ClickHouse included
-	@$(BIN)/python -m pytest -n 4 --dist worksteal -m "not integration and not slow" $(ARGS) || [ $$? = 5 ]
-	@$(BIN)/python -m pytest -m "integration or slow" $(ARGS) || [ $$? = 5 ]
+	@none=0; \
+	$(BIN)/python -m pytest -n 5 --dist worksteal -m "not integration and not slow" $(ARGS) \
+	  || { none=$$?; [ $$none = 5 ]; }; \
+	$(BIN)/python -m pytest -m "integration or slow" $(ARGS) || [ $$?$$none = 50 ]
 
 check: setup  ## format, lint, strict types, import contracts, tidy and unit tests
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest -q -n 4 --dist worksteal -m "not integration and not slow" \
+	@$(BIN)/python -m pytest -q -n 5 --dist worksteal -m "not integration and not slow" \
 	  --hypothesis-profile quick $(ARGS)
 
 format: setup  ## rewrite the sources as ruff wants them

@@ -12,8 +12,8 @@ from tests.projections.query.world import T0_US, Store, World
 
 @pytest.fixture(autouse=True)
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many tests wait until a read gives up; 2 s of that, each time, is a fifth of `make check`."""
-    monkeypatch.setattr("projections.query.sources.PATIENCE_S", 1.0)
+    """Many tests wait until a read gives up: 2 s, each time, would be a fifth of `make check`."""
+    monkeypatch.setattr("projections.query.sources.PATIENCE_S", 0.5)
 
 
 @pytest.fixture(scope="module")
