@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from infra.files import replace_text
 from infra.ports import HIGHEST_PORT
@@ -226,8 +227,8 @@ def _complete(settings: Settings) -> Settings:
         admin_token_file=_placed(settings.admin_token_file, places["admin_token_file"]),
         snapshots_dir=_placed(settings.snapshots_dir, places["snapshots_dir"]),
     )
-    _check_prefix("redis_url", settings.redis_url, ("redis://", "rediss://", "unix://"))
-    _check_prefix("clickhouse_dsn", settings.clickhouse_dsn, ("chdb:///", "http://", "https://"))
+    _check_address("redis_url", settings.redis_url, ("redis://", "rediss://", "unix://"))
+    _check_address("clickhouse_dsn", settings.clickhouse_dsn, ("chdb:///", "http://", "https://"))
     _check_word("log_level", settings.log_level, ("debug", "info", "warning", "error"))
     _check_word("lease_store", settings.lease_store, ("file", "redis"))
     _check_bootstrap(settings.kafka_bootstrap)
@@ -254,10 +255,18 @@ def _check_word(name: str, text: str, words: tuple[str, ...]) -> None:
         raise SettingsError(f"{PREFIX}{name.upper()} must be {' or '.join(words)}, was {was!r}")
 
 
-def _check_prefix(name: str, text: str, prefixes: tuple[str, ...]) -> None:
-    if not text.startswith(prefixes):
-        wanted, was = " or ".join(prefixes), _without_credentials(text)
-        raise SettingsError(f"{PREFIX}{name.upper()} must begin with {wanted}, was {was!r}")
+def _check_address(name: str, text: str, prefixes: tuple[str, ...]) -> None:
+    wanted = f"begin with {' or '.join(prefixes)}"
+    if text.startswith(prefixes):
+        try:
+            # Zero is another word for "any", which is nowhere.
+            if urlsplit(text).port != 0:
+                return
+        except ValueError:
+            pass
+        wanted = f"name a port in 1..{HIGHEST_PORT} or none"
+    was = _without_credentials(text)
+    raise SettingsError(f"{PREFIX}{name.upper()} must {wanted}, was {was!r}")
 
 
 def _without_credentials(text: str) -> str:
@@ -270,6 +279,7 @@ def _without_credentials(text: str) -> str:
 def _check_bootstrap(text: str) -> None:
     for address in text.split(","):
         host, _, port = address.rpartition(":")
-        if not (host and port.isascii() and port.isdigit()):
-            wanted = "host:port[,host:port…]"
+        is_port = port.isascii() and port.isdigit() and len(port) <= len(str(HIGHEST_PORT))
+        if not (host and is_port and 1 <= int(port) <= HIGHEST_PORT):
+            wanted = f"host:port[,host:port…] with ports in 1..{HIGHEST_PORT}"
             raise SettingsError(f"{PREFIX}KAFKA_BOOTSTRAP must be {wanted}, was {text!r}")
