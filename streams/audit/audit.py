@@ -168,7 +168,7 @@ _COLUMNS = (
 
 
 def _count_replay(findings: Findings, checks: Checks) -> None:
-    checks.counts["S3"] = findings.compared - findings.cut_off
+    checks.counts["S3"] = findings.compared
     checks.broken["S3"] = len(findings.listed) + findings.left_out
     checks.words += [f"S3: {finding.sentence()}" for finding in findings.roots()[:5]]
 

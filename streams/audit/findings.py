@@ -73,9 +73,10 @@ class Finding:
 class Findings:
     """Findings in the order they were made; of each kind in each channel only the first few.
 
-    Two counts are no faults: `unwritten`, records that are due but above their source's mark, and
-    `cut_off`, records appended while the ends were read, whose causes were not seen. `dropped`
-    counts the findings, listed or not, of records that their readers drop.
+    `compared` counts the records that were judged. Three more are no faults: `unwritten`, records
+    that are due but above their source's mark, `cut_off`, ones appended while the ends were read,
+    whose causes were not seen, and `not_judged`, ones of which a replay of a part cannot tell.
+    `dropped` counts the findings, listed or not, of records that their readers drop.
     """
 
     PER_CHANNEL: ClassVar[int] = 50
@@ -86,6 +87,7 @@ class Findings:
     compared: int = 0
     unwritten: int = 0
     cut_off: int = 0
+    not_judged: int = 0
     _counts: dict[tuple[Kind, Place, str], int] = field(default_factory=dict)
 
     def is_full(self, kind: Kind, place: Place, src: str) -> bool:

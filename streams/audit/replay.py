@@ -106,6 +106,7 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
         "compared": findings.compared,
         "not_yet_written": findings.unwritten,
         "too_new_to_be_judged": findings.cut_off,
+        "not_judged": findings.not_judged,
         "shards": {shard: _run_as_json(run, verdict) for shard, run in verdict.runs.items()},
         "divergences": [finding.as_json() for finding in findings.listed],
         "divergences_left_out": findings.left_out,
@@ -243,8 +244,9 @@ def _sum(verdict: Verdict) -> str:
         return f"DIVERGENT: {roots:,} {noun}, {consequences:,} more findings follow"
     unwritten = f", {findings.unwritten:,} not yet written" if findings.unwritten else ""
     cut_off = f", {findings.cut_off:,} too new to be judged" if findings.cut_off else ""
-    judged = findings.compared - findings.cut_off
-    return f"EQUAL: {judged:,} records are what their inputs lead to{unwritten}{cut_off}"
+    others = f", {findings.not_judged:,} not judged" if findings.not_judged else ""
+    equal = f"EQUAL: {findings.compared:,} records are what their inputs lead to"
+    return f"{equal}{unwritten}{cut_off}{others}"
 
 
 def _run_as_json(run: Run, verdict: Verdict) -> dict[str, Any]:
