@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,6 @@ from domain.ledger.messages import AccountOpened, DepositCredited
 from domain.markets import MarketListed, MarketRulesChanged, ReferencePriceChanged
 from domain.orders.messages import OrderAccepted, OrderType, Side, TimeInForce
 from domain.reference import Asset, Market
-from projections.changes import Row
 from projections.follower import Follower
 from projections.layout import LEDGER_EVENTS, StoredOrder, UserRisk, account_key, open_key, unpack
 from projections.query import account_responses as responses
@@ -36,8 +36,8 @@ DECIMALS = {BTC: 5, USDT: 9}
 ASSETS = {asset: Asset(asset, f"A{asset}", "", places) for asset, places in DECIMALS.items()}
 LISTED = MarketListed(b"", MARKET, "BTCUSDT", 1, RULES, 6_000_000)
 KNOWN_MARKET = Market(MARKET, "BTCUSDT", 1, RULES, 6_000_000, False, ASSETS[BTC], ASSETS[USDT])
+"""A price of n ticks is n × 10 × 10^(5+8) / (1,000 × 10^9) = n × 100, in 10^-8."""
 USER = 1
-"""Prices of the market are n × 10 × 10^(5+8) / (1,000 × 10^9) = n × 100, in 10^-8."""
 
 
 def folded(outbox: Outbox, step: int = 3) -> DictSink:
@@ -50,29 +50,24 @@ def folded(outbox: Outbox, step: int = 3) -> DictSink:
     return sink
 
 
-def shown(sink: DictSink) -> list[dict[str, object]]:
+def shown(sink: DictSink) -> list[dict[str, Any]]:
     """Each state of each order, and each fill, as the query API answers them."""
-    return [
-        *(responses.order(order_of(row), KNOWN_MARKET, int) for row in sink.rows["orders"]),
-        *(
-            responses.own_trade(fill_of(row), KNOWN_MARKET, ASSETS[row[-2]], int)
-            for row in sink.rows["fills"]
-        ),
-    ]
+    return [*map(shown_order, sink.rows["orders"]), *map(shown_fill, sink.rows["fills"])]
 
 
-def priced(outbox: Outbox) -> list[dict[str, object]]:
+def priced(outbox: Outbox) -> list[dict[str, Any]]:
     return shown(folded(outbox))
 
 
-def order_of(row: Row) -> StoredOrder:
+def shown_order(row: tuple[Any, ...]) -> dict[str, Any]:
     _, cseq, idx, time_us, *facts = row
-    return StoredOrder(*facts, time_us, cseq, idx)
+    return responses.order(StoredOrder._make([*facts, time_us, cseq, idx]), KNOWN_MARKET, int)
 
 
-def fill_of(row: Row) -> Fill:
+def shown_fill(row: tuple[Any, ...]) -> dict[str, Any]:
     _, _, _, time_us, _, market, trade, order_id, _, *rest = row
-    return Fill(trade, order_id, market, *rest, time_us)
+    fill = Fill._make([trade, order_id, market, *rest, time_us])
+    return responses.own_trade(fill, KNOWN_MARKET, ASSETS[fill.fee_asset], int)
 
 
 def listing(asset: int) -> AssetListed:
@@ -156,7 +151,7 @@ def test_a_sample_has_the_prices_that_are_known():
     told = ReferencePriceChanged(MARKET, 6_000_007)
     again = DepositCredited(b"", USER, USDT, 1, "again")
     sink = folded(written([*OPENING, LISTED, listing(USDT), told, 1, listing(BTC), again, 1]))
-    prices = [json.loads(row[-1]) for row in sink.rows["risk_samples"]]
+    prices = [json.loads(str(row[-1])) for row in sink.rows["risk_samples"]]
     assert prices == [{}, {str(MARKET): [600_000_700, 5]}]
 
 
@@ -170,13 +165,13 @@ def test_any_place_of_the_assets_leads_to_the_same_views(exchange, places, step)
     assert users_views(late) == users_views(prompt)
     for mine, other in zip(late.rows["risk_samples"], prompt.rows["risk_samples"], strict=True):
         assert mine[3:-1] == other[3:-1]
-        known, every = json.loads(mine[-1]), json.loads(other[-1])
+        known, every = json.loads(str(mine[-1])), json.loads(str(other[-1]))
         assert {market: told[0] for market, told in known.items()}.items() <= {
             (market, told[0]) for market, told in every.items()
         }
 
 
-def users_views(sink: DictSink) -> dict[str, object]:
+def users_views(sink: DictSink) -> dict[str, dict[str, str]]:
     """Cells of users, without orders, and without when they were written."""
     cells = {
         key: dict(fields)
