@@ -28,7 +28,9 @@ compact JSON lists in the field order of the named tuples below (`pack`, `unpack
 
 A *price* is stored in 10^-8 quote per base (exact: see `domain.money.is_writable`), a quantity in
 base units, a notional in quote units, so that a reader needs no market rules and a change of lot
-or tick changes no history. A *minute* is log time in microseconds // 60,000,000.
+or tick changes no history. Where a ledger did not know the decimals yet, a price of an order says
+so (`StoredOrder`), that of a fill is 0, and risk samples lack the market's. A *minute* is log time
+in microseconds // 60,000,000.
 
 Channels: after each apply the text of the new cseq is published on `lb:<build>:applied:<topic>:<p>`
 and the names of the changed keys, separated by spaces, on `lb:<build>:changed:<topic>:<p>`.
@@ -117,8 +119,11 @@ ACCEPTED, RESTED, CLOSED = 0, 1, 2
 class StoredOrder(NamedTuple):
     """An order as it stands; the enums of `domain.orders.messages` as their numbers.
 
-    `price` is 0 for MARKET. `quantity` (base units) is 0 for orders by quote, `quote_quantity`
-    0 for orders by quantity. `reason` is the `CloseReason` once `state` is CLOSED, -1 before.
+    `price` is 0 for MARKET. Below 0 it is minus the quote units that all of the order costs: the
+    ledger was told of the market before its assets, and whoever knows their decimals has the price
+    from that and `quantity`, exactly. `quantity` (base units) is 0 for orders by quote,
+    `quote_quantity` 0 for orders by quantity. `reason` is the `CloseReason` once `state` is CLOSED,
+    -1 before.
     `rested_us` is 0 until it rests. (`cseq`, `idx`) is the event that said so last.
     """
 

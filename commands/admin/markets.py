@@ -40,6 +40,9 @@ from domain.reference import Asset, Market, symbol_partition
 from infra.http import errors
 from infra.http.errors import ApiError
 
+MOST_OPEN_ORDERS = 100_000
+"""What an account may have open in a market: a cancel of all of them is one message."""
+
 _MULTIPLIERS = {
     "bid_up_ppm": "bidMultiplierUp",
     "bid_down_ppm": "bidMultiplierDown",
@@ -254,8 +257,9 @@ def _rules(fields: Fields, rules: MarketRules, base: Asset, quote: Asset) -> Mar
         # Without a bound of its own a market order has that of the others.
         if getattr(rules, market_bound) == 0 and bound in changed:
             changed.setdefault(market_bound, changed[bound])
-    if fields.optional_integer("maxOpenOrders") is not None:
-        changed["max_open_orders"] = fields.integer("maxOpenOrders")
+    open_orders = fields.optional_integer("maxOpenOrders")
+    if open_orders is not None:
+        changed["max_open_orders"] = _bounded_open_orders(open_orders)
     bounded = replace(rules, **changed)
     if not money.is_writable(bounded, base.decimals, quote.decimals):
         raise ApiError(
@@ -264,6 +268,13 @@ def _rules(fields: Fields, rules: MarketRules, base: Asset, quote: Asset) -> Mar
             f"Steps must be written with {money.PLACES} decimals, so that all prices are.",
         )
     return bounded
+
+
+def _bounded_open_orders(number: int) -> int:
+    if number > MOST_OPEN_ORDERS:
+        msg = f"{MOST_OPEN_ORDERS} is the most, was {number}"
+        raise ApiError(400, -1130, f"Field 'maxOpenOrders' cannot be used: {msg}.")
+    return number
 
 
 def _read(name: str, convert: Callable[[], int]) -> int:

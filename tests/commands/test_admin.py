@@ -93,6 +93,21 @@ async def test_amounts_are_exact(world, amount, code):
     assert (await world.operate("deposit", status=400, **money))["code"] == code
 
 
+@pytest.mark.parametrize(
+    ("operation", "fields"),
+    [
+        ("change-market-rules", {"symbol": "BTCUSDT"}),
+        ("list-market", MARKET | {"symbol": "BTCUSDT2"}),
+    ],
+)
+async def test_open_orders_of_a_market_have_an_upper_bound(world, operation, fields):
+    """A cancel of all is one message, which must fit into a record."""
+    answer = await world.operate(operation, 400, **fields, maxOpenOrders=100_001)
+    wanted = "Field 'maxOpenOrders' cannot be used: 100000 is the most, was 100001."
+    assert (answer["code"], answer["msg"]) == (-1130, wanted)
+    await world.operate(operation, **fields, maxOpenOrders=100_000)
+
+
 async def test_rules_change_in_part(world):
     alice = await world.add_user("alice", USDT="1000000")
     await world.operate("change-market-rules", symbol="BTCUSDT", minNotional="6000")
