@@ -13,6 +13,7 @@ from commands.execution import Execution
 from commands.outcomes import Answer, Awaited, position_of
 from commands.parsing import (
     client_order_id,
+    default_response_type,
     parse_cancel,
     parse_cancel_all,
     parse_place,
@@ -168,12 +169,14 @@ class OrderEntry:
         self._admit(call)
         command_id = keyed_command_id(call.sender.user_id, key)
         order = self._parse_order(call, call.parameters, command_id)
+        response_type = parse_response_type(call.parameters, "FULL")
+        # Whatever the form: equal keys at once share one answer, and another may wish for all of it.
         answer = await self._run(call, order, REPORT)
         # Not only what shows as repeated: another gateway's outcome may be here before that does.
         if not _is_same_order(order, answer):
             raise errors.idempotency_key_reused()
         return {
-            "order": self._placed(call, answer, "FULL"),
+            "order": self._placed(call, answer, response_type),
             "replayed": answer.repeated,
             "meta": {"position": call.position},
         }
@@ -207,7 +210,8 @@ class OrderEntry:
 
     def _parse_wish(self, call: Call, parameters: Parameters, command_id: bytes) -> "_Wish":
         order = self._parse_order(call, parameters, command_id)
-        return _Wish(order, parse_response_type(parameters, order.order_type))
+        default = default_response_type(order.order_type)
+        return _Wish(order, parse_response_type(parameters, default))
 
     def _parse_order(self, call: Call, parameters: Parameters, command_id: bytes) -> PlaceOrder:
         return parse_place(

@@ -137,11 +137,16 @@ def parse_cancel_all(
     return CancelAllOrders(command_id, deadline_us, user_id, market.market_id)
 
 
-def parse_response_type(parameters: Parameters, order_type: OrderType) -> str:
-    """ACK, RESULT or FULL; without a wish FULL for LIMIT and MARKET, ACK for the others."""
+def default_response_type(order_type: OrderType) -> str:
+    """What Binance answers to who does not say: FULL for LIMIT and MARKET, ACK for the others."""
+    return "FULL" if order_type in (OrderType.LIMIT, OrderType.MARKET) else "ACK"
+
+
+def parse_response_type(parameters: Parameters, default: str) -> str:
+    """ACK, RESULT or FULL; `default` without a wish, -1130 for any other."""
     wish = parameters.optional("newOrderRespType")
     if wish is None:
-        return "FULL" if order_type in (OrderType.LIMIT, OrderType.MARKET) else "ACK"
+        return default
     if wish not in RESPONSE_TYPES:
         raise errors.invalid_data("newOrderRespType")
     return wish
