@@ -170,7 +170,7 @@ class OrderEntry:
         command_id = keyed_command_id(call.sender.user_id, key)
         order = self._parse_order(call, call.parameters, command_id)
         response_type = parse_response_type(call.parameters, "FULL")
-        # Whatever the form: equal keys at once share one answer, and another may wish for all of it.
+        # Whatever the form: equal keys at once share one answer, and another may want all of it.
         answer = await self._run(call, order, REPORT)
         # Not only what shows as repeated: another gateway's outcome may be here before that does.
         if not _is_same_order(order, answer):
