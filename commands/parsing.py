@@ -64,13 +64,15 @@ def parse_place(
     user_id: int,
     command_id: bytes,
     deadline_us: int,
+    former: Market | None = None,
 ) -> PlaceOrder:
     """The order that a request asks for; without a client order id it gets one of its command id.
 
-    Raises ApiError with the number of whatever is missing, malformed or not implemented.
+    It is counted in the lots and ticks of its market, or in those of `former`, the market as it
+    was. Raises ApiError with the number of whatever is missing, malformed or not implemented.
     """
     parameters.refuse_unknown(_PLACE)
-    market = _parse_market(parameters, reference)
+    market = former or _parse_market(parameters, reference)
     side = _parse_side(parameters)
     order_type = _parse_type(parameters)
     _refuse_not_implemented(parameters, order_type)
