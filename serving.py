@@ -134,7 +134,7 @@ class AccountsView:
             if record.cseq != self.positions.get(partition, NOWHERE).cseq + 1:
                 continue
             for event in record.messages:
-                self.reference.apply(event, stored.partition)
+                self.reference.apply(event, stored.partition, record.time_us)
                 self.credentials.apply(event)
             self.positions[partition] = Position(record.cseq, stored.offset, record.time_us)
 

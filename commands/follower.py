@@ -152,7 +152,7 @@ class Follower:
     def _fold(self, shard: str, offset: int, record: Record) -> None:
         if shard[0] == "A":
             for message in record.messages:
-                self.reference.apply(message, int(shard[1:]))
+                self.reference.apply(message, int(shard[1:]), record.time_us)
                 self.credentials.apply(message)
         self._outcomes.apply(shard, offset, record)
         for look in self._watchers:

@@ -47,6 +47,33 @@ async def test_an_idempotency_key_is_the_accounts_whichever_api_key_signs(world,
     assert (status, found["replayed"]) == (200, False), "another account's keys are its own"
 
 
+async def test_the_answer_has_the_form_that_is_wished(world, alice):
+    """However short, it comes when the book has reported, and a repetition may wish for another."""
+    await alice.limit("SELL", "59000", "0.1")
+
+    async def placed(**wish):
+        body = alice.signed(**ORDER, **wish)
+        status, found, _ = await alice.send("POST", "/x/v1/orders", body=body, **KEY)
+        assert status == 200, found
+        return found["order"]
+
+    ack, result = await placed(newOrderRespType="ACK"), await placed(newOrderRespType="RESULT")
+    full = await placed(newOrderRespType="FULL")
+    assert set(ack) == {"symbol", "orderId", "orderListId", "clientOrderId", "transactTime"}
+    assert (result["status"], "fills" in result) == ("FILLED", False)
+    assert len(full["fills"]) == 1
+    assert await placed() == full
+
+
+async def test_a_bad_form_of_the_answer_is_refused_and_nothing_placed(world, alice):
+    before = len(world.exchange.records_in)
+    body = alice.signed(**ORDER, newOrderRespType="ALL")
+    status, found, _ = await alice.send("POST", "/x/v1/orders", body=body, **KEY)
+    msg = "Data sent for parameter 'newOrderRespType' is not valid."
+    assert (status, found) == (400, {"code": -1130, "msg": msg})
+    assert len(world.exchange.records_in) == before
+
+
 async def test_a_key_that_is_forgotten_is_refused_while_its_order_is_open(world, alice):
     """What docs/decisions/0026 promises: without a client order id, the key decides it."""
     order, key = ORDER, KEY
