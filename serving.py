@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import contextlib
 import signal
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from threading import Thread
@@ -27,6 +26,7 @@ from infra.log import Log, LogFailure, LogRecord
 from infra.logging import configure_logging, get_logger
 from infra.metrics import serve_metrics
 from infra.redis import AsyncRedis, async_redis_client
+from infra.refusal import Misunderstood
 from infra.settings import Settings, load_settings
 from infra.tail import Partition, Tail
 from projections.clickhouse_projector import ClickHouseProjector
@@ -53,12 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until SIGTERM; the exit status."""
+    """Serve until SIGTERM; the exit status. Raises `Misunderstood` for roles that do not go."""
     roles = set(arguments.roles.split(","))
     if not roles <= set(ROLES):
-        return _refuse(f"roles must be among {', '.join(ROLES)}, was {arguments.roles}")
+        raise Misunderstood(f"roles must be among {', '.join(ROLES)}, was {arguments.roles}")
     if QUERY_ROLE in roles and len(roles) > 1:
-        return _refuse("the query role needs a process of its own, so that reads delay no order")
+        raise Misunderstood(
+            "the query role needs a process of its own, so that reads delay no order"
+        )
     settings = load_settings()
     configure_logging(settings.log_level)
     serve_metrics(settings)
@@ -199,8 +201,3 @@ def _parts(
         knows_log=accounts.knows_log,
         operator_token=open_admin_token(settings.admin_token_file),
     )
-
-
-def _refuse(sentence: str) -> int:
-    print(f"logbourse serve: {sentence}", file=sys.stderr)
-    return 2

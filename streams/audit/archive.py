@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from infra.log import Log, LogRecord, Mark
+from infra.refusal import Refusal
 from schemas.topics import catalogue, inbox, shards
 
 Place = tuple[str, int]
@@ -14,7 +15,7 @@ NO_END = 1 << 62
 """An offset that no record has."""
 
 
-class BadArchive(Exception):
+class BadArchive(Refusal):
     """What was to be read is not there or not readable; the text is one sentence."""
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from domain.decider import Decider
 from domain.matching.messages import TradeExecuted
 from schemas.record import decode_record
 from schemas.topics import inbox, shard_of
-from streams.audit.archive import Archive, BadArchive, Place, Progress, position_name
+from streams.audit.archive import Archive, Place, Progress, position_name
 from streams.audit.books import Exchange, Sheet, check_exchange
 from streams.audit.checks import TITLES, Checks
 from streams.audit.cut import consistent_cut
@@ -42,19 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Audit: 0 if all that is checked holds, 1 if not, 2 for what cannot be read.
+    """Audit: 0 if all that is checked holds, 1 if not. Raises `BadArchive`.
 
     1 as well if no record was compared: nothing can be said of such a log.
     """
-    try:
-        archive = open_log(arguments)
-        shards = archive.manifest.shards()
-        bar = Bar("audit", 2 * sum(archive.end(inbox(shard)) for shard in shards))
-        result = audit(archive, bar, arguments.processes, arguments.snapshots)
-        bar.end()
-    except BadArchive as error:
-        print(f"logbourse audit: {error}", file=sys.stderr)
-        return 2
+    archive = open_log(arguments)
+    shards = archive.manifest.shards()
+    bar = Bar("audit", 2 * sum(archive.end(inbox(shard)) for shard in shards))
+    result = audit(archive, bar, arguments.processes, arguments.snapshots)
+    bar.end()
     print(json.dumps(as_json(result), indent=2) if arguments.json else "\n".join(report(result)))
     return 0 if result.verdict() == SOUND else 1
 

@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -45,15 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Export or go on exporting; 0, or 2 with one sentence."""
-    try:
-        archive = open_live(arguments.bootstrap)
-        bar = Bar("export", archive.manifest.records())
-        written = export(archive, arguments.directory, bar)
-        bar.end()
-    except (BadArchive, OSError) as error:
-        print(f"logbourse export: {error}", file=sys.stderr)
-        return 2
+    """Export or go on exporting. Raises `BadArchive`, and `OSError` if it cannot be written."""
+    archive = open_live(arguments.bootstrap)
+    bar = Bar("export", archive.manifest.records())
+    written = export(archive, arguments.directory, bar)
+    bar.end()
     print(f"{arguments.directory} holds the log, {written:,} records of it new")
     return 0
 

@@ -1,8 +1,10 @@
 """Logs of the simulated exchange as archives, and what an auditor says of them."""
 
+import argparse
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from types import ModuleType
 
 import pytest
 
@@ -121,3 +123,10 @@ def replayed(archive: Archive) -> Verdict:
 def told(findings: Findings) -> str:
     """All that is said of causes, in one text."""
     return "\n".join(finding.sentence() for finding in findings.roots())
+
+
+def arguments(subcommand: ModuleType, *words: str) -> argparse.Namespace:
+    """What `run` of the subcommand is given for these words of a command line."""
+    parser = argparse.ArgumentParser()
+    subcommand.add_arguments(parser)
+    return parser.parse_args(words)

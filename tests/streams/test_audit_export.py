@@ -1,6 +1,5 @@
 """Exports: what comes back is what was there, however often it was interrupted."""
 
-import argparse
 import functools
 import json
 import operator
@@ -13,9 +12,9 @@ from typing import Any
 import fastavro
 import pytest
 
+import logbourse
 from infra.log import LogRecord, Mark
 from schemas.topics import catalogue
-from streams.audit import replay
 from streams.audit.archive import (
     Archive,
     BadArchive,
@@ -260,9 +259,7 @@ def test_a_manifest_that_no_export_writes_is_refused(path, value, exchange, tmp_
     lie(tmp_path, path, value)
     with pytest.raises(BadArchive, match=r"manifest\.json must be"):
         open_export(tmp_path)
-    parser = argparse.ArgumentParser()
-    replay.add_arguments(parser)
-    assert replay.run(parser.parse_args(["--from", str(tmp_path)])) == 2
+    assert logbourse.main(["replay", "--from", str(tmp_path)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
