@@ -17,9 +17,9 @@ from infra.log import SHOWN_WITHIN_S
 from projections.candle_sums import Series, Told
 from projections.history_client import HistoryClient, TablesTold
 from projections.history_sums import Sum, differences
-from projections.layout import MATCHING_EVENTS, Candle, trades_key
+from projections.layout import MATCHING_EVENTS, SUMMED, Candle, trades_key
 from projections.view_auditor import Complaint, Place, ViewAuditor
-from projections.view_fold import SUMMED, SumMark, ViewFold
+from projections.view_fold import SumMark, ViewFold
 
 PAUSE_S = 0.5
 PAUSE_PER_ROUND = 5

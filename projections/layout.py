@@ -81,6 +81,14 @@ FED_TABLES = {
 }
 """Tables of a build that each topic feeds; `positions` has a row per table and partition."""
 
+_ROWS_OF_ONE_RECORD = ("orders", "fills", "ledger_entries", "trades")
+
+SUMMED = {
+    topic: tuple(table for table in tables if table in _ROWS_OF_ONE_RECORD)
+    for topic, tables in FED_TABLES.items()
+}
+"""Tables whose rows belong to one record each, so that they can be added up by sequence."""
+
 TABLES = tuple(dict.fromkeys(table for tables in FED_TABLES.values() for table in tables))
 """Tables of a build that hold history; `memory` and `positions` stand beside them."""
 

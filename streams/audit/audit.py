@@ -25,7 +25,6 @@ from streams.audit.replay import add_log_arguments, open_log
 from streams.audit.rerun import Options, Run, rerun
 from streams.audit.verify import verify
 from streams.families import decider_of
-from streams.shard import Shard
 
 SOUND = "SOUND"
 
@@ -180,7 +179,7 @@ def _watch(
         checks.add(ledger_records[-1].checks)
         checks.check("L1", not done.unsound, f"{shard}: {done.unsound}")
         if done.dumped:
-            restored = Shard.load(done.dumped, decider_of(shard))
+            restored = done.restored()
             exchange.ledgers[shard] = (restored.state, ledger_records[-1])
             for source, channel in restored.incoming.items():
                 received[(source, shard)] = channel.cseq
@@ -240,7 +239,7 @@ def _run_with(
 
 def _state_at(archive: Archive, shard: str, cut: Mapping[str, int], progress: Progress) -> Any:
     done = rerun(archive, shard, Options(stop=cut[shard]), progress)
-    return Shard.load(done.dumped, decider_of(shard)).state if done.dumped else None
+    return done.restored().state if done.dumped else None
 
 
 def _amount(units: int, decimals: int) -> str:

@@ -75,6 +75,10 @@ class Run:
     dumped: bytes = b""
     unsound: str = ""
 
+    def restored(self) -> Shard:
+        """The shard as it was at the end of the run, which must have come there."""
+        return Shard.load(self.dumped, decider_of(self.shard))
+
     def last_cause_below(self, offset: int) -> int:
         """The ordinal of the last input before `offset` that the shard accepted."""
         return self.base_ordinal + bisect_left(self.accepted, offset)
@@ -136,6 +140,18 @@ def rerun(
         resolutions[halted.offset] = action
         resolved[halted.record_hash] = action
         progress = None
+
+
+def stepped(shard: Shard, record: LogRecord) -> Step:
+    """What the shard does with the record. Raises `Halt`, also where its host would have ended."""
+    try:
+        return shard.step(record.offset, record.value)
+    except (Halt, MemoryError):
+        # Want of memory says something of this machine, nothing of the record.
+        raise
+    except Exception as error:
+        # Only a damaged log gets here; the host would have ended, so must this run.
+        raise Halt(HaltReason.FAULT, repr(error)) from error
 
 
 class _Attempt:
@@ -201,16 +217,9 @@ class _Attempt:
 
     def _step(self, record: LogRecord, messages: int) -> None:
         try:
-            step = self._shard.step(record.offset, record.value)
+            step = stepped(self._shard, record)
         except Halt as halt:
             self._halt(halt, record)
-            return
-        except MemoryError:
-            # It says something of this machine, nothing of the record.
-            raise
-        except Exception as error:
-            # Only a damaged log gets here; the host would have ended, so must this run.
-            self._halt(Halt(HaltReason.FAULT, repr(error)), record)
             return
         self._count(step, messages)
         if step.accepted:

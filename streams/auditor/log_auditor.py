@@ -20,6 +20,7 @@ from streams.audit.archive import Place, position_name
 from streams.audit.books import check_ledger, parties
 from streams.audit.checks import Checks
 from streams.audit.findings import Finding, Kind, of_channel
+from streams.audit.rerun import stepped
 from streams.auditor.circles import find_circle
 from streams.auditor.crossing import Crossing, Suspect
 from streams.auditor.followed import Followed, Queued, Stopped
@@ -27,7 +28,7 @@ from streams.auditor.legs import Legs, Origin
 from streams.auditor.marks import MarkWatch
 from streams.auditor.pace import Pace
 from streams.auditor.violations import Violation, of_finding
-from streams.halts import Halt, HaltReason, resolution_in
+from streams.halts import Halt, resolution_in
 from streams.marks import Done
 from streams.shard import Step
 
@@ -244,14 +245,9 @@ class LogAuditor:
     def _apply(self, followed: Followed, queued: Queued) -> None:
         record = queued.record
         try:
-            step = followed.shard.step(record.offset, record.value)
+            step = stepped(followed.shard, record)
         except Halt as halt:
             self._stop(followed, record, halt)
-        except MemoryError:
-            raise  # It says something of this machine, nothing of the record.
-        except Exception as error:
-            # Only a damaged log gets here; the host would have ended, so must this run.
-            self._stop(followed, record, Halt(HaltReason.FAULT, repr(error)))
         else:
             self._take_step(followed, queued, step)
 

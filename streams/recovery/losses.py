@@ -127,7 +127,7 @@ def _compare_states(
 ) -> None:
     """What the newest snapshot of a host knew, that the shard will not know."""
     try:
-        after = _state(newest.payload, shard)
+        after = Shard.load(newest.payload, decider_of(shard)).state
     except UnknownLayout as error:
         # As hosts do: it is passed over, and tells nothing here.
         losses.numbers.append(
@@ -135,7 +135,7 @@ def _compare_states(
             f"only the log tells what is lost ({error})"
         )
         return
-    before = _state(rerun(archive, shard, Options(stop=plan.kept[inbox(shard)])).dumped, shard)
+    before = rerun(archive, shard, Options(stop=plan.kept[inbox(shard)])).restored().state
     if isinstance(before, LedgerState) and isinstance(after, LedgerState):
         _compare_ledgers(shard, before, after, losses)
     if isinstance(before, MatchingState) and isinstance(after, MatchingState):
@@ -164,10 +164,6 @@ def _compare_ledgers(shard: str, before: LedgerState, after: LedgerState, losses
             row: dict[str, Any] = {"type": kind, "reference": reference}
             row |= {"user_id": funding.user_id, "asset_id": funding.asset_id}
             losses.listed.append(row | {"amount": funding.amount})
-
-
-def _state(dumped: bytes, shard: str) -> Any:
-    return Shard.load(dumped, decider_of(shard)).state
 
 
 def _shown(event: Message) -> dict[str, Any]:

@@ -13,11 +13,9 @@ from streams.audit.channels import Found, FoundChannel
 from streams.audit.cut import consistent_cut
 from streams.audit.rerun import Options, Run, rerun
 from streams.audit.verify import Verdict, verify
-from streams.families import decider_of
 from streams.halts import HaltReason, resolution_in
 from streams.marks import Done
 from streams.quarantine import decode_notice
-from streams.shard import Shard
 from streams.snapshots import Snapshot
 
 QUARANTINE: Place = (QUARANTINE_TOPIC, 0)
@@ -65,17 +63,14 @@ class Plan:
 
 
 def make_plan(
-    archive: Archive,
-    snapshots: Mapping[str, Iterable[Snapshot]],
-    progress: Progress,
-    processes: int = 0,
+    archive: Archive, snapshots: Mapping[str, Iterable[Snapshot]], progress: Progress
 ) -> Plan:
     """Re-execute all shards and find the cut. Raises `Refusal` where a halt is no loss.
 
     Raises `BadArchive` if the records cannot be read.
     """
     _expect_whole(archive)
-    verdict = verify(archive, archive.manifest.shards(), {}, progress, processes)
+    verdict = verify(archive, archive.manifest.shards(), {}, progress)
     cut = consistent_cut(archive, verdict.runs, verdict.found)
     _expect_only_losses(verdict, cut)
     kept = {inbox(shard): offset for shard, offset in cut.items()}
@@ -227,8 +222,7 @@ def _mark(
 
 
 def _done_at(archive: Archive, shard: str, offset: int) -> Done:
-    dumped = rerun(archive, shard, Options(stop=offset)).dumped
-    reached = Shard.load(dumped, decider_of(shard))
+    reached = rerun(archive, shard, Options(stop=offset)).restored()
     return Done(offset, reached.ordinal, reached.input_hash)
 
 

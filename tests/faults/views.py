@@ -18,11 +18,19 @@ from infra.log import Log
 from infra.redis import redis_client
 from projections.history_client import HistoryClient, TablesTold
 from projections.history_sums import differences
-from projections.layout import Balance, balances_key, open_key, redis_key, trades_key, unpack
+from projections.layout import (
+    SUMMED,
+    Balance,
+    balances_key,
+    open_key,
+    redis_key,
+    trades_key,
+    unpack,
+)
 from projections.live_cells import LiveCells
 from projections.redis_sink import current_build
 from projections.view_auditor import Complaint, ViewAuditor
-from projections.view_fold import SUMMED, ViewFold
+from projections.view_fold import ViewFold
 from tests.faults.market_views import MarketCheck
 from tests.faults.stack import FaultStack, until
 from tests.oracles import naive_views

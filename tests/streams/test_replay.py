@@ -258,9 +258,6 @@ def test_until_a_position_of_an_outbox_stops_behind_its_cause(tmp_path: Path, ca
     export(archived(world()), tmp_path, Nobody())
     words = ("--from", str(tmp_path), "--until", "ledger.ev.0@7", "--json")
     assert replay.run(arguments(replay, *words)) == 0
-        replay.run(arguments(replay, "--from", str(tmp_path), "--until", "ledger.ev.0@7", "--json"))
-        == 0
-    )
     said = json.loads(capsys.readouterr().out)
     assert list(said["shards"]) == ["L0"]
     assert said["shards"]["L0"]["records"] == 8
