@@ -29,7 +29,7 @@ from infra.redis import AsyncRedis, async_redis_client
 from infra.refusal import Misunderstood
 from infra.settings import Settings, load_settings
 from infra.tail import Partition, Tail
-from projections.clickhouse_projector import ClickHouseProjector
+from projections.clickhouse_worker import EmbeddedWorker
 from projections.layout import NOWHERE, Position, feeding_partitions
 from projections.query.freshness import last_sequence
 from projections.query.serve import Parts, build_app
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def serve_queries(settings: Settings) -> int:
     """The query API until SIGTERM; the exit status, 1 if following the log failed.
 
-    An embedded ClickHouse belongs to one process, so its projector runs here too. Raises `Refusal`,
+    An embedded ClickHouse belongs to one process, so its worker runs here too. Raises `Refusal`,
     before anything is read, if the port is taken.
     """
     ending = asyncio.Event()
@@ -103,14 +103,14 @@ async def serve_queries(settings: Settings) -> int:
     Thread(target=learn_told, args=learning, name="told-at-start", daemon=True).start()
     accounts.targets = {place: await tail.end_offset(*place) for place in starts}
     tail.start()
-    projector = ClickHouseProjector(settings)
-    projector.start()
+    worker = EmbeddedWorker(settings)
+    worker.start()
     _logger.info("serving", roles=[QUERY_ROLE])
     await ending.wait()
     await runner.cleanup()
     await redis.aclose()
     await tail.stop()
-    await asyncio.to_thread(projector.stop)
+    await asyncio.to_thread(worker.stop)
     return 1 if failures else 0
 
 

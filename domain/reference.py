@@ -51,13 +51,12 @@ class Asset:
 
 @dataclass(slots=True)
 class Market:
-    """A listed market: `base` priced in `quote`. The reference price is that of its listing."""
+    """A listed market: `base` priced in `quote`."""
 
     market_id: int
     symbol: str
     revision: int
     rules: MarketRules
-    reference_price_ticks: int
     halted: bool
     base: Asset
     quote: Asset
@@ -103,7 +102,6 @@ class ReferenceData:
     users: dict[int, UserStanding] = field(default_factory=dict)
     halted_withdrawals: dict[int, str] = field(default_factory=dict)
     """Asset id → why nothing of it may leave."""
-    exchange: str = ""
     ledger_partitions: int = 0
     matching_partitions: int = 0
     rules_version: int = 0
@@ -182,7 +180,6 @@ class ReferenceData:
                 market = self.markets[event.market_id]
                 market.revision = event.revision
                 market.rules = event.rules
-                market.reference_price_ticks = event.reference_price_ticks
             case MarketHalted():
                 self.markets[event.market_id].halted = True
             case MarketResumed():
@@ -194,7 +191,6 @@ class ReferenceData:
             symbol=event.symbol,
             revision=event.revision,
             rules=event.rules,
-            reference_price_ticks=event.reference_price_ticks,
             halted=False,
             base=self.assets[event.rules.base_asset],
             quote=self.assets[event.rules.quote_asset],
@@ -203,7 +199,6 @@ class ReferenceData:
 
     def _apply_genesis(self, event: Genesis) -> None:
         if event.partition == REFERENCE_PARTITION:
-            self.exchange = event.exchange
             self.ledger_partitions = event.ledger_partitions
             self.matching_partitions = event.matching_partitions
             self.rules_version = event.rules_version

@@ -74,7 +74,7 @@ class Supervisor:
         processes: Sequence[Process],
         settings: Settings,
         *,
-        on_ready: Callable[[], None] | None = None,
+        on_ready: Callable[[], None] | None,
         out: TextIO = sys.stderr,
     ) -> None:
         self._children = [_Child(process, settings) for process in processes]

@@ -206,7 +206,7 @@ def _run_shards(
         leadership.yield_all()
         worker.finish()
     except (ShardHalted, LeaseLost, LogFailure) as why:
-        return _status_after(why, metrics)
+        return _status_after(why)
     finally:
         log.close()
     _logger.info("shards stopped", shards=_names(leases))
@@ -220,11 +220,10 @@ def _say_started(leases: Sequence[Lease], *, standby: bool) -> None:
     _logger.info("shards started", shards=shards, standby=standby, build=build, rules=rules)
 
 
-def _status_after(why: ShardHalted | LeaseLost | LogFailure, metrics: WorkerMetrics) -> int:
+def _status_after(why: ShardHalted | LeaseLost | LogFailure) -> int:
     """Say why the process ends; its exit status."""
     match why:
         case ShardHalted():
-            metrics.halted(why)
             _logger.error("shard halted", shard=why.shard, reason=why.reason, detail=str(why))
             say(str(why))
             return EXIT_STATUS_HALTED

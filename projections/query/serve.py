@@ -52,8 +52,8 @@ class Parts:
     redis: AsyncRedis
     open_clickhouse: Callable[[], ClickHouseClient]
     clock: Clock
-    knows_log: Callable[[], bool] = lambda: True
-    operator_token: str = ""
+    knows_log: Callable[[], bool]
+    operator_token: str
 
 
 def build_app(parts: Parts, *, behind_proxy: bool = False) -> web.Application:

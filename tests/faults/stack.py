@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from infra.kafka import admin_client, listens
+from infra.kafka import admin_client, is_reachable
 from infra.lease import Phase, standby_name
 from infra.lease_stores import open_lease_store
 from tests.benchmarks.process_cost import resident_mb
@@ -177,7 +177,7 @@ class FaultStack(RunningStack):
         """
         address, _, _ = self.settings.kafka_bootstrap.partition(",")
         first = int(address.rpartition(":")[2]) - self.settings.proxy_step
-        return listens(f"127.0.0.1:{first + BROKERS.index(broker)}")
+        return is_reachable(f"127.0.0.1:{first + BROKERS.index(broker)}")
 
     def until_whole(self) -> None:
         """Wait until every copy is in sync, every shard has leader and shadow, both APIs serve."""

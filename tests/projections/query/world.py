@@ -177,6 +177,7 @@ class World:
             redis=self.redis,
             open_clickhouse=lambda: clickhouse_client(self.store.dsn),
             clock=self.clock,
+            knows_log=lambda: True,
             operator_token=TOKEN,
         )
         client = TestClient(TestServer(build_app(parts)))
