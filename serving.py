@@ -22,13 +22,13 @@ from infra.clock import SystemClock
 from infra.http.app import serve_app
 from infra.kafka import KafkaLog
 from infra.keys import open_admin_token, open_keys
-from infra.log import Log, LogFailure, LogRecord
+from infra.log import Log, LogFailure, LogRecord, Partition
 from infra.logging import configure_logging, get_logger
 from infra.metrics import serve_metrics
 from infra.redis import AsyncRedis, async_redis_client
 from infra.refusal import Misunderstood
 from infra.settings import Settings, load_settings
-from infra.tail import Partition, Tail
+from infra.tail import Tail
 from projections.clickhouse_worker import EmbeddedWorker
 from projections.layout import NOWHERE, Position, feeding_partitions
 from projections.query.freshness import last_sequence

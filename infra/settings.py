@@ -76,8 +76,8 @@ def load_settings(
 ) -> Settings:
     """The settings of the stack in LOGBOURSE_DATA_DIR (.data): environment, file, then defaults.
 
-    `starting` are those of `ADDRESSES` where the caller is about to listen: what `save_found` noted as
-    wanted is wanted again. Raises `SettingsError` for a value or a file that cannot be used.
+    `starting` are those of `ADDRESSES` where the caller is about to listen: what `save_found` noted
+    as wanted is wanted again. Raises `SettingsError` for a value or a file that cannot be used.
     """
     data_dir = Path(environment.get(PREFIX + "DATA_DIR") or DEFAULT_DATA_DIR).absolute()
     values: dict[str, object] = dict(_saved(settings_file(data_dir)))

@@ -44,6 +44,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
+from infra.log import Partition
+
 LEDGER_EVENTS = "ledger.ev"
 MATCHING_EVENTS = "matching.ev"
 
@@ -81,13 +83,8 @@ FED_TABLES = {
 }
 """Tables of a build that each topic feeds; `positions` has a row per table and partition."""
 
-_ROWS_OF_ONE_RECORD = ("orders", "fills", "ledger_entries", "trades")
-
-SUMMED = {
-    topic: tuple(table for table in tables if table in _ROWS_OF_ONE_RECORD)
-    for topic, tables in FED_TABLES.items()
-}
-"""Tables whose rows belong to one record each, so that they can be added up by sequence."""
+SUMMED = {LEDGER_EVENTS: ("orders", "fills", "ledger_entries"), MATCHING_EVENTS: ("trades",)}
+"""Those of them whose rows belong to one record each, so that they can be added up by sequence."""
 
 TABLES = tuple(dict.fromkeys(table for tables in FED_TABLES.values() for table in tables))
 """Tables of a build that hold history; `memory` and `positions` stand beside them."""
@@ -295,7 +292,7 @@ def unpack(shape: type[Shape], text: str | bytes) -> Shape:
     return shape(*json.loads(text))
 
 
-def feeding_partitions(ledger_partitions: int, matching_partitions: int) -> list[tuple[str, int]]:
+def feeding_partitions(ledger_partitions: int, matching_partitions: int) -> list[Partition]:
     """All partitions that feed views."""
     ledgers = [(LEDGER_EVENTS, p) for p in range(ledger_partitions)]
     return ledgers + [(MATCHING_EVENTS, m) for m in range(matching_partitions)]

@@ -16,7 +16,7 @@ from infra.kafka import KafkaLog
 from infra.lease import Gathering, Hindrances, Lease
 from infra.lease_keeper import LeaseKeeper
 from infra.lease_stores import is_gone, open_lease_store, this_holder
-from infra.log import Log, LogFailure
+from infra.log import Log, LogFailure, Partition
 from infra.logging import configure_logging, get_logger, say
 from infra.recoveries import expect_no_recovery
 from infra.settings import Settings, load_settings
@@ -51,7 +51,7 @@ class Worker:
     ) -> None:
         """Without `leadership` every host leads."""
         self._hosts = {(host.topic, host.partition): host for host in hosts}
-        self._readers: dict[tuple[str, int], Member] = dict(self._hosts)
+        self._readers: dict[Partition, Member] = dict(self._hosts)
         self._readers |= {host.outbox: host for host in hosts if isinstance(host, Shadow)}
         self._in_turn = cycle(self._hosts.values())
         self._log = log

@@ -9,7 +9,7 @@ from infra.clock import Clock
 from infra.http import errors
 from infra.http.app import Call
 from infra.http.errors import ApiError
-from infra.log import LogFailure
+from infra.log import LogFailure, Partition
 from projections.layout import (
     LEDGER_EVENTS,
     MATCHING_EVENTS,
@@ -19,7 +19,6 @@ from projections.layout import (
 )
 from projections.query.freshness import (
     PATIENCE_S,
-    Partition,
     PositionWatch,
     Target,
     format_positions,
@@ -120,7 +119,7 @@ class Sources:
     async def reach_account_table(
         self, call: Call, table: str, user_id: int, target: Target
     ) -> None:
-        """Wait until a table of history has the target for the user; the answer says where it is."""
+        """Wait until a table has the target for the user; the answer says where the table is."""
         partition = self.ledger_partition(user_id)
         position = await self.history.reach(table, partition, target, _deadline_s([target]))
         call.position = format_positions({partition: position})
@@ -128,7 +127,7 @@ class Sources:
     async def reach_trades(self, call: Call, market: Market) -> None:
         """Wait until a market's trades have all up to the client's `X-Log-Min-Position`.
 
-        And to the log's end when this process began, as `read_live`. The answer says where they are.
+        And to the log's end when this process began, as `read_live`. The answer says where.
         """
         partition = self.market_partition(market.market_id)
         wanted = wanted_positions(call).get(partition, 0)

@@ -10,9 +10,10 @@ from typing import Any
 from domain.accounts.state import AccountsState
 from domain.decider import Decider
 from domain.matching.messages import TradeExecuted
+from infra.log import Partition
 from schemas.record import decode_record
 from schemas.topics import inbox, shard_of
-from streams.audit.archive import Archive, Place, Progress, position_name
+from streams.audit.archive import Archive, Progress, position_name
 from streams.audit.books import Exchange, Sheet, check_exchange
 from streams.audit.checks import TITLES, Checks
 from streams.audit.cut import consistent_cut
@@ -204,7 +205,7 @@ class _UnderWay:
         self._received = received
         self._partitions = ledger_partitions
 
-    def __call__(self, place: Place, cseq: int, value: bytes) -> None:
+    def __call__(self, place: Partition, cseq: int, value: bytes) -> None:
         """Look at one record."""
         target = shard_of(*place)
         if place[0] != "ledger.in" or cseq <= self._received.get((self._shard, target), 0):

@@ -11,9 +11,10 @@ from domain.matching.messages import TradeExecuted
 from domain.matching.state import MatchingState
 from domain.orders.messages import OrderAccepted
 from domain.orders.state import LedgerState, next_order_id
+from infra.log import Partition
 from schemas.record import UndecodableRecord, decode_head, decode_record
 from schemas.topics import inbox, outbox
-from streams.audit.archive import Archive, Place, place_name
+from streams.audit.archive import Archive, place_name
 from streams.audit.rerun import Options, rerun
 from streams.families import decider_of
 from streams.recovery.plan import Plan
@@ -93,7 +94,7 @@ def _read_outbox(archive: Archive, plan: Plan, shard: str, losses: Losses) -> No
                 losses.listed.append(_shown(event))
 
 
-def _last_cseq(archive: Archive, place: Place, kept: int) -> int:
+def _last_cseq(archive: Archive, place: Partition, kept: int) -> int:
     return max(
         (decode_head(record.value)[1] for record in archive.records(place, 0, kept)), default=0
     )

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from streams.audit.archive import Archive, Place, Progress
+from infra.log import Partition
+from streams.audit.archive import Archive, Progress
 from streams.audit.audit import audit
 from streams.audit.checks import TITLES, Checks
 from streams.audit.findings import Finding, Findings, Kind
@@ -102,7 +103,7 @@ def _judge(archive: Archive, replayed: Progress, audited: Progress) -> tuple[Fin
     return findings, checks
 
 
-def _name(finding: Finding) -> tuple[Kind, Place, int, str]:
+def _name(finding: Finding) -> tuple[Kind, Partition, int, str]:
     return finding.kind, finding.place, finding.offset, finding.words
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from domain.decider import Message
 from domain.orders.messages import OrderAccepted
 from infra.keys import open_admin_token
-from infra.log import Log
+from infra.log import Log, Partition
 from infra.redis import redis_client
 from projections.history_client import HistoryClient, TablesTold
 from projections.history_sums import differences
@@ -86,7 +86,7 @@ class ViewCheck:
         for place, fold in self._views.folds.items():
             end = fold.position.cseq
 
-            def reached(place: tuple[str, int] = place, end: int = end) -> bool:
+            def reached(place: Partition = place, end: int = end) -> bool:
                 self._live.refresh()
                 return self._live.read(*place, ())[0].cseq >= end
 

@@ -12,9 +12,9 @@ from domain.decider import Message
 from domain.markets import MarketListed, MarketRulesChanged
 from domain.orders import evolution, learning
 from domain.orders.state import LedgerState
-from infra.log import LogRecord
+from infra.log import LogRecord, Partition
 from schemas.topics import catalogue
-from streams.audit.archive import Archive, Bounds, Manifest, Place
+from streams.audit.archive import Archive, Bounds, Manifest
 from streams.audit.findings import Findings
 from streams.audit.verify import Verdict, verify
 from tests.simulation.faults import Faults
@@ -25,7 +25,7 @@ from tests.simulation.world import LEDGERS, MATCHERS, World
 SIZE = Size("of an archive", phases=(8,))
 """How many phases trade: enough for something to be in flight wherever the log is cut off."""
 
-Partitions = dict[Place, list[tuple[int, bytes]]]
+Partitions = dict[Partition, list[tuple[int, bytes]]]
 """Offset and bytes of each record."""
 
 

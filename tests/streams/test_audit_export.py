@@ -13,14 +13,13 @@ import fastavro
 import pytest
 
 import logbourse
-from infra.log import LogRecord, Mark
+from infra.log import LogRecord, Mark, Partition
 from schemas.topics import catalogue
 from streams.audit.archive import (
     Archive,
     BadArchive,
     Bounds,
     Manifest,
-    Place,
     capture,
     parse_position,
 )
@@ -62,7 +61,7 @@ class Numbers:
             yield LogRecord(topic, partition, offset, 1_000 + offset, value)
 
 
-def contents(archive: Archive, place: Place = PLACE) -> list[LogRecord]:
+def contents(archive: Archive, place: Partition = PLACE) -> list[LogRecord]:
     return list(archive.records(place, 0, archive.end(place)))
 
 
@@ -170,7 +169,7 @@ class LastIsGone:
     """Gives all records but the last of one partition."""
 
     archive: Archive
-    place: Place
+    place: Partition
 
     def records(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
         if (topic, partition) == self.place and stop == self.archive.end(self.place):

@@ -10,9 +10,10 @@ from domain.markets import HaltMarket, ResumeMarket
 from domain.matching.state import MatchingState
 from domain.orders.messages import CancelAllOrders
 from domain.protocol import HaltAction, ResolveHalt
+from infra.log import Partition
 from infra.refusal import Refusal
 from schemas.topics import inbox
-from streams.audit.archive import Archive, Place
+from streams.audit.archive import Archive
 from streams.audit.audit import audit
 from streams.audit.findings import Findings
 from streams.recovery.losses import find_losses, sentences
@@ -229,7 +230,7 @@ def test_a_copy_of_another_history_is_not_used():
     assert any("ledger.in.0: it is not used" in sentence for sentence in whole.sentences())
 
 
-def damaged_copy(damage: str, place: Place = ("ledger.in", 0)) -> tuple[Archive, Archive]:
+def damaged_copy(damage: str, place: Partition = ("ledger.in", 0)) -> tuple[Archive, Archive]:
     """A log that lost its second half, and a copy of all of it under its manifest, but damaged."""
     world = traded(3)
     whole, partitions = archived(world), partitions_of(world)
