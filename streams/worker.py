@@ -11,6 +11,7 @@ from itertools import cycle
 from domain.rules import SUPPORTED_RULES
 from infra.clock import Clock, SystemClock
 from infra.collector import leave_to_reference_counts
+from infra.ending import EXIT_STATUS_HALTED
 from infra.files import Directory
 from infra.kafka import KafkaLog
 from infra.lease import Gathering, Hindrances, Lease
@@ -22,7 +23,7 @@ from infra.recoveries import expect_no_recovery
 from infra.settings import Settings, load_settings
 from native.selection import build_in_use
 from streams.families import decider_of
-from streams.halts import EXIT_STATUS_HALTED, ShardHalted
+from streams.halts import ShardHalted
 from streams.host import Host, HostPolicy
 from streams.leadership import EXIT_STATUS_STEPPED_DOWN, Leadership, LeaseLost, Member
 from streams.metrics import WorkerMetrics
