@@ -17,7 +17,7 @@ from domain.protocol import NO_DEADLINE_US
 from infra.http.errors import ApiError
 from infra.refusal import Refusal
 from infra.settings import Settings
-from tests.commands.world import MARKET, TOKEN, ed25519_pair, opened_world
+from tests.commands.world import LIMIT, MARKET, TOKEN, ed25519_pair, opened_world
 from tests.infra.speaking import NO_HTTP, speaking, told
 
 
@@ -96,14 +96,7 @@ async def test_amounts_are_exact(world, amount, code):
 async def test_rules_change_in_part(world):
     alice = await world.add_user("alice", USDT="1000000")
     await world.operate("change-market-rules", symbol="BTCUSDT", minNotional="6000")
-    order = {
-        "symbol": "BTCUSDT",
-        "side": "BUY",
-        "type": "LIMIT",
-        "timeInForce": "GTC",
-        "price": "59000",
-    }
-    status, found = await alice.order(**order, quantity="0.1")
+    status, found = await alice.order(**LIMIT)
     assert (status, found["msg"]) == (400, "Filter failure: NOTIONAL")
     steps = {"symbol": "BTCUSDT", "quantityStep": "0.001", "priceStep": "0.1"}
     assert (await refused(world, "change-market-rules", **steps)).startswith("Refused: INVALID")
@@ -124,7 +117,7 @@ async def test_rules_change_in_part(world):
     bounds |= {"askMultiplierUp": "5", "askMultiplierDown": "0.2"}
     await world.operate("change-market-rules", **steps, **bounds)
     await world.operate("resume-market", symbol="BTCUSDT")
-    status, found = await alice.order(**order, quantity="0.10001")
+    status, found = await alice.order(**LIMIT | {"quantity": "0.10001"})
     assert (status, found["msg"]) == (400, "Filter failure: LOT_SIZE")
     await alice.limit("BUY", "59000", "0.2")
 
