@@ -64,7 +64,7 @@ class FormerRules:
 
 @dataclass(slots=True)
 class Market:
-    """A listed market: `base` priced in `quote`. The reference price is that of its listing.
+    """A listed market: `base` priced in `quote`.
 
     `former`: the last rules of each revision before this one, the newest at the end. What was
     counted by them is read by the market as it was then: see `counted_by`.
@@ -74,7 +74,6 @@ class Market:
     symbol: str
     revision: int
     rules: MarketRules
-    reference_price_ticks: int
     halted: bool
     base: Asset
     quote: Asset
@@ -103,7 +102,6 @@ class Market:
             self.former = (*self.former, former)[-FORMER_RULES:]
         self.revision = event.revision
         self.rules = event.rules
-        self.reference_price_ticks = event.reference_price_ticks
 
     def _before(self, former: FormerRules) -> "Market":
         return replace(self, revision=former.revision, rules=former.rules)
@@ -149,7 +147,6 @@ class ReferenceData:
     users: dict[int, UserStanding] = field(default_factory=dict)
     halted_withdrawals: dict[int, str] = field(default_factory=dict)
     """Asset id → why nothing of it may leave."""
-    exchange: str = ""
     ledger_partitions: int = 0
     matching_partitions: int = 0
     rules_version: int = 0
@@ -241,7 +238,6 @@ class ReferenceData:
             symbol=event.symbol,
             revision=event.revision,
             rules=event.rules,
-            reference_price_ticks=event.reference_price_ticks,
             halted=False,
             base=self.assets[event.rules.base_asset],
             quote=self.assets[event.rules.quote_asset],
@@ -250,7 +246,6 @@ class ReferenceData:
 
     def _apply_genesis(self, event: Genesis) -> None:
         if event.partition == REFERENCE_PARTITION:
-            self.exchange = event.exchange
             self.ledger_partitions = event.ledger_partitions
             self.matching_partitions = event.matching_partitions
             self.rules_version = event.rules_version

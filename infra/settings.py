@@ -18,7 +18,7 @@ PREFIX = "LOGBOURSE_"
 LOOPBACK = "127.0.0.1"
 """Where the operators' port is, whatever `host` says."""
 
-PLACES = (
+ADDRESSES = (
     "public_port",
     "query_port",
     "admin_port",
@@ -76,8 +76,8 @@ def load_settings(
 ) -> Settings:
     """The settings of the stack in LOGBOURSE_DATA_DIR (.data): environment, file, then defaults.
 
-    `starting` are those of `PLACES` where the caller is about to listen: what `save_found` noted as
-    wanted is wanted again. Raises `SettingsError` for a value or a file that cannot be used.
+    `starting` are those of `ADDRESSES` where the caller is about to listen: what `save_found` noted
+    as wanted is wanted again. Raises `SettingsError` for a value or a file that cannot be used.
     """
     data_dir = Path(environment.get(PREFIX + "DATA_DIR") or DEFAULT_DATA_DIR).absolute()
     values: dict[str, object] = dict(_saved(settings_file(data_dir)))
@@ -92,13 +92,13 @@ def load_settings(
     return _complete(Settings(**typed))
 
 
-def save_settings(settings: Settings) -> Path:
-    """Write them where `load_settings` finds them; returns the file.
+def save_settings(settings: Settings) -> None:
+    """Write them where `load_settings` finds them.
 
     What stands in the data directory is not named, so that it moves with it.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    return _write(settings.data_dir, _plain(settings))
+    _write(settings.data_dir, _plain(settings))
 
 
 def save_own(settings: Settings, own: Collection[str]) -> None:
@@ -154,11 +154,10 @@ def _plain(settings: Settings) -> dict[str, object]:
     return {name: str(v) if isinstance(v, Path) else v for name, v in asdict(settings).items()}
 
 
-def _write(data_dir: Path, values: Mapping[str, object]) -> Path:
-    target = settings_file(data_dir)
+def _write(data_dir: Path, values: Mapping[str, object]) -> None:
     # The address of a server may have a password in it.
-    replace_text(target, json.dumps(_without_places(values), indent=2) + "\n", private=True)
-    return target
+    text = json.dumps(_without_places(values), indent=2) + "\n"
+    replace_text(settings_file(data_dir), text, private=True)
 
 
 def _dodged_file(data_dir: Path) -> Path:

@@ -46,6 +46,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
+from infra.log import Partition
+
 LEDGER_EVENTS = "ledger.ev"
 MATCHING_EVENTS = "matching.ev"
 
@@ -82,6 +84,9 @@ FED_TABLES = {
     MATCHING_EVENTS: ("trades", "candles", "risk_samples"),
 }
 """Tables of a build that each topic feeds; `positions` has a row per table and partition."""
+
+SUMMED = {LEDGER_EVENTS: ("orders", "fills", "ledger_entries"), MATCHING_EVENTS: ("trades",)}
+"""Those of them whose rows belong to one record each, so that they can be added up by sequence."""
 
 TABLES = tuple(dict.fromkeys(table for tables in FED_TABLES.values() for table in tables))
 """Tables of a build that hold history; `memory` and `positions` stand beside them."""
@@ -292,7 +297,7 @@ def unpack(shape: type[Shape], text: str | bytes) -> Shape:
     return shape(*json.loads(text))
 
 
-def feeding_partitions(ledger_partitions: int, matching_partitions: int) -> list[tuple[str, int]]:
+def feeding_partitions(ledger_partitions: int, matching_partitions: int) -> list[Partition]:
     """All partitions that feed views."""
     ledgers = [(LEDGER_EVENTS, p) for p in range(ledger_partitions)]
     return ledgers + [(MATCHING_EVENTS, m) for m in range(matching_partitions)]

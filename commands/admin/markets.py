@@ -130,19 +130,24 @@ async def change_market_rules(operator: Operator, fields: Fields) -> dict[str, A
 
 async def halt_market(operator: Operator, fields: Fields) -> dict[str, Any]:
     """The market cancels only."""
-    market_id = operator.market(fields.text("symbol")).market_id
-    command = HaltMarket(*operator.identity(), market_id)
-    shard = _matching_shard(operator, market_id)
-    answer = await _run_at_matching(operator, shard, command, MarketHalted)
-    return {"position": answer.position()}
+    return await _switch_market(operator, fields, HaltMarket, MarketHalted)
 
 
 async def resume_market(operator: Operator, fields: Fields) -> dict[str, Any]:
     """The market trades again."""
+    return await _switch_market(operator, fields, ResumeMarket, MarketResumed)
+
+
+async def _switch_market(
+    operator: Operator,
+    fields: Fields,
+    command_type: type[HaltMarket | ResumeMarket],
+    event_type: type[MarketHalted | MarketResumed],
+) -> dict[str, Any]:
     market_id = operator.market(fields.text("symbol")).market_id
-    command = ResumeMarket(*operator.identity(), market_id)
+    command = command_type(*operator.identity(), market_id)
     shard = _matching_shard(operator, market_id)
-    answer = await _run_at_matching(operator, shard, command, MarketResumed)
+    answer = await _run_at_matching(operator, shard, command, event_type)
     return {"position": answer.position()}
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from infra.log import LogRecord
+from infra.log import LogRecord, Partition
 from schemas.topics import QUARANTINE_TOPIC, inbox, outbox, shard_of
-from streams.audit.archive import Archive, Place, position_name
+from streams.audit.archive import Archive, position_name
 from streams.audit.channels import Found, FoundChannel, Produced
 from streams.audit.findings import AFTER_ALL, Finding, Findings, Kind, of_channel
 from streams.audit.reader import Reader
@@ -13,7 +13,9 @@ from streams.marks import Done
 from streams.quarantine import Notice, decode_notice, encode_notice
 
 
-def compare(archive: Archive, runs: Mapping[str, Run], found: Mapping[Place, Found]) -> Findings:
+def compare(
+    archive: Archive, runs: Mapping[str, Run], found: Mapping[Partition, Found]
+) -> Findings:
     """All divergences between the log and the runs; `found` has every partition they write to.
 
     Records of shards that were not run are not judged. A record that its source does not produce
@@ -51,14 +53,14 @@ def mark_of(archive: Archive, shard: str) -> Done | None:
         return None
 
 
-def _places_of(run: Run, shard: str, found: Mapping[Place, Found]) -> list[Place]:
+def _places_of(run: Run, shard: str, found: Mapping[Partition, Found]) -> list[Partition]:
     """Where the shard has written, or should have; a partition that is nowhere cannot be judged."""
     places = dict.fromkeys(place for place in run.produced if place in found)
     places.update(dict.fromkeys(p for p, stream in found.items() if shard in stream.channels))
     return list(places)
 
 
-def _judge_offsets(archive: Archive, place: Place, stream: Found, findings: Findings) -> None:
+def _judge_offsets(archive: Archive, place: Partition, stream: Found, findings: Findings) -> None:
     bounds = archive.manifest.bounds[place]
     if bounds.first:
         words = f"the partition must begin at offset 0, begins at {bounds.first}"
@@ -75,7 +77,7 @@ def _judge_offsets(archive: Archive, place: Place, stream: Found, findings: Find
         findings.add(Finding(Kind.MISSING, place, stream.next_offset, words))
 
 
-def _judge_strangers(place: Place, stream: Found, findings: Findings) -> None:
+def _judge_strangers(place: Partition, stream: Found, findings: Findings) -> None:
     """An outbox has one writer, and holds nothing that is not a record."""
     owner = shard_of(*place)
     for offset, why in stream.unreadable:
@@ -90,7 +92,7 @@ def _judge_strangers(place: Place, stream: Found, findings: Findings) -> None:
                 findings.add(Finding(Kind.FORGED, place, offset, words, src, cseq))
 
 
-def _judge_outside(place: Place, stream: Found, findings: Findings) -> None:
+def _judge_outside(place: Partition, stream: Found, findings: Findings) -> None:
     for offset, src, cause_offset in stream.outside:
         words = f"an outside record ({src!r}) has cause_offset 0, this one {cause_offset}"
         findings.add(Finding(Kind.CHANGED, place, offset, words, src))
@@ -115,7 +117,7 @@ class _Comparison:
         self,
         archive: Archive,
         run: Run,
-        place: Place,
+        place: Partition,
         channel: FoundChannel,
         reader: Reader | None,
         findings: Findings,

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from domain.protocol import ResolveHalt
+from infra.log import Partition
 from schemas.record import UndecodableRecord, decode_record
-from streams.audit.archive import Archive, Place
+from streams.audit.archive import Archive
 from streams.audit.rerun import Run
 
 
@@ -15,7 +16,7 @@ class Reader:
     Whether an operator's word has dropped a record only the run knows: it must have halted there.
     """
 
-    def __init__(self, archive: Archive, place: Place, run: Run | None) -> None:
+    def __init__(self, archive: Archive, place: Partition, run: Run | None) -> None:
         self._archive = archive
         self._place = place
         self._run = run

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -58,19 +57,15 @@ def open_log(arguments: argparse.Namespace, *, begun: bool = True) -> Archive:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Replay: 0 if everything follows, 1 if something does not, 2 for what cannot be read."""
+    """Replay: 0 if everything follows, 1 if something does not. Raises `BadArchive`."""
+    archive = open_log(arguments)
+    shards, options = _choose(archive, arguments)
+    bar = Bar("replay", sum(archive.end(inbox(shard)) for shard in shards))
     try:
-        archive = open_log(arguments)
-        shards, options = _choose(archive, arguments)
-        bar = Bar("replay", sum(archive.end(inbox(shard)) for shard in shards))
         verdict = verify(archive, shards, options, bar, arguments.processes)
-        bar.end()
-    except BadArchive as error:
-        print(f"logbourse replay: {error}", file=sys.stderr)
-        return 2
     except UnknownLayout as error:
-        print(f"logbourse replay: {arguments.from_snapshot}: {error}", file=sys.stderr)
-        return 2
+        raise BadArchive(f"{arguments.from_snapshot}: {error}") from error
+    bar.end()
     if arguments.json:
         print(json.dumps(as_json(verdict), indent=2))
     else:

@@ -12,7 +12,7 @@ from typing import Any
 from domain.fees import FeeTier
 from domain.markets import MarketRules
 from domain.orders.messages import Side
-from streams.audit.archive import Place
+from infra.log import Partition
 from streams.audit.books import Terms
 from streams.audit.ledger_witness import Kept, LedgerRecord
 from streams.audit.matching_witness import MatchingRecord
@@ -72,7 +72,7 @@ def load(auditor: LogAuditor, data: dict[str, Any]) -> None:
     _load_sent(legs, data["sent"])
 
 
-def _read_again(auditor: LogAuditor) -> dict[Place, int]:
+def _read_again(auditor: LogAuditor) -> dict[Partition, int]:
     """Where to read on, so that what was found and is not computed yet is found again."""
     offsets = {place: auditor.compared_to(place) for place in auditor.next_offsets}
     for crossing in auditor.crossings.values():

@@ -3,8 +3,8 @@
 from collections import Counter as Counts
 from collections.abc import Mapping
 
+from infra.log import Partition
 from infra.metrics import Counter, Gauge, Histogram
-from streams.audit.archive import Place
 from streams.auditor.violations import WATCHED
 
 CATCHING_UP, LIVE, STOPPED = 0, 1, 2
@@ -46,7 +46,7 @@ def tell_checks(checked: Counts[str]) -> None:
         CHECKS.labels(invariant).set(checked[invariant])
 
 
-def tell_lag(ends: Mapping[Place, int], read: Mapping[Place, int]) -> None:
+def tell_lag(ends: Mapping[Partition, int], read: Mapping[Partition, int]) -> None:
     """How far the ends of the log are ahead."""
     for (topic, partition), end in ends.items():
         LAG.labels(topic, str(partition)).set(max(0, end - read[topic, partition]))

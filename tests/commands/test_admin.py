@@ -17,7 +17,7 @@ from domain.protocol import NO_DEADLINE_US
 from infra.http.errors import ApiError
 from infra.refusal import Refusal
 from infra.settings import Settings
-from tests.commands.world import MARKET, TOKEN, ed25519_pair, opened_world
+from tests.commands.world import LIMIT, MARKET, TOKEN, ed25519_pair, opened_world
 from tests.infra.speaking import NO_HTTP, speaking, told
 
 
@@ -111,14 +111,7 @@ async def test_open_orders_of_a_market_have_an_upper_bound(world, operation, fie
 async def test_rules_change_in_part(world):
     alice = await world.add_user("alice", USDT="1000000")
     await world.operate("change-market-rules", symbol="BTCUSDT", minNotional="6000")
-    order = {
-        "symbol": "BTCUSDT",
-        "side": "BUY",
-        "type": "LIMIT",
-        "timeInForce": "GTC",
-        "price": "59000",
-    }
-    status, found = await alice.order(**order, quantity="0.1")
+    status, found = await alice.order(**LIMIT)
     assert (status, found["msg"]) == (400, "Filter failure: NOTIONAL")
     steps = {"symbol": "BTCUSDT", "quantityStep": "0.001", "priceStep": "0.1"}
     bounds = {"minPrice": "0.1", "minQuantity": "0.001", "referencePrice": "60000"}
@@ -127,7 +120,7 @@ async def test_rules_change_in_part(world):
     assert found == "Refused: INVALID_RULES."
     await world.operate("change-market-rules", **steps, **bounds)
     await world.operate("resume-market", symbol="BTCUSDT")
-    status, found = await alice.order(**order, quantity="0.10001")
+    status, found = await alice.order(**LIMIT | {"quantity": "0.10001"})
     assert (status, found["msg"]) == (400, "Filter failure: LOT_SIZE")
     await alice.limit("BUY", "59000", "0.2")
 

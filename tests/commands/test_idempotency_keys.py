@@ -4,20 +4,13 @@ import asyncio
 from dataclasses import replace
 
 from domain.orders.messages import PlaceOrder
+from tests.commands.world import LIMIT
 
-ORDER = {
-    "symbol": "BTCUSDT",
-    "side": "BUY",
-    "type": "LIMIT",
-    "timeInForce": "GTC",
-    "price": "59000",
-    "quantity": "0.1",
-}
 KEY = {"Idempotency-Key": "order-1"}
 
 
 async def test_one_idempotency_key_is_one_order(world, alice):
-    order = ORDER
+    order = LIMIT
     key = KEY
     status, first, _ = await alice.send("POST", "/x/v1/orders", body=alice.signed(**order), **key)
     assert (status, first["replayed"]) == (200, False)
@@ -35,7 +28,7 @@ async def test_one_idempotency_key_is_one_order(world, alice):
 
 
 async def test_an_idempotency_key_is_the_accounts_whichever_api_key_signs(world, alice):
-    order, key = ORDER, KEY
+    order, key = LIMIT, KEY
     _, first, _ = await alice.send("POST", "/x/v1/orders", body=alice.signed(**order), **key)
     other = await world.operate("create-api-key", userId=alice.user_id)
     alice.api_key, alice.secret = other["apiKey"], other["secretKey"]
@@ -76,7 +69,7 @@ async def test_a_bad_form_of_the_answer_is_refused_and_nothing_placed(world, ali
 
 async def test_a_key_that_is_forgotten_is_refused_while_its_order_is_open(world, alice):
     """What docs/decisions/0026 promises: without a client order id, the key decides it."""
-    order, key = ORDER, KEY
+    order, key = LIMIT, KEY
     await alice.send("POST", "/x/v1/orders", body=alice.signed(**order), **key)
     for shard in world.exchange.shards.values():
         shard.ran.clear()
@@ -88,7 +81,7 @@ async def test_of_two_gateways_at_once_each_tells_of_its_own_order_only(world, a
     """The other's comes first in the log: its outcome is there before this one's repetition."""
     for lots, status in ((2, 409), (1, 200)):
         world.exchange.held = []
-        body, key = alice.signed(**ORDER), {"Idempotency-Key": f"order-{lots}"}
+        body, key = alice.signed(**LIMIT), {"Idempotency-Key": f"order-{lots}"}
         sent = asyncio.create_task(alice.send("POST", "/x/v1/orders", body=body, **key))
         await world.until_held(1)
         ((shard, source, time_us, (order,)),) = ours = world.exchange.held

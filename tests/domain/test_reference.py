@@ -64,7 +64,6 @@ def listed() -> ReferenceData:
 
 def test_genesis_says_who_and_how_many():
     reference = listed()
-    assert reference.exchange == "test"
     assert (reference.ledger_partitions, reference.matching_partitions) == (2, 3)
     assert reference.limits == DEFAULT_LIMITS
     assert reference.fee_tiers == {0: FeeTier(0, 100, 200)}
@@ -79,7 +78,7 @@ def test_assets_and_markets_are_found_by_name_and_id():
     assert market is not None
     assert market is reference.markets[7]
     assert (market.base, market.quote.code) == (bitcoin, "USDT")
-    assert (market.rules, market.reference_price_ticks, market.halted) == (RULES, 60_000, False)
+    assert (market.rules, market.halted) == (RULES, False)
     assert reference.asset("XRP") is None
     assert reference.market("XRPUSDT") is None
 
@@ -90,7 +89,7 @@ def test_a_market_halts_changes_its_rules_and_resumes():
     reference.apply(MarketHalted(NO_COMMAND, 7))
     assert market.halted
     reference.apply(MarketRulesChanged(NO_COMMAND, 7, 2, NEW_RULES, 30_000))
-    assert (market.revision, market.rules, market.reference_price_ticks) == (2, NEW_RULES, 30_000)
+    assert (market.revision, market.rules) == (2, NEW_RULES)
     assert market.halted
     reference.apply(MarketResumed(NO_COMMAND, 7))
     assert not market.halted

@@ -244,7 +244,7 @@ def test_the_loss_is_read_from_a_recovery(tmp_path):
     del world.log.partitions["ledger.in", 0][6:]
     archive = archived(world)
     export(archive, folder / "log", Nobody())
-    plan = make_plan(archive, {}, Nobody(), processes=1)
+    plan = make_plan(archive, {}, Nobody())
     losses = find_losses(archive, plan, {})
     write_report(folder, plan, losses)
     loss = read_loss(tmp_path, {"ledger.in.0"})

@@ -25,8 +25,9 @@ from domain.orders.messages import (
     OrderClosed,
     OrderRejected,
 )
+from infra.log import Partition
 from schemas.record import Record, decode_record
-from tests.simulation.log import LogWorld, Partition
+from tests.simulation.log import LogWorld
 from tests.simulation.rules import BookRules, LedgerRules, copied
 
 _EFFECTS = (

@@ -19,11 +19,11 @@ from infra.http.errors import ApiError
 from infra.http.limits import RequestLimits
 from infra.http.parameters import parse_parameters
 from infra.http.principal import Principal
-from infra.log import Log, LogFailure, LogRecord
+from infra.log import Log, LogFailure, LogRecord, Partition
 from infra.settings import Settings
 from tests.simulation.clocks import OwnClock
 from tests.simulation.faults import Crash, Faults
-from tests.simulation.log import Partition, SimLog
+from tests.simulation.log import SimLog
 from tests.simulation.loop import SimLoop
 from tests.simulation.world import World
 

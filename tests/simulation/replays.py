@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from domain.protocol import HaltAction
+from infra.log import Partition
 from schemas.record import chain_hash
 from schemas.topics import inbox, outbox, shard_of
 from streams.halts import Halt, HaltReason
@@ -11,7 +12,6 @@ from streams.marks import Done
 from streams.shard import Shard, Step
 from streams.snapshots import BadSnapshot, decode_snapshot
 from tests.simulation.fold import decoded, first_records
-from tests.simulation.log import Partition
 from tests.simulation.world import World
 
 SNAPSHOTS_CHECKED = 0.3

@@ -1,6 +1,5 @@
 """The audit: sound where it must be, at any cut, and sharp: each invariant can be seen to fail."""
 
-import argparse
 import functools
 import json
 import random
@@ -35,6 +34,7 @@ from tests.simulation.world import World
 from tests.streams.audited_log import (
     Nobody,
     archived,
+    arguments,
     partitions_of,
     replayed,
     settle_marks,
@@ -316,12 +316,6 @@ def test_the_books_witness_sees_an_unfair_answer(bend, invariant):
     assert records[-1].checks.broken[invariant] > 0
 
 
-def arguments(module: Any, *words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    module.add_arguments(parser)
-    return parser.parse_args(words)
-
-
 def test_the_command_prints_the_table_and_tells_by_its_status(tmp_path: Path, capsys):
     export(archived(world()), tmp_path, Nobody())
     assert audit.run(arguments(audit, "--from", str(tmp_path))) == 0
@@ -333,7 +327,8 @@ def test_the_command_prints_the_table_and_tells_by_its_status(tmp_path: Path, ca
     said = json.loads(capsys.readouterr().out)
     assert said["sound"]
     assert said["balance_sheet"]["USDT"]["clearing"] == 0
-    assert audit.run(arguments(audit, "--from", str(tmp_path / "nowhere"))) == 2
+    with pytest.raises(BadArchive, match="must be readable"):
+        audit.run(arguments(audit, "--from", str(tmp_path / "nowhere")))
     partitions = partitions_of(world())
     place = ("matching.ev", 0)
     offset, value = partitions[place][5]
@@ -394,7 +389,7 @@ def test_inspect_shows_a_record(tmp_path: Path, capsys):
         (("ledger.in", "0", "100000"), "must be in the log, which ends at"),
     ],
 )
-def test_inspect_says_in_one_sentence_what_is_not_there(where, sentence, tmp_path: Path, capsys):
+def test_inspect_says_in_one_sentence_what_is_not_there(where, sentence, tmp_path: Path):
     export(archived(world()), tmp_path, Nobody())
-    assert inspect.run(arguments(inspect, *where, "--from", str(tmp_path))) == 2
-    assert sentence in capsys.readouterr().err
+    with pytest.raises(BadArchive, match=sentence):
+        inspect.run(arguments(inspect, *where, "--from", str(tmp_path)))
