@@ -35,6 +35,10 @@ class Run:
     """Positions that the audit must name, and no others."""
     cut: set[str] = field(default_factory=set)
     """Partitions of which the row has cut off ends of files."""
+    reopened_s: float = 0.0
+    """When the exchange was opened again after a recovery; what was answered since is not lost."""
+    faulty: list[int] = field(default_factory=list)
+    """Markets whose orders cannot be planned, since the row has planted a bug."""
 
     def fault(self, words: str) -> None:
         """Now the fault happens, the first time; recovery is counted from here."""

@@ -108,7 +108,15 @@ class Bench:
         result.violations += row.outage(result.gap_s)
         stack.until_whole()
         may_lose = run.cut if row.may_lose else None
-        oracle = judge(stack, load, FUNDS, may_lose=may_lose, forged=run.forged)
+        oracle = judge(
+            stack,
+            load,
+            FUNDS,
+            may_lose=may_lose,
+            reopened_s=run.reopened_s,
+            forged=run.forged,
+            faulty=run.faulty,
+        )
         result.violations += oracle.violations
         result.duplicates = oracle.duplicates
         if row.may_lose:

@@ -236,7 +236,7 @@ def test_an_effect_that_nobody_asked_for_is_seen():
 
 def test_the_loss_is_read_from_a_recovery(tmp_path):
     """A log is cut in the middle of an inbox, and read back from the copy and the report."""
-    assert read_loss(tmp_path, ()) is None
+    assert read_loss(tmp_path, (), 0.0) is None
     folder = tmp_path / "recovery" / "1"
     world = traded(2)
     for process in world.processes:
@@ -247,8 +247,11 @@ def test_the_loss_is_read_from_a_recovery(tmp_path):
     plan = make_plan(archive, {}, Nobody(), processes=1)
     losses = find_losses(archive, plan, {})
     write_report(folder, plan, losses)
-    loss = read_loss(tmp_path, {"ledger.in.0"})
+    loss = read_loss(tmp_path, {"ledger.in.0"}, 7.0)
     assert loss is not None
+    assert loss.reopened_s == 7.0
+    kept = {place: plan.kept[place] == archive.end(place) for place in plan.kept}
+    assert loss.anew is not (kept["matching.in", 0] and kept["matching.in", 1])
     assert loss.kept["ledger.in.0"] == plan.kept["ledger.in", 0] <= 6
     told = [row for row in losses.listed if row["type"] == "OrderAccepted"]
     assert loss.listed == {bytes.fromhex(row["command_id"]): row["order_id"] for row in told} != {}
