@@ -184,9 +184,12 @@ def faults(events: Iterable[Message], faulty: Collection[int]) -> Iterable[str]:
         elif isinstance(event, CommandFaulted):
             if markets.get(event.command_id) not in faulty:
                 yield f"a command has faulted: {event}"
-        elif isinstance(event, OrderClosed):
-            if event.reason is CloseReason.FAULTED and event.market_id not in faulty:
-                yield f"an order has faulted: {event}"
+        elif (
+            isinstance(event, OrderClosed)
+            and event.reason is CloseReason.FAULTED
+            and event.market_id not in faulty
+        ):
+            yield f"an order has faulted: {event}"
 
 
 def _is_as_told(sent: Sent, found: Sequence[tuple[int, Message]]) -> bool:
