@@ -11,6 +11,8 @@ from math import inf
 from pathlib import Path
 
 from tests.faults.load import Load, Sent
+from tests.faults.network import untouched
+from tests.faults.proxy import Rule
 from tests.faults.stack import LOOK_S, FaultStack
 
 LEDGERS = 2
@@ -71,6 +73,14 @@ class Run:
         """What must hold in this row, beside what must hold in all; False is a violation."""
         if not holds:
             self.violations.append(sentence)
+
+    @contextmanager
+    def broken(self, *rules: Rule) -> Iterator[None]:
+        """These rules of the network hold while the block runs, and must strike something."""
+        with self.stack.network.broken(*rules) as struck:
+            yield
+        spared = untouched(rules, struck)
+        self.demand(not spared, f"pieces must be held back or late, between {spared} none was")
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:

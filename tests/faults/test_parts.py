@@ -34,7 +34,7 @@ from streams.recovery.plan import make_plan
 from streams.recovery.report import write_report
 from tests.faults.load import FUNDS, LATE, MIDDLES, SYMBOLS, Sent
 from tests.faults.losses import Loss, read_loss
-from tests.faults.network import STEP, Network, cut
+from tests.faults.network import STEP, Network, cut, untouched
 from tests.faults.oracle import compare, effects_of, unasked, unsound
 from tests.faults.proxy import FROM, Rule, owner_of
 from tests.faults.stack import PLANTED, FaultStack
@@ -78,10 +78,30 @@ def test_what_is_cut_arrives_late_and_nothing_is_lost(link):
     network, client, far = link
     client.sendall(b"a")
     assert heard(far, 5.0) == b"a"
-    with network.broken(*cut("me", "server")):
+    rules = cut("me", "server")
+    with network.broken(*rules) as struck:
         client.sendall(b"b")
         assert heard(far) == b""
     assert heard(far, 5.0) == b"b"
+    assert struck == {rules[0]: 1, rules[1]: 0}
+    assert untouched(rules, struck) == []
+
+
+def test_a_rule_that_strikes_nothing_is_told_from_those_that_do(link):
+    network, client, far = link
+    mine, others, late = cut("me", "server"), cut("somebody", "server"), Rule(delay_s=0.01)
+    with network.broken(late) as slow:
+        with network.broken(*mine, *others) as struck:
+            client.sendall(b"a")
+            assert heard(far) == b""
+        assert heard(far, 5.0) == b"a"
+        assert untouched((*mine, *others), struck) == ["server and somebody"]
+        far.sendall(b"b")
+        assert heard(client, 5.0) == b"b"
+    assert slow == {late: 2}, "it went on while others came and went"
+    with network.broken(late, Rule(server="nobody")) as slow:
+        assert heard(far) == b""
+    assert untouched([late], slow) == ["anybody"]
 
 
 def test_one_way_may_be_cut_alone_and_others_are_not_concerned(link):
