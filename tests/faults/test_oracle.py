@@ -1,5 +1,6 @@
 """The judge itself: what it must notice in log, answers and audit, and what it must let pass."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +26,8 @@ from tests.faults.load import LATE, Sent
 from tests.faults.losses import Loss
 from tests.faults.oracle import compare, effects_of, faults, unchecked
 from tests.faults.told import Taken, taken
+from tests.integration.trader import Answer, Request
+from tests.integration.witness import Entry, Findings, Record
 
 MARKET, OTHER_MARKET = 1, 2
 IN_BOOK = CommandFaulted(b"id", "OrderAccepted", "ZeroDivisionError")
@@ -211,3 +214,24 @@ def test_an_audit_must_look_at_all_that_was_there(told, ends, kept, wrong):
     found = list(unchecked(told, ends, kept))
     assert bool(found) is bool(wrong), found
     assert wrong in " ".join(found)
+
+
+@pytest.mark.parametrize(
+    ("sent", "changed", "is_wrong"),
+    [
+        (told("FILLED", *THREE), {}, False),
+        (told("FILLED", *THREE), {"status": "CANCELED"}, True),
+        (told("FILLED", *THREE), {"executedQty": "0.00004000"}, True),
+        (told("FILLED", *THREE), {"cummulativeQuoteQty": "0.00000031"}, True),
+        (told("NEW"), {"status": "FILLED", "executedQty": "0.00004000"}, False),
+        (told("PARTIALLY_FILLED", *THREE), {"executedQty": "0.00002000"}, True),
+    ],
+)
+def test_the_api_tells_the_end_that_an_answer_told(sent, changed, is_wrong):
+    findings = object.__new__(Findings)
+    request = Request("POST", "", "", "")
+    entry = Entry(sent.symbol, "mine", request, 1, Answer(200, sent.result, {}))
+    findings._record = Record({"mine": entry})
+    findings.orders = {"mine": sent.result | changed}
+    with pytest.raises(AssertionError) if is_wrong else nullcontext():
+        findings._judge_orders()
