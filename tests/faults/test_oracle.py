@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -21,13 +21,22 @@ from domain.orders.messages import (
     TimeInForce,
 )
 from domain.protocol import CommandFaulted
+from infra.log import LogRecord
+from schemas.record import UndecodableRecord, decode_record
+from schemas.topics import inbox
+from streams.audit.archive import Archive
+from streams.audit.audit import as_json
+from streams.audit.audit import audit as run_audit
 from streams.audit.checks import TITLES
 from tests.faults.load import LATE, Sent
 from tests.faults.losses import Loss
-from tests.faults.oracle import compare, effects_of, faults, unchecked
+from tests.faults.oracle import _read, compare, effects_of, faults, unchecked
+from tests.faults.stack import SHARDS, FaultStack
 from tests.faults.told import Taken, taken
 from tests.integration.trader import Answer, Request
 from tests.integration.witness import Entry, Findings, Record
+from tests.streams.audited_log import Nobody, archived, traded
+from tests.streams.records import forged
 
 MARKET, OTHER_MARKET = 1, 2
 IN_BOOK = CommandFaulted(b"id", "OrderAccepted", "ZeroDivisionError")
@@ -71,7 +80,7 @@ def told(status: str, executed: str = "0.00000000", quote: str = "0.00000000") -
 
 
 THREE = ("0.00003000", "0.00000030")
-"""Three lots of BTCUSDT, which are 3,000 units each, for 30 units of quote."""
+"""Three lots of BTCUSDT, which are 1,000 units each, for 30 units of quote."""
 
 
 @pytest.mark.parametrize(
@@ -214,6 +223,41 @@ def test_an_audit_must_look_at_all_that_was_there(told, ends, kept, wrong):
     found = list(unchecked(told, ends, kept))
     assert bool(found) is bool(wrong), found
     assert wrong in " ".join(found)
+
+
+class Stored:
+    """A stack of which nothing is there but its log."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+
+    def records(self, *place: Any) -> list[LogRecord]:
+        return list(self._archive.everything(place))
+
+
+@pytest.mark.parametrize("faulty_runs", [{}, {"crashes": 4, "duplicate_rate": 0.1}])
+def test_of_a_sound_log_nothing_is_complained(faulty_runs):
+    """Also where records were written twice, and a changed copy was dropped by who received it."""
+    world = traded(3, **faulty_runs)
+    place = inbox("L0")
+    last = [raw for raw in archived(world).everything(place) if source_of(raw) == "M0"]
+    world.log.append(place, forged(last[-2].value, time_us=1))
+    world.drain()
+    for process in world.processes:
+        world.kill(process)
+    archive = archived(world)
+    log = _read(cast("FaultStack", Stored(archive)))
+    assert bool(log.duplicates) is bool(faulty_runs)
+    assert not list(faults((*(event for _, event in log.events), *log.faulted), ()))
+    ends = {shard: archive.end(inbox(shard)) for shard in SHARDS}
+    assert not list(unchecked(as_json(run_audit(archive, Nobody(), 1)), ends, 0))
+
+
+def source_of(raw: LogRecord) -> str:
+    try:
+        return decode_record(raw.value).src
+    except UndecodableRecord:
+        return ""
 
 
 @pytest.mark.parametrize(
