@@ -45,7 +45,7 @@ async def test_the_answer_has_the_form_that_is_wished(world, alice):
     await alice.limit("SELL", "59000", "0.1")
 
     async def placed(**wish):
-        body = alice.signed(**ORDER, **wish)
+        body = alice.signed(**LIMIT, **wish)
         status, found, _ = await alice.send("POST", "/x/v1/orders", body=body, **KEY)
         assert status == 200, found
         return found["order"]
@@ -60,7 +60,7 @@ async def test_the_answer_has_the_form_that_is_wished(world, alice):
 
 async def test_a_bad_form_of_the_answer_is_refused_and_nothing_placed(world, alice):
     before = len(world.exchange.records_in)
-    body = alice.signed(**ORDER, newOrderRespType="ALL")
+    body = alice.signed(**LIMIT, newOrderRespType="ALL")
     status, found, _ = await alice.send("POST", "/x/v1/orders", body=body, **KEY)
     msg = "Data sent for parameter 'newOrderRespType' is not valid."
     assert (status, found) == (400, {"code": -1130, "msg": msg})

@@ -17,6 +17,13 @@ JUDGED_BY_LESS = {
     "2": "the log was not asked whether a cancel that was refused had an effect after all, nor an "
     "order or cancel that was told at its only attempt that it came too late; and that orders had "
     "come back was said by the first one of any ledger, where today each must have taken one.",
+    "3": "the log was not asked whether a command had faulted, nor whether an order had the end "
+    "and fills that its answer told; that `logbourse audit` was sound was believed without asking "
+    "how much it had checked, and up to where; after a recovery (F9b 1 to 3) only what was gone "
+    "was asked for, also of what was answered since; an outage at the end of the load was measured "
+    "up to that end, and orders that never came back were no violation; and nobody asked whether a "
+    "broken network (F11, F12, F26) had held back anything, whether somebody was told while two "
+    "brokers were down (F7), nor whether Redis came back with its file (F14 AOF).",
 }
 """What was different in former runs, by what they were judged: of a level, and all before it."""
 

@@ -193,6 +193,7 @@ def _reopen(run: Run) -> None:
         done.returncode == 0 and "replay: EQUAL" in done.stdout and "audit: SOUND" in done.stdout,
         f"recover must end well, said {done.stdout[-1_500:]} {done.stderr[-500:]}",
     )
+    run.reopened_s = time.monotonic()
     stack.start()
     stack.until_whole()
     opened_s = time.monotonic()

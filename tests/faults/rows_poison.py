@@ -179,6 +179,7 @@ def one_market_is_faulty(run: Run) -> None:
     """
     stack = run.stack
     faulty = _plant(run, "faulty-market")
+    run.faulty.append(faulty)
     run.fault(f"orders of market {faulty} cannot be planned")
     begin_s = time.monotonic()
     seen = until(lambda: _faults(stack) > 0, NOTICED_S)

@@ -16,6 +16,7 @@ from infra.kafka import admin_client, is_reachable
 from infra.lease import Phase, standby_name
 from infra.lease_stores import open_lease_store
 from infra.log import Partition
+from schemas.topics import inbox
 from tests.benchmarks.process_cost import resident_mb
 from tests.faults.network import STEP, Network
 from tests.integration.running_stack import SERVES, RunningStack
@@ -198,6 +199,14 @@ class FaultStack(RunningStack):
             return len(found.brokers) == len(BROKERS) and all(whole)
 
         self.until(replicated, WHOLE_S, "every replica must be in sync")
+
+    def ends_of_inboxes(self) -> dict[str, int]:
+        """By shard, the offset that the next record of its inbox will get."""
+        log = self.log()
+        try:
+            return {shard: log.ends(*inbox(shard))[1] for shard in SHARDS}
+        finally:
+            log.close()
 
     def snapshots(self, shard: str) -> list[Path]:
         """The snapshots that hosts keep of a shard, oldest first."""

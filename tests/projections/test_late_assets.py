@@ -35,7 +35,7 @@ from tests.projections.small_exchange import (
 DECIMALS = {BTC: 5, USDT: 9}
 ASSETS = {asset: Asset(asset, f"A{asset}", "", places) for asset, places in DECIMALS.items()}
 LISTED = MarketListed(b"", MARKET, "BTCUSDT", 1, RULES, 6_000_000)
-KNOWN_MARKET = Market(MARKET, "BTCUSDT", 1, RULES, 6_000_000, False, ASSETS[BTC], ASSETS[USDT])
+KNOWN_MARKET = Market(MARKET, "BTCUSDT", 1, RULES, False, ASSETS[BTC], ASSETS[USDT])
 """A price of n ticks is n × 10 × 10^(5+8) / (1,000 × 10^9) = n × 100, in 10^-8."""
 USER = 1
 

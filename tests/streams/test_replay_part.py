@@ -11,7 +11,7 @@ from domain.protocol import HaltAction, ResolveHalt
 from schemas.record import decode_record, record_hash
 from schemas.topics import inbox
 from streams.audit import replay
-from streams.audit.archive import Archive
+from streams.audit.archive import Archive, BadArchive
 from streams.audit.export import export
 from streams.audit.exported import open_export
 from streams.audit.rerun import Options, rerun
@@ -24,6 +24,7 @@ from tests.simulation.world import World
 from tests.streams.audited_log import (
     Nobody,
     archived,
+    arguments,
     partitions_of,
     renumbered,
     replayed,
@@ -31,7 +32,6 @@ from tests.streams.audited_log import (
     told,
     traded,
 )
-from tests.streams.test_replay import arguments
 from tests.streams.test_resolved_records import change_market, say
 from tests.streams.test_set_aside_records import with_one_in_the_middle
 
@@ -79,11 +79,11 @@ class TestWhatIsNotJudged:
     def test_it_is_said(self, tmp_path: Path, capsys):
         export(_with_a_changed_end(), tmp_path, Nobody())
         words = ("--from", str(tmp_path), "--until", "ledger.in.1@10")
-        assert replay.run(arguments(*words, "--json")) == 0
+        assert replay.run(arguments(replay, *words, "--json")) == 0
         told = json.loads(capsys.readouterr().out)
         assert told["compared"] > 0
         assert told["not_judged"] > 0
-        assert replay.run(arguments(*words)) == 0
+        assert replay.run(arguments(replay, *words)) == 0
         assert capsys.readouterr().out.splitlines()[-1] == (
             f"EQUAL: {told['compared']:,} records are what their inputs lead to, "
             f"{told['not_judged']:,} not judged"
@@ -109,17 +109,14 @@ class TestWhereItEnds:
         (tmp_path / "one").write_bytes(encode_snapshot(snapshot_of(archive, "L1", 20)))
         words = ("--from", str(tmp_path / "log"), "--shard", "L1", "--until")
         words_at = (*words, "ledger.in.1@{}", "--from-snapshot", str(tmp_path / "one"))
-        for offset, status in ((10, 2), (18, 2), (19, 0), (25, 0)):
-            assert replay.run(arguments(*(w.format(offset) for w in words_at))) == status
-            said = capsys.readouterr()
-            if status:
-                assert said.err == (
-                    "logbourse replay: --until must stop at the snapshot's offset 20 or behind "
-                    f"it, was {offset + 1}\n"
-                )
-            else:
-                stopped = rerun(archive, "L1", Options(stop=offset + 1))
-                assert stopped.state_hash.hex() in said.out
+        for offset in (19, 25):
+            assert replay.run(arguments(replay, *(w.format(offset) for w in words_at))) == 0
+            stopped = rerun(archive, "L1", Options(stop=offset + 1))
+            assert stopped.state_hash.hex() in capsys.readouterr().out
+        for offset in (10, 18):
+            behind = f"the snapshot's offset 20 or behind it, was {offset + 1}"
+            with pytest.raises(BadArchive, match=f"--until must stop at {behind}"):
+                replay.run(arguments(replay, *(w.format(offset) for w in words_at)))
 
     @pytest.mark.parametrize("shard", ["L0", "A1"])
     def test_a_position_that_the_log_does_not_have_is_refused(self, shard, tmp_path: Path, capsys):
@@ -127,11 +124,14 @@ class TestWhereItEnds:
         export(archive, tmp_path, Nobody())
         topic, partition = inbox(shard)
         end = archive.end(inbox(shard))
-        for offset, status in ((end - 1, 0), (end, 0), (end + 1, 2), (99_999_999, 2)):
-            position = f"{topic}.{partition}@{offset}"
-            assert replay.run(arguments("--from", str(tmp_path), "--until", position)) == status
-            words = f"logbourse replay: {position} must be in the log, which ends at {end}\n"
-            assert capsys.readouterr().err == (words if status else "")
+        words = ("--from", str(tmp_path), "--until", f"{topic}.{partition}@{{}}")
+        for offset in (end - 1, end):
+            assert replay.run(arguments(replay, *(w.format(offset) for w in words))) == 0
+        for offset in (end + 1, 99_999_999):
+            with pytest.raises(
+                BadArchive, match=f"@{offset} must be in the log, which ends at {end}"
+            ):
+                replay.run(arguments(replay, *(w.format(offset) for w in words)))
 
 
 class TestWhoseReaderWasNotRun:

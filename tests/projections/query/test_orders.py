@@ -116,7 +116,7 @@ async def test_an_order_does_not_exist_only_once_log_time_passed_the_request(
     started_s = time.monotonic()
     status, answer = await get(api, "/api/v3/order", orderId=4)
     assert (status, answer["code"]) == (503, -1008)
-    assert 1.9 < time.monotonic() - started_s < 3
+    assert 0.95 * PATIENCE_S < time.monotonic() - started_s < 10 * PATIENCE_S
 
     asking = asyncio.create_task(get(api, "/api/v3/order", orderId=4))
     await asyncio.sleep(0.1)
