@@ -9,8 +9,28 @@ from domain.orders import settlement
 from domain.orders.messages import Role
 from infra.metrics import REGISTRY
 from streams.audit import audit
-from tests.streams.audited_log import Nobody, archived, traded
+from tests.streams.audited_log import Nobody, archived, traded, with_half_the_tick
 from tests.streams.growing_log import audited, log_of
+
+
+@pytest.mark.sources
+def test_a_fee_that_was_not_taken_is_a_violation(monkeypatch):
+    """The replay agrees, for it runs the same code; the auditor's own formula does not."""
+    monkeypatch.setattr(settlement, "fee", lambda amount, rate_ppm: 0)
+    result = audit.audit(archived(traded(3)), Nobody(), processes=1)
+    assert result.checks.broken["S3"] == 0
+    assert result.checks.broken["L8"] > 0
+    assert not result.checks.ok()
+    assert any(line.startswith("L8: the fee in trade") for line in audit.report(result))
+
+
+@pytest.mark.sources
+def test_money_that_is_not_price_times_lots_is_a_violation_though_both_legs_agree(monkeypatch):
+    """The ledgers hold half the tick: holds, fills and fees fit each other, and add up."""
+    with_half_the_tick(monkeypatch)
+    result = audit.audit(archived(traded(3)), Nobody(), processes=1)
+    assert {invariant for invariant, count in result.checks.broken.items() if count} == {"E5"}
+    assert any("was settled otherwise than traded" in line for line in audit.report(result))
 
 
 def settle_makers_as_takers(monkeypatch: pytest.MonkeyPatch) -> None:
