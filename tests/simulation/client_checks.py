@@ -25,7 +25,7 @@ from schemas.record import decode_record
 from schemas.topics import inbox, outbox
 from tests.simulation.clients import Request
 from tests.simulation.fold import first_records
-from tests.simulation.gateway import Answer
+from tests.simulation.gateway import FAULTED, Answer
 from tests.simulation.load import DECIMALS
 from tests.simulation.log import LogWorld
 from tests.simulation.world import LEDGERS
@@ -102,7 +102,9 @@ def _judge(request: Request, told: Told) -> Iterator[str]:
     if len(answers) > 1:
         yield f"the same bytes got other answers: {sorted(answers)}"
     for answer in request.settled()[:1]:
-        if len(effects) != 1:
+        if answer.status == FAULTED:
+            yield f"the gateway met a fault: {answer.text}"
+        elif len(effects) != 1:
             yield f"answered {answer}, with {len(effects)} effects in the log"
         else:
             yield from _judge_answer(request.signed.endpoint, answer, told)
