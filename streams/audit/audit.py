@@ -67,6 +67,10 @@ class Audit:
     """How many were `checked` and `passed_over`; nothing if no directory was named."""
     too_new: int
     """Records that were appended while the ends were read, whose causes were not seen."""
+    faulted: int
+    """Commands and facts that a shard could not plan for a bug: closed, with no effect."""
+    faults: list[str]
+    """The first few of each shard, in words."""
 
     def verdict(self) -> str:
         """Whether all holds, in a word or two; of nothing it is not said."""
@@ -99,7 +103,9 @@ def audit(
     counts = {"checked": kept.checked, "passed_over": kept.passed_over}
     sheets = check_exchange(exchange, checks)
     shown = counts if snapshots is not None else None
-    return Audit(checks, cut, sheets, assets, shown, verdict.findings.cut_off)
+    faulted = sum(run.faulted for run in verdict.runs.values())
+    faults = [words for run in verdict.runs.values() for words in run.faults]
+    return Audit(checks, cut, sheets, assets, shown, verdict.findings.cut_off, faulted, faults)
 
 
 def report(result: Audit) -> list[str]:
@@ -124,6 +130,10 @@ def report(result: Audit) -> list[str]:
     if result.too_new:
         noun = "record is" if result.too_new == 1 else "records are"
         lines += ["", f"{result.too_new:,} {noun} too new to be judged"]
+    if result.faulted:
+        noun = "command" if result.faulted == 1 else "commands"
+        lines += ["", f"warning: {result.faulted:,} {noun} faulted by a bug, and had no effect:"]
+        lines += result.faults
     return [*lines, "", *result.checks.words, result.verdict()]
 
 
@@ -141,6 +151,8 @@ def as_json(result: Audit) -> dict[str, Any]:
             for invariant, title in TITLES.items()
         },
         "too_new_to_be_judged": result.too_new,
+        "commands_faulted": result.faulted,
+        "faults": result.faults,
         "snapshots": result.snapshots,
         "violations": result.checks.words,
         "balance_sheet": {

@@ -14,7 +14,7 @@ from infra.collector import no_search
 from infra.log import LogRecord, Partition
 from schemas.record import record_hash
 from schemas.topics import inbox, outbox
-from streams.audit.archive import Archive, Progress
+from streams.audit.archive import Archive, Progress, position_name
 from streams.audit.channels import Found, Produced
 from streams.families import decider_of
 from streams.halts import Halt, HaltReason, resolution_in
@@ -23,6 +23,7 @@ from streams.shard import Shard, Step, hash_of_dump
 from streams.snapshots import Snapshot
 
 PROGRESS_RECORDS = 256
+FAULTS_TOLD = 5
 OnOutput = Callable[[Partition, int, bytes], None]
 """Told of each record the shard would write: where to, its cseq, its bytes."""
 
@@ -52,6 +53,7 @@ class Run:
     """What the re-execution of a shard came to. Offsets are those of its inbox.
 
     `hashes` has the state's hash before each record of `Options.hash_at` that was come to.
+    `faulted` counts what could not be planned for a bug, `faults` says so of the first few.
     """
 
     shard: str
@@ -63,6 +65,8 @@ class Run:
     messages: int = 0
     trades: int = 0
     duplicates: int = 0
+    faulted: int = 0
+    faults: list[str] = field(default_factory=list)
     seconds: float = 0.0
     produced: dict[Partition, Produced] = field(default_factory=dict)
     accepted: "array[int]" = field(default_factory=lambda: array("q"))
@@ -222,6 +226,7 @@ class _Attempt:
             self._halt(halt, record)
             return
         self._count(step, messages)
+        self._note_faults(step, record.offset)
         if step.accepted:
             self.run.accepted.append(record.offset)
         for quarantined in step.quarantined:
@@ -246,6 +251,12 @@ class _Attempt:
         run.messages += messages if step.accepted else 0
         # With what an operator's word has passed: former builds have told their archives so.
         run.duplicates += not step.accepted and not step.quarantined
+
+    def _note_faults(self, step: Step, offset: int) -> None:
+        run = self.run
+        run.faulted += len(step.faults)
+        told = [f"{position_name(self._place, offset)}: {fault}" for fault in step.faults]
+        run.faults += told[: FAULTS_TOLD - len(run.faults)]
 
     def _produced(self, place: Partition) -> Produced:
         produced = self.run.produced.get(place)

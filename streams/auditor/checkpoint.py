@@ -11,7 +11,7 @@ from typing import Any
 
 from domain.fees import FeeTier
 from domain.markets import MarketRules
-from domain.orders.messages import Side
+from domain.orders.messages import Role, Side
 from infra.log import Partition
 from streams.audit.books import Terms
 from streams.audit.ledger_witness import Kept, LedgerRecord
@@ -24,7 +24,7 @@ from streams.auditor.log_auditor import LogAuditor
 from streams.marks import Done
 from streams.shard import Shard
 
-FORMAT = 5
+FORMAT = 6
 
 
 def dump(auditor: LogAuditor) -> dict[str, Any]:
@@ -91,9 +91,9 @@ def _load_sent(legs: Legs, data: list[Any]) -> None:
 
 
 def _traded(values: list[Any]) -> Traded:
-    (price_ticks, lots, side, paid, received), origin = values
-    terms = Terms(price_ticks, lots, Side(side), (paid[0], paid[1]), (received[0], received[1]))
-    return Traded(terms, Origin(*origin))
+    (price_ticks, lots, side, role, paid, received), origin = values
+    moved = (paid[0], paid[1]), (received[0], received[1])
+    return Traded(Terms(price_ticks, lots, Side(side), Role(role), *moved), Origin(*origin))
 
 
 def _dump_followed(followed: Followed) -> dict[str, Any]:

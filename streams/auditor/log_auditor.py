@@ -21,6 +21,7 @@ from streams.audit.books import check_ledger, parties
 from streams.audit.checks import Checks
 from streams.audit.findings import Finding, Kind, of_channel
 from streams.audit.rerun import stepped
+from streams.auditor import metrics
 from streams.auditor.circles import find_circle
 from streams.auditor.crossing import Crossing, Suspect
 from streams.auditor.followed import Followed, Queued, Stopped
@@ -253,6 +254,8 @@ class LogAuditor:
 
     def _take_step(self, followed: Followed, queued: Queued, step: Step) -> None:
         record = queued.record
+        if step.faults:
+            metrics.FAULTED.labels(followed.id).inc(len(step.faults))
         if record.offset in followed.condemned:
             followed.condemned.discard(record.offset)
             if step.accepted and record.offset in followed.shard.resolutions:

@@ -14,6 +14,7 @@ RECORDS = Counter("logbourse_auditor_records", "Records read, of all partitions"
 LAG = Gauge("logbourse_auditor_lag_records", "Records in the log, not read", ("topic", "partition"))
 CHECKS = Gauge("logbourse_auditor_checks_total", "Checks since the start", ("invariant",))
 VIOLATIONS = Counter("logbourse_auditor_violations", "Violations found", ("invariant",))
+FAULTED = Counter("logbourse_auditor_commands_faulted", "Not planned for a bug", ("shard",))
 ORDERS = Counter("logbourse_auditor_halts_written", "Commands written to stop something", ("kind",))
 PENDING = Gauge("logbourse_auditor_halts_pending", "To be stopped, and not yet stopped in the log")
 CUT_AGE = Gauge("logbourse_auditor_cut_age_seconds", "Since all assets were checked at a cut")

@@ -105,7 +105,11 @@ def _accepted_end(world: World, partition: Partition) -> int:
         halted = world.halted[shard]
         # It noticed before it read on: its offset may be one of the log that was lost.
         at_start = halted.reason is HaltReason.ACKED_LOSS
-        return min(halted.offset, world.cut_at[shard]) if at_start else halted.offset
+        return (
+            min(halted.offset, world.cut_at.get(shard, halted.offset))
+            if at_start
+            else halted.offset
+        )
     if topic.endswith(".in") and shard in world.deciders and shard not in world.hosts():
         return world.stopped_at.get(shard, 0)
     return world.log.end(partition)

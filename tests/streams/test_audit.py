@@ -12,7 +12,6 @@ import pytest
 
 from domain.decider import Message, State
 from domain.matching.messages import OrderTerminated, TradeExecuted
-from domain.orders import settlement
 from domain.orders.messages import CloseReason, FillSettled, OrderAccepted, OrderClosed
 from schemas.topics import inbox
 from streams.audit import audit, inspect
@@ -39,7 +38,6 @@ from tests.streams.audited_log import (
     replayed,
     settle_marks,
     traded,
-    with_half_the_tick,
 )
 
 
@@ -150,23 +148,15 @@ def test_the_cut_leaves_no_fact_without_its_cause():
         archive = cut_short(seed)
         verdict = replayed(archive)
         cut = consistent_cut(archive, verdict.runs, verdict.found)
+        # Of nothing it would be true, too.
+        assert sum(cut.values()) > sum(archive.end(inbox(shard)) for shard in cut) / 3, seed
+        assert all(cut.values()), seed
         for shard, run in verdict.runs.items():
             for source, channel in run.found.channels.items():
                 produced = verdict.runs[source].produced.get(run.found.place, Produced(1))
                 last = produced.last_caused_by(verdict.runs[source].last_cause_below(cut[source]))
                 for cseq, offset in zip(channel.cseqs, channel.offsets, strict=True):
                     assert offset >= cut[shard] or cseq <= last
-
-
-@pytest.mark.sources
-def test_a_fee_that_was_not_taken_is_a_violation(monkeypatch):
-    """The replay agrees, for it runs the same code; the auditor's own formula does not."""
-    monkeypatch.setattr(settlement, "fee", lambda amount, rate_ppm: 0)
-    result = audit.audit(archived(traded(3)), Nobody(), processes=1)
-    assert result.checks.broken["S3"] == 0
-    assert result.checks.broken["L8"] > 0
-    assert not result.checks.ok()
-    assert any(line.startswith("L8: the fee in trade") for line in audit.report(result))
 
 
 def test_trades_in_lots_that_were_changed_on_the_way_are_settled_as_traded():
@@ -178,15 +168,6 @@ def test_trades_in_lots_that_were_changed_on_the_way_are_settled_as_traded():
         settle_marks(world)
         result = audit.audit(archived(world), Nobody(), processes=1)
         assert (result.checks.counts["E5"] > 0, result.checks.broken["E5"]) == (True, 0), seed
-
-
-@pytest.mark.sources
-def test_money_that_is_not_price_times_lots_is_a_violation_though_both_legs_agree(monkeypatch):
-    """The ledgers hold half the tick: holds, fills and fees fit each other, and add up."""
-    with_half_the_tick(monkeypatch)
-    result = audit.audit(archived(traded(3)), Nobody(), processes=1)
-    assert {invariant for invariant, count in result.checks.broken.items() if count} == {"E5"}
-    assert any("was settled otherwise than traded" in line for line in audit.report(result))
 
 
 class Scripted:
