@@ -53,8 +53,8 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "bench": Subcommand("tests.benchmarks.command", "measure how fast the parts and the whole are"),
 }
 
-PROVERS = ("replay", "audit", "inspect")
-"""Whose status 1 is a finding, or would be taken for one."""
+PROVERS = ("replay", "audit", "inspect", "export")
+"""Whose status 1 is a finding, or would be taken for one: these end with 2 in its place."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

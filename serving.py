@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import contextlib
 import signal
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from threading import Thread
@@ -23,13 +22,14 @@ from infra.clock import SystemClock
 from infra.http.app import serve_app
 from infra.kafka import KafkaLog
 from infra.keys import open_admin_token, open_keys
-from infra.log import Log, LogFailure, LogRecord
+from infra.log import Log, LogFailure, LogRecord, Partition
 from infra.logging import configure_logging, get_logger
 from infra.metrics import serve_metrics
 from infra.redis import AsyncRedis, async_redis_client
+from infra.refusal import Misunderstood
 from infra.settings import Settings, load_settings
-from infra.tail import Partition, Tail
-from projections.clickhouse_projector import ClickHouseProjector
+from infra.tail import Tail
+from projections.clickhouse_worker import EmbeddedWorker
 from projections.layout import NOWHERE, Position, feeding_partitions
 from projections.query.freshness import last_sequence
 from projections.query.serve import Parts, build_app
@@ -53,12 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until SIGTERM; the exit status."""
+    """Serve until SIGTERM; the exit status. Raises `Misunderstood` for roles that do not go."""
     roles = set(arguments.roles.split(","))
     if not roles <= set(ROLES):
-        return _refuse(f"roles must be among {', '.join(ROLES)}, was {arguments.roles}")
+        raise Misunderstood(f"roles must be among {', '.join(ROLES)}, was {arguments.roles}")
     if QUERY_ROLE in roles and len(roles) > 1:
-        return _refuse("the query role needs a process of its own, so that reads delay no order")
+        raise Misunderstood(
+            "the query role needs a process of its own, so that reads delay no order"
+        )
     settings = load_settings()
     configure_logging(settings.log_level)
     serve_metrics(settings)
@@ -73,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def serve_queries(settings: Settings) -> int:
     """The query API until SIGTERM; the exit status, 1 if following the log failed.
 
-    An embedded ClickHouse belongs to one process, so its projector runs here too. Raises `Refusal`,
+    An embedded ClickHouse belongs to one process, so its worker runs here too. Raises `Refusal`,
     before anything is read, if the port is taken.
     """
     ending = asyncio.Event()
@@ -101,14 +103,14 @@ async def serve_queries(settings: Settings) -> int:
     Thread(target=learn_told, args=learning, name="told-at-start", daemon=True).start()
     accounts.targets = {place: await tail.end_offset(*place) for place in starts}
     tail.start()
-    projector = ClickHouseProjector(settings)
-    projector.start()
+    worker = EmbeddedWorker(settings)
+    worker.start()
     _logger.info("serving", roles=[QUERY_ROLE])
     await ending.wait()
     await runner.cleanup()
     await redis.aclose()
     await tail.stop()
-    await asyncio.to_thread(projector.stop)
+    await asyncio.to_thread(worker.stop)
     return 1 if failures else 0
 
 
@@ -134,7 +136,7 @@ class AccountsView:
             if record.cseq != self.positions.get(partition, NOWHERE).cseq + 1:
                 continue
             for event in record.messages:
-                self.reference.apply(event, stored.partition)
+                self.reference.apply(event, stored.partition, record.time_us)
                 self.credentials.apply(event)
             self.positions[partition] = Position(record.cseq, stored.offset, record.time_us)
 
@@ -199,8 +201,3 @@ def _parts(
         knows_log=accounts.knows_log,
         operator_token=open_admin_token(settings.admin_token_file),
     )
-
-
-def _refuse(sentence: str) -> int:
-    print(f"logbourse serve: {sentence}", file=sys.stderr)
-    return 2

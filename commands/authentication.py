@@ -22,7 +22,7 @@ MAX_RECV_WINDOW_US = 60_000_000
 AHEAD_US = 1_000_000
 
 _API_KEY = re.compile(r"[A-Za-z0-9_-]{16,128}\Z")
-_RECV_WINDOW = r"^[0-9]{1,8}(\.[0-9]{1,3})?$"
+_RECV_WINDOW = r"^[0-9]{1,19}(\.[0-9]{1,3})?$"
 _MAX_TIMESTAMP = 10**18
 
 OpenSecret = Callable[[Credential], bytes]

@@ -25,17 +25,11 @@ MAX_PENDING = 20_000
 class Execution:
     """Runs commands of one source and waits until the log tells their outcome."""
 
-    def __init__(
-        self,
-        publisher: Publisher,
-        outcomes: Outcomes,
-        follower: Follower,
-        timeout_s: float = ANSWER_TIMEOUT_S,
-    ) -> None:
+    def __init__(self, publisher: Publisher, outcomes: Outcomes, follower: Follower) -> None:
         self._publisher = publisher
         self._outcomes = outcomes
         self._follower = follower
-        self._timeout_s = timeout_s
+        self._timeout_s = ANSWER_TIMEOUT_S
 
     async def run(self, shard: str, command: Command, awaited: Awaited) -> Answer:
         """The outcome of the command; of its first run if it ran before, with `repeated` set.

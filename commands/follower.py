@@ -113,15 +113,15 @@ class Follower:
         """Whether the log time of a shard lies behind the clock."""
         return self._clock.now_us() - self._readings[shard].time_us > STALE_US
 
+    def is_stale(self, shard: str) -> bool:
+        """The same of accounts and ledger shards: where matching lags, other markets trade on."""
+        return shard[0] != "M" and self.lags(shard)
+
     async def reach(self, shard: str, offset: int) -> None:
         """Wait until all is folded that stands before this offset of a shard's outbox."""
         while self._readings[shard].next_offset < offset:
             self._moved = self._moved or asyncio.Event()
             await self._moved.wait()
-
-    def is_stale(self, shard: str) -> bool:
-        """The same of accounts and ledger shards: where matching lags, other markets trade on."""
-        return shard[0] != "M" and self.lags(shard)
 
     def stale_shards(self) -> list[str]:
         """The accounts and ledger shards whose log time lies behind the clock."""
@@ -152,7 +152,7 @@ class Follower:
     def _fold(self, shard: str, offset: int, record: Record) -> None:
         if shard[0] == "A":
             for message in record.messages:
-                self.reference.apply(message, int(shard[1:]))
+                self.reference.apply(message, int(shard[1:]), record.time_us)
                 self.credentials.apply(message)
         self._outcomes.apply(shard, offset, record)
         for look in self._watchers:

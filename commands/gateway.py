@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +10,12 @@ from commands import responses
 from commands.admission import Admission
 from commands.authentication import keyed_command_id, signed_command_id
 from commands.batches import BATCH_WEIGHT, element_id, parse_batch, parse_element, refusal
+from commands.counting import former_markets, is_same_order, market_of, market_of_canceled
 from commands.execution import Execution
 from commands.outcomes import Answer, Awaited, position_of
 from commands.parsing import (
     client_order_id,
+    default_response_type,
     parse_cancel,
     parse_cancel_all,
     parse_place,
@@ -31,11 +34,12 @@ from domain.orders.messages import (
     CancelRequested,
     OrderAccepted,
     OrderClosed,
+    OrderReason,
     OrderRejected,
     OrderType,
     PlaceOrder,
 )
-from domain.reference import ReferenceData
+from domain.reference import Market, ReferenceData
 from infra.http import errors
 from infra.http.app import Call, Endpoint
 from infra.http.errors import ApiError
@@ -99,11 +103,12 @@ class OrderEntry:
         self._admit(call)
         wish = self._parse_wish(call, call.parameters, _signed_id(call))
         answer = await self._run(call, wish.order, wish.awaits)
-        return self._placed(call, answer, wish.response_type)
+        return self._placed(call, answer, wish)
 
     async def test(self, call: Call) -> dict[str, Any]:
         """POST /api/v3/order/test: everything that reference data alone can tell."""
-        order = self._parse_wish(call, call.parameters, _signed_id(call)).order
+        order = self._parse_order(call, call.parameters, _signed_id(call))
+        parse_response_type(call.parameters, "ACK")  # Refuses a bad one; there is no answer.
         market = self._reference.markets[order.market_id]
         user = self._reference.users.get(order.user_id)
         enabled = user is not None and user.enabled
@@ -124,11 +129,10 @@ class OrderEntry:
             deadline_us=call.sender.deadline_us,
         )
         answer = await self._run(call, command, CANCEL)
-        closed = _refuse_canceled(answer)
-        market = self._reference.markets[command.market_id]
-        cancel_id = client_order_id(call.parameters, command_id)
-        time = call.time(answer.seen[-1].time_us)
-        return responses.canceled(closed, cancel_id, market, time)
+        if isinstance(answer.last, CancelRejected):
+            raise errors.cancel_refused()
+        (canceled,) = self._canceled(call, answer, command_id)
+        return canceled
 
     async def cancel_all(self, call: Call) -> list[dict[str, Any]]:
         """DELETE /api/v3/openOrders of one symbol; -2011 if none was canceled."""
@@ -144,13 +148,7 @@ class OrderEntry:
         answer = await self._run(call, command, CANCEL_ALL)
         if isinstance(answer.last, CancelRejected):
             raise errors.cancel_refused()
-        market = self._reference.markets[command.market_id]
-        cancel_id = client_order_id(call.parameters, command_id)
-        canceled = [
-            responses.canceled(seen.message, cancel_id, market, call.time(seen.time_us))
-            for seen in answer.seen
-            if isinstance(seen.message, OrderClosed)
-        ]
+        canceled = self._canceled(call, answer, command_id)
         if not canceled:
             # All that were open had been filled before the book heard of the cancel.
             raise errors.cancel_refused()
@@ -167,13 +165,14 @@ class OrderEntry:
             raise errors.illegal_characters("Idempotency-Key", _IDEMPOTENCY_KEY)
         self._admit(call)
         command_id = keyed_command_id(call.sender.user_id, key)
-        order = self._parse_order(call, call.parameters, command_id)
-        answer = await self._run(call, order, REPORT)
+        wish = self._parse_wish(call, call.parameters, command_id, default_type="FULL")
+        # Whatever the form: equal keys at once share one answer, and another may want all of it.
+        answer = await self._run(call, wish.order, REPORT)
         # Not only what shows as repeated: another gateway's outcome may be here before that does.
-        if not _is_same_order(order, answer):
+        if not is_same_order(wish.order, answer, self._reference):
             raise errors.idempotency_key_reused()
         return {
-            "order": self._placed(call, answer, "FULL"),
+            "order": self._placed(call, answer, wish),
             "replayed": answer.repeated,
             "meta": {"position": call.position},
         }
@@ -200,22 +199,49 @@ class OrderEntry:
         results = await self._run_all(call, list(wishes.values()))
         for (index, wish), result in zip(wishes.items(), results, strict=True):
             try:
-                answers[index] = self._placed(call, result, wish.response_type)
+                answers[index] = self._placed(call, result, wish)
             except ApiError as error:
                 answers[index] = refusal(error)
         return {"orders": answers, "meta": {"position": call.position}}
 
-    def _parse_wish(self, call: Call, parameters: Parameters, command_id: bytes) -> "_Wish":
-        order = self._parse_order(call, parameters, command_id)
-        return _Wish(order, parse_response_type(parameters, order.order_type))
+    def _parse_wish(
+        self, call: Call, parameters: Parameters, command_id: bytes, *, default_type: str = ""
+    ) -> "_Wish":
+        order, unfit = self._parse_old_or_new(call, parameters, command_id)
+        default = default_type or default_response_type(order.order_type)
+        return _Wish(order, parse_response_type(parameters, default), unfit)
 
-    def _parse_order(self, call: Call, parameters: Parameters, command_id: bytes) -> PlaceOrder:
+    def _parse_old_or_new(
+        self, call: Call, parameters: Parameters, command_id: bytes
+    ) -> tuple[PlaceOrder, ApiError | None]:
+        """The order; with what the present rules have against its numbers, if only former ones fit.
+
+        Such an order may have run before its market's lot or tick changed. The ledger then tells
+        what became of it; if it is new, that it is counted by rules of the past.
+        """
+        try:
+            return self._parse_order(call, parameters, command_id), None
+        except ApiError as unfit:
+            symbol = parameters.values.get("symbol", "")
+            for former in former_markets(self._reference, symbol, call.arrived_us):
+                with suppress(ApiError):
+                    return self._parse_order(call, parameters, command_id, former), unfit
+            raise
+
+    def _parse_order(
+        self,
+        call: Call,
+        parameters: Parameters,
+        command_id: bytes,
+        former: Market | None = None,
+    ) -> PlaceOrder:
         return parse_place(
             parameters,
             self._reference,
             user_id=call.sender.user_id,
             command_id=command_id,
             deadline_us=call.sender.deadline_us,
+            former=former,
         )
 
     async def _run(
@@ -248,12 +274,14 @@ class OrderEntry:
     def _shard_of(self, call: Call) -> str:
         return f"L{call.sender.user_id % self._reference.ledger_partitions}"
 
-    def _placed(self, call: Call, answer: Answer | ApiError, response_type: str) -> dict[str, Any]:
+    def _placed(self, call: Call, answer: Answer | ApiError, wish: "_Wish") -> dict[str, Any]:
         if isinstance(answer, ApiError):
             raise answer
         if isinstance(answer.last, OrderRejected):
             limits, reason = self._reference.limits, answer.last.reason
             call.headers |= used_up(reason, limits)
+            if wish.unfit is not None and reason is OrderReason.STALE_RULES:
+                raise wish.unfit
             raise order_error(reason, limits, answer.seen[-1].time_us)
         order = responses.placement(answer)
         call.headers[ORDER_COUNT_10S] = str(order.accepted.order_count_10s)
@@ -262,16 +290,34 @@ class OrderEntry:
             error = close_error(order.report.reason)
             if error is not None:
                 raise error
-        market = self._reference.markets[order.accepted.market_id]
-        return responses.placed(order, response_type, market, self._reference, call.time)
+        market = market_of(order.accepted, self._reference)
+        return responses.placed(order, wish.response_type, market, self._reference, call.time)
+
+    def _canceled(self, call: Call, answer: Answer, command_id: bytes) -> list[dict[str, Any]]:
+        """What is told of each order that a cancel has ended."""
+        cancel_id = client_order_id(call.parameters, command_id)
+        return [
+            responses.canceled(
+                seen.message,
+                cancel_id,
+                market_of_canceled(seen.message, answer, self._reference),
+                call.time(seen.time_us),
+            )
+            for seen in answer.seen
+            if isinstance(seen.message, OrderClosed)
+        ]
 
 
 @dataclass(slots=True, frozen=True)
 class _Wish:
-    """An order, and how much its sender wants to be told."""
+    """An order, and how much its sender wants to be told.
+
+    `unfit`: what the order is refused with if it is new, as former rules alone fit its numbers.
+    """
 
     order: PlaceOrder
     response_type: str
+    unfit: ApiError | None
 
     @property
     def awaits(self) -> Types:
@@ -283,27 +329,3 @@ class _Wish:
 
 def _signed_id(call: Call) -> bytes:
     return signed_command_id(call.sender.api_key, call.parameters.signed_payload)
-
-
-def _refuse_canceled(answer: Answer) -> OrderClosed:
-    if isinstance(answer.last, CancelRejected):
-        raise errors.cancel_refused()
-    assert isinstance(answer.last, OrderClosed), "a cancel ends with a close or a refusal"
-    return answer.last
-
-
-def _is_same_order(order: PlaceOrder, answer: Answer) -> bool:
-    """Whether the order that ran was the same, as far as its outcome tells."""
-    first = answer.seen[0].message
-    if isinstance(first, OrderRejected):
-        return (first.market_id, first.client_order_id) == (order.market_id, order.client_order_id)
-    assert isinstance(first, OrderAccepted), "an order's outcome begins with its acceptance"
-    same = (
-        (first.market_id, first.client_order_id, first.side, first.order_type)
-        == (order.market_id, order.client_order_id, order.side, order.order_type)
-        and first.time_in_force is order.time_in_force
-        and first.quote_amount == order.quote_amount
-    )
-    same_price = order.order_type is OrderType.MARKET or first.price_ticks == order.price_ticks
-    same_lots = order.quote_amount != 0 or first.lots == order.lots
-    return same and same_price and same_lots

@@ -4,9 +4,8 @@ import argparse
 from collections.abc import Sequence
 
 from commands.admin.markets import read_fee_tier
-from domain.accounts.decisions import are_fee_tiers, are_limits
-from domain.fees import FeeTier
-from domain.limits import DEFAULT_LIMITS, Limits
+from domain.fees import FeeTier, are_fee_tiers
+from domain.limits import DEFAULT_LIMITS, Limits, are_limits
 from domain.protocol import Genesis
 from domain.rules import SUPPORTED_RULES
 from infra.clock import SystemClock

@@ -64,13 +64,15 @@ def parse_place(
     user_id: int,
     command_id: bytes,
     deadline_us: int,
+    former: Market | None = None,
 ) -> PlaceOrder:
     """The order that a request asks for; without a client order id it gets one of its command id.
 
-    Raises ApiError with the number of whatever is missing, malformed or not implemented.
+    It is counted in the lots and ticks of its market, or in those of `former`, the market as it
+    was. Raises ApiError with the number of whatever is missing, malformed or not implemented.
     """
     parameters.refuse_unknown(_PLACE)
-    market = _parse_market(parameters, reference)
+    market = former or _parse_market(parameters, reference)
     side = _parse_side(parameters)
     order_type = _parse_type(parameters)
     _refuse_not_implemented(parameters, order_type)
@@ -137,11 +139,16 @@ def parse_cancel_all(
     return CancelAllOrders(command_id, deadline_us, user_id, market.market_id)
 
 
-def parse_response_type(parameters: Parameters, order_type: OrderType) -> str:
-    """ACK, RESULT or FULL; without a wish FULL for LIMIT and MARKET, ACK for the others."""
+def default_response_type(order_type: OrderType) -> str:
+    """What Binance answers to who does not say: FULL for LIMIT and MARKET, ACK for the others."""
+    return "FULL" if order_type in (OrderType.LIMIT, OrderType.MARKET) else "ACK"
+
+
+def parse_response_type(parameters: Parameters, default: str) -> str:
+    """ACK, RESULT or FULL; `default` without a wish, -1130 for any other."""
     wish = parameters.optional("newOrderRespType")
     if wish is None:
-        return "FULL" if order_type in (OrderType.LIMIT, OrderType.MARKET) else "ACK"
+        return default
     if wish not in RESPONSE_TYPES:
         raise errors.invalid_data("newOrderRespType")
     return wish

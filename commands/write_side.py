@@ -14,9 +14,9 @@ from commands.publisher import Publisher
 from infra.appender import Appender
 from infra.clock import Clock
 from infra.http import errors
-from infra.log import Log, LogFailure, LogRecord
+from infra.log import Log, LogFailure, LogRecord, Partition
 from infra.settings import Settings
-from infra.tail import Partition, Tail
+from infra.tail import Tail
 from schemas.topics import outbox, shards
 
 PATIENCE_S = 2.0

@@ -7,6 +7,16 @@ from typing import Any, Final, Protocol, TypeVar
 SHARD_FAMILIES: Final = ("A", "L", "M")
 
 
+def ledger_ids(ledger_partitions: int) -> list[str]:
+    """The ids of all ledger shards, by partition."""
+    return [f"L{partition}" for partition in range(ledger_partitions)]
+
+
+def matching_ids(matching_partitions: int) -> list[str]:
+    """The ids of all matching shards, by partition."""
+    return [f"M{partition}" for partition in range(matching_partitions)]
+
+
 @dataclass(slots=True)
 class Message:
     """Anything that can stand in a record. Never changed once made."""

@@ -20,3 +20,13 @@ DEFAULT_LIMITS: Final = Limits(
     request_weight_per_minute=6_000,
     raw_requests_per_5m=61_000,
 )
+
+
+def are_limits(limits: Limits) -> bool:
+    """Whether every limit lets something through."""
+    return (
+        limits.orders_per_10s > 0
+        and limits.orders_per_day > 0
+        and limits.request_weight_per_minute > 0
+        and limits.raw_requests_per_5m > 0
+    )

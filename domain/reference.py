@@ -4,7 +4,7 @@ Gateway and query API keep one `ReferenceData` each; deciders keep their own sta
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 from domain.accounts.messages import (
@@ -36,6 +36,10 @@ MAX_DECIMALS = 18
 REFERENCE_PARTITION = 0
 """The accounts partition whose events say what assets, markets, fees and limits there are."""
 
+FORMER_RULES = 8
+"""How many rules with other lots or ticks are kept of a market: what was counted by them may be
+asked for again for some two minutes, in which nobody halts and empties a market so often."""
+
 _CODE_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 
 
@@ -49,18 +53,58 @@ class Asset:
     decimals: int
 
 
+@dataclass(slots=True, frozen=True)
+class FormerRules:
+    """Rules that a market had until `until_us`, a log time of the reference partition."""
+
+    revision: int
+    rules: MarketRules
+    until_us: int
+
+
 @dataclass(slots=True)
 class Market:
-    """A listed market: `base` priced in `quote`. The reference price is that of its listing."""
+    """A listed market: `base` priced in `quote`.
+
+    `former`: the last rules of each revision before this one, the newest at the end. What was
+    counted by them is read by the market as it was then: see `counted_by`.
+    """
 
     market_id: int
     symbol: str
     revision: int
     rules: MarketRules
-    reference_price_ticks: int
     halted: bool
     base: Asset
     quote: Asset
+    former: tuple[FormerRules, ...] = ()
+
+    def counted_by(self, revision: int) -> "Market | None":
+        """The market with the lot and tick of `revision`; None if they are not known (any more)."""
+        if revision == self.revision:
+            return self
+        found = (each for each in self.former if each.revision == revision)
+        return next(map(self._before, found), None)
+
+    def counted_at(self, time_us: int) -> "Market":
+        """The market with the lot and tick that it had at log time `time_us`."""
+        found = (each for each in self.former if time_us < each.until_us)
+        return next(map(self._before, found), self)
+
+    def counted_since(self, time_us: int) -> "list[Market]":
+        """The market with each former lot and tick that it had after `time_us`, newest first."""
+        return [self._before(each) for each in reversed(self.former) if time_us < each.until_us]
+
+    def change_rules(self, event: MarketRulesChanged, time_us: int) -> None:
+        """Take other rules, which were told at log time `time_us`; keep those that go."""
+        if event.revision != self.revision:
+            former = FormerRules(self.revision, self.rules, time_us)
+            self.former = (*self.former, former)[-FORMER_RULES:]
+        self.revision = event.revision
+        self.rules = event.rules
+
+    def _before(self, former: FormerRules) -> "Market":
+        return replace(self, revision=former.revision, rules=former.rules)
 
 
 @dataclass(slots=True)
@@ -103,7 +147,6 @@ class ReferenceData:
     users: dict[int, UserStanding] = field(default_factory=dict)
     halted_withdrawals: dict[int, str] = field(default_factory=dict)
     """Asset id → why nothing of it may leave."""
-    exchange: str = ""
     ledger_partitions: int = 0
     matching_partitions: int = 0
     rules_version: int = 0
@@ -129,8 +172,10 @@ class ReferenceData:
         user = self.users.get(user_id)
         return None if user is None else self.fee_tiers.get(user.fee_tier)
 
-    def apply(self, event: Message, partition: int = REFERENCE_PARTITION) -> None:
-        """Fold one event of `accounts.ev.<partition>`; what says nothing of the above is ignored.
+    def apply(self, event: Message, partition: int = REFERENCE_PARTITION, time_us: int = 0) -> None:
+        """Fold one event of `accounts.ev.<partition>`, which stands there at log time `time_us`.
+
+        What says nothing of the above is ignored.
 
         Fees and limits count from partition 0 alone: the other partitions repeat them later, and
         what they repeat may be outdated by then.
@@ -139,7 +184,7 @@ class ReferenceData:
             case UserRegistered() | UserEnabled() | UserDisabled() | FeeTierChanged():
                 self._apply_user(event)
             case MarketListed() | MarketRulesChanged() | MarketHalted() | MarketResumed():
-                self._apply_market(event)
+                self._apply_market(event, time_us)
             case AssetListed():
                 asset = Asset(event.asset_id, event.code, event.name, event.decimals)
                 self.assets[event.asset_id] = asset
@@ -173,16 +218,15 @@ class ReferenceData:
                 self.users[event.user_id].fee_tier = event.fee_tier
 
     def _apply_market(
-        self, event: MarketListed | MarketRulesChanged | MarketHalted | MarketResumed
+        self,
+        event: MarketListed | MarketRulesChanged | MarketHalted | MarketResumed,
+        time_us: int,
     ) -> None:
         match event:
             case MarketListed():
                 self._list_market(event)
             case MarketRulesChanged():
-                market = self.markets[event.market_id]
-                market.revision = event.revision
-                market.rules = event.rules
-                market.reference_price_ticks = event.reference_price_ticks
+                self.markets[event.market_id].change_rules(event, time_us)
             case MarketHalted():
                 self.markets[event.market_id].halted = True
             case MarketResumed():
@@ -194,7 +238,6 @@ class ReferenceData:
             symbol=event.symbol,
             revision=event.revision,
             rules=event.rules,
-            reference_price_ticks=event.reference_price_ticks,
             halted=False,
             base=self.assets[event.rules.base_asset],
             quote=self.assets[event.rules.quote_asset],
@@ -203,7 +246,6 @@ class ReferenceData:
 
     def _apply_genesis(self, event: Genesis) -> None:
         if event.partition == REFERENCE_PARTITION:
-            self.exchange = event.exchange
             self.ledger_partitions = event.ledger_partitions
             self.matching_partitions = event.matching_partitions
             self.rules_version = event.rules_version

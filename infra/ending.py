@@ -7,6 +7,9 @@ from typing import NoReturn
 
 from infra.logging import get_logger
 
+EXIT_STATUS_HALTED = 3
+"""Of a process that only an operator may have started again: its supervisor leaves it down."""
+
 TELL_WITHIN_S = 2.0
 
 

@@ -154,7 +154,7 @@ def _decode(data: bytes) -> LeaseEntry | None:
                 return LeaseEntry(holder, counter, Phase(phase), successor)
             case _:
                 return None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

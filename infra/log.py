@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+Partition = tuple[str, int]
+"""A topic and the number of one of its partitions."""
+
 SHOWN_WITHIN_S = 5.0
 """For so long a new leader may not know yet that its followers have what its predecessor showed."""
 

@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import MutableMapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import structlog
@@ -40,12 +39,12 @@ Logger = structlog.typing.FilteringBoundLogger
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
-def configure_logging(level: str = "info", path: Path | None = None) -> None:
-    """Send every log line of this process to `path`, or to standard error, as JSON.
+def configure_logging(level: str = "info") -> None:
+    """Send every log line of this process to standard error, as JSON.
 
     Lines of libraries that use the standard logging module take the same way from warnings up.
     """
-    lines = _Lines(STANDARD_ERROR if path is None else _opened(path))
+    lines = _Lines(STANDARD_ERROR)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -97,11 +96,6 @@ def _redacted(name: object, value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
     return value
-
-
-def _opened(path: Path) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
 
 def _encoded(_logger: object, _method: str, line: Any) -> bytes:

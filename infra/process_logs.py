@@ -40,7 +40,7 @@ def last_words(log: Path) -> str:
     last = _last_line(log) or _last_line(former(log)) or "nothing"
     try:
         event = json.loads(last)
-    except ValueError:
+    except (ValueError, RecursionError):
         return last
     if not isinstance(event, dict):
         return last

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from infra.files import replace_text
 from infra.ports import HIGHEST_PORT
@@ -17,7 +18,7 @@ PREFIX = "LOGBOURSE_"
 LOOPBACK = "127.0.0.1"
 """Where the operators' port is, whatever `host` says."""
 
-PLACES = (
+ADDRESSES = (
     "public_port",
     "query_port",
     "admin_port",
@@ -75,8 +76,8 @@ def load_settings(
 ) -> Settings:
     """The settings of the stack in LOGBOURSE_DATA_DIR (.data): environment, file, then defaults.
 
-    `starting` are those of `PLACES` where the caller is about to listen: what `save_found` noted as
-    wanted is wanted again. Raises `SettingsError` for a value or a file that cannot be used.
+    `starting` are those of `ADDRESSES` where the caller is about to listen: what `save_found` noted
+    as wanted is wanted again. Raises `SettingsError` for a value or a file that cannot be used.
     """
     data_dir = Path(environment.get(PREFIX + "DATA_DIR") or DEFAULT_DATA_DIR).absolute()
     values: dict[str, object] = dict(_saved(settings_file(data_dir)))
@@ -91,13 +92,13 @@ def load_settings(
     return _complete(Settings(**typed))
 
 
-def save_settings(settings: Settings) -> Path:
-    """Write them where `load_settings` finds them; returns the file.
+def save_settings(settings: Settings) -> None:
+    """Write them where `load_settings` finds them.
 
     What stands in the data directory is not named, so that it moves with it.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    return _write(settings.data_dir, _plain(settings))
+    _write(settings.data_dir, _plain(settings))
 
 
 def save_own(settings: Settings, own: Collection[str]) -> None:
@@ -153,11 +154,10 @@ def _plain(settings: Settings) -> dict[str, object]:
     return {name: str(v) if isinstance(v, Path) else v for name, v in asdict(settings).items()}
 
 
-def _write(data_dir: Path, values: Mapping[str, object]) -> Path:
-    target = settings_file(data_dir)
+def _write(data_dir: Path, values: Mapping[str, object]) -> None:
     # The address of a server may have a password in it.
-    replace_text(target, json.dumps(_without_places(values), indent=2) + "\n", private=True)
-    return target
+    text = json.dumps(_without_places(values), indent=2) + "\n"
+    replace_text(settings_file(data_dir), text, private=True)
 
 
 def _dodged_file(data_dir: Path) -> Path:
@@ -226,8 +226,8 @@ def _complete(settings: Settings) -> Settings:
         admin_token_file=_placed(settings.admin_token_file, places["admin_token_file"]),
         snapshots_dir=_placed(settings.snapshots_dir, places["snapshots_dir"]),
     )
-    _check_prefix("redis_url", settings.redis_url, ("redis://", "rediss://", "unix://"))
-    _check_prefix("clickhouse_dsn", settings.clickhouse_dsn, ("chdb:///", "http://", "https://"))
+    _check_address("redis_url", settings.redis_url, ("redis://", "rediss://", "unix://"))
+    _check_address("clickhouse_dsn", settings.clickhouse_dsn, ("chdb:///", "http://", "https://"))
     _check_word("log_level", settings.log_level, ("debug", "info", "warning", "error"))
     _check_word("lease_store", settings.lease_store, ("file", "redis"))
     _check_bootstrap(settings.kafka_bootstrap)
@@ -254,10 +254,18 @@ def _check_word(name: str, text: str, words: tuple[str, ...]) -> None:
         raise SettingsError(f"{PREFIX}{name.upper()} must be {' or '.join(words)}, was {was!r}")
 
 
-def _check_prefix(name: str, text: str, prefixes: tuple[str, ...]) -> None:
-    if not text.startswith(prefixes):
-        wanted, was = " or ".join(prefixes), _without_credentials(text)
-        raise SettingsError(f"{PREFIX}{name.upper()} must begin with {wanted}, was {was!r}")
+def _check_address(name: str, text: str, prefixes: tuple[str, ...]) -> None:
+    wanted = f"begin with {' or '.join(prefixes)}"
+    if text.startswith(prefixes):
+        try:
+            # Zero is another word for "any", which is nowhere.
+            if urlsplit(text).port != 0:
+                return
+        except ValueError:
+            pass
+        wanted = f"name a port in 1..{HIGHEST_PORT} or none"
+    was = _without_credentials(text)
+    raise SettingsError(f"{PREFIX}{name.upper()} must {wanted}, was {was!r}")
 
 
 def _without_credentials(text: str) -> str:
@@ -270,6 +278,7 @@ def _without_credentials(text: str) -> str:
 def _check_bootstrap(text: str) -> None:
     for address in text.split(","):
         host, _, port = address.rpartition(":")
-        if not (host and port.isascii() and port.isdigit()):
-            wanted = "host:port[,host:port…]"
+        is_port = port.isascii() and port.isdigit() and len(port) <= len(str(HIGHEST_PORT))
+        if not (host and is_port and 1 <= int(port) <= HIGHEST_PORT):
+            wanted = f"host:port[,host:port…] with ports in 1..{HIGHEST_PORT}"
             raise SettingsError(f"{PREFIX}KAFKA_BOOTSTRAP must be {wanted}, was {text!r}")

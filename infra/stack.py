@@ -15,8 +15,8 @@ from infra.ports import HIGHEST_PORT, claim, claimed_port, free_port
 from infra.redis_server import own_port, plan_redis, redis_process
 from infra.scraping import save_targets
 from infra.settings import (
+    ADDRESSES,
     LOOPBACK,
-    PLACES,
     Settings,
     save_found,
     to_environment,
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises `Refusal` while another stack, or a recovery that is not finished, has the data, or if
     that was made with other partitions or another number of brokers.
     """
-    with starting(places=PLACES) as settings:
+    with starting(addresses=ADDRESSES) as settings:
         return _run(settings, arguments)
 
 
@@ -86,7 +86,7 @@ def _run(wanted: Settings, arguments: argparse.Namespace) -> int:
     stores_ports = {*node_ports(nodes), own_port(settings)}
     settings = _with_free_metrics_ports(settings, arguments, stores_ports)
     # What was refused so far leaves no trace in what the next start reads.
-    save_found(settings, wanted, PLACES)
+    save_found(settings, wanted, ADDRESSES)
     processes = [*stores, *_own_processes(settings, arguments)]
 
     def announce() -> None:

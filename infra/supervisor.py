@@ -13,11 +13,11 @@ from typing import TextIO
 
 from infra import child_metrics
 from infra.children import kill, make_nice, spawn, stop
+from infra.ending import EXIT_STATUS_HALTED
 from infra.ports import keep_claims, listens
 from infra.process_logs import bound, last_words
 from infra.settings import Settings
 
-HALTED = 3
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 10.0
 # After a life of so long, which is a pause of its own, the shortest pause is enough.
@@ -74,7 +74,7 @@ class Supervisor:
         processes: Sequence[Process],
         settings: Settings,
         *,
-        on_ready: Callable[[], None] | None = None,
+        on_ready: Callable[[], None] | None,
         out: TextIO = sys.stderr,
     ) -> None:
         self._children = [_Child(process, settings) for process in processes]
@@ -266,7 +266,7 @@ class _Child:
         # Whatever it had started goes too, before it starts again.
         kill(self._popen)
         self._forget()
-        if status == HALTED and self.process.halts:
+        if status == EXIT_STATUS_HALTED and self.process.halts:
             self.halted = True
             child_metrics.ended(self.process.name, _how(status))
             child_metrics.halted(self.process.name, last_words(self.log))

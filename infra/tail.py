@@ -5,9 +5,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from infra.log import Log, LogRecord
-
-Partition = tuple[str, int]
+from infra.log import Log, LogRecord, Partition
 
 READ_RECORDS = 1_000
 READ_TIMEOUT_S = 0.2

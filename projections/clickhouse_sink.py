@@ -17,6 +17,7 @@ from typing import Any
 
 from infra.buggify import buggify
 from infra.clickhouse import ClickHouseClient, ClickHouseError
+from infra.log import Partition
 from infra.logging import get_logger
 from projections.changes import Cells, Row
 from projections.clickhouse_builds import current_build, make_build, named_build
@@ -112,8 +113,8 @@ class ClickHouseSink:
         self._named = ""
         self._named_s = 0.0
         # Which build each partition was loaded from, and the sequence at which it stands there.
-        self._stands: dict[tuple[str, int], tuple[str, int]] = {}
-        self._waiting: dict[tuple[str, int], _Waiting] = {}
+        self._stands: dict[Partition, tuple[str, int]] = {}
+        self._waiting: dict[Partition, _Waiting] = {}
         # The first apply stores cells, so that a process that lives for a moment gets further.
         self._remember_s = 0.0
         self._contexts: dict[str, Any] = {}

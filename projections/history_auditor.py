@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import NamedTuple
 
-from infra.log import SHOWN_WITHIN_S
+from infra.log import SHOWN_WITHIN_S, Partition
 from projections.candle_sums import Series, Told
 from projections.history_client import HistoryClient, TablesTold
 from projections.history_sums import Sum, differences
-from projections.layout import MATCHING_EVENTS, Candle, trades_key
-from projections.view_auditor import Complaint, Place, ViewAuditor
-from projections.view_fold import SUMMED, SumMark, ViewFold
+from projections.layout import MATCHING_EVENTS, SUMMED, Candle, trades_key
+from projections.view_auditor import Complaint, ViewAuditor
+from projections.view_fold import SumMark, ViewFold
 
 PAUSE_S = 0.5
 PAUSE_PER_ROUND = 5
@@ -30,7 +30,7 @@ ROUNDS_REMEMBERED = 20
 CANDLES = "candles"
 ALL = frozenset({CANDLES, *(table for tables in SUMMED.values() for table in tables)})
 
-Key = tuple[str, Place]
+Key = tuple[str, Partition]
 """A table, and the outbox that its rows are of."""
 
 Doubts = Mapping[Key, Mapping[int, Sum]]
@@ -56,7 +56,7 @@ class _Ahead:
 class Look(NamedTuple):
     """What a round asks for."""
 
-    marks: Mapping[Place, SumMark]
+    marks: Mapping[Partition, SumMark]
     subjects: Collection[str]
     """Tables, `CANDLES` among them."""
     doubts: Doubts
@@ -89,7 +89,7 @@ class HistoryAuditor:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="history-audit")
         self._running: Future[Round] | None = None
         self._next_s = 0.0
-        self._positions: dict[Place, int] = {}
+        self._positions: dict[Partition, int] = {}
         self._known_at: dict[Series, int] = {}
         """Where the fold stood when it was first judged to have a series."""
         self._suspected: dict[str, str] = {}
@@ -103,7 +103,7 @@ class HistoryAuditor:
         """The same of tables that were right: of rows that were stored twice."""
         self._known_wrong: dict[Key, Mapping[int, Sum]] = {}
         """The same of tables that are being built anew."""
-        self._ahead: dict[tuple[str, Place], _Ahead] = {}
+        self._ahead: dict[tuple[str, Partition], _Ahead] = {}
         """By what a complaint names, and the outbox: what reaches beyond what was read of it."""
         self._rounds_s: deque[float] = deque(maxlen=ROUNDS_REMEMBERED)
         self.round_s = 0.0
@@ -225,7 +225,7 @@ class HistoryAuditor:
     def _is_beyond(
         self,
         named: str,
-        place: Place,
+        place: Partition,
         found: Reach,
         ours: Reach,
         upto: int,
@@ -312,7 +312,7 @@ class HistoryAuditor:
                 complaints.append((CANDLES, Complaint("P3", where, words)))
         return complaints
 
-    def _matching_folds(self) -> dict[Place, ViewFold]:
+    def _matching_folds(self) -> dict[Partition, ViewFold]:
         return {p: fold for p, fold in self._views.folds.items() if p[0] == MATCHING_EVENTS}
 
 
@@ -325,7 +325,7 @@ def _where_candles(series: Series) -> str:
     return f"clickhouse candles {series[1]} of market {series[0]}"
 
 
-def _where(table: str, place: Place) -> str:
+def _where(table: str, place: Partition) -> str:
     """How a complaint names a table."""
     return f"clickhouse {table} of {place[0]}.{place[1]}"
 

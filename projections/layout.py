@@ -28,7 +28,9 @@ compact JSON lists in the field order of the named tuples below (`pack`, `unpack
 
 A *price* is stored in 10^-8 quote per base (exact: see `domain.money.is_writable`), a quantity in
 base units, a notional in quote units, so that a reader needs no market rules and a change of lot
-or tick changes no history. A *minute* is log time in microseconds // 60,000,000.
+or tick changes no history. Where a ledger did not know the decimals yet, a price of an order says
+so (`StoredOrder`), that of a fill is 0, and risk samples lack the market's. A *minute* is log time
+in microseconds // 60,000,000.
 
 Channels: after each apply the text of the new cseq is published on `lb:<build>:applied:<topic>:<p>`
 and the names of the changed keys, separated by spaces, on `lb:<build>:changed:<topic>:<p>`.
@@ -43,6 +45,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
+
+from infra.log import Partition
 
 LEDGER_EVENTS = "ledger.ev"
 MATCHING_EVENTS = "matching.ev"
@@ -81,6 +85,9 @@ FED_TABLES = {
 }
 """Tables of a build that each topic feeds; `positions` has a row per table and partition."""
 
+SUMMED = {LEDGER_EVENTS: ("orders", "fills", "ledger_entries"), MATCHING_EVENTS: ("trades",)}
+"""Those of them whose rows belong to one record each, so that they can be added up by sequence."""
+
 TABLES = tuple(dict.fromkeys(table for tables in FED_TABLES.values() for table in tables))
 """Tables of a build that hold history; `memory` and `positions` stand beside them."""
 
@@ -117,8 +124,11 @@ ACCEPTED, RESTED, CLOSED = 0, 1, 2
 class StoredOrder(NamedTuple):
     """An order as it stands; the enums of `domain.orders.messages` as their numbers.
 
-    `price` is 0 for MARKET. `quantity` (base units) is 0 for orders by quote, `quote_quantity`
-    0 for orders by quantity. `reason` is the `CloseReason` once `state` is CLOSED, -1 before.
+    `price` is 0 for MARKET. Below 0 it is minus the quote units that all of the order costs: the
+    ledger was told of the market before its assets, and whoever knows their decimals has the price
+    from that and `quantity`, exactly. `quantity` (base units) is 0 for orders by quote,
+    `quote_quantity` 0 for orders by quantity. `reason` is the `CloseReason` once `state` is CLOSED,
+    -1 before.
     `rested_us` is 0 until it rests. (`cseq`, `idx`) is the event that said so last.
     """
 
@@ -287,7 +297,7 @@ def unpack(shape: type[Shape], text: str | bytes) -> Shape:
     return shape(*json.loads(text))
 
 
-def feeding_partitions(ledger_partitions: int, matching_partitions: int) -> list[tuple[str, int]]:
+def feeding_partitions(ledger_partitions: int, matching_partitions: int) -> list[Partition]:
     """All partitions that feed views."""
     ledgers = [(LEDGER_EVENTS, p) for p in range(ledger_partitions)]
     return ledgers + [(MATCHING_EVENTS, m) for m in range(matching_partitions)]

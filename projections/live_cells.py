@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from infra.log import Partition
 from infra.redis import ResponseError
 from projections.layout import (
     BUILD_KEY,
@@ -55,7 +56,7 @@ class LiveCells:
 
     def repair(
         self,
-        place: tuple[str, int],
+        place: Partition,
         name: str,
         found: Mapping[str, str],
         wanted: Mapping[str, str],

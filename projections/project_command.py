@@ -11,7 +11,7 @@ from infra.logging import configure_logging
 from infra.metrics import serve_metrics
 from infra.redis import redis_client
 from infra.settings import Settings, load_settings
-from projections.clickhouse_projector import clickhouse_worker
+from projections.clickhouse_worker import clickhouse_worker
 from projections.faust_worker import FaustWorker, end_worker
 from projections.redis_sink import RedisSink
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from infra.clickhouse import ClickHouseClient
-from infra.log import LogRecord
+from infra.log import LogRecord, Partition
 from infra.redis import LockError, RedisError
 from infra.refusal import Refusal
 from projections import clickhouse_builds, redis_sink
@@ -49,7 +49,7 @@ _LOST = f"a rebuild must hold {REBUILD_LOCK} to its end, has lost it"
 
 
 def rebuild_redis(
-    client: Any, log: ReadableLog, sources: list[tuple[str, int]], progress: Progress
+    client: Any, log: ReadableLog, sources: list[Partition], progress: Progress
 ) -> str:
     """Build Redis's views anew, flip, remove the old build; returns the new build's id.
 
@@ -67,7 +67,7 @@ def rebuild_redis(
 
 
 def rebuild_clickhouse(
-    client: ClickHouseClient, log: ReadableLog, sources: list[tuple[str, int]], progress: Progress
+    client: ClickHouseClient, log: ReadableLog, sources: list[Partition], progress: Progress
 ) -> str:
     """Build ClickHouse's tables anew, flip, remove the old build; returns the new build's id."""
     old = clickhouse_builds.current_build(client)
@@ -81,9 +81,7 @@ def rebuild_clickhouse(
     return new
 
 
-def catch_up(
-    log: ReadableLog, sources: list[tuple[str, int]], sink: Sink, progress: Progress
-) -> None:
+def catch_up(log: ReadableLog, sources: list[Partition], sink: Sink, progress: Progress) -> None:
     """Feed the sink until hardly anything is left; the log may go on growing meanwhile.
 
     Raises `Refusal` if the log lacks a record, so that the view would end in front of it.
@@ -108,7 +106,7 @@ def catch_up(
 
 
 def _rebuild_redis(
-    client: Any, log: ReadableLog, sources: list[tuple[str, int]], progress: Progress, lock: Any
+    client: Any, log: ReadableLog, sources: list[Partition], progress: Progress, lock: Any
 ) -> str:
     def hold_and_tell(done: int, total: int) -> None:
         _hold(lock)
@@ -135,7 +133,7 @@ def _hold(lock: Any) -> None:
 
 
 def _left(
-    followers: Mapping[tuple[str, int], Follower], ends: Mapping[tuple[str, int], tuple[int, int]]
+    followers: Mapping[Partition, Follower], ends: Mapping[Partition, tuple[int, int]]
 ) -> int:
     """How many records stand between the followers and the ends."""
     return sum(
@@ -147,7 +145,7 @@ def _left(
 def _feed(
     log: ReadableLog,
     sink: Sink,
-    followers: Mapping[tuple[str, int], Follower],
+    followers: Mapping[Partition, Follower],
     records: list[LogRecord],
 ) -> None:
     waiting: dict[Follower, list[RawRecord]] = {}

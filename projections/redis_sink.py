@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from infra.log import Partition
 from projections.layout import (
     BUILD_KEY,
     FIRST_BUILD,
@@ -42,7 +43,7 @@ class RedisSink:
         self._wanted = build
         self._build = build or FIRST_BUILD
         self._script = client.register_script(APPLY_SCRIPT)
-        self._loaded: dict[tuple[str, int], Position] = {}
+        self._loaded: dict[Partition, Position] = {}
 
     def load(self, topic: str, partition: int) -> tuple[Position, Mapping[str, Mapping[str, str]]]:
         """The partition's position, and the cells from which its projector goes on.

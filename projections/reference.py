@@ -33,7 +33,11 @@ class ReferencePrice(NamedTuple):
 
 
 class Reference:
-    """Decimals of assets, rules of markets and reference prices, as one partition tells them."""
+    """Decimals of assets, rules of markets and reference prices, as one partition tells them.
+
+    A ledger may be told of a market before its assets, by another channel: `has_decimals`. Matching
+    lists a market of known assets only.
+    """
 
     __slots__ = ("_scales", "decimals", "key", "markets", "prices")
 
@@ -72,6 +76,11 @@ class Reference:
             case _:
                 pass
 
+    def has_decimals(self, market_id: int) -> bool:
+        """Whether both assets of the market are known; without them it has no prices yet."""
+        market = self.markets[market_id]
+        return market.base_asset in self.decimals and market.quote_asset in self.decimals
+
     def price(self, market_id: int, price_ticks: int) -> int:
         """`price_ticks` in 10^-8 quote per base, exact for every market that may be listed."""
         market = self.markets[market_id]
@@ -79,7 +88,12 @@ class Reference:
         return price_ticks * market.tick * above // (market.lot * below)
 
     def price_paid(self, market_id: int, *, quantity: int, quote: int) -> int:
-        """The price at which `quantity` base units cost `quote` quote units."""
+        """The price at which `quantity` base units cost `quote` quote units.
+
+        0 while the market has no decimals: then those amounts are all that is known of it.
+        """
+        if not self.has_decimals(market_id):
+            return 0
         above, below = self._scale(market_id)
         return quote * above // (quantity * below)
 
@@ -89,10 +103,14 @@ class Reference:
         return price * quantity * below // above
 
     def prices_now(self) -> dict[str, tuple[int, int]]:
-        """Market id → reference price in 10^-8 quote per base and its sequence."""
+        """Market id → reference price in 10^-8 quote per base and its sequence.
+
+        A market without decimals is left out.
+        """
         return {
             str(market_id): (self.price(market_id, told.price_ticks), told.cseq)
             for market_id, told in self.prices.items()
+            if self.has_decimals(market_id)
         }
 
     def _set_price(self, market_id: int, price_ticks: int, cseq: int, changes: Changes) -> None:

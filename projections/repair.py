@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from infra.log import Partition
 from infra.refusal import Misunderstood, Refusal
 from projections.layout import NoPosition, Position
 from projections.live_cells import LiveCells
 from projections.rebuild import READ_AT_MOST, READ_TIMEOUT_S, Progress, ReadableLog
-from projections.view_auditor import Place, difference, is_same, place_of
+from projections.view_auditor import difference, is_same, place_of
 from projections.view_fold import ViewFold
 
 TRIES = 500
@@ -21,7 +22,7 @@ class RepairFailed(Refusal):
 class Repaired:
     """What was wrong with a key, empty if nothing was, and the sequence it was found right at."""
 
-    place: Place
+    place: Partition
     cseq: int
     words: str
 
@@ -66,7 +67,7 @@ def repair_key(
 
 
 def _read(
-    live: LiveCells, place: tuple[str, int], names: Sequence[str]
+    live: LiveCells, place: Partition, names: Sequence[str]
 ) -> tuple[Position, dict[str, dict[str, str]]]:
     try:
         return live.read(*place, names)

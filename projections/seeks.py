@@ -3,9 +3,8 @@
 from collections.abc import Callable, Sequence
 from time import monotonic
 
+from infra.log import Partition
 from projections.follower import RawRecord
-
-Partition = tuple[str, int]
 
 SEEK_AGAIN_AFTER_S = 2.0
 

@@ -20,7 +20,7 @@ def accepted_order(
         side=int(event.side),
         order_type=int(event.order_type),
         time_in_force=int(event.time_in_force),
-        price=0 if is_market else reference.price(event.market_id, event.price_ticks),
+        price=0 if is_market else _limit(event, reference),
         quantity=0 if event.quote_amount else event.lots * market.lot,
         quote_quantity=event.quote_amount,
         filled_quantity=0,
@@ -86,4 +86,13 @@ def open_notional(order: StoredOrder, reference: Reference) -> int:
     if order.price == 0:
         return 0
     rest = order.quantity - order.filled_quantity
+    if order.price < 0:
+        return -order.price * rest // order.quantity
     return reference.notional(order.market_id, price=order.price, quantity=rest)
+
+
+def _limit(event: OrderAccepted, reference: Reference) -> int:
+    """The price, or below 0 what all of the order costs: no decimals are needed to tell that."""
+    if reference.has_decimals(event.market_id):
+        return reference.price(event.market_id, event.price_ticks)
+    return -event.price_ticks * event.lots * reference.markets[event.market_id].tick

@@ -10,7 +10,7 @@ from random import Random
 from time import monotonic
 from typing import Any, NamedTuple
 
-from infra.log import LogRecord
+from infra.log import LogRecord, Partition
 from projections.layout import (
     LEDGER_EVENTS,
     MATCHING_EVENTS,
@@ -22,8 +22,6 @@ from projections.layout import (
 )
 from projections.live_cells import LiveCells
 from projections.view_fold import ViewFold
-
-Place = tuple[str, int]
 
 OF_USERS = ("balances", "open", "closed", "account", "volume")
 OF_MARKETS = ("bids", "asks", "market", "candles", "minutes", "trades")
@@ -70,14 +68,14 @@ class ViewAuditor:
         self.checks: Counter[str] = Counter()
         self.mended = 0
         self._mended_s: dict[str, float] = {}
-        self._unread: dict[Place, tuple[Position, dict[str, dict[str, str]]]] = {}
+        self._unread: dict[Partition, tuple[Position, dict[str, dict[str, str]]]] = {}
         self._ledgers, self._matchings = ledger_partitions, matching_partitions
         self._report = report
         self._random = random
         self._repairs = repairs
-        self._touched: dict[Place, dict[str, None]] = {place: {} for place in places}
-        self._sweep: dict[Place, deque[str]] = {place: deque() for place in places}
-        self._strangers: dict[Place, deque[str]] = {place: deque() for place in places}
+        self._touched: dict[Partition, dict[str, None]] = {place: {} for place in places}
+        self._sweep: dict[Partition, deque[str]] = {place: deque() for place in places}
+        self._strangers: dict[Partition, deque[str]] = {place: deque() for place in places}
 
     @property
     def backlog(self) -> int:
@@ -162,7 +160,7 @@ class ViewAuditor:
             self.touch(found)
         self._unread.clear()
 
-    def _choose(self, place: Place) -> list[str]:
+    def _choose(self, place: Partition) -> list[str]:
         """Touched keys, money first, some of all in turn, and some that the fold does not have."""
         touched, sweep = self._touched[place], self._sweep[place]
         names = sorted(touched, key=lambda name: not name.startswith(FIRST))[:TOUCHED_AT_ONCE]
@@ -175,7 +173,7 @@ class ViewAuditor:
         swept = [sweep.popleft() for _ in range(min(SWEPT_AT_ONCE, len(sweep)))]
         return list(dict.fromkeys([*names, *swept, *self._choose_strangers(place)]))
 
-    def _choose_strangers(self, place: Place) -> list[str]:
+    def _choose_strangers(self, place: Partition) -> list[str]:
         """Those of the names that were listed which are no part of the sweep by now."""
         strangers, cells = self._strangers[place], self.folds[place].cells
         names: list[str] = []
@@ -186,7 +184,7 @@ class ViewAuditor:
         return names
 
     def _expect_in_log(
-        self, place: Place, position: Position, end_of: Callable[[str, int], int]
+        self, place: Partition, position: Position, end_of: Callable[[str, int], int]
     ) -> None:
         self.checks["P2"] += 1
         end = end_of(*place)
@@ -194,7 +192,7 @@ class ViewAuditor:
             words = f"stands at offset {position.offset}, the log ends at {end}"
             self._complain("P2", "redis", place, position.cseq, words)
 
-    def _complain_of_position(self, place: Place, position: Position) -> None:
+    def _complain_of_position(self, place: Partition, position: Position) -> None:
         """It can be compared with no fold of the log: nothing of the view would be looked at."""
         seen = self.folds[place].seen
         words = f"stands at offset {position.offset}, where the log has come to #{seen}"
@@ -217,12 +215,12 @@ class ViewAuditor:
         self._complain("P1", f"redis {name}", place, fold.position.cseq, words)
         return before_s is not None and monotonic() < before_s + AGAIN_S
 
-    def _complain(self, invariant: str, what: str, place: Place, cseq: int, words: str) -> None:
+    def _complain(self, invariant: str, what: str, place: Partition, cseq: int, words: str) -> None:
         topic, partition = place
         self._report(Complaint(invariant, f"{what} at {topic}.{partition}#{cseq}", words))
 
 
-def place_of(name: str, ledger_partitions: int, matching_partitions: int) -> Place | None:
+def place_of(name: str, ledger_partitions: int, matching_partitions: int) -> Partition | None:
     """The partition that feeds a key; None for names that are no view's."""
     kind, _, number = name.rpartition(":")
     # Whoever can write to Redis can write any name.

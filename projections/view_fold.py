@@ -10,16 +10,8 @@ from projections.candle_sums import CandleSums
 from projections.changes import PlacedRecord
 from projections.follower import projector_for
 from projections.history_sums import Sum, TableSums, block_of
-from projections.layout import FED_TABLES, MATCHING_EVENTS, Candle, Position, StoredTrade, unpack
+from projections.layout import MATCHING_EVENTS, SUMMED, Candle, Position, StoredTrade, unpack
 from schemas.record import UndecodableRecord, decode_record
-
-_ROWS_OF_ONE_RECORD = ("orders", "fills", "ledger_entries", "trades")
-
-SUMMED = {
-    topic: tuple(table for table in tables if table in _ROWS_OF_ONE_RECORD)
-    for topic, tables in FED_TABLES.items()
-}
-"""Tables whose rows belong to one record each, so that they can be added up by sequence."""
 
 CSEQ_COLUMN = 1
 MARKS_KEPT = 240

@@ -7,8 +7,6 @@ from domain.protocol import HaltAction, ResolveHalt
 from infra.log import LogRecord
 from schemas.record import UndecodableRecord, decode_record
 
-EXIT_STATUS_HALTED = 3
-
 
 class HaltReason(StrEnum):
     """Why a shard halted; the names stand in logs, metrics and docs/runbook.md."""

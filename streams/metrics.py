@@ -1,4 +1,4 @@
-"""What a worker tells Prometheus: positions, lag, rates, step times, snapshots and halts."""
+"""What a worker tells Prometheus: positions, lag, rates, step times and snapshots."""
 
 import os
 import time
@@ -8,7 +8,6 @@ from pathlib import Path
 from infra.metrics import REGISTRY, Counter, Gauge, Histogram, Registry, serve_metrics
 from infra.settings import Settings
 from schemas.record import decode_envelope
-from streams.halts import ShardHalted
 from streams.host import Host
 from streams.shadow import FOREIGN_RECORD, Shadow
 
@@ -69,7 +68,6 @@ class WorkerMetrics:
         self._reports = counter(
             "reports", "event", "What was reported to operators, not again in a replay"
         )
-        self._halts = counter("halts", "reason", "Halts")
 
     @classmethod
     def serve(cls, settings: Settings) -> "WorkerMetrics":
@@ -110,10 +108,6 @@ class WorkerMetrics:
     def reported(self, shard: str, event: str) -> None:
         """Count what the log file has in words."""
         self._reports.labels(shard, event).inc()
-
-    def halted(self, halted: ShardHalted) -> None:
-        """Count a halt by reason."""
-        self._halts.labels(halted.shard, halted.reason).inc()
 
     def _newest_snapshot_s(self, shard: str) -> float:
         newest_s = self._started_s

@@ -5,7 +5,7 @@ from typing import Any
 
 from domain.decider import Decider
 from infra.clock import Clock
-from infra.log import LogFailure, LogRecord, PausableLog
+from infra.log import LogFailure, LogRecord, Partition, PausableLog
 from schemas.topics import outbox
 from streams.attestation import Attestation, look_back
 from streams.channels import GENESIS_CHAIN, Channel
@@ -231,7 +231,7 @@ class Shadow:
     def _room(self, reads: bool) -> int:
         return self._limit if reads else self._limit // 2
 
-    def _follow(self, wanted: bool, place: tuple[str, int], offset: int) -> None:
+    def _follow(self, wanted: bool, place: Partition, offset: int) -> None:
         if wanted:
             self._log.seek(*place, offset)
         else:

@@ -11,18 +11,19 @@ from itertools import cycle
 from domain.rules import SUPPORTED_RULES
 from infra.clock import Clock, SystemClock
 from infra.collector import leave_to_reference_counts
+from infra.ending import EXIT_STATUS_HALTED
 from infra.files import Directory
 from infra.kafka import KafkaLog
 from infra.lease import Gathering, Hindrances, Lease
 from infra.lease_keeper import LeaseKeeper
 from infra.lease_stores import is_gone, open_lease_store, this_holder
-from infra.log import Log, LogFailure
+from infra.log import Log, LogFailure, Partition
 from infra.logging import configure_logging, get_logger, say
 from infra.recoveries import expect_no_recovery
 from infra.settings import Settings, load_settings
 from native.selection import build_in_use
 from streams.families import decider_of
-from streams.halts import EXIT_STATUS_HALTED, ShardHalted
+from streams.halts import ShardHalted
 from streams.host import Host, HostPolicy
 from streams.leadership import EXIT_STATUS_STEPPED_DOWN, Leadership, LeaseLost, Member
 from streams.metrics import WorkerMetrics
@@ -51,7 +52,7 @@ class Worker:
     ) -> None:
         """Without `leadership` every host leads."""
         self._hosts = {(host.topic, host.partition): host for host in hosts}
-        self._readers: dict[tuple[str, int], Member] = dict(self._hosts)
+        self._readers: dict[Partition, Member] = dict(self._hosts)
         self._readers |= {host.outbox: host for host in hosts if isinstance(host, Shadow)}
         self._in_turn = cycle(self._hosts.values())
         self._log = log
@@ -206,7 +207,7 @@ def _run_shards(
         leadership.yield_all()
         worker.finish()
     except (ShardHalted, LeaseLost, LogFailure) as why:
-        return _status_after(why, metrics)
+        return _status_after(why)
     finally:
         log.close()
     _logger.info("shards stopped", shards=_names(leases))
@@ -220,11 +221,10 @@ def _say_started(leases: Sequence[Lease], *, standby: bool) -> None:
     _logger.info("shards started", shards=shards, standby=standby, build=build, rules=rules)
 
 
-def _status_after(why: ShardHalted | LeaseLost | LogFailure, metrics: WorkerMetrics) -> int:
+def _status_after(why: ShardHalted | LeaseLost | LogFailure) -> int:
     """Say why the process ends; its exit status."""
     match why:
         case ShardHalted():
-            metrics.halted(why)
             _logger.error("shard halted", shard=why.shard, reason=why.reason, detail=str(why))
             say(str(why))
             return EXIT_STATUS_HALTED

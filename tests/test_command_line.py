@@ -36,6 +36,8 @@ def test_without_words_it_lists_every_subcommand(capsys):
         (["kafka", "--brokers", "2"], "logbourse kafka: argument --brokers: invalid choice"),
         (["shard", "L0", "L99"], "logbourse shard: shards must be among A0 "),
         (["handover", "Q0"], "logbourse handover: shards must be among A0 "),
+        (["serve", "--roles", "cook"], "logbourse serve: roles must be among "),
+        (["export", "/dev/null", "--bootstrap", "127.0.0.1:9"], "logbourse export: Kafka must "),
     ],
 )
 def test_what_is_not_understood_gets_one_sentence_and_status_2(capsys, words, sentence):

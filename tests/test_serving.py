@@ -4,7 +4,7 @@ from typing import cast
 
 import pytest
 
-from infra.log import Log, LogFailure, LogRecord
+from infra.log import Log, LogFailure, LogRecord, Partition
 from projections.query.freshness import last_sequence
 from serving import AccountsView, learn_told
 from tests.streams.records import from_shard
@@ -76,8 +76,8 @@ def test_of_a_long_outbox_only_the_end_is_read(monkeypatch):
 
 
 def test_a_partition_that_nobody_leads_is_asked_again_after_the_others(monkeypatch):
-    told: dict[tuple[str, int], int] = {}
-    known: list[dict[tuple[str, int], int]] = []
+    told: dict[Partition, int] = {}
+    known: list[dict[Partition, int]] = []
     monkeypatch.setattr("serving.sleep", lambda _: known.append(dict(told)))
     log = Ended({"ledger.ev": [1, 2], "matching.ev": [1]}, {"ledger.ev": 2})
     failures: list[Exception] = []

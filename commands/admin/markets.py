@@ -8,6 +8,7 @@ from typing import Any
 
 from commands.admin.fields import Fields
 from commands.admin.operator import Operator, shown_by
+from commands.admin.recounting import LOTS, PRICES, recounted
 from commands.outcomes import Answer
 from domain import money
 from domain.accounts.messages import (
@@ -40,6 +41,9 @@ from domain.reference import Asset, Market, symbol_partition
 from infra.http import errors
 from infra.http.errors import ApiError
 
+MOST_OPEN_ORDERS = 100_000
+"""What an account may have open in a market: a cancel of all of them is one message."""
+
 _MULTIPLIERS = {
     "bid_up_ppm": "bidMultiplierUp",
     "bid_down_ppm": "bidMultiplierDown",
@@ -47,13 +51,6 @@ _MULTIPLIERS = {
     "ask_down_ppm": "askMultiplierDown",
     "collar_ppm": "collar",
 }
-_LOTS = {
-    "min_lots": "minQuantity",
-    "max_lots": "maxQuantity",
-    "market_min_lots": "marketMinQuantity",
-    "market_max_lots": "marketMaxQuantity",
-}
-_PRICES = {"min_price_ticks": "minPrice", "max_price_ticks": "maxPrice"}
 _NOTIONALS = {"min_notional": "minNotional", "max_notional": "maxNotional"}
 
 
@@ -113,10 +110,10 @@ async def list_market(operator: Operator, fields: Fields) -> dict[str, Any]:
 
 
 async def change_market_rules(operator: Operator, fields: Fields) -> dict[str, Any]:
-    """Other rules for a market; what is not given stays, unless the steps change.
+    """Other rules for a market; what is not given stays.
 
-    Steps change only while the market is halted and its book empty; then every bound is needed,
-    since the old ones count in the old steps.
+    Steps change only while the market is halted and its book empty. Then a reference price is
+    needed, and each bound that the new steps cannot say: -1102 names them.
 
     All rules are sent, so each change is built upon the one before: raises -1008 while A0 lags,
     which tells of it. Two gateways at once are not told apart: one may undo what the other did.
@@ -133,19 +130,24 @@ async def change_market_rules(operator: Operator, fields: Fields) -> dict[str, A
 
 async def halt_market(operator: Operator, fields: Fields) -> dict[str, Any]:
     """The market cancels only."""
-    market_id = operator.market(fields.text("symbol")).market_id
-    command = HaltMarket(*operator.identity(), market_id)
-    shard = _matching_shard(operator, market_id)
-    answer = await _run_at_matching(operator, shard, command, MarketHalted)
-    return {"position": answer.position()}
+    return await _switch_market(operator, fields, HaltMarket, MarketHalted)
 
 
 async def resume_market(operator: Operator, fields: Fields) -> dict[str, Any]:
     """The market trades again."""
+    return await _switch_market(operator, fields, ResumeMarket, MarketResumed)
+
+
+async def _switch_market(
+    operator: Operator,
+    fields: Fields,
+    command_type: type[HaltMarket | ResumeMarket],
+    event_type: type[MarketHalted | MarketResumed],
+) -> dict[str, Any]:
     market_id = operator.market(fields.text("symbol")).market_id
-    command = ResumeMarket(*operator.identity(), market_id)
+    command = command_type(*operator.identity(), market_id)
     shard = _matching_shard(operator, market_id)
-    answer = await _run_at_matching(operator, shard, command, MarketResumed)
+    answer = await _run_at_matching(operator, shard, command, event_type)
     return {"position": answer.position()}
 
 
@@ -201,7 +203,8 @@ def _changed_rules(fields: Fields, market: Market) -> tuple[MarketRules, int]:
     rules = market.rules
     if quantity_step is not None and price_step is not None:
         lot, tick = _lot_and_tick(quantity_step, price_step, base, quote)
-        rules = _unset_rules(base, quote, lot, tick)
+        if (lot, tick) != (rules.lot, rules.tick):
+            rules = recounted(fields, rules, lot=lot, tick=tick)
     rules = _rules(fields, rules, base, quote)
     price = fields.optional_text("referencePrice")
     if price is None:
@@ -232,7 +235,7 @@ def _lot_and_tick(
 
 def _unset_rules(base: Asset, quote: Asset, lot: int, tick: int) -> MarketRules:
     """Rules that say only what is traded and in which steps; bounds must come from the fields."""
-    unset = dict.fromkeys((*_PRICES, *_LOTS, *_NOTIONALS, *_MULTIPLIERS, "max_open_orders"), 0)
+    unset = dict.fromkeys((*PRICES, *LOTS, *_NOTIONALS, *_MULTIPLIERS, "max_open_orders"), 0)
     return MarketRules(base.asset_id, quote.asset_id, lot, tick, **unset)
 
 
@@ -246,16 +249,17 @@ def _rules(fields: Fields, rules: MarketRules, base: Asset, quote: Asset) -> Mar
             if text is not None:
                 changed[attribute] = _read(name, partial(convert, text))
 
-    read(_PRICES, lambda t: money.price_to_ticks(t, rules, base.decimals, quote.decimals))
-    read(_LOTS, lambda t: money.quantity_to_lots(t, rules, base.decimals))
+    read(PRICES, lambda t: money.price_to_ticks(t, rules, base.decimals, quote.decimals))
+    read(LOTS, lambda t: money.quantity_to_lots(t, rules, base.decimals))
     read(_NOTIONALS, lambda t: money.parse_amount(t, quote.decimals))
     read(_MULTIPLIERS, lambda t: money.parse_amount(t, PPM_DECIMALS))
     for market_bound, bound in (("market_min_lots", "min_lots"), ("market_max_lots", "max_lots")):
         # Without a bound of its own a market order has that of the others.
         if getattr(rules, market_bound) == 0 and bound in changed:
             changed.setdefault(market_bound, changed[bound])
-    if fields.optional_integer("maxOpenOrders") is not None:
-        changed["max_open_orders"] = fields.integer("maxOpenOrders")
+    open_orders = fields.optional_integer("maxOpenOrders")
+    if open_orders is not None:
+        changed["max_open_orders"] = _bounded_open_orders(open_orders)
     bounded = replace(rules, **changed)
     if not money.is_writable(bounded, base.decimals, quote.decimals):
         raise ApiError(
@@ -264,6 +268,13 @@ def _rules(fields: Fields, rules: MarketRules, base: Asset, quote: Asset) -> Mar
             f"Steps must be written with {money.PLACES} decimals, so that all prices are.",
         )
     return bounded
+
+
+def _bounded_open_orders(number: int) -> int:
+    if number > MOST_OPEN_ORDERS:
+        msg = f"{MOST_OPEN_ORDERS} is the most, was {number}"
+        raise ApiError(400, -1130, f"Field 'maxOpenOrders' cannot be used: {msg}.")
+    return number
 
 
 def _read(name: str, convert: Callable[[], int]) -> int:

@@ -55,7 +55,7 @@ _BOUNDS = (
     Field("askMultiplierUp", "highest ask, likewise", default="5"),
     Field("askMultiplierDown", "lowest ask, likewise", default="0.2"),
     Field("collar", "how far a MARKET order may move the price, 0.05 is 5 %", default="0.05"),
-    Field("maxOpenOrders", "open orders of one account", Kind.INTEGER, 200),
+    Field("maxOpenOrders", "open orders of one account, at most 100000", Kind.INTEGER, 200),
 )
 
 OPERATIONS = (

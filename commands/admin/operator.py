@@ -11,7 +11,7 @@ from commands.credentials import Credentials
 from commands.execution import Execution
 from commands.outcomes import Answer, Awaited
 from domain.accounts.messages import AccountsCommandRejected
-from domain.decider import Command, Message
+from domain.decider import Command, Message, ledger_ids, matching_ids
 from domain.ledger.messages import FundingRejected
 from domain.markets import MarketCommandRejected
 from domain.reference import Asset, Market, ReferenceData
@@ -78,11 +78,11 @@ class Operator:
 
     def ledger_shards(self) -> list[str]:
         """All ledger shards."""
-        return [f"L{p}" for p in range(self._ledger_partitions())]
+        return ledger_ids(self._ledger_partitions())
 
     def matching_shards(self) -> list[str]:
         """All matching shards."""
-        return [f"M{m}" for m in range(self.reference.matching_partitions)]
+        return matching_ids(self.reference.matching_partitions)
 
     def shards(self) -> list[str]:
         """All shards of the exchange."""

@@ -1,6 +1,5 @@
 """Which messages may come to an accounts shard: from whom, when, and for which partition."""
 
-from domain.accounts.decisions import are_fee_tiers, are_limits
 from domain.accounts.messages import (
     ChangeFees,
     ChangeFeeTier,
@@ -19,6 +18,8 @@ from domain.accounts.messages import (
 )
 from domain.accounts.state import AccountsState
 from domain.decider import Message, comes_from
+from domain.fees import are_fee_tiers
+from domain.limits import are_limits
 from domain.markets import MarketHalted, MarketListed, MarketResumed, MarketRulesChanged
 from domain.protocol import Genesis, ResolveHalt, RulesActivated, Tick, is_alarm
 from domain.reference import REFERENCE_PARTITION, login_partition

@@ -34,7 +34,7 @@ from domain.accounts.messages import (
 )
 from domain.accounts.state import AccountsState, dump, initial, load
 from domain.accounts.users import mutate_user
-from domain.decider import Command, Message, UnrefusableFault
+from domain.decider import Command, Message, UnrefusableFault, ledger_ids, matching_ids
 from domain.markets import MarketHalted, MarketListed, MarketResumed, MarketRulesChanged
 from domain.protocol import (
     CommandExpired,
@@ -138,10 +138,10 @@ class AccountsDecider:
             case UserRegistered() | UserEnabled() | UserDisabled() | FeeTierChanged():
                 return (f"L{state.partition}",)
             case AssetListed():
-                return _ledgers(state) + _matchings(state)
+                return ledger_ids(state.ledger_partitions) + matching_ids(state.matching_partitions)
             case WithdrawalsHalted() | WithdrawalsResumed():
                 # On the channel that told of the asset, so that it is known when this arrives.
-                return _ledgers(state)
+                return ledger_ids(state.ledger_partitions)
             case FeesChanged() | LimitsChanged():
                 own = [f"L{state.partition}"]
                 first = state.partition == REFERENCE_PARTITION
@@ -212,14 +212,6 @@ def _evolve_genesis(state: AccountsState, event: Genesis) -> None:
     state.rules_version = event.rules_version
     state.limits = event.limits
     state.fee_tiers = {tier.tier: tier for tier in event.fee_tiers}
-
-
-def _ledgers(state: AccountsState) -> list[str]:
-    return [f"L{p}" for p in range(state.ledger_partitions)]
-
-
-def _matchings(state: AccountsState) -> list[str]:
-    return [f"M{m}" for m in range(state.matching_partitions)]
 
 
 def _other_accounts(state: AccountsState) -> list[str]:

@@ -3,8 +3,6 @@
 Every function only reads the state. Its checks stand in the order of `AccountsReason`.
 """
 
-from collections.abc import Sequence
-
 from domain.accounts import keys, users
 from domain.accounts.keys import ApiKey
 from domain.accounts.messages import (
@@ -37,12 +35,9 @@ from domain.accounts.messages import (
 )
 from domain.accounts.state import AccountsState
 from domain.decider import Command
-from domain.fees import FeeTier
-from domain.limits import Limits
+from domain.fees import are_fee_tiers
+from domain.limits import are_limits
 from domain.reference import MAX_DECIMALS, is_asset_code
-
-RATE_MAX_PPM = 100_000
-"""The highest fee rate: a tenth of what is received."""
 
 ASSET_NAME_LENGTH_MAX = 64
 REASON_LENGTH_MAX = 200
@@ -194,28 +189,6 @@ def resume_withdrawals(
     if reason is not None:
         return _rejected(command, reason)
     return WithdrawalsResumed(command.command_id, command.asset_id, command.reason)
-
-
-def are_fee_tiers(fee_tiers: Sequence[FeeTier]) -> bool:
-    """Whether tier 0 exists, no tier stands twice, and every rate is from 0 to `RATE_MAX_PPM`."""
-    numbers = [tier.tier for tier in fee_tiers]
-    return (
-        0 in numbers
-        and min(numbers) == 0
-        and len(numbers) == len(set(numbers))
-        and all(0 <= tier.maker_ppm <= RATE_MAX_PPM for tier in fee_tiers)
-        and all(0 <= tier.taker_ppm <= RATE_MAX_PPM for tier in fee_tiers)
-    )
-
-
-def are_limits(limits: Limits) -> bool:
-    """Whether every limit lets something through."""
-    return (
-        limits.orders_per_10s > 0
-        and limits.orders_per_day > 0
-        and limits.request_weight_per_minute > 0
-        and limits.raw_requests_per_5m > 0
-    )
 
 
 def _usable_key(

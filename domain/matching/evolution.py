@@ -3,7 +3,7 @@
 from typing import Final
 
 from domain.accounts.messages import AssetListed
-from domain.decider import Message
+from domain.decider import Message, ledger_ids
 from domain.markets import (
     MarketCommandRejected,
     MarketHalted,
@@ -22,7 +22,7 @@ from domain.matching.messages import (
     OrderTerminated,
     TradeExecuted,
 )
-from domain.matching.state import Market, MatchingState, ledger_ids
+from domain.matching.state import Market, MatchingState
 from domain.orders.messages import CloseReason
 from domain.protocol import (
     CommandExpired,

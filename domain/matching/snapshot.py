@@ -3,10 +3,11 @@
 from dataclasses import fields
 from typing import Any
 
+from domain.decider import ledger_ids
 from domain.markets import MarketRules
 from domain.matching.book import Book, BookSide, RestingOrder
 from domain.matching.reference_prices import schedule
-from domain.matching.state import Market, MatchingState, initial, ledger_ids
+from domain.matching.state import Market, MatchingState, initial
 from domain.orders.messages import Side
 
 

@@ -74,8 +74,3 @@ def initial() -> MatchingState:
         ledgers=[],
         next_due_us=NEVER_US,
     )
-
-
-def ledger_ids(ledger_partitions: int) -> list[str]:
-    """The ids of all ledger shards, by partition."""
-    return [f"L{partition}" for partition in range(ledger_partitions)]

@@ -10,11 +10,11 @@ from domain.accounts.messages import (
     WithdrawalsHalted,
     WithdrawalsResumed,
 )
-from domain.decider import Message
+from domain.decider import Message, matching_ids
 from domain.fees import FeeTier
 from domain.ledger.messages import AccountOpened
 from domain.markets import MarketHalted, MarketListed, MarketResumed, MarketRulesChanged
-from domain.orders.state import Account, LedgerState, Market, matcher_ids
+from domain.orders.state import Account, LedgerState, Market
 from domain.protocol import Genesis, RulesActivated
 
 
@@ -79,7 +79,7 @@ def _learn_of_exchange(state: LedgerState, event: Message) -> None:
         state.partition = event.partition
         state.ledger_partitions = event.ledger_partitions
         state.matching_partitions = event.matching_partitions
-        state.matchers = matcher_ids(event.matching_partitions)
+        state.matchers = matching_ids(event.matching_partitions)
         state.rules_version = event.rules_version
         state.limits = event.limits
         state.fee_tiers = _by_tier(event.fee_tiers)

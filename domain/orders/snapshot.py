@@ -3,6 +3,7 @@
 from dataclasses import fields
 from typing import Any
 
+from domain.decider import matching_ids
 from domain.fees import FeeTier
 from domain.ledger.balances import Balances
 from domain.ledger.funding import Funding
@@ -11,7 +12,7 @@ from domain.markets import MarketRules
 from domain.orders.books import check_books
 from domain.orders.evolution import open_up
 from domain.orders.messages import OrderType, Side, TimeInForce
-from domain.orders.state import Account, LedgerState, Market, OpenOrder, matcher_ids
+from domain.orders.state import Account, LedgerState, Market, OpenOrder
 
 
 def dump(state: LedgerState) -> list[Any]:
@@ -64,7 +65,7 @@ def load(data: Any) -> LedgerState:
         balances=Balances.load(balances),
         funding_by_reference={row[0]: Funding(*row[1:]) for row in fundings},
         halted_withdrawals=dict.fromkeys(halted),
-        matchers=matcher_ids(matching_partitions),
+        matchers=matching_ids(matching_partitions),
     )
     for row in orders:
         order = _load_order(row)

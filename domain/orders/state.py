@@ -114,8 +114,3 @@ class LedgerState(State):
 def next_order_id(state: LedgerState) -> int:
     """The id of the next accepted order: counter * P + partition, the counter from 1."""
     return (state.orders_accepted + 1) * state.ledger_partitions + state.partition
-
-
-def matcher_ids(matching_partitions: int) -> list[str]:
-    """The ids of all matching shards, by partition."""
-    return [f"M{partition}" for partition in range(matching_partitions)]

@@ -2,10 +2,9 @@
 
 import argparse
 import asyncio
-import json
 import random
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import aiohttp
 
 from domain.money import format_amount
 from infra.demo.client import Client, Refused
+from infra.demo.key_file import Account, is_complete, read_keys
 from infra.logging import configure_logging, get_logger
 from infra.refusal import Refusal
 from infra.settings import load_settings
@@ -51,6 +51,10 @@ BOT_MARKETS = (
 )
 
 
+BOTS = ("maker", "taker")
+"""The users that trade, as the key file names them."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `logbourse bots`."""
     parser.add_argument("--url", required=True, help="the public URL")
@@ -60,24 +64,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Trade until SIGTERM. Raises `Refusal` without usable keys."""
     configure_logging(load_settings().log_level)
-    asyncio.run(_trade(arguments.url, _read_keys(arguments.keys)))
+    keys = read_keys(arguments.keys)
+    lacking = [name for name in BOTS if not is_complete(keys.get(name, {}))]
+    if lacking:
+        raise Refusal(f"{arguments.keys} must hold the bots' keys, lacks {' and '.join(lacking)}")
+    asyncio.run(_trade(arguments.url, keys))
     return 0
 
 
-def _read_keys(path: Path) -> dict[str, dict[str, str]]:
-    try:
-        keys: dict[str, dict[str, str]] = json.loads(path.read_text())
-        return {name: keys[name] for name in ("maker", "taker")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Refusal(f"{path} must hold the bots' keys, did not: {error!r}") from None
-
-
-async def _trade(url: str, keys: dict[str, dict[str, str]]) -> None:
+async def _trade(url: str, keys: Mapping[str, Account]) -> None:
     timeout = aiohttp.ClientTimeout(total=10)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         maker, taker = (
-            Client(session, url, keys[name]["apiKey"], keys[name]["secret"])
-            for name in ("maker", "taker")
+            Client(session, url, keys[name]["apiKey"], keys[name]["secret"]) for name in BOTS
         )
         # A bot that breaks ends all of them, and the supervisor starts them again.
         async with asyncio.TaskGroup() as group:

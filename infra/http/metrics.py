@@ -49,7 +49,7 @@ class EndpointMetrics:
         self._seconds = _SECONDS.labels(endpoint)
         self._answers: dict[tuple[int, int], Counter] = {}
 
-    def answered(self, began_s: float, status: int, code: int = 0) -> None:
+    def answered(self, began_s: float, status: int, code: int) -> None:
         """Count an answer to a request of monotonic time `began_s`; `code` is its error's number.
 
         A request that is answered without an error has the number 0.

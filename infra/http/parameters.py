@@ -14,6 +14,7 @@ MAX_PARAMETERS = 100
 
 INTEGER = "^[0-9]{1,19}$"
 SYMBOL = "^[A-Z0-9-_.]{1,20}$"
+CLIENT_ORDER_ID = "^[a-zA-Z0-9-_]{1,36}$"
 
 FIRST_MICROSECONDS = 10**14
 """A time from here on is told in microseconds: in milliseconds it would lie in the year 5138."""

@@ -5,7 +5,7 @@ from infra.kafka.clients import (
     admin_client,
     broker_count,
     consumer,
-    listens,
+    is_reachable,
     outside_producer,
     shard_producer,
 )
@@ -28,7 +28,7 @@ __all__ = [
     "consumer",
     "create_topics",
     "existing_topics",
-    "listens",
+    "is_reachable",
     "outside_producer",
     "own_settings",
     "shard_producer",

@@ -27,7 +27,7 @@ __all__ = [
     "admin_client",
     "broker_count",
     "consumer",
-    "listens",
+    "is_reachable",
     "outside_producer",
     "shard_producer",
     "words_of",
@@ -138,7 +138,7 @@ def admin_client(settings: Settings) -> AdminClient:
 def broker_count(settings: Settings, cluster_id: str = "") -> int:
     """How many brokers answer there now; 0 if none does within a second, or of another cluster."""
     # Asked first, since the library tries again and again, and says so each time.
-    if not any(listens(address) for address in settings.kafka_bootstrap.split(",")):
+    if not any(is_reachable(address) for address in settings.kafka_bootstrap.split(",")):
         return 0
     try:
         found = admin_client(settings).list_topics(timeout=ANSWER_TIMEOUT_S)
@@ -147,7 +147,7 @@ def broker_count(settings: Settings, cluster_id: str = "") -> int:
     return len(found.brokers) if cluster_id in ("", found.cluster_id) else 0
 
 
-def listens(address: str) -> bool:
+def is_reachable(address: str) -> bool:
     """Whether somebody takes connections at host:port; asks nothing of Kafka itself."""
     host, _, port = address.rpartition(":")
     try:

@@ -15,7 +15,7 @@ from infra.kafka.clients import (
     shard_producer,
     words_of,
 )
-from infra.log import SHOWN_WITHIN_S, LogFailure, LogRecord, Mark
+from infra.log import SHOWN_WITHIN_S, LogFailure, LogRecord, Mark, Partition
 from infra.logging import get_logger
 from infra.metrics import Counter, Gauge
 from infra.settings import Settings
@@ -58,7 +58,7 @@ class KafkaLog:
             {"fetch_wait_max_ms": gather_ms, "fetch_min_bytes": GATHERED_BYTES} if gather_ms else {}
         )
         self._consumer = consumer(settings, MARKS_GROUP, error_cb=self._on_error, **gathering)
-        self._assigned: set[tuple[str, int]] = set()
+        self._assigned: set[Partition] = set()
         self._idle_scanners: list[Consumer] = []
 
     def ends(self, topic: str, partition: int) -> tuple[int, int]:

@@ -5,7 +5,8 @@ from projections.query.history import History
 from projections.query.requests import Span
 from projections.query.rows import Fill, Funding
 
-ANY_ORDER = 0
+ANY_ORDER = -1
+"""In the place of an order id, of which none is negative: those of all orders."""
 
 _ORDER_COLUMNS = ", ".join(
     "time_us" if name == "updated_us" else name for name in StoredOrder._fields
@@ -32,7 +33,7 @@ _FILLS_SQL = f"""
     SELECT {", ".join(Fill._fields)} FROM {{database:Identifier}}.fills FINAL
     WHERE user_id = {{user:Int64}} AND market_id = {{market:Int64}}
       AND trade_id >= {{low:Int64}} AND time_us BETWEEN {{start:Int64}} AND {{end:Int64}}
-      AND ({{order:Int64}} = 0 OR order_id = {{order:Int64}})
+      AND ({{order:Int64}} = {ANY_ORDER} OR order_id = {{order:Int64}})
     ORDER BY trade_id %s, order_id %s LIMIT {{limit:Int64}}
 """
 _FILLS_FROM_SQL, _FILLS_BEFORE_SQL = (_FILLS_SQL % (way, way) for way in ("ASC", "DESC"))
@@ -106,7 +107,7 @@ class AccountHistory:
             _FILLS_FROM_SQL if ascending else _FILLS_BEFORE_SQL,
             user=user_id,
             market=market_id,
-            order=order_id or ANY_ORDER,
+            order=ANY_ORDER if order_id is None else order_id,
             low=low_id or 0,
             limit=limit,
             **span.bounds(),

@@ -17,7 +17,7 @@ from domain.orders.messages import (
 from domain.reference import Asset, Market
 from infra.http.order_ends import closed_status
 from projections.layout import CLOSED, Balance, StoredOrder
-from projections.query.market_responses import Time, price
+from projections.query.market_responses import Time, price, weighted_average
 from projections.query.rows import Fill
 
 NO_LIST = -1
@@ -42,7 +42,7 @@ def order(row: StoredOrder, market: Market, time: Time) -> dict[str, Any]:
         "orderId": row.order_id,
         "orderListId": NO_LIST,
         "clientOrderId": row.client_order_id,
-        "price": price(row.price),
+        "price": price(_limit(row, market)),
         "origQty": format_amount(quantity, base),
         "executedQty": format_amount(row.filled_quantity, base),
         "cummulativeQuoteQty": format_amount(row.filled_quote, market.quote.decimals),
@@ -75,7 +75,7 @@ def own_trade(row: Fill, market: Market, fee_asset: Asset, time: Time) -> dict[s
         "id": row.trade_id,
         "orderId": row.order_id,
         "orderListId": NO_LIST,
-        "price": price(row.price),
+        "price": price(row.price or weighted_average(row.quantity, row.quote, market)),
         "qty": format_amount(row.quantity, market.base.decimals),
         "quoteQty": format_amount(row.quote, market.quote.decimals),
         "commission": format_amount(row.fee, fee_asset.decimals),
@@ -176,3 +176,10 @@ def order_counts(limits: Limits, *, count_10s: int, count_1d: int) -> list[dict[
 def rate(ppm: int) -> str:
     """A rate in parts per million as a fraction with 8 decimals."""
     return format_amount(ppm, PPM_DECIMALS)
+
+
+def _limit(row: StoredOrder, market: Market) -> int:
+    """The order's price, also of one that is stored by what all of it costs."""
+    if row.price >= 0:
+        return row.price
+    return weighted_average(row.quantity, -row.price, market)

@@ -7,11 +7,10 @@ from typing import Any
 from infra.http import errors
 from infra.http.app import Call, Endpoint
 from projections.history_sums import Sum
-from projections.layout import MATCHING_EVENTS, Candle
+from projections.layout import MATCHING_EVENTS, SUMMED, Candle
 from projections.query.requests import is_operators
 from projections.query.sources import Sources, give_up_s
 from projections.query.table_sums import Key, StoredSums
-from projections.view_fold import SUMMED
 
 UPTO = "[0-9]{1,9}:[0-9]{1,16}(,[0-9]{1,9}:[0-9]{1,16}){0,1023}"
 

@@ -134,7 +134,7 @@ class BookEndpoints:
             return await self.trades(call)
         market = one_market(call, self._sources.reference)
         limit = row_limit(call.parameters, USUAL_ROWS, MOST_ROWS)
-        await self._sources.reach_market_table(call, "trades", market)
+        await self._sources.reach_trades(call, market)
         rows = await self._history.trades_from(market.market_id, low_id, limit=limit, span=Span())
         return [responses.trade(row, market, call.time) for row in rows]
 
@@ -179,7 +179,7 @@ class BookEndpoints:
         number = market.market_id
         if low_id is None and span == Span():
             return await self._newest_aggregates(call, market, limit)
-        await self._sources.reach_market_table(call, "trades", market)
+        await self._sources.reach_trades(call, market)
         if span.start_us is not None:
             low_id = await self._history.id_at(number, span.start_us)
         if low_id is not None:

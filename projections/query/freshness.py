@@ -8,11 +8,9 @@ from dataclasses import dataclass
 
 from infra.http import errors
 from infra.http.errors import ApiError
-from infra.log import Log
+from infra.log import Log, Partition
 from projections.layout import NOWHERE, Position
 from schemas.record import UndecodableRecord, decode_envelope
-
-Partition = tuple[str, int]
 
 PATIENCE_S = 2.0
 LAST_RECORDS = 1_000

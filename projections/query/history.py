@@ -9,10 +9,11 @@ from typing import Any
 
 from infra.clickhouse import ClickHouseClient, ClickHouseError
 from infra.http import errors
+from infra.log import Partition
 from infra.logging import get_logger
 from infra.metrics import Counter, Gauge
 from projections.layout import CURRENT_BUILD_SQL, Position, database
-from projections.query.freshness import Partition, PositionWatch, Target
+from projections.query.freshness import PositionWatch, Target
 
 Row = Sequence[Any]
 

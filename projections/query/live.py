@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from infra.http import errors
+from infra.log import Partition
 from infra.redis import AsyncRedis, RedisError
 from projections.layout import (
     BUILD_KEY,
@@ -16,7 +17,7 @@ from projections.layout import (
     position_of,
     redis_key,
 )
-from projections.query.freshness import Partition, PositionWatch, Target
+from projections.query.freshness import PositionWatch, Target
 
 Question = tuple[str, str, *tuple[str, ...]]
 """A Redis command that reads, the key without prefix, and the command's other arguments."""

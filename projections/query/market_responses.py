@@ -84,9 +84,7 @@ def book_ticker(market: Market, top: BookTop) -> dict[str, Any]:
     return {"symbol": market.symbol, **_best(top, market)}
 
 
-def window_ticker(
-    market: Market, window: Window, time: Time, *, mini: bool = False
-) -> dict[str, Any]:
+def window_ticker(market: Market, window: Window, time: Time, *, mini: bool) -> dict[str, Any]:
     """An element of `ticker` and `ticker/tradingDay`; `mini` leaves out what can be derived."""
     changes = {} if mini else _changes(window, market)
     return {
@@ -107,7 +105,7 @@ def window_ticker(
 
 
 def day_ticker(
-    market: Market, ticker: Ticker, top: BookTop, time: Time, *, mini: bool = False
+    market: Market, ticker: Ticker, top: BookTop, time: Time, *, mini: bool
 ) -> dict[str, Any]:
     """An element of `ticker/24hr`; without `bidQty` clients take it for a futures ticker."""
     window = Window(

@@ -7,9 +7,9 @@ from functools import partial
 from threading import Thread
 
 from infra.http.errors import ApiError
-from infra.log import Log, LogFailure, LogRecord
+from infra.log import Log, LogFailure, LogRecord, Partition
 from projections.layout import NOWHERE, Position
-from projections.query.freshness import Partition, ReadPositions, Target
+from projections.query.freshness import ReadPositions, Target
 from schemas.record import UndecodableRecord, decode_envelope
 
 SILENT_S = 1.5

@@ -8,7 +8,12 @@ from enum import StrEnum
 from domain.reference import Market, ReferenceData
 from infra.http import errors
 from infra.http.app import Call
-from infra.http.parameters import FIRST_MICROSECONDS, SYMBOL, Parameters
+from infra.http.parameters import (
+    CLIENT_ORDER_ID,
+    FIRST_MICROSECONDS,
+    SYMBOL,
+    Parameters,
+)
 from infra.keys import same_secret
 from projections.intervals import HOUR_US
 from projections.query.exchange_info import status
@@ -142,9 +147,9 @@ def refuse_time_zone(parameters: Parameters) -> None:
 
 
 def named_order(parameters: Parameters) -> tuple[int | None, str | None]:
-    """`orderId` and `origClientOrderId`; -1102 if neither was sent."""
+    """`orderId` and `origClientOrderId`; -1102 if neither was sent, -1100 for what is no id."""
     order_id = parameters.optional_integer("orderId")
-    client_order_id = parameters.optional("origClientOrderId")
+    client_order_id = parameters.matching("origClientOrderId", CLIENT_ORDER_ID)
     if order_id is None and client_order_id is None:
         raise errors.either_mandatory("origClientOrderId", "orderId")
     return order_id, client_order_id

@@ -10,6 +10,7 @@ from infra.http import errors
 from infra.http.app import Call, Endpoint
 from infra.http.parameters import SYMBOL
 from infra.http.principal import Authenticator
+from infra.log import Partition
 from projections.layout import (
     MarketRisk,
     Position,
@@ -20,7 +21,7 @@ from projections.layout import (
     unpack,
 )
 from projections.query import market_responses as responses
-from projections.query.freshness import Partition, Target
+from projections.query.freshness import Target
 from projections.query.requests import is_operators
 from projections.query.sources import Sources
 from projections.query.valuation import Valuation

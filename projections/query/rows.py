@@ -49,7 +49,10 @@ class Book(NamedTuple):
 
 
 class Fill(NamedTuple):
-    """One order's view of a trade; the fee is in what its owner received. Enums as numbers."""
+    """One order's view of a trade; the fee is in what its owner received. Enums as numbers.
+
+    `price` is 0 where the ledger did not know the decimals yet: quantity and quote have it.
+    """
 
     trade_id: int
     order_id: int

@@ -13,13 +13,13 @@ from infra.http.app import Call, Endpoint, Frame
 from infra.http.app import build_app as build_frame
 from infra.http.limits import RequestLimits
 from infra.http.principal import Authenticator
-from infra.log import Log
+from infra.log import Log, Partition
 from infra.redis import AsyncRedis
 from projections.layout import Position
 from projections.query.account_endpoints import AccountEndpoints
 from projections.query.audit_endpoints import AuditEndpoints
 from projections.query.book_endpoints import BookEndpoints
-from projections.query.freshness import Partition, format_positions
+from projections.query.freshness import format_positions
 from projections.query.history import History
 from projections.query.live import LiveViews
 from projections.query.order_endpoints import OrderEndpoints
@@ -52,8 +52,8 @@ class Parts:
     redis: AsyncRedis
     open_clickhouse: Callable[[], ClickHouseClient]
     clock: Clock
-    knows_log: Callable[[], bool] = lambda: True
-    operator_token: str = ""
+    knows_log: Callable[[], bool]
+    operator_token: str
 
 
 def build_app(parts: Parts, *, behind_proxy: bool = False) -> web.Application:

@@ -9,7 +9,7 @@ from infra.clock import Clock
 from infra.http import errors
 from infra.http.app import Call
 from infra.http.errors import ApiError
-from infra.log import LogFailure
+from infra.log import LogFailure, Partition
 from projections.layout import (
     LEDGER_EVENTS,
     MATCHING_EVENTS,
@@ -19,7 +19,6 @@ from projections.layout import (
 )
 from projections.query.freshness import (
     PATIENCE_S,
-    Partition,
     PositionWatch,
     Target,
     format_positions,
@@ -119,24 +118,22 @@ class Sources:
 
     async def reach_account_table(
         self, call: Call, table: str, user_id: int, target: Target
-    ) -> Position:
-        """Where a table of history stands for the user, once it has the target."""
+    ) -> None:
+        """Wait until a table has the target for the user; the answer says where the table is."""
         partition = self.ledger_partition(user_id)
         position = await self.history.reach(table, partition, target, _deadline_s([target]))
         call.position = format_positions({partition: position})
-        return position
 
-    async def reach_market_table(self, call: Call, table: str, market: Market) -> Position:
-        """Where a table stands for a market, not before the client's `X-Log-Min-Position`.
+    async def reach_trades(self, call: Call, market: Market) -> None:
+        """Wait until a market's trades have all up to the client's `X-Log-Min-Position`.
 
-        Nor before the log's end when this process began, as `read_live`.
+        And to the log's end when this process began, as `read_live`. The answer says where.
         """
         partition = self.market_partition(market.market_id)
         wanted = wanted_positions(call).get(partition, 0)
         target = Target(cseq=max(wanted, self._told(partition)))
-        position = await self.history.reach(table, partition, target, give_up_s())
+        position = await self.history.reach("trades", partition, target, give_up_s())
         call.position = format_positions({partition: position})
-        return position
 
     async def own_writes(self, call: Call, user_id: int) -> Target:
         """What a view must have so that the user reads what was answered to him before.

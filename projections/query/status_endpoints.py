@@ -8,9 +8,9 @@ from aiohttp import web
 
 from infra.http.app import Call, Endpoint, Handler, json_response
 from infra.http.errors import ApiError
+from infra.log import Partition
 from projections.layout import FED_TABLES, NOWHERE, Position
 from projections.query.exchange_info import empty_exchange_info
-from projections.query.freshness import Partition
 from projections.query.sources import ACCOUNTS_EVENTS, Sources, give_up_s
 
 READY_LAG_US = 3_000_000

@@ -38,8 +38,10 @@ from projections.query.rows import Window
 from projections.query.sources import Sources, give_up_s
 
 AVERAGE_MINUTES = 5
-FEW_SYMBOLS = 20
+FEW_SYMBOLS, MANY_SYMBOLS = 20, 100
+"""Up to how many symbols day tickers weigh little, and up to how many less than all of them."""
 MOST_SYMBOLS = 100
+"""Of a request for windows, each of which is read by itself; of other tickers there may be more."""
 WINDOW = "^([1-9]|[1-5][0-9])m$|^([1-9]|1[0-9]|2[0-3])h$|^[1-7]d$"
 USUAL_WINDOW = "1d"
 
@@ -54,7 +56,7 @@ _NO_TICKER = Ticker(*[0] * len(Ticker._fields))
 def day_weight(parameters: Parameters) -> int:
     """Weight of a request for day tickers: by how many symbols it names."""
     count = symbol_count(parameters)
-    if count is None or count > MOST_SYMBOLS:
+    if count is None or count > MANY_SYMBOLS:
         return 80
     return 2 if count <= FEW_SYMBOLS else 40
 
@@ -171,7 +173,7 @@ class TickerEndpoints:
 
     async def _windows(self, call: Call, span_at: SpanAt) -> Any:
         mini = ticker_type(call.parameters) is TickerType.MINI
-        markets, single = self._named(call, mandatory=True)
+        markets, single = self._named(call, windows=True)
         rows = []
         for market in markets:
             window = await self._window(call, market, span_at)
@@ -203,19 +205,22 @@ class TickerEndpoints:
         await self._sources.history.reach("candles", partition, target, give_up_s())
         return await self._history.sum_of_minutes(market.market_id, start_us, oldest_us - MINUTE_US)
 
-    def _named(self, call: Call, *, mandatory: bool = False) -> tuple[list[Market], bool]:
-        """The markets a request means, of the wanted status, and whether it means one alone."""
+    def _named(self, call: Call, *, windows: bool = False) -> tuple[list[Market], bool]:
+        """The markets a request means, of the wanted status, and whether it means one alone.
+
+        One for `windows` must name some, and at most `MOST_SYMBOLS`: -1102, -1130.
+        """
         reference = self._sources.reference
         several = many_markets(call, reference)
         if several is not None:
-            if len(several) > MOST_SYMBOLS:
+            if windows and len(several) > MOST_SYMBOLS:
                 raise errors.invalid_data("symbols")
             return of_status(call.parameters, several), False
         single = optional_market(call, reference)
         if single is not None:
             expect_status(call.parameters, single)
             return [single], True
-        if mandatory:
+        if windows:
             raise errors.either_mandatory("symbol", "symbols")
         return of_status(call.parameters, reference.markets.values()), False
 

@@ -4,17 +4,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from infra.log import Log, LogRecord, Mark
+from infra.log import Log, LogRecord, Mark, Partition
+from infra.refusal import Refusal
 from schemas.topics import catalogue, inbox, shards
-
-Place = tuple[str, int]
-"""A topic and a partition."""
 
 NO_END = 1 << 62
 """An offset that no record has."""
 
 
-class BadArchive(Exception):
+class BadArchive(Refusal):
     """What was to be read is not there or not readable; the text is one sentence."""
 
 
@@ -44,8 +42,8 @@ class Manifest:
 
     ledger_partitions: int
     matching_partitions: int
-    bounds: Mapping[Place, Bounds]
-    marks: Mapping[Place, Mark]
+    bounds: Mapping[Partition, Bounds]
+    marks: Mapping[Partition, Mark]
 
     def shards(self) -> list[str]:
         """The ids of all shards."""
@@ -74,16 +72,16 @@ class Archive:
     manifest: Manifest
     growing: bool = False
 
-    def records(self, place: Place, start: int, stop: int) -> Iterator[LogRecord]:
+    def records(self, place: Partition, start: int, stop: int) -> Iterator[LogRecord]:
         """The records of [start, stop), no further than the manifest's end."""
         return self.source.records(*place, start, min(stop, self.end(place)))
 
-    def everything(self, place: Place) -> Iterator[LogRecord]:
+    def everything(self, place: Partition) -> Iterator[LogRecord]:
         """All records from the first on; of a copy, those behind the manifest's end as well."""
         stop = self.end(place) if self.growing else NO_END
         return self.source.records(*place, self.manifest.bounds[place].first, stop)
 
-    def end(self, place: Place) -> int:
+    def end(self, place: Partition) -> int:
         """The offset behind the last record."""
         return self.manifest.bounds[place].end
 
@@ -115,12 +113,12 @@ def capture(log: Log, ledger_partitions: int, matching_partitions: int) -> Manif
     return Manifest(ledger_partitions, matching_partitions, bounds, marks)
 
 
-def place_name(place: Place) -> str:
+def place_name(place: Partition) -> str:
     """How a partition is named to people, such as "ledger.in.0"."""
     return f"{place[0]}.{place[1]}"
 
 
-def parse_place(name: str) -> Place:
+def parse_place(name: str) -> Partition:
     """The partition that "ledger.in.0" names; `ValueError` for any other text."""
     topic, _, partition = name.rpartition(".")
     if not (topic and _is_number(partition)):
@@ -128,12 +126,12 @@ def parse_place(name: str) -> Place:
     return topic, int(partition)
 
 
-def position_name(place: Place, offset: int) -> str:
+def position_name(place: Partition, offset: int) -> str:
     """How a position is named to people, such as "ledger.in.0@17"."""
     return f"{place_name(place)}@{offset}"
 
 
-def parse_position(text: str) -> tuple[Place, int]:
+def parse_position(text: str) -> tuple[Partition, int]:
     """The partition and offset that "ledger.in.0@17" names; `BadArchive` for any other text."""
     name, _, offset = text.partition("@")
     try:

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 from domain.accounts.state import AccountsState
 from domain.decider import Decider
 from domain.matching.messages import TradeExecuted
+from infra.log import Partition
 from schemas.record import decode_record
 from schemas.topics import inbox, shard_of
-from streams.audit.archive import Archive, BadArchive, Place, Progress, position_name
+from streams.audit.archive import Archive, Progress, position_name
 from streams.audit.books import Exchange, Sheet, check_exchange
 from streams.audit.checks import TITLES, Checks
 from streams.audit.cut import consistent_cut
@@ -26,7 +26,6 @@ from streams.audit.replay import add_log_arguments, open_log
 from streams.audit.rerun import Options, Run, rerun
 from streams.audit.verify import verify
 from streams.families import decider_of
-from streams.shard import Shard
 
 SOUND = "SOUND"
 
@@ -42,19 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Audit: 0 if all that is checked holds, 1 if not, 2 for what cannot be read.
+    """Audit: 0 if all that is checked holds, 1 if not. Raises `BadArchive`.
 
     1 as well if no record was compared: nothing can be said of such a log.
     """
-    try:
-        archive = open_log(arguments)
-        shards = archive.manifest.shards()
-        bar = Bar("audit", 2 * sum(archive.end(inbox(shard)) for shard in shards))
-        result = audit(archive, bar, arguments.processes, arguments.snapshots)
-        bar.end()
-    except BadArchive as error:
-        print(f"logbourse audit: {error}", file=sys.stderr)
-        return 2
+    archive = open_log(arguments)
+    shards = archive.manifest.shards()
+    bar = Bar("audit", 2 * sum(archive.end(inbox(shard)) for shard in shards))
+    result = audit(archive, bar, arguments.processes, arguments.snapshots)
+    bar.end()
     print(json.dumps(as_json(result), indent=2) if arguments.json else "\n".join(report(result)))
     return 0 if result.verdict() == SOUND else 1
 
@@ -72,6 +67,10 @@ class Audit:
     """How many were `checked` and `passed_over`; nothing if no directory was named."""
     too_new: int
     """Records that were appended while the ends were read, whose causes were not seen."""
+    faulted: int
+    """Commands and facts that a shard could not plan for a bug: closed, with no effect."""
+    faults: list[str]
+    """The first few of each shard, in words."""
 
     def verdict(self) -> str:
         """Whether all holds, in a word or two; of nothing it is not said."""
@@ -104,7 +103,9 @@ def audit(
     counts = {"checked": kept.checked, "passed_over": kept.passed_over}
     sheets = check_exchange(exchange, checks)
     shown = counts if snapshots is not None else None
-    return Audit(checks, cut, sheets, assets, shown, verdict.findings.cut_off)
+    faulted = sum(run.faulted for run in verdict.runs.values())
+    faults = [words for run in verdict.runs.values() for words in run.faults]
+    return Audit(checks, cut, sheets, assets, shown, verdict.findings.cut_off, faulted, faults)
 
 
 def report(result: Audit) -> list[str]:
@@ -129,6 +130,10 @@ def report(result: Audit) -> list[str]:
     if result.too_new:
         noun = "record is" if result.too_new == 1 else "records are"
         lines += ["", f"{result.too_new:,} {noun} too new to be judged"]
+    if result.faulted:
+        noun = "command" if result.faulted == 1 else "commands"
+        lines += ["", f"warning: {result.faulted:,} {noun} faulted by a bug, and had no effect:"]
+        lines += result.faults
     return [*lines, "", *result.checks.words, result.verdict()]
 
 
@@ -146,6 +151,8 @@ def as_json(result: Audit) -> dict[str, Any]:
             for invariant, title in TITLES.items()
         },
         "too_new_to_be_judged": result.too_new,
+        "commands_faulted": result.faulted,
+        "faults": result.faults,
         "snapshots": result.snapshots,
         "violations": result.checks.words,
         "balance_sheet": {
@@ -168,7 +175,7 @@ _COLUMNS = (
 
 
 def _count_replay(findings: Findings, checks: Checks) -> None:
-    checks.counts["S3"] = findings.compared - findings.cut_off
+    checks.counts["S3"] = findings.compared
     checks.broken["S3"] = len(findings.listed) + findings.left_out
     checks.words += [f"S3: {finding.sentence()}" for finding in findings.roots()[:5]]
 
@@ -185,7 +192,7 @@ def _watch(
         checks.add(ledger_records[-1].checks)
         checks.check("L1", not done.unsound, f"{shard}: {done.unsound}")
         if done.dumped:
-            restored = Shard.load(done.dumped, decider_of(shard))
+            restored = done.restored()
             exchange.ledgers[shard] = (restored.state, ledger_records[-1])
             for source, channel in restored.incoming.items():
                 received[(source, shard)] = channel.cseq
@@ -210,7 +217,7 @@ class _UnderWay:
         self._received = received
         self._partitions = ledger_partitions
 
-    def __call__(self, place: Place, cseq: int, value: bytes) -> None:
+    def __call__(self, place: Partition, cseq: int, value: bytes) -> None:
         """Look at one record."""
         target = shard_of(*place)
         if place[0] != "ledger.in" or cseq <= self._received.get((self._shard, target), 0):
@@ -245,7 +252,7 @@ def _run_with(
 
 def _state_at(archive: Archive, shard: str, cut: Mapping[str, int], progress: Progress) -> Any:
     done = rerun(archive, shard, Options(stop=cut[shard]), progress)
-    return Shard.load(done.dumped, decider_of(shard)).state if done.dumped else None
+    return done.restored().state if done.dumped else None
 
 
 def _amount(units: int, decimals: int) -> str:

@@ -17,7 +17,7 @@ from domain.ledger.chart import (
 )
 from domain.markets import MarketRules
 from domain.matching.messages import TradeExecuted
-from domain.orders.messages import FillSettled, Side
+from domain.orders.messages import FillSettled, Role, Side
 from domain.orders.state import LedgerState, OpenOrder
 from streams.audit.checks import Checks
 from streams.audit.ledger_witness import LedgerRecord, Leg
@@ -25,11 +25,15 @@ from streams.audit.matching_witness import MatchingRecord
 
 
 class Terms(NamedTuple):
-    """One party's part of a trade; `paid` and `received` are (asset, amount), before the fee."""
+    """One party's part of a trade; `paid` and `received` are (asset, amount), before the fee.
+
+    The fee follows from the role (L8), which must be the one that matching gave the party.
+    """
 
     price_ticks: int
     lots: int
     side: Side
+    role: Role
     paid: tuple[int, int]
     received: tuple[int, int]
 
@@ -202,6 +206,7 @@ def terms_of(fill: FillSettled) -> Terms:
         fill.price_ticks,
         fill.lots,
         fill.side,
+        fill.role,
         (fill.paid_asset, fill.paid_amount),
         (fill.received_asset, fill.received_amount),
     )
@@ -218,7 +223,8 @@ def traded_terms(trade: TradeExecuted, rules: MarketRules, side: Side) -> Terms:
     quote = (rules.quote_asset, trade.price_ticks * trade.lots * rules.tick)
     base = (rules.base_asset, trade.lots * rules.lot)
     paid, received = (quote, base) if side == Side.BUY else (base, quote)
-    return Terms(trade.price_ticks, trade.lots, side, paid, received)
+    role = Role.TAKER if side == trade.taker_side else Role.MAKER
+    return Terms(trade.price_ticks, trade.lots, side, role, paid, received)
 
 
 def _check_sheet(asset: int, sheet: Sheet, checks: Checks) -> None:

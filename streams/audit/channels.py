@@ -5,9 +5,10 @@ from bisect import bisect_right
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from infra.log import Partition
 from schemas.primitives import UndecodableRecord
 from schemas.record import HASH_BYTES, content_hash, decode_head, record_hash
-from streams.audit.archive import Archive, Place
+from streams.audit.archive import Archive
 
 
 class Produced:
@@ -109,7 +110,7 @@ class Found:
     `breaks` has (wanted, found) where offsets are not contiguous.
     """
 
-    place: Place
+    place: Partition
     next_offset: int
     channels: dict[str, FoundChannel] = field(default_factory=dict)
     unreadable: list[tuple[int, str]] = field(default_factory=list)
@@ -141,7 +142,7 @@ class Found:
         return messages
 
 
-def scan(archive: Archive, place: Place) -> Found:
+def scan(archive: Archive, place: Partition) -> Found:
     """All that stands in the partition."""
     found = Found(place, archive.manifest.bounds[place].first)
     for record in archive.everything(place):

@@ -2,23 +2,31 @@
 
 from collections.abc import Mapping, Sequence
 
-from infra.log import LogRecord
+from infra.log import LogRecord, Partition
 from schemas.topics import QUARANTINE_TOPIC, inbox, outbox, shard_of
-from streams.audit.archive import Archive, Place, position_name
+from streams.audit.archive import Archive, position_name
 from streams.audit.channels import Found, FoundChannel, Produced
 from streams.audit.findings import AFTER_ALL, Finding, Findings, Kind, of_channel
+from streams.audit.reader import Reader
 from streams.audit.rerun import Run, SetAside
 from streams.marks import Done
 from streams.quarantine import Notice, decode_notice, encode_notice
 
 
-def compare(archive: Archive, runs: Mapping[str, Run], found: Mapping[Place, Found]) -> Findings:
+def compare(
+    archive: Archive, runs: Mapping[str, Run], found: Mapping[Partition, Found]
+) -> Findings:
     """All divergences between the log and the runs; `found` has every partition they write to.
 
     Records of shards that were not run are not judged. A record that its source does not produce
     is forged below the first sight of its partition's end; above it is only cut off.
     """
     findings = Findings()
+    readers = {
+        place: Reader(archive, place, runs.get(shard_of(*place)))
+        for place in found
+        if place[0].endswith(".in")
+    }
     for place, stream in found.items():
         _judge_offsets(archive, place, stream, findings)
         if place[0].endswith(".ev"):
@@ -29,8 +37,7 @@ def compare(archive: Archive, runs: Mapping[str, Run], found: Mapping[Place, Fou
         _judge_nameless(run, archive.manifest.shards(), findings)
         for place in _places_of(run, shard, found):
             channel = found[place].channels.get(shard, FoundChannel())
-            reader = None if place[0].endswith(".ev") else runs.get(shard_of(*place))
-            _Comparison(archive, run, place, channel, reader, findings).judge()
+            _Comparison(archive, run, place, channel, readers.get(place), findings).judge()
     _judge_quarantine(archive, runs, findings)
     for run in runs.values():
         _judge_run(archive, run, findings)
@@ -46,14 +53,14 @@ def mark_of(archive: Archive, shard: str) -> Done | None:
         return None
 
 
-def _places_of(run: Run, shard: str, found: Mapping[Place, Found]) -> list[Place]:
+def _places_of(run: Run, shard: str, found: Mapping[Partition, Found]) -> list[Partition]:
     """Where the shard has written, or should have; a partition that is nowhere cannot be judged."""
     places = dict.fromkeys(place for place in run.produced if place in found)
     places.update(dict.fromkeys(p for p, stream in found.items() if shard in stream.channels))
     return list(places)
 
 
-def _judge_offsets(archive: Archive, place: Place, stream: Found, findings: Findings) -> None:
+def _judge_offsets(archive: Archive, place: Partition, stream: Found, findings: Findings) -> None:
     bounds = archive.manifest.bounds[place]
     if bounds.first:
         words = f"the partition must begin at offset 0, begins at {bounds.first}"
@@ -70,7 +77,7 @@ def _judge_offsets(archive: Archive, place: Place, stream: Found, findings: Find
         findings.add(Finding(Kind.MISSING, place, stream.next_offset, words))
 
 
-def _judge_strangers(place: Place, stream: Found, findings: Findings) -> None:
+def _judge_strangers(place: Partition, stream: Found, findings: Findings) -> None:
     """An outbox has one writer, and holds nothing that is not a record."""
     owner = shard_of(*place)
     for offset, why in stream.unreadable:
@@ -85,7 +92,7 @@ def _judge_strangers(place: Place, stream: Found, findings: Findings) -> None:
                 findings.add(Finding(Kind.FORGED, place, offset, words, src, cseq))
 
 
-def _judge_outside(place: Place, stream: Found, findings: Findings) -> None:
+def _judge_outside(place: Partition, stream: Found, findings: Findings) -> None:
     for offset, src, cause_offset in stream.outside:
         words = f"an outside record ({src!r}) has cause_offset 0, this one {cause_offset}"
         findings.add(Finding(Kind.CHANGED, place, offset, words, src))
@@ -110,12 +117,12 @@ class _Comparison:
         self,
         archive: Archive,
         run: Run,
-        place: Place,
+        place: Partition,
         channel: FoundChannel,
-        reader: Run | None,
+        reader: Reader | None,
         findings: Findings,
     ) -> None:
-        """`reader` is the run of the shard whose inbox this is, if it was run."""
+        """`reader` is the shard whose inbox this is; an outbox has none."""
         self._run = run
         self._place = place
         self._channel = channel
@@ -124,50 +131,79 @@ class _Comparison:
         self._produced = run.produced.get(place) or Produced(1)
         self._bounds = archive.manifest.bounds[place]
         self._mark = mark_of(archive, run.shard)
-        self._aside = reader.set_aside_whole() if reader is not None else set()
-        self._harmless = channel.harmless(self._aside, self._produced, self._produced.last)
         # A run that ended before the archive's end says nothing of what the source wrote later.
         self._whole = run.halted is None and run.stop >= archive.end(inbox(run.shard))
+        self._aside = reader.set_aside(self._suspects(reader)) if reader is not None else set()
+        self._harmless = channel.harmless(self._aside, self._produced, self._produced.last)
+        self._high = self._produced.first - 1
+        self._seen: set[int] = set()
 
     def judge(self) -> None:
         """Judge each record found, then each that is not there."""
-        produced, channel = self._produced, self._channel
-        high = produced.first - 1
-        seen: set[int] = set()
+        produced, channel, reader = self._produced, self._channel, self._reader
         for index, (cseq, offset) in enumerate(zip(channel.cseqs, channel.offsets, strict=True)):
-            if self._reader is not None and self._reader.has_dropped(
-                offset, channel.name_at(index)
-            ):
+            name = channel.name_at(index)
+            if reader is not None and reader.has_dropped(offset, name):
                 continue
-            self._findings.compared += 1
-            harmless = offset in self._harmless
-            dropped = harmless or (cseq < high and self._place[0].endswith(".in"))
-            if not produced.first <= cseq <= produced.last:
-                self._judge_unexpected(cseq, offset, dropped)
-                continue
-            changed = channel.content_at(index) != produced.content_of(cseq)
-            if changed or offset in self._aside:
-                words = "it is not what its source produces" if changed else "it cannot be read"
-                self._add(Kind.CHANGED, offset, cseq, words, dropped=dropped)
-            if harmless:
-                continue
-            seen.add(cseq)
-            if cseq > high + 1:
-                self._add(Kind.OUT_OF_ORDER, offset, cseq, f"#{high + 1} was next")
-            high = max(high, cseq)
+            if not self._is_due(cseq):
+                self._findings.not_judged += 1
+            elif cseq > produced.last and offset >= self._bounds.settled:
+                self._findings.cut_off += 1
+            elif self._may_be_dropped(index, offset, name):
+                self._findings.not_judged += 1
+            else:
+                self._findings.compared += 1
+                self._judge_found(index)
         for cseq in range(produced.first, produced.last + 1):
-            if cseq not in seen:
-                self._judge_absent(cseq, high)
+            if cseq not in self._seen:
+                self._judge_absent(cseq, self._high)
 
-    def _judge_unexpected(self, cseq: int, offset: int, dropped: bool) -> None:
-        before_snapshot = 0 < cseq < self._produced.first
-        if before_snapshot or not self._whole:
+    def _suspects(self, reader: Reader) -> list[int]:
+        """The offsets of what its source does not produce, where the reader's run did not come."""
+        channel, produced = self._channel, self._produced
+        return [
+            offset
+            for index, (cseq, offset) in enumerate(zip(channel.cseqs, channel.offsets, strict=True))
+            if not reader.has_read(offset)
+            and self._is_due(cseq)
+            and not produced.has(cseq, channel.content_at(index))
+        ]
+
+    def _is_due(self, cseq: int) -> bool:
+        """Whether the run would have produced the record of this number if its source did."""
+        produced = self._produced
+        if produced.first <= cseq <= produced.last:
+            return True
+        return self._whole and not 0 < cseq < produced.first
+
+    def _may_be_dropped(self, index: int, offset: int, name: bytes) -> bool:
+        """Whether only the reader's run, which did not come there, could excuse the record."""
+        if self._reader is None or self._reader.has_read(offset):
+            return False
+        cseq = self._channel.cseqs[index]
+        genuine = self._produced.has(cseq, self._channel.content_at(index))
+        in_turn = genuine and cseq <= self._high + 1
+        return not in_turn and self._reader.may_have_dropped(offset, name)
+
+    def _judge_found(self, index: int) -> None:
+        produced, channel = self._produced, self._channel
+        cseq, offset = channel.cseqs[index], channel.offsets[index]
+        harmless = offset in self._harmless
+        dropped = harmless or (cseq < self._high and self._place[0].endswith(".in"))
+        if not produced.first <= cseq <= produced.last:
+            words = "its source produces no such record"
+            self._add(Kind.FORGED, offset, cseq, words, dropped=dropped)
             return
-        if cseq > 0 and offset >= self._bounds.settled:
-            self._findings.cut_off += 1
+        changed = channel.content_at(index) != produced.content_of(cseq)
+        if changed or offset in self._aside:
+            words = "it is not what its source produces" if changed else "it cannot be read"
+            self._add(Kind.CHANGED, offset, cseq, words, dropped=dropped)
+        if harmless:
             return
-        words = "its source produces no such record"
-        self._add(Kind.FORGED, offset, cseq, words, dropped=dropped)
+        self._seen.add(cseq)
+        if cseq > self._high + 1:
+            self._add(Kind.OUT_OF_ORDER, offset, cseq, f"#{self._high + 1} was next")
+        self._high = max(self._high, cseq)
 
     def _judge_absent(self, cseq: int, high: int) -> None:
         cause = self._produced.cause_of(cseq)

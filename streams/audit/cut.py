@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 
+from infra.log import Partition
 from schemas.topics import inbox
-from streams.audit.archive import Archive, Place
+from streams.audit.archive import Archive
 from streams.audit.channels import Found, Produced
 from streams.audit.rerun import Run
 
 
 def consistent_cut(
-    archive: Archive, runs: Mapping[str, Run], found: Mapping[Place, Found]
+    archive: Archive, runs: Mapping[str, Run], found: Mapping[Partition, Found]
 ) -> dict[str, int]:
     """By shard, the offset before which its inbox is read (ARCHITECTURE §3).
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from infra.log import Partition
 from schemas.record import Record, UndecodableRecord, decode_record, to_dict
 from schemas.topics import inbox, outbox, shard_of
-from streams.audit.archive import Archive, Place, position_name
+from streams.audit.archive import Archive, position_name
 from streams.audit.compare import mark_of
 from streams.audit.findings import AFTER_ALL, Finding, Findings, Kind
 from streams.audit.rerun import Options, Run, rerun
@@ -51,7 +52,7 @@ def _regenerate(archive: Archive, finding: Finding, options: Options) -> bytes |
     """The bytes of the record that its source produces, by running it once more."""
     wanted: list[bytes] = []
 
-    def look(place: Place, cseq: int, value: bytes) -> None:
+    def look(place: Partition, cseq: int, value: bytes) -> None:
         if place == finding.place and cseq == finding.cseq:
             wanted.append(value)
 

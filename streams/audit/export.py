@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Any, NamedTuple
 
 import fastavro
 
-from infra.log import LogRecord
+from infra.log import LogRecord, Partition
 from schemas import catalogue
-from streams.audit.archive import Archive, BadArchive, Place, Progress, position_name
+from streams.audit.archive import Archive, BadArchive, Progress, position_name
 from streams.audit.exported import (
     DAMAGE,
     GROWING,
@@ -45,15 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Export or go on exporting; 0, or 2 with one sentence."""
-    try:
-        archive = open_live(arguments.bootstrap)
-        bar = Bar("export", archive.manifest.records())
-        written = export(archive, arguments.directory, bar)
-        bar.end()
-    except (BadArchive, OSError) as error:
-        print(f"logbourse export: {error}", file=sys.stderr)
-        return 2
+    """Export or go on exporting. Raises `BadArchive`, and `OSError` if it cannot be written."""
+    archive = open_live(arguments.bootstrap)
+    bar = Bar("export", archive.manifest.records())
+    written = export(archive, arguments.directory, bar)
+    bar.end()
     print(f"{arguments.directory} holds the log, {written:,} records of it new")
     return 0
 
@@ -91,7 +86,7 @@ def _write_schemas(directory: Path) -> None:
     (folder / name).write_text(json.dumps(schema, indent=2) + "\n")
 
 
-def _expect_same_log(archive: Archive, place: Place, path: Path) -> Kept:
+def _expect_same_log(archive: Archive, place: Partition, path: Path) -> Kept:
     """What the file holds without damage; `BadArchive` if its last record is not the log's."""
     kept = _whole_blocks(place, path)
     if kept.last is not None:
@@ -105,7 +100,7 @@ def _expect_same_log(archive: Archive, place: Place, path: Path) -> Kept:
     return kept
 
 
-def _whole_blocks(place: Place, path: Path) -> Kept:
+def _whole_blocks(place: Partition, path: Path) -> Kept:
     kept = NOTHING
     if not path.exists():
         return kept
@@ -117,7 +112,9 @@ def _whole_blocks(place: Place, path: Path) -> Kept:
     return kept
 
 
-def _continue(archive: Archive, place: Place, path: Path, kept: Kept, progress: Progress) -> int:
+def _continue(
+    archive: Archive, place: Partition, path: Path, kept: Kept, progress: Progress
+) -> int:
     """Cut off what is torn, add what the file does not have yet; the number of records."""
     bounds = archive.manifest.bounds[place]
     start = bounds.first if kept.last is None else kept.last.offset + 1

@@ -9,9 +9,9 @@ from typing import Any
 
 import fastavro
 
-from infra.log import LogRecord
+from infra.log import LogRecord, Partition
 from schemas.topics import inbox
-from streams.audit.archive import Archive, BadArchive, Place, place_name
+from streams.audit.archive import Archive, BadArchive, place_name
 from streams.audit.genesis import genesis_in
 from streams.audit.manifests import read_manifest
 
@@ -76,7 +76,7 @@ class ExportSource:
             raise BadArchive(f"{path} is damaged after {seen}: {error!r}") from error
 
 
-def as_record(place: Place, found: Any) -> LogRecord:
+def as_record(place: Partition, found: Any) -> LogRecord:
     """What stands in a file as a record; `TypeError` if it is something else."""
     offset, timestamp_ms, value = found["offset"], found["timestamp_ms"], found["value"]
     if not (isinstance(offset, int) and isinstance(value, bytes | None)):
@@ -84,7 +84,7 @@ def as_record(place: Place, found: Any) -> LogRecord:
     return LogRecord(*place, offset, timestamp_ms, value)
 
 
-def partition_file(directory: Path, place: Place) -> Path:
+def partition_file(directory: Path, place: Partition) -> Path:
     """The file of a partition."""
     return directory / f"{place_name(place)}.avro"
 

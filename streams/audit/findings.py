@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from streams.audit.archive import Place, place_name, position_name
+from infra.log import Partition
+from streams.audit.archive import place_name, position_name
 
 AFTER_ALL = 1 << 62
 """The cause of what no input caused: it follows on all that was produced."""
@@ -33,7 +34,7 @@ class Finding:
     """
 
     kind: Kind
-    place: Place
+    place: Partition
     offset: int
     words: str
     src: str = ""
@@ -73,9 +74,10 @@ class Finding:
 class Findings:
     """Findings in the order they were made; of each kind in each channel only the first few.
 
-    Two counts are no faults: `unwritten`, records that are due but above their source's mark, and
-    `cut_off`, records appended while the ends were read, whose causes were not seen. `dropped`
-    counts the findings, listed or not, of records that their readers drop.
+    `compared` counts the records that were judged. Three more are no faults: `unwritten`, records
+    that are due but above their source's mark, `cut_off`, ones appended while the ends were read,
+    whose causes were not seen, and `not_judged`, ones of which a replay of a part cannot tell.
+    `dropped` counts the findings, listed or not, of records that their readers drop.
     """
 
     PER_CHANNEL: ClassVar[int] = 50
@@ -86,9 +88,10 @@ class Findings:
     compared: int = 0
     unwritten: int = 0
     cut_off: int = 0
-    _counts: dict[tuple[Kind, Place, str], int] = field(default_factory=dict)
+    not_judged: int = 0
+    _counts: dict[tuple[Kind, Partition, str], int] = field(default_factory=dict)
 
-    def is_full(self, kind: Kind, place: Place, src: str) -> bool:
+    def is_full(self, kind: Kind, place: Partition, src: str) -> bool:
         """Whether no more of the like are listed."""
         return self._counts.get((kind, place, src), 0) >= self.PER_CHANNEL
 
@@ -106,7 +109,7 @@ class Findings:
         """The findings that no other finding explains; there are some if there are any at all."""
         return [finding for finding in self.listed if not finding.consequence]
 
-    def first_of(self, shard_places: tuple[Place, Place]) -> Finding | None:
+    def first_of(self, shard_places: tuple[Partition, Partition]) -> Finding | None:
         """The first divergence in a shard's inbox and outbox: a root before a consequence."""
         here = [finding for finding in self.listed if finding.place in shard_places]
         here.sort(key=lambda f: (f.consequence, shard_places.index(f.place), f.offset))
@@ -134,6 +137,6 @@ def differences(expected: Any, found: Any, path: str = "") -> list[tuple[str, st
     return [] if expected == found else [(path or "record", str(expected), str(found))]
 
 
-def of_channel(src: str, place: Place, cseq: int) -> str:
+def of_channel(src: str, place: Partition, cseq: int) -> str:
     """How a record of a channel is named, such as "M0 → ledger.in.0 #17"."""
     return f"{src} → {place_name(place)} #{cseq}"

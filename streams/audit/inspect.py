@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from typing import Any
 
 from infra.log import LogRecord
@@ -22,21 +21,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the record as JSON; 0, or 2 with one sentence."""
+    """Print the record as JSON. Raises `BadArchive` if it is not there."""
     place = (arguments.topic, arguments.partition)
-    try:
-        # Also of a log that somebody wrote to before its Genesis.
-        archive = open_log(arguments, begun=False)
-        if place not in archive.manifest.bounds:
-            known = ", ".join(map(place_name, archive.manifest.bounds))
-            raise BadArchive(f"a partition must be among {known}, was {place_name(place)}")
-        found = next(archive.records(place, arguments.offset, arguments.offset + 1), None)
-        if found is None or arguments.offset < 0:
-            position = position_name(place, arguments.offset)
-            raise BadArchive(f"{position} must be in the log, which ends at {archive.end(place)}")
-    except BadArchive as error:
-        print(f"logbourse inspect: {error}", file=sys.stderr)
-        return 2
+    # Also of a log that somebody wrote to before its Genesis.
+    archive = open_log(arguments, begun=False)
+    if place not in archive.manifest.bounds:
+        known = ", ".join(map(place_name, archive.manifest.bounds))
+        raise BadArchive(f"a partition must be among {known}, was {place_name(place)}")
+    found = next(archive.records(place, arguments.offset, arguments.offset + 1), None)
+    if found is None or arguments.offset < 0:
+        position = position_name(place, arguments.offset)
+        raise BadArchive(f"{position} must be in the log, which ends at {archive.end(place)}")
     print(json.dumps(shown(found), indent=2))
     return 0
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from infra.kafka import KafkaLog, broker_count
 from infra.log import LogFailure, LogRecord
-from infra.settings import Settings, SettingsError, load_settings
+from infra.settings import Settings, load_settings
 from schemas.topics import inbox
 from streams.audit.archive import Archive, BadArchive, capture
 from streams.audit.genesis import genesis_in
@@ -40,16 +40,13 @@ class KafkaSource:
 
 
 def open_live(bootstrap: str = "", *, begun: bool = True) -> Archive:
-    """The log of the running stack, or of the brokers at `bootstrap`. Raises `BadArchive`.
+    """The log of the running stack, or of the brokers at `bootstrap`. Raises `Refusal`.
 
     How many partitions there are is what the log's own first record says; where that is no Genesis,
     what the settings say, but only if the exchange need not have `begun`.
     """
     chosen = {"LOGBOURSE_KAFKA_BOOTSTRAP": bootstrap} if bootstrap else {}
-    try:
-        settings = load_settings({**os.environ, **chosen})
-    except SettingsError as error:
-        raise BadArchive(str(error)) from error
+    settings = load_settings({**os.environ, **chosen})
     if not broker_count(settings):
         raise BadArchive(f"Kafka must answer at {settings.kafka_bootstrap}, did not")
     source = KafkaSource(settings)

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from infra.files import keep_text
-from infra.log import Mark
+from infra.log import Mark, Partition
 from schemas.topics import catalogue, inbox
 from streams.audit.archive import (
     NO_END,
     BadArchive,
     Bounds,
     Manifest,
-    Place,
     parse_place,
     place_name,
 )
@@ -92,7 +91,7 @@ def _expect_partitions(manifest: Manifest) -> None:
     # The numbers first: a count that is a lie may be too large to count up to.
     if sum(topic.partitions for topic in topics) != len(manifest.bounds):
         raise ValueError(f"the partitions of {len(topics)} topics were wanted, others are named")
-    wanted: set[Place] = {(each.name, p) for each in topics for p in range(each.partitions)}
+    wanted: set[Partition] = {(each.name, p) for each in topics for p in range(each.partitions)}
     inboxes = set(map(inbox, manifest.shards()))
     if stray := (wanted ^ manifest.bounds.keys()) | (manifest.marks.keys() - inboxes):
         raise ValueError(f"each partition once was wanted: {place_name(min(stray))} is not so")

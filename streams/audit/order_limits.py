@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from domain.accounts.messages import LimitsChanged
 from domain.decider import Message
+from domain.fees import PPM
 from domain.markets import (
     MarketListed,
     MarketRules,
@@ -14,9 +15,9 @@ from domain.markets import (
 from domain.orders.messages import OrderAccepted, OrderType, Side
 from domain.protocol import Genesis
 
-PPM = 1_000_000
-WINDOW_10S_US = 10 * PPM
-WINDOW_1D_US = 86_400 * PPM
+SECOND_US = 1_000_000
+WINDOW_10S_US = 10 * SECOND_US
+WINDOW_1D_US = 86_400 * SECOND_US
 
 
 @dataclass(slots=True)

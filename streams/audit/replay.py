@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -58,19 +57,15 @@ def open_log(arguments: argparse.Namespace, *, begun: bool = True) -> Archive:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Replay: 0 if everything follows, 1 if something does not, 2 for what cannot be read."""
+    """Replay: 0 if everything follows, 1 if something does not. Raises `BadArchive`."""
+    archive = open_log(arguments)
+    shards, options = _choose(archive, arguments)
+    bar = Bar("replay", sum(archive.end(inbox(shard)) for shard in shards))
     try:
-        archive = open_log(arguments)
-        shards, options = _choose(archive, arguments)
-        bar = Bar("replay", sum(archive.end(inbox(shard)) for shard in shards))
         verdict = verify(archive, shards, options, bar, arguments.processes)
-        bar.end()
-    except BadArchive as error:
-        print(f"logbourse replay: {error}", file=sys.stderr)
-        return 2
     except UnknownLayout as error:
-        print(f"logbourse replay: {arguments.from_snapshot}: {error}", file=sys.stderr)
-        return 2
+        raise BadArchive(f"{arguments.from_snapshot}: {error}") from error
+    bar.end()
     if arguments.json:
         print(json.dumps(as_json(verdict), indent=2))
     else:
@@ -106,6 +101,7 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
         "compared": findings.compared,
         "not_yet_written": findings.unwritten,
         "too_new_to_be_judged": findings.cut_off,
+        "not_judged": findings.not_judged,
         "shards": {shard: _run_as_json(run, verdict) for shard, run in verdict.runs.items()},
         "divergences": [finding.as_json() for finding in findings.listed],
         "divergences_left_out": findings.left_out,
@@ -133,7 +129,11 @@ def _choose(
         shard, stop = _stop(archive, arguments.until)
         if shard not in shards:
             raise BadArchive(f"--until names a position of {shard}, which is not replayed")
-        options[shard] = Options(stop=stop, snapshot=options.get(shard, Options()).snapshot)
+        start = options.get(shard, Options()).snapshot
+        if start is not None and stop < start.offset:
+            wanted = f"--until must stop at the snapshot's offset {start.offset} or behind it"
+            raise BadArchive(f"{wanted}, was {stop}")
+        options[shard] = Options(stop=stop, snapshot=start)
         shards = shards if arguments.shard else [shard]
     return shards, options
 
@@ -155,7 +155,8 @@ def _stop(archive: Archive, text: str) -> tuple[str, int]:
     if place not in archive.manifest.bounds or not place[0].endswith((".in", ".ev")):
         raise BadArchive(f"--until must name a shard's partition, was {place_name(place)}")
     shard = shard_of(*place)
-    if place[0].endswith(".in"):
+    # An inbox's end may be named, too; what lies beyond it is in no log.
+    if place[0].endswith(".in") and offset <= archive.end(place):
         return shard, offset + 1
     for record in archive.records(place, offset, offset + 1):
         try:
@@ -238,8 +239,9 @@ def _sum(verdict: Verdict) -> str:
         return f"DIVERGENT: {roots:,} {noun}, {consequences:,} more findings follow"
     unwritten = f", {findings.unwritten:,} not yet written" if findings.unwritten else ""
     cut_off = f", {findings.cut_off:,} too new to be judged" if findings.cut_off else ""
-    judged = findings.compared - findings.cut_off
-    return f"EQUAL: {judged:,} records are what their inputs lead to{unwritten}{cut_off}"
+    others = f", {findings.not_judged:,} not judged" if findings.not_judged else ""
+    equal = f"EQUAL: {findings.compared:,} records are what their inputs lead to"
+    return f"{equal}{unwritten}{cut_off}{others}"
 
 
 def _run_as_json(run: Run, verdict: Verdict) -> dict[str, Any]:

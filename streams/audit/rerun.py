@@ -11,10 +11,10 @@ from domain.decider import Decider
 from domain.matching.state import MatchingState
 from domain.protocol import HaltAction
 from infra.collector import no_search
-from infra.log import LogRecord
+from infra.log import LogRecord, Partition
 from schemas.record import record_hash
 from schemas.topics import inbox, outbox
-from streams.audit.archive import Archive, Place, Progress
+from streams.audit.archive import Archive, Progress, position_name
 from streams.audit.channels import Found, Produced
 from streams.families import decider_of
 from streams.halts import Halt, HaltReason, resolution_in
@@ -23,7 +23,8 @@ from streams.shard import Shard, Step, hash_of_dump
 from streams.snapshots import Snapshot
 
 PROGRESS_RECORDS = 256
-OnOutput = Callable[[Place, int, bytes], None]
+FAULTS_TOLD = 5
+OnOutput = Callable[[Partition, int, bytes], None]
 """Told of each record the shard would write: where to, its cseq, its bytes."""
 
 
@@ -52,6 +53,7 @@ class Run:
     """What the re-execution of a shard came to. Offsets are those of its inbox.
 
     `hashes` has the state's hash before each record of `Options.hash_at` that was come to.
+    `faulted` counts what could not be planned for a bug, `faults` says so of the first few.
     """
 
     shard: str
@@ -63,8 +65,10 @@ class Run:
     messages: int = 0
     trades: int = 0
     duplicates: int = 0
+    faulted: int = 0
+    faults: list[str] = field(default_factory=list)
     seconds: float = 0.0
-    produced: dict[Place, Produced] = field(default_factory=dict)
+    produced: dict[Partition, Produced] = field(default_factory=dict)
     accepted: "array[int]" = field(default_factory=lambda: array("q"))
     set_aside: list[SetAside] = field(default_factory=list)
     resolved: dict[bytes, HaltAction] = field(default_factory=dict)
@@ -74,6 +78,10 @@ class Run:
     state_hash: bytes = b""
     dumped: bytes = b""
     unsound: str = ""
+
+    def restored(self) -> Shard:
+        """The shard as it was at the end of the run, which must have come there."""
+        return Shard.load(self.dumped, decider_of(self.shard))
 
     def last_cause_below(self, offset: int) -> int:
         """The ordinal of the last input before `offset` that the shard accepted."""
@@ -136,6 +144,18 @@ def rerun(
         resolutions[halted.offset] = action
         resolved[halted.record_hash] = action
         progress = None
+
+
+def stepped(shard: Shard, record: LogRecord) -> Step:
+    """What the shard does with the record. Raises `Halt`, also where its host would have ended."""
+    try:
+        return shard.step(record.offset, record.value)
+    except (Halt, MemoryError):
+        # Want of memory says something of this machine, nothing of the record.
+        raise
+    except Exception as error:
+        # Only a damaged log gets here; the host would have ended, so must this run.
+        raise Halt(HaltReason.FAULT, repr(error)) from error
 
 
 class _Attempt:
@@ -201,18 +221,12 @@ class _Attempt:
 
     def _step(self, record: LogRecord, messages: int) -> None:
         try:
-            step = self._shard.step(record.offset, record.value)
+            step = stepped(self._shard, record)
         except Halt as halt:
             self._halt(halt, record)
             return
-        except MemoryError:
-            # It says something of this machine, nothing of the record.
-            raise
-        except Exception as error:
-            # Only a damaged log gets here; the host would have ended, so must this run.
-            self._halt(Halt(HaltReason.FAULT, repr(error)), record)
-            return
         self._count(step, messages)
+        self._note_faults(step, record.offset)
         if step.accepted:
             self.run.accepted.append(record.offset)
         for quarantined in step.quarantined:
@@ -238,7 +252,13 @@ class _Attempt:
         # With what an operator's word has passed: former builds have told their archives so.
         run.duplicates += not step.accepted and not step.quarantined
 
-    def _produced(self, place: Place) -> Produced:
+    def _note_faults(self, step: Step, offset: int) -> None:
+        run = self.run
+        run.faulted += len(step.faults)
+        told = [f"{position_name(self._place, offset)}: {fault}" for fault in step.faults]
+        run.faults += told[: FAULTS_TOLD - len(run.faults)]
+
+    def _produced(self, place: Partition) -> Produced:
         produced = self.run.produced.get(place)
         if produced is None:
             produced = self.run.produced[place] = Produced(1)
@@ -257,10 +277,10 @@ class _Attempt:
                 run.unsound = str(error)
 
 
-def _find_resolution(archive: Archive, place: Place, halted: Halted) -> HaltAction | None:
+def _find_resolution(archive: Archive, place: Partition, halted: Halted) -> HaltAction | None:
     later = archive.records(place, halted.offset + 1, archive.end(place))
     return resolution_in(later, halted.record_hash)
 
 
-def _place_of(shard: str, destination: str) -> Place:
+def _place_of(shard: str, destination: str) -> Partition:
     return outbox(shard) if destination == shard else inbox(destination)

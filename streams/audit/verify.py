@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from multiprocessing import active_children, get_context
 
 from infra.children import die_with
+from infra.log import Partition
 from schemas.topics import inbox, outbox
-from streams.audit.archive import Archive, BadArchive, Bounds, Place, Progress
+from streams.audit.archive import Archive, BadArchive, Bounds, Progress
 from streams.audit.channels import Found, scan
 from streams.audit.compare import compare
 from streams.audit.explain import explain
@@ -26,7 +27,7 @@ class Verdict:
     """The runs of the shards, all that was found in the log, and how they differ."""
 
     runs: dict[str, Run]
-    found: dict[Place, Found]
+    found: dict[Partition, Found]
     findings: Findings
 
 
@@ -106,8 +107,8 @@ def _run(
 
 
 def _further_places(
-    runs: Iterable[Run], known: Mapping[Place, Bounds], found: Mapping[Place, Found]
-) -> list[Place]:
+    runs: Iterable[Run], known: Mapping[Partition, Bounds], found: Mapping[Partition, Found]
+) -> list[Partition]:
     """Inboxes of shards that were not run, in which records of those that were should stand.
 
     A changed Genesis may make a shard write to partitions that do not exist.

@@ -11,8 +11,8 @@ from typing import Any
 
 from domain.fees import FeeTier
 from domain.markets import MarketRules
-from domain.orders.messages import Side
-from streams.audit.archive import Place
+from domain.orders.messages import Role, Side
+from infra.log import Partition
 from streams.audit.books import Terms
 from streams.audit.ledger_witness import Kept, LedgerRecord
 from streams.audit.matching_witness import MatchingRecord
@@ -24,7 +24,7 @@ from streams.auditor.log_auditor import LogAuditor
 from streams.marks import Done
 from streams.shard import Shard
 
-FORMAT = 5
+FORMAT = 6
 
 
 def dump(auditor: LogAuditor) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def load(auditor: LogAuditor, data: dict[str, Any]) -> None:
     _load_sent(legs, data["sent"])
 
 
-def _read_again(auditor: LogAuditor) -> dict[Place, int]:
+def _read_again(auditor: LogAuditor) -> dict[Partition, int]:
     """Where to read on, so that what was found and is not computed yet is found again."""
     offsets = {place: auditor.compared_to(place) for place in auditor.next_offsets}
     for crossing in auditor.crossings.values():
@@ -91,9 +91,9 @@ def _load_sent(legs: Legs, data: list[Any]) -> None:
 
 
 def _traded(values: list[Any]) -> Traded:
-    (price_ticks, lots, side, paid, received), origin = values
-    terms = Terms(price_ticks, lots, Side(side), (paid[0], paid[1]), (received[0], received[1]))
-    return Traded(terms, Origin(*origin))
+    (price_ticks, lots, side, role, paid, received), origin = values
+    moved = (paid[0], paid[1]), (received[0], received[1])
+    return Traded(Terms(price_ticks, lots, Side(side), Role(role), *moved), Origin(*origin))
 
 
 def _dump_followed(followed: Followed) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from infra.log import Partition
 from schemas.record import content_hash, record_hash
-from streams.audit.archive import Place
 from streams.audit.findings import Finding, Kind, of_channel
 
 REMEMBERED = 8_192
@@ -30,7 +30,7 @@ class Crossing:
     `report` is told of every record that is not what its source computes.
     """
 
-    def __init__(self, src: str, place: Place, report: Callable[[Finding], None]) -> None:
+    def __init__(self, src: str, place: Partition, report: Callable[[Finding], None]) -> None:
         self.src = src
         self.place = place
         self.computed_last = 0

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from domain.decider import Decider
-from infra.log import LogRecord
+from infra.log import LogRecord, Partition
 from schemas.topics import inbox
-from streams.audit.archive import Place
 from streams.audit.checks import Checks
 from streams.audit.ledger_witness import LedgerRecord, LedgerWitness
 from streams.audit.matching_witness import MatchingRecord, MatchingWitness
@@ -44,7 +43,7 @@ class Followed:
 
     def __init__(self, shard_id: str) -> None:
         self.id = shard_id
-        self.place: Place = inbox(shard_id)
+        self.place: Partition = inbox(shard_id)
         self.ledger: LedgerRecord | None = LedgerRecord() if shard_id[0] == "L" else None
         self.matching: MatchingRecord | None = MatchingRecord() if shard_id[0] == "M" else None
         self.shard = Shard(shard_id, self.decider())

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from time import monotonic, sleep
 from typing import Any
 
-from infra.log import SHOWN_WITHIN_S, Log
+from infra.log import SHOWN_WITHIN_S, Log, Partition
 from infra.logging import get_logger
 from infra.refusal import Refusal
 from schemas.record import record_hash
-from streams.audit.archive import Place, position_name
+from streams.audit.archive import position_name
 from streams.auditor import checkpoint, metrics
 from streams.auditor.log_auditor import LogAuditor
 from streams.shard import UnknownLayout
@@ -92,7 +92,7 @@ class Keeping:
             _logger.warning("checkpoint failed", why=str(error))
         return ""
 
-    def _holds(self, place: Place, offset: int, wanted_hash: bytes) -> bool:
+    def _holds(self, place: Partition, offset: int, wanted_hash: bytes) -> bool:
         """Whether this record stands there; a new leader may show a moment later that it does."""
         give_up_s = monotonic() + SHOWN_WITHIN_S
         while self._log.ends(*place)[1] <= offset:

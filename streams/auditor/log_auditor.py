@@ -13,13 +13,15 @@ from domain.accounts.state import AccountsState
 from domain.matching.state import MatchingState
 from domain.orders.state import LedgerState
 from domain.protocol import HaltAction
-from infra.log import LogRecord, PausableLog
+from infra.log import LogRecord, Partition, PausableLog
 from schemas.record import UndecodableRecord, content_hash, decode_head, decode_record, record_hash
 from schemas.topics import QUARANTINE_TOPIC, catalogue, inbox, shard_of, shards
-from streams.audit.archive import Place, position_name
+from streams.audit.archive import position_name
 from streams.audit.books import check_ledger, parties
 from streams.audit.checks import Checks
 from streams.audit.findings import Finding, Kind, of_channel
+from streams.audit.rerun import stepped
+from streams.auditor import metrics
 from streams.auditor.circles import find_circle
 from streams.auditor.crossing import Crossing, Suspect
 from streams.auditor.followed import Followed, Queued, Stopped
@@ -27,7 +29,7 @@ from streams.auditor.legs import Legs, Origin
 from streams.auditor.marks import MarkWatch
 from streams.auditor.pace import Pace
 from streams.auditor.violations import Violation, of_finding
-from streams.halts import Halt, HaltReason, resolution_in
+from streams.halts import Halt, resolution_in
 from streams.marks import Done
 from streams.shard import Step
 
@@ -47,10 +49,10 @@ class LogAuditor:
         report: Callable[[Violation], None],
     ) -> None:
         self.followed = {s: Followed(s) for s in shards(ledger_partitions, matching_partitions)}
-        self.crossings: dict[tuple[str, Place], Crossing] = {}
+        self.crossings: dict[tuple[str, Partition], Crossing] = {}
         self.legs = Legs()
         self.checks = Checks()
-        self.next_offsets: dict[Place, int] = {
+        self.next_offsets: dict[Partition, int] = {
             (topic.name, partition): 0
             for topic in catalogue(ledger_partitions, matching_partitions)
             for partition in range(topic.partitions)
@@ -64,7 +66,7 @@ class LogAuditor:
         self._resolutions = resolutions
         self._report = report
         self._pace = Pace(log, self)
-        self._compared_to: dict[Place, int] = {}
+        self._compared_to: dict[Partition, int] = {}
         self._unbalanced: set[tuple[str, int]] = set()
         """By side and asset, what has not held since it was reported."""
         for shard, known in resolutions.items():
@@ -75,12 +77,12 @@ class LogAuditor:
         for place, offset in self.next_offsets.items():
             self._log.seek(*place, offset)
 
-    def read_again(self, place: Place, offset: int) -> None:
+    def read_again(self, place: Partition, offset: int) -> None:
         """Let an outbox be read from an earlier offset on, for somebody else: it was compared."""
         self._compared_to[place] = self.compared_to(place)
         self.next_offsets[place] = min(offset, self.next_offsets[place])
 
-    def compared_to(self, place: Place) -> int:
+    def compared_to(self, place: Partition) -> int:
         """The offset before which everything was compared."""
         return max(self.next_offsets[place], self._compared_to.get(place, 0))
 
@@ -199,7 +201,7 @@ class LogAuditor:
         """How many records of channels were compared since the start."""
         return sum(crossing.compared for crossing in self.crossings.values())
 
-    def crossing(self, src: str, place: Place) -> Crossing:
+    def crossing(self, src: str, place: Partition) -> Crossing:
         """The channel from `src` to `place`."""
         found = self.crossings.get((src, place))
         if found is None:
@@ -215,7 +217,7 @@ class LogAuditor:
         """Where each shard stands in its inbox."""
         return {shard: followed.position for shard, followed in self.followed.items()}
 
-    def _note(self, place: Place, record: LogRecord) -> tuple[str, int]:
+    def _note(self, place: Partition, record: LogRecord) -> tuple[str, int]:
         """Compare a record with what its source computes; returns its source and number."""
         owner, outbox = shard_of(*place), record.topic.endswith(".ev")
         try:
@@ -244,19 +246,16 @@ class LogAuditor:
     def _apply(self, followed: Followed, queued: Queued) -> None:
         record = queued.record
         try:
-            step = followed.shard.step(record.offset, record.value)
+            step = stepped(followed.shard, record)
         except Halt as halt:
             self._stop(followed, record, halt)
-        except MemoryError:
-            raise  # It says something of this machine, nothing of the record.
-        except Exception as error:
-            # Only a damaged log gets here; the host would have ended, so must this run.
-            self._stop(followed, record, Halt(HaltReason.FAULT, repr(error)))
         else:
             self._take_step(followed, queued, step)
 
     def _take_step(self, followed: Followed, queued: Queued, step: Step) -> None:
         record = queued.record
+        if step.faults:
+            metrics.FAULTED.labels(followed.id).inc(len(step.faults))
         if record.offset in followed.condemned:
             followed.condemned.discard(record.offset)
             if step.accepted and record.offset in followed.shard.resolutions:
@@ -268,7 +267,7 @@ class LogAuditor:
         followed.last_hash = record_hash(record.value or b"")
         shard = followed.shard
         followed.dones.append(Done(followed.position, shard.ordinal, shard.input_hash))
-        sent: dict[Place, int] = {}
+        sent: dict[Partition, int] = {}
         for output in step.outputs:
             place = (output.topic, output.partition)
             written = content_hash(output.value)
@@ -281,7 +280,7 @@ class LogAuditor:
         if followed.checks is not None and followed.checks.words:
             self._collect(followed, followed.checks, self._markets_of(followed, record))
 
-    def _take_trades(self, followed: Followed, sent: Mapping[Place, int]) -> None:
+    def _take_trades(self, followed: Followed, sent: Mapping[Partition, int]) -> None:
         assert followed.matching is not None
         origin = Origin(followed.shard.state.time_us, followed.position - 1)
         for trade, rules in followed.matching.trades:
@@ -385,7 +384,7 @@ class LogAuditor:
             self.find(Finding(Kind.FORGED, first.place, record.offset, words, src, cseq))
         return True
 
-    def _is_resolved(self, place: Place, suspect: Suspect) -> bool:
+    def _is_resolved(self, place: Partition, suspect: Suspect) -> bool:
         """Whether an operator has said what to do about a record that is in no channel."""
         if place[0].endswith(".ev"):
             return False

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import TYPE_CHECKING
 
-from infra.log import Log
-from streams.audit.archive import Place
+from infra.log import Log, Partition
 from streams.audit.findings import Finding, Kind
 from streams.marks import Done
 
@@ -20,7 +19,7 @@ class Promise:
 
     shard: str
     mark_offset: int
-    ends: Mapping[Place, int]
+    ends: Mapping[Partition, int]
 
 
 class MarkWatch:
@@ -63,15 +62,15 @@ class MarkWatch:
             for place, end in promise.ends.items():
                 self._auditor.crossing(promise.shard, place).miss(promise.mark_offset, end)
 
-    def _look_for_loss(self, place: Place, mark_offset: int) -> None:
+    def _look_for_loss(self, place: Partition, mark_offset: int) -> None:
         end = self._end(place)
         known = max(mark_offset, self._auditor.next_offsets[place])
         if end < known:
             words = f"the log ends here, it was read or committed up to {known}"
             self._find(Kind.MISSING, place, end, words)
 
-    def _end(self, place: Place) -> int:
+    def _end(self, place: Partition) -> int:
         return self._log.ends(*place)[1]
 
-    def _find(self, kind: Kind, place: Place, offset: int, words: str) -> None:
+    def _find(self, kind: Kind, place: Partition, offset: int, words: str) -> None:
         self._auditor.find(Finding(kind, place, offset, words))

@@ -3,8 +3,8 @@
 from collections import Counter as Counts
 from collections.abc import Mapping
 
+from infra.log import Partition
 from infra.metrics import Counter, Gauge, Histogram
-from streams.audit.archive import Place
 from streams.auditor.violations import WATCHED
 
 CATCHING_UP, LIVE, STOPPED = 0, 1, 2
@@ -14,6 +14,7 @@ RECORDS = Counter("logbourse_auditor_records", "Records read, of all partitions"
 LAG = Gauge("logbourse_auditor_lag_records", "Records in the log, not read", ("topic", "partition"))
 CHECKS = Gauge("logbourse_auditor_checks_total", "Checks since the start", ("invariant",))
 VIOLATIONS = Counter("logbourse_auditor_violations", "Violations found", ("invariant",))
+FAULTED = Counter("logbourse_auditor_commands_faulted", "Not planned for a bug", ("shard",))
 ORDERS = Counter("logbourse_auditor_halts_written", "Commands written to stop something", ("kind",))
 PENDING = Gauge("logbourse_auditor_halts_pending", "To be stopped, and not yet stopped in the log")
 CUT_AGE = Gauge("logbourse_auditor_cut_age_seconds", "Since all assets were checked at a cut")
@@ -46,7 +47,7 @@ def tell_checks(checked: Counts[str]) -> None:
         CHECKS.labels(invariant).set(checked[invariant])
 
 
-def tell_lag(ends: Mapping[Place, int], read: Mapping[Place, int]) -> None:
+def tell_lag(ends: Mapping[Partition, int], read: Mapping[Partition, int]) -> None:
     """How far the ends of the log are ahead."""
     for (topic, partition), end in ends.items():
         LAG.labels(topic, str(partition)).set(max(0, end - read[topic, partition]))

@@ -3,9 +3,8 @@
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from infra.log import PausableLog
+from infra.log import Partition, PausableLog
 from schemas.topics import outbox
-from streams.audit.archive import Place
 from streams.auditor.followed import Followed
 
 if TYPE_CHECKING:
@@ -21,13 +20,13 @@ class Pace:
     """Which partitions of an auditor's log are left."""
 
     def __init__(self, log: PausableLog, auditor: "LogAuditor") -> None:
-        self.left: set[Place] = set()
+        self.left: set[Partition] = set()
         self._log = log
         self._auditor = auditor
 
     def keep(self) -> None:
         """Leave what is too far ahead, and read on what no longer is."""
-        suspected: Counter[Place] = Counter()
+        suspected: Counter[Partition] = Counter()
         for (_, place), crossing in self._auditor.crossings.items():
             suspected[place] += crossing.suspected
         for shard, followed in self._auditor.followed.items():
@@ -43,7 +42,7 @@ class Pace:
         queued = followed.queued_bytes / QUEUED_BYTES
         return max(queued, late / DUE_RECORDS, suspected / SUSPECTS)
 
-    def _keep_one(self, place: Place, full: float) -> None:
+    def _keep_one(self, place: Partition, full: float) -> None:
         if full > 1 and place not in self.left:
             self.left.add(place)
             self._log.leave(*place)

@@ -7,9 +7,7 @@ from pathlib import Path
 from infra.data_lock import owned_data
 from infra.kafka import broker_count
 from infra.kafka_broker import kept_nodes
-from infra.refusal import Refusal
 from infra.settings import Settings, load_settings
-from streams.audit.archive import BadArchive
 from streams.audit.progress import Bar
 from streams.recovery.brokers import running_brokers
 from streams.recovery.evidence import Evidence, shown
@@ -46,15 +44,12 @@ def run(arguments: argparse.Namespace) -> int:
     """
     settings = load_settings()
     evidence = Evidence(arguments.copy, [settings.snapshots_dir, *arguments.snapshots])
-    try:
-        if arguments.plan:
-            return _show_plan(settings, evidence)
-        with owned_data(settings):
-            journal = open_journal(settings.data_dir)
-            agree = _always if arguments.yes else _asked
-            return Walk(settings, journal, evidence, _say, agree).go()
-    except BadArchive as error:
-        raise Refusal(str(error)) from error
+    if arguments.plan:
+        return _show_plan(settings, evidence)
+    with owned_data(settings):
+        journal = open_journal(settings.data_dir)
+        agree = _always if arguments.yes else _asked
+        return Walk(settings, journal, evidence, _say, agree).go()
 
 
 def _show_plan(settings: Settings, evidence: Evidence) -> int:

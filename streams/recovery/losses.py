@@ -11,9 +11,10 @@ from domain.matching.messages import TradeExecuted
 from domain.matching.state import MatchingState
 from domain.orders.messages import OrderAccepted
 from domain.orders.state import LedgerState, next_order_id
+from infra.log import Partition
 from schemas.record import UndecodableRecord, decode_head, decode_record
 from schemas.topics import inbox, outbox
-from streams.audit.archive import Archive, Place, place_name
+from streams.audit.archive import Archive, place_name
 from streams.audit.rerun import Options, rerun
 from streams.families import decider_of
 from streams.recovery.plan import Plan
@@ -93,7 +94,7 @@ def _read_outbox(archive: Archive, plan: Plan, shard: str, losses: Losses) -> No
                 losses.listed.append(_shown(event))
 
 
-def _last_cseq(archive: Archive, place: Place, kept: int) -> int:
+def _last_cseq(archive: Archive, place: Partition, kept: int) -> int:
     return max(
         (decode_head(record.value)[1] for record in archive.records(place, 0, kept)), default=0
     )
@@ -127,7 +128,7 @@ def _compare_states(
 ) -> None:
     """What the newest snapshot of a host knew, that the shard will not know."""
     try:
-        after = _state(newest.payload, shard)
+        after = Shard.load(newest.payload, decider_of(shard)).state
     except UnknownLayout as error:
         # As hosts do: it is passed over, and tells nothing here.
         losses.numbers.append(
@@ -135,7 +136,7 @@ def _compare_states(
             f"only the log tells what is lost ({error})"
         )
         return
-    before = _state(rerun(archive, shard, Options(stop=plan.kept[inbox(shard)])).dumped, shard)
+    before = rerun(archive, shard, Options(stop=plan.kept[inbox(shard)])).restored().state
     if isinstance(before, LedgerState) and isinstance(after, LedgerState):
         _compare_ledgers(shard, before, after, losses)
     if isinstance(before, MatchingState) and isinstance(after, MatchingState):
@@ -164,10 +165,6 @@ def _compare_ledgers(shard: str, before: LedgerState, after: LedgerState, losses
             row: dict[str, Any] = {"type": kind, "reference": reference}
             row |= {"user_id": funding.user_id, "asset_id": funding.asset_id}
             losses.listed.append(row | {"amount": funding.amount})
-
-
-def _state(dumped: bytes, shard: str) -> Any:
-    return Shard.load(dumped, decider_of(shard)).state
 
 
 def _shown(event: Message) -> dict[str, Any]:

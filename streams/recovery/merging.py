@@ -4,12 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
-from infra.log import LogRecord
+from infra.log import LogRecord, Partition
 from streams.audit.archive import (
     Archive,
     Bounds,
     Manifest,
-    Place,
     Source,
     place_name,
     position_name,
@@ -20,7 +19,7 @@ from streams.audit.archive import (
 class MergedSource:
     """Reads each partition where it is longest."""
 
-    sources: Mapping[Place, Source]
+    sources: Mapping[Partition, Source]
 
     def records(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
         """The records of [start, stop), in order. Raises `BadArchive`."""
@@ -32,7 +31,7 @@ class Merged:
     """The whole, how many records of a partition came back, and which copies are not used."""
 
     archive: Archive
-    restored: dict[Place, int]
+    restored: dict[Partition, int]
     refused: list[str]
 
     def sentences(self) -> list[str]:
@@ -49,7 +48,7 @@ def merged(log: Archive, copies: Sequence[Archive]) -> Merged:
     partition, nor is one that lacks records which its manifest tells of. Raises `BadArchive`
     where a copy cannot be read.
     """
-    sources: dict[Place, Source] = dict.fromkeys(log.manifest.bounds, log.source)
+    sources: dict[Partition, Source] = dict.fromkeys(log.manifest.bounds, log.source)
     bounds = dict(log.manifest.bounds)
     refused = []
     for copy in copies:
@@ -76,11 +75,11 @@ def merged(log: Archive, copies: Sequence[Archive]) -> Merged:
     return Merged(whole, restored, refused)
 
 
-def _with(log: Archive, bounds: dict[Place, Bounds]) -> Manifest:
+def _with(log: Archive, bounds: dict[Partition, Bounds]) -> Manifest:
     return replace(log.manifest, bounds=bounds)
 
 
-def _lack(copy: Archive, place: Place) -> str:
+def _lack(copy: Archive, place: Partition) -> str:
     """What is missing in the copy of this partition, in a sentence; nothing if it is whole."""
     wanted, end = 0, copy.end(place)
     for record in copy.records(place, 0, end):
@@ -95,6 +94,6 @@ def _lack(copy: Archive, place: Place) -> str:
     )
 
 
-def _same_until(log: Archive, copy: Archive, place: Place, end: int) -> bool:
+def _same_until(log: Archive, copy: Archive, place: Partition, end: int) -> bool:
     pairs = zip_longest(log.records(place, 0, end), copy.records(place, 0, end))
     return all(a and b and (a.offset, a.value) == (b.offset, b.value) for a, b in pairs)

@@ -5,22 +5,21 @@ from dataclasses import dataclass
 from typing import Final
 
 from domain.protocol import HaltAction
+from infra.log import Partition
 from infra.refusal import Refusal
 from schemas.record import record_hash
 from schemas.topics import QUARANTINE_TOPIC, inbox, outbox
-from streams.audit.archive import Archive, Place, Progress, place_name, position_name
+from streams.audit.archive import Archive, Progress, place_name, position_name
 from streams.audit.channels import Found, FoundChannel
 from streams.audit.cut import consistent_cut
 from streams.audit.rerun import Options, Run, rerun
 from streams.audit.verify import Verdict, verify
-from streams.families import decider_of
 from streams.halts import HaltReason, resolution_in
 from streams.marks import Done
 from streams.quarantine import decode_notice
-from streams.shard import Shard
 from streams.snapshots import Snapshot
 
-QUARANTINE: Place = (QUARANTINE_TOPIC, 0)
+QUARANTINE: Partition = (QUARANTINE_TOPIC, 0)
 ROOTS_TOLD = 20
 _CUT_IF_PRODUCED: Final[dict[str, bool]] = {
     HaltReason.GAP: True,
@@ -40,8 +39,8 @@ class Plan:
     mark. `damage` says what the auditor finds wrong with the log as it is.
     """
 
-    kept: dict[Place, int]
-    ends: dict[Place, int]
+    kept: dict[Partition, int]
+    ends: dict[Partition, int]
     marks: dict[str, Done]
     committed: dict[str, int]
     spoiled: dict[str, list[int]]
@@ -50,7 +49,7 @@ class Plan:
     """By shard, the halted records that an operator has resolved in what does not stay."""
     damage: list[str]
 
-    def dropped(self) -> dict[Place, int]:
+    def dropped(self) -> dict[Partition, int]:
         """How many records of each partition do not stay."""
         return {p: self.ends[p] - kept for p, kept in self.kept.items() if kept < self.ends[p]}
 
@@ -65,17 +64,14 @@ class Plan:
 
 
 def make_plan(
-    archive: Archive,
-    snapshots: Mapping[str, Iterable[Snapshot]],
-    progress: Progress,
-    processes: int = 0,
+    archive: Archive, snapshots: Mapping[str, Iterable[Snapshot]], progress: Progress
 ) -> Plan:
     """Re-execute all shards and find the cut. Raises `Refusal` where a halt is no loss.
 
     Raises `BadArchive` if the records cannot be read.
     """
     _expect_whole(archive)
-    verdict = verify(archive, archive.manifest.shards(), {}, progress, processes)
+    verdict = verify(archive, archive.manifest.shards(), {}, progress)
     cut = consistent_cut(archive, verdict.runs, verdict.found)
     _expect_only_losses(verdict, cut)
     kept = {inbox(shard): offset for shard, offset in cut.items()}
@@ -195,11 +191,11 @@ def _kept_notices(archive: Archive, cut: Mapping[str, int]) -> int:
     return archive.end(QUARANTINE)
 
 
-def _told_offsets(archive: Archive, kept: int) -> set[tuple[Place, int]]:
+def _told_offsets(archive: Archive, kept: int) -> set[tuple[Partition, int]]:
     return {_noticed(record.value) for record in archive.records(QUARANTINE, 0, kept)}
 
 
-def _noticed(value: bytes | None) -> tuple[Place, int]:
+def _noticed(value: bytes | None) -> tuple[Partition, int]:
     """Which record a notice is of; one of nothing where it is no notice."""
     notice = decode_notice(value)
     return (("", 0), 0) if notice is None else (notice[:2], notice.offset)
@@ -209,9 +205,9 @@ def _mark(
     archive: Archive,
     run: Run,
     cut: int,
-    kept: Mapping[Place, int],
-    found: Mapping[Place, Found],
-    told: set[tuple[Place, int]],
+    kept: Mapping[Partition, int],
+    found: Mapping[Partition, Found],
+    told: set[tuple[Partition, int]],
 ) -> Done:
     """The position before the first input with an output that is not in what is kept."""
     offset = cut
@@ -227,8 +223,7 @@ def _mark(
 
 
 def _done_at(archive: Archive, shard: str, offset: int) -> Done:
-    dumped = rerun(archive, shard, Options(stop=offset)).dumped
-    reached = Shard.load(dumped, decider_of(shard))
+    reached = rerun(archive, shard, Options(stop=offset)).restored()
     return Done(offset, reached.ordinal, reached.input_hash)
 
 

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from streams.audit.archive import Archive, Place, Progress
+from infra.log import Partition
+from streams.audit.archive import Archive, Progress
 from streams.audit.audit import audit
 from streams.audit.checks import TITLES, Checks
 from streams.audit.findings import Finding, Findings, Kind
@@ -40,23 +41,19 @@ class Proof:
 
 
 def prove(
-    archive: Archive,
-    replayed: Progress,
-    audited: Progress,
-    former: Archive | None = None,
-    processes: int = 0,
+    archive: Archive, replayed: Progress, audited: Progress, former: Archive | None = None
 ) -> Proof:
     """Replay and audit the whole log. Raises `BadArchive`.
 
     A forged record that its reader drops was in the log before the loss, and stays in it. What
     else is wrong must be wrong in the `former` log at the same place, which is judged only then.
     """
-    findings, checks = _judge(archive, replayed, audited, processes)
+    findings, checks = _judge(archive, replayed, audited)
     dropped = [finding.sentence() for finding in findings.roots() if finding.dropped]
     wrong = [finding for finding in findings.listed if not finding.dropped]
     before = _Before(Findings(), Checks())
     if former is not None and (wrong or not checks.ok()):
-        before = _Before(*_judge(former, replayed, audited, processes))
+        before = _Before(*_judge(former, replayed, audited))
     known = [finding for finding in wrong if before.has(finding)]
     hidden = _hidden(findings) > _hidden(before.findings)
     equal = len(known) == len(wrong) and not hidden
@@ -97,18 +94,16 @@ class _Before:
         )
 
 
-def _judge(
-    archive: Archive, replayed: Progress, audited: Progress, processes: int
-) -> tuple[Findings, Checks]:
-    findings = verify(archive, archive.manifest.shards(), {}, replayed, processes).findings
-    checks = audit(archive, audited, processes).checks
+def _judge(archive: Archive, replayed: Progress, audited: Progress) -> tuple[Findings, Checks]:
+    findings = verify(archive, archive.manifest.shards(), {}, replayed).findings
+    checks = audit(archive, audited).checks
     # The audit counts the same findings; of the rest it judges by itself.
     checks.broken["S3"] = 0
     checks.words = [words for words in checks.words if _invariant(words) != "S3"]
     return findings, checks
 
 
-def _name(finding: Finding) -> tuple[Kind, Place, int, str]:
+def _name(finding: Finding) -> tuple[Kind, Partition, int, str]:
     return finding.kind, finding.place, finding.offset, finding.words
 
 

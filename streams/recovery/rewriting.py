@@ -6,7 +6,7 @@ from typing import Final
 
 from domain.protocol import NO_DEADLINE_US, HaltAction, ResolveHalt
 from infra.clock import Clock
-from infra.log import Log, LogFailure
+from infra.log import Log, LogFailure, Partition
 from infra.refusal import Refusal
 from schemas.record import (
     HASH_BYTES,
@@ -16,7 +16,7 @@ from schemas.record import (
     outside_record,
 )
 from schemas.topics import inbox
-from streams.audit.archive import Archive, Place, Progress, place_name, position_name
+from streams.audit.archive import Archive, Progress, place_name, position_name
 from streams.recovery.plan import Plan
 
 ROUND: Final = 2_000
@@ -57,7 +57,7 @@ def write_words(plan: Plan, log: Log, clock: Clock, name: bytes) -> int:
     return written
 
 
-def _write(archive: Archive, place: Place, kept: int, log: Log, progress: Progress) -> int:
+def _write(archive: Archive, place: Partition, kept: int, log: Log, progress: Progress) -> int:
     _, end = log.ends(*place)
     there = log.scan(*place, 0, min(end, kept))
     for record, found in zip(archive.records(place, 0, min(end, kept)), there, strict=True):
@@ -83,7 +83,7 @@ def _flush(log: Log) -> None:
         raise LogFailure(f"records must be replicated within {FLUSH_S:.0f} s, were not")
 
 
-def _words_behind(log: Log, place: Place, start: int) -> set[bytes]:
+def _words_behind(log: Log, place: Partition, start: int) -> set[bytes]:
     """The names of all that an operator has resolved there from `start` on."""
     _, end = log.ends(*place)
     return {
@@ -101,7 +101,7 @@ def _messages(value: bytes | None) -> Iterator[object]:
         return
 
 
-def _say(log: Log, place: Place, clock: Clock, record_hash: bytes, action: HaltAction) -> None:
+def _say(log: Log, place: Partition, clock: Clock, record_hash: bytes, action: HaltAction) -> None:
     identity = place_name(place).encode() + record_hash
     command_id = blake2b(identity, digest_size=HASH_BYTES).digest()
     now_us = clock.now_us()

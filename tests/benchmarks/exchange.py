@@ -6,10 +6,10 @@ from itertools import count, islice
 from domain.decider import Message
 from domain.orders.messages import CancelOrder, TimeInForce
 from domain.protocol import Genesis
-from infra.log import LogRecord
+from infra.log import LogRecord, Partition
 from schemas.record import encode_message, outside_record
 from schemas.topics import catalogue, inbox, shards
-from streams.audit.archive import Archive, Bounds, Manifest, Place
+from streams.audit.archive import Archive, Bounds, Manifest
 from streams.families import decider_of
 from streams.shard import Shard
 from tests.benchmarks.book_player import CANCEL, IOC, Command
@@ -34,7 +34,7 @@ class MemoryExchange:
 
     def __init__(self, ledgers: int = LEDGERS) -> None:
         self.ledgers = ledgers
-        self.partitions: dict[Place, list[bytes]] = {}
+        self.partitions: dict[Partition, list[bytes]] = {}
         self.before: dict[str, int] = {}
         names = shards(ledgers, MATCHERS)
         self._shards = {name: Shard(name, decider_of(name)) for name in names}
@@ -153,7 +153,7 @@ class MemoryExchange:
 class _Partitions:
     """`streams.audit.archive.Source` of lists."""
 
-    def __init__(self, partitions: dict[Place, list[bytes]]) -> None:
+    def __init__(self, partitions: dict[Partition, list[bytes]]) -> None:
         self._partitions = partitions
 
     def records(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:

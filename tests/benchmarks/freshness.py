@@ -9,14 +9,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from infra.kafka import KafkaLog
+from infra.log import Partition
 from infra.redis import RedisError, redis_client
 from infra.settings import Settings
 from infra.stack import exchange_processes
 from projections.layout import BUILD_KEY, LEDGER_EVENTS, MATCHING_EVENTS
 from schemas.record import decode_record
 from tests.integration.running_stack import read_metrics
-
-Partition = tuple[str, int]
 
 REDIS_EVERY_S = 0.005
 CLICKHOUSE_EVERY_S = 0.02

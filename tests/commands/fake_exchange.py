@@ -10,7 +10,7 @@ from domain.fees import FeeTier
 from domain.limits import DEFAULT_LIMITS, Limits
 from domain.protocol import CommandExpired, CommandRepeated, Genesis, Tick
 from infra.appender import AppendRefused, Done
-from infra.log import LogRecord
+from infra.log import LogRecord, Partition
 from schemas.record import Record, decode_record, encode_message, encode_record
 from schemas.topics import outbox, shard_of, shards
 from streams.families import decider_of
@@ -48,7 +48,7 @@ class FakeExchange:
     def __init__(self, clock: FakeClock, limits: Limits = DEFAULT_LIMITS) -> None:
         self.clock = clock
         self.shards = {name: FakeShard(name) for name in shards(2, 2)}
-        self.topics: dict[tuple[str, int], list[LogRecord]] = {}
+        self.topics: dict[Partition, list[LogRecord]] = {}
         self.changed = threading.Condition()
         self.records_in: list[tuple[str, Record, bytes]] = []
         self.held: list | None = None
@@ -145,7 +145,7 @@ class FakeLog:
 
     def __init__(self, exchange: FakeExchange) -> None:
         self._exchange = exchange
-        self._places: dict[tuple[str, int], int] = {}
+        self._places: dict[Partition, int] = {}
 
     def ends(self, topic: str, partition: int) -> tuple[int, int]:
         return 0, len(self._exchange.topics.get((topic, partition), ()))

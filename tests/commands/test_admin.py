@@ -17,7 +17,7 @@ from domain.protocol import NO_DEADLINE_US
 from infra.http.errors import ApiError
 from infra.refusal import Refusal
 from infra.settings import Settings
-from tests.commands.world import MARKET, TOKEN, ed25519_pair, opened_world
+from tests.commands.world import LIMIT, MARKET, TOKEN, ed25519_pair, opened_world
 from tests.infra.speaking import NO_HTTP, speaking, told
 
 
@@ -93,38 +93,34 @@ async def test_amounts_are_exact(world, amount, code):
     assert (await world.operate("deposit", status=400, **money))["code"] == code
 
 
+@pytest.mark.parametrize(
+    ("operation", "fields"),
+    [
+        ("change-market-rules", {"symbol": "BTCUSDT"}),
+        ("list-market", MARKET | {"symbol": "BTCUSDT2"}),
+    ],
+)
+async def test_open_orders_of_a_market_have_an_upper_bound(world, operation, fields):
+    """A cancel of all is one message, which must fit into a record."""
+    answer = await world.operate(operation, 400, **fields, maxOpenOrders=100_001)
+    wanted = "Field 'maxOpenOrders' cannot be used: 100000 is the most, was 100001."
+    assert (answer["code"], answer["msg"]) == (-1130, wanted)
+    await world.operate(operation, **fields, maxOpenOrders=100_000)
+
+
 async def test_rules_change_in_part(world):
     alice = await world.add_user("alice", USDT="1000000")
     await world.operate("change-market-rules", symbol="BTCUSDT", minNotional="6000")
-    order = {
-        "symbol": "BTCUSDT",
-        "side": "BUY",
-        "type": "LIMIT",
-        "timeInForce": "GTC",
-        "price": "59000",
-    }
-    status, found = await alice.order(**order, quantity="0.1")
+    status, found = await alice.order(**LIMIT)
     assert (status, found["msg"]) == (400, "Filter failure: NOTIONAL")
     steps = {"symbol": "BTCUSDT", "quantityStep": "0.001", "priceStep": "0.1"}
-    assert (await refused(world, "change-market-rules", **steps)).startswith("Refused: INVALID")
+    bounds = {"minPrice": "0.1", "minQuantity": "0.001", "referencePrice": "60000"}
     await world.operate("halt-market", symbol="BTCUSDT")
-    bounds: dict[str, object] = {name: MARKET[name] for name in MARKET if name[:3] in ("max",)}
-    bounds |= {
-        "minPrice": "0.1",
-        "minQuantity": "0.001",
-        "minNotional": "5",
-        "referencePrice": "60000",
-    }
-    bounds |= {
-        "bidMultiplierUp": "5",
-        "bidMultiplierDown": "0.2",
-        "collar": "0.05",
-        "maxOpenOrders": 5,
-    }
-    bounds |= {"askMultiplierUp": "5", "askMultiplierDown": "0.2"}
+    found = await refused(world, "change-market-rules", **steps, **bounds, minNotional="99999999")
+    assert found == "Refused: INVALID_RULES."
     await world.operate("change-market-rules", **steps, **bounds)
     await world.operate("resume-market", symbol="BTCUSDT")
-    status, found = await alice.order(**order, quantity="0.10001")
+    status, found = await alice.order(**LIMIT | {"quantity": "0.10001"})
     assert (status, found["msg"]) == (400, "Filter failure: LOT_SIZE")
     await alice.limit("BUY", "59000", "0.2")
 

@@ -1,20 +1,28 @@
 """Changes that are built upon what stands: none undoes another, and what is not named stays."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
+from domain.markets import MarketRules
 from tests.commands.world import trading_world
 
 
-def notionals(world) -> tuple[int, int]:
-    """Least and greatest, in whole quote units, as matching has them."""
+def rules_of(world) -> MarketRules:
+    """The market's rules, as matching has them."""
     (market,) = [
         market
         for name in ("M0", "M1")
         for market in world.exchange.shards[name].state.markets.values()
     ]
-    return market.rules.min_notional // 10**8, market.rules.max_notional // 10**8
+    return market.rules
+
+
+def notionals(world) -> tuple[int, int]:
+    """Least and greatest, in whole quote units, as matching has them."""
+    rules = rules_of(world)
+    return rules.min_notional // 10**8, rules.max_notional // 10**8
 
 
 async def operate_at_once(world, name: str, first: dict[str, str], second: dict[str, str]) -> None:
@@ -72,6 +80,81 @@ async def test_a_change_that_is_refused_keeps_no_other_waiting(world):
     await world.operate("change-market-rules", 400, **change, minNotional="99999999")
     await world.operate("change-market-rules", **change, minNotional="6000")
     assert notionals(world) == (6_000, 9_000_000)
+
+
+STEPS = {"symbol": "BTCUSDT", "quantityStep": "0.00001", "priceStep": "0.01"}
+
+
+async def test_the_present_steps_change_nothing_else(world):
+    before = rules_of(world)
+    await world.operate("change-market-rules", **STEPS, maxNotional="1000")
+    assert rules_of(world) == replace(before, max_notional=1_000 * 10**8)
+
+
+async def test_other_steps_keep_what_can_be_said_in_them(world):
+    """The recipe of docs/operating.md, as typed: halt, change, resume."""
+    before = rules_of(world)
+    await world.operate("change-market-rules", symbol="BTCUSDT", marketMaxQuantity="7")
+    await world.operate("halt-market", symbol="BTCUSDT")
+    steps = STEPS | {"quantityStep": "0.000001", "referencePrice": "60001"}
+    await world.operate("change-market-rules", **steps)
+    await world.operate("resume-market", symbol="BTCUSDT")
+    assert rules_of(world) == replace(
+        before,
+        lot=before.lot // 10,
+        tick=before.tick // 10,
+        min_lots=before.min_lots * 10,
+        max_lots=before.max_lots * 10,
+        market_min_lots=before.market_min_lots * 10,
+        market_max_lots=7_000_000,
+    )
+    alice = await world.add_user("alice", USDT="1000000")
+    order = await alice.limit("BUY", "59000.01", "0.100001")
+    assert (order["price"], order["origQty"]) == ("59000.01000000", "0.10000100")
+
+
+async def test_what_other_steps_cannot_say_is_asked_for(world):
+    await world.operate("halt-market", symbol="BTCUSDT")
+    steps = STEPS | {"quantityStep": "0.001", "priceStep": "0.1"}
+    answer = await world.operate("change-market-rules", 400, **steps)
+    assert answer == {
+        "code": -1102,
+        "msg": "Other steps need these fields anew: referencePrice, minPrice, minQuantity.",
+    }
+    given = {"referencePrice": "60000", "minPrice": "0.1", "minQuantity": "0.001"}
+    before = rules_of(world)
+    await world.operate("change-market-rules", **steps, **given)
+    assert rules_of(world) == replace(
+        before,
+        lot=100_000,
+        tick=10_000,
+        min_price_ticks=1,
+        max_price_ticks=10_000_000,
+        min_lots=1,
+        max_lots=100_000,
+        market_min_lots=1,
+        market_max_lots=100_000,
+    )
+
+
+async def test_a_bound_of_market_orders_alone_is_asked_for(world):
+    await world.operate("change-market-rules", symbol="BTCUSDT", marketMinQuantity="0.00003")
+    steps = STEPS | {"quantityStep": "0.00002", "referencePrice": "60000"}
+    answer = await world.operate("change-market-rules", 400, **steps, minQuantity="0.00002")
+    assert answer["msg"] == "Other steps need these fields anew: marketMinQuantity."
+    rest = {"minQuantity": "0.00002", "marketMinQuantity": "0.00004"}
+    answer = await world.operate("change-market-rules", 400, **steps, **rest)
+    assert answer["msg"] == "Refused: MARKET_NOT_HALTED."
+
+
+async def test_a_bound_that_is_too_large_in_other_steps_is_asked_for(world):
+    """2^62 lots at most: `maxQuantity` was the greatest there can be."""
+    await world.operate("change-market-rules", symbol="BTCUSDT", maxQuantity="46000000000000")
+    await world.operate("halt-market", symbol="BTCUSDT")
+    steps = STEPS | {"quantityStep": "0.000001", "referencePrice": "60000"}
+    answer = await world.operate("change-market-rules", 400, **steps)
+    assert answer["msg"] == "Other steps need these fields anew: maxQuantity."
+    await world.operate("change-market-rules", **steps, maxQuantity="100")
 
 
 def access(world, user) -> tuple[set[str], list[str], int]:

@@ -80,15 +80,15 @@ async def test_a_market_is_emptied_before_its_steps_change(world, alice):
     for user in (alice, bob):
         await user.limit("BUY", "50000", "1")
     await world.operate("halt-market", symbol="BTCUSDT")
-    change = MARKET | {"quantityStep": "0.001", "priceStep": "0.1", "minPrice": "0.1"}
-    change |= {"minQuantity": "0.001", "bidMultiplierUp": "5", "bidMultiplierDown": "0.2"}
-    change |= {"askMultiplierUp": "5", "askMultiplierDown": "0.2", "collar": "0.05"}
-    change = {name: value for name, value in change.items() if name not in ("base", "quote")}
-    answer = await world.operate("change-market-rules", 400, **change, maxOpenOrders=200)
+    change = {"symbol": "BTCUSDT", "quantityStep": "0.001", "priceStep": "0.1"}
+    change |= {"referencePrice": "60000", "minPrice": "0.1", "minQuantity": "0.001"}
+    answer = await world.operate("change-market-rules", 400, **change)
     assert answer["msg"] == "Refused: MARKET_NOT_EMPTY."
     for user in (alice, bob):
         await world.operate("cancel-orders", userId=user.user_id, symbol="BTCUSDT")
-    await world.operate("change-market-rules", **change, maxOpenOrders=200)
+    await world.operate("change-market-rules", **change)
+    await world.operate("resume-market", symbol="BTCUSDT")
+    await alice.limit("BUY", "50000.1", "0.001")
 
 
 async def test_a_shard_that_lags_or_is_silent_is_told(tmp_path):

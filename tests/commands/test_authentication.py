@@ -166,6 +166,8 @@ OUTSIDE = "Timestamp for this request is outside of the recvWindow."
         (f"timestamp={NOW_MS - 1}&recvWindow=0.999", -1021, OUTSIDE),
         (f"timestamp={NOW_MS}&recvWindow=60001", -1131, "recvWindow must be less than 60000"),
         (f"timestamp={NOW_MS}&recvWindow=60000.001", -1131, "recvWindow must be less than 60000"),
+        (f"timestamp={NOW_MS}&recvWindow=600000000", -1131, "recvWindow must be less than 60000"),
+        (f"timestamp={NOW_MS}&recvWindow={'9' * 19}", -1131, "recvWindow must be less than 60000"),
         (
             "symbol=BTCUSDT",
             -1102,
@@ -181,7 +183,7 @@ OUTSIDE = "Timestamp for this request is outside of the recvWindow."
             f"timestamp={NOW_MS}&recvWindow=-1",
             -1100,
             "Illegal characters found in parameter 'recvWindow'; "
-            r"legal range is '^[0-9]{1,8}(\.[0-9]{1,3})?$'.",
+            r"legal range is '^[0-9]{1,19}(\.[0-9]{1,3})?$'.",
         ),
     ],
 )

@@ -5,16 +5,8 @@ import json
 import pytest
 
 from domain.orders.messages import PlaceOrder
-from tests.commands.world import hmac_hex
+from tests.commands.world import LIMIT, hmac_hex
 
-LIMIT = {
-    "symbol": "BTCUSDT",
-    "side": "BUY",
-    "type": "LIMIT",
-    "timeInForce": "GTC",
-    "price": "59000",
-    "quantity": "0.1",
-}
 PATH = "/x/v1/orders/batch"
 
 

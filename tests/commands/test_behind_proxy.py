@@ -1,21 +1,12 @@
 """Behind a TLS proxy of this machine a client is whom that proxy names, and else its peer."""
 
-from typing import Any
-
 import pytest
 import pytest_asyncio
 
 from tests.commands.socket_client import PATH, SocketClient
 from tests.commands.test_reads import world_with_reads
+from tests.commands.world import LIMIT
 
-LIMIT: dict[str, Any] = {
-    "symbol": "BTCUSDT",
-    "side": "BUY",
-    "type": "LIMIT",
-    "timeInForce": "GTC",
-    "price": "59000",
-    "quantity": "0.1",
-}
 OWN, FOREIGN, FORGED = "8.8.8.8", "9.9.9.9", "8.8.8.8, 9.9.9.9"
 OUTCOMES = [(OWN, 200), (FOREIGN, 401), (FORGED, 401), (None, 401)]
 

@@ -21,15 +21,8 @@ from infra.appender import AppendUnknown, Done
 from infra.http.errors import ApiError
 from schemas.record import decode_record
 from tests.commands.fake_exchange import START_US, FakeClock
-from tests.commands.world import trading_world
+from tests.commands.world import LIMIT, trading_world
 
-LIMIT = {
-    "symbol": "BTCUSDT",
-    "side": "BUY",
-    "type": "LIMIT",
-    "timeInForce": "GTC",
-    "price": "59000",
-}
 UNKNOWN = (
     "Timeout waiting for response from backend server. "
     "Send status unknown; execution status unknown. "
@@ -54,7 +47,7 @@ async def bob(world):
 async def test_the_same_bytes_get_the_original_result(world, alice, bob):
     await alice.limit("SELL", "60000", "0.1")
     await alice.limit("SELL", "60001", "0.1")
-    body = bob.signed(**LIMIT | {"price": "60001"}, quantity="0.2")
+    body = bob.signed(**LIMIT | {"price": "60001", "quantity": "0.2"})
     first = await bob.send("POST", "/api/v3/order", body=body)
     world.exchange.clock.us += 2_000_000
     world.exchange.tick()
@@ -66,7 +59,7 @@ async def test_the_same_bytes_get_the_original_result(world, alice, bob):
 
 
 async def test_a_repeated_refusal_is_the_original_refusal(world, alice):
-    body = alice.signed(**LIMIT, quantity="90")
+    body = alice.signed(**LIMIT | {"quantity": "90"})
     first = await alice.send("POST", "/api/v3/order", body=body)
     reference = "late"
     await world.operate(
@@ -83,7 +76,7 @@ async def test_the_original_is_found_behind_records_that_a_restart_repeated(worl
         world.exchange.repeat_record(shard, offset)
     for number in range(5):
         await alice.limit("BUY", "59000", f"0.0{number + 1}")
-    body = alice.signed(**LIMIT, quantity="0.1")
+    body = alice.signed(**LIMIT)
     first = await alice.send("POST", "/api/v3/order", body=body)
     for number in range(5):
         await alice.limit("BUY", "58000", f"0.0{number + 1}")
@@ -92,7 +85,7 @@ async def test_the_original_is_found_behind_records_that_a_restart_repeated(worl
 
 
 async def test_equal_requests_at_once_are_one_command(world, alice):
-    body = alice.signed(**LIMIT, quantity="0.1")
+    body = alice.signed(**LIMIT)
     sent = [alice.send("POST", "/api/v3/order", body=body) for _ in range(5)]
     answers = await asyncio.gather(*sent)
     assert all(answer[:2] == answers[0][:2] for answer in answers)
@@ -100,7 +93,7 @@ async def test_equal_requests_at_once_are_one_command(world, alice):
 
 
 async def test_a_replay_after_the_deadline_is_refused(world, alice):
-    body = alice.signed(**LIMIT, quantity="0.1")
+    body = alice.signed(**LIMIT)
     await alice.send("POST", "/api/v3/order", body=body)
     world.exchange.clock.us += 5_001_000
     world.exchange.tick()
@@ -109,7 +102,7 @@ async def test_a_replay_after_the_deadline_is_refused(world, alice):
 
 
 async def test_a_command_that_comes_too_late_in_log_time_is_expired(world, alice):
-    body = alice.signed(**LIMIT, quantity="0.1", recvWindow=100)
+    body = alice.signed(**LIMIT, recvWindow=100)
     world.exchange.clock.us += 1_000_000
     world.exchange.tick()
     world.exchange.clock.us -= 1_000_000
@@ -120,7 +113,7 @@ async def test_a_command_that_comes_too_late_in_log_time_is_expired(world, alice
 
 async def test_an_outcome_that_does_not_come_is_unknown_and_found_later(world, alice):
     world.exchange.held = []
-    body = alice.signed(**LIMIT, quantity="0.1", newClientOrderId="lost-1")
+    body = alice.signed(**LIMIT, newClientOrderId="lost-1")
     status, found, _ = await alice.send("POST", "/api/v3/order", body=body)
     assert (status, found) == (503, {"code": -1007, "msg": UNKNOWN})
     world.exchange.release()
@@ -134,7 +127,7 @@ async def test_an_outcome_that_does_not_come_is_unknown_and_found_later(world, a
 
 async def test_commands_that_wait_share_a_record(world, alice):
     before = len(world.exchange.records_in)
-    orders = [alice.order(**LIMIT, quantity=f"0.{number:03}") for number in range(1, 41)]
+    orders = [alice.order(**LIMIT | {"quantity": f"0.{number:03}"}) for number in range(1, 41)]
     answers = await asyncio.gather(*orders)
     assert {status for status, _ in answers} == {200}
     records = world.exchange.records_in[before:]
@@ -144,7 +137,7 @@ async def test_commands_that_wait_share_a_record(world, alice):
 
 async def test_a_lagging_ledger_is_overloaded_and_the_gateway_unready(world, alice):
     world.exchange.clock.us += 3_000_001
-    status, found = await alice.order(**LIMIT, quantity="0.1")
+    status, found = await alice.order(**LIMIT)
     assert (status, found) == (503, {"code": -1008, "msg": OVERLOADED})
     answer = await world.gateway.get("/health/ready")
     assert answer.status == 503
@@ -158,7 +151,7 @@ async def test_a_lagging_ledger_is_overloaded_and_the_gateway_unready(world, ali
 async def test_a_clock_that_was_set_back_is_named_until_it_has_caught_up(world, alice):
     world.exchange.tick()
     world.exchange.clock.us -= 600_000_000
-    status, found = await alice.order(**LIMIT, quantity="0.1")
+    status, found = await alice.order(**LIMIT)
     assert (status, found["code"]) == (400, -1021), "it is past its deadline in log time"
     shards = ("A0", "A1", "L0", "L1", "M0", "M1")
     ready = await world.gateway.get("/health/ready")
@@ -174,7 +167,7 @@ async def test_a_clock_that_was_set_back_is_named_until_it_has_caught_up(world, 
 
 async def test_a_clock_that_the_broker_refuses_makes_the_gateway_unready(world, alice):
     world.appender.refusing = True
-    status, found = await alice.order(**LIMIT, quantity="0.1")
+    status, found = await alice.order(**LIMIT)
     assert (status, found["code"]) == (503, -1008)
     ready = await world.gateway.get("/health/ready")
     assert (await ready.json())["missing"] == ["the log refuses records"]
@@ -293,10 +286,12 @@ async def test_commands_without_outcome_are_bounded_too(world, alice, monkeypatc
     monkeypatch.setattr(execution, "MAX_PENDING", 5)
     placed = await alice.limit("BUY", "59000", "0.1", newClientOrderId="open")
     world.exchange.held = []
-    sent = [asyncio.create_task(alice.order(**LIMIT, quantity=f"0.{n}")) for n in (2, 3, 4, 5)]
+    sent = [
+        asyncio.create_task(alice.order(**LIMIT | {"quantity": f"0.{n}"})) for n in (2, 3, 4, 5)
+    ]
     await world.until_held(4)
     for quantity in ("0.6", "0.7"):
-        refused = await alice.order(**LIMIT, quantity=quantity)
+        refused = await alice.order(**LIMIT | {"quantity": quantity})
         assert refused == (503, {"code": -1008, "msg": OVERLOADED})
     query = alice.signed(symbol="BTCUSDT", origClientOrderId="open")
     cancel = asyncio.create_task(alice.send("DELETE", "/api/v3/order", query))
@@ -304,7 +299,7 @@ async def test_commands_without_outcome_are_bounded_too(world, alice, monkeypatc
     world.exchange.release()
     assert [status for status, _ in await asyncio.gather(*sent)] == [200] * 4
     assert (await cancel)[1]["orderId"] == placed["orderId"]
-    assert (await alice.order(**LIMIT, quantity="0.8"))[0] == 200
+    assert (await alice.order(**LIMIT | {"quantity": "0.8"}))[0] == 200
 
 
 async def test_nothing_overtakes_and_what_was_sent_makes_room():
@@ -341,7 +336,7 @@ async def test_messages_of_one_request_stand_in_one_record():
 
 
 async def test_an_original_that_cannot_be_read_is_unknown_and_harms_nobody(world, alice):
-    body = alice.signed(**LIMIT, quantity="0.1")
+    body = alice.signed(**LIMIT)
     first = await alice.send("POST", "/api/v3/order", body=body)
     outbox_place = ("ledger.ev", alice.user_id % 2)
     kept = world.exchange.topics[outbox_place]

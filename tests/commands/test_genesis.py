@@ -9,7 +9,7 @@ from commands.genesis import write_genesis
 from domain.fees import FeeTier
 from domain.limits import DEFAULT_LIMITS
 from domain.protocol import Genesis, Tick
-from infra.log import LogRecord
+from infra.log import LogRecord, Partition
 from infra.refusal import Refusal
 from schemas.record import decode_record, encode_message, outside_record
 
@@ -20,7 +20,7 @@ class Inboxes:
     """An in-memory log of inboxes."""
 
     def __init__(self, *, replicates: bool = True) -> None:
-        self.values: dict[tuple[str, int], list[bytes]] = {}
+        self.values: dict[Partition, list[bytes]] = {}
         self.replicates = replicates
 
     def ends(self, topic: str, partition: int) -> tuple[int, int]:

@@ -4,20 +4,13 @@ import asyncio
 from dataclasses import replace
 
 from domain.orders.messages import PlaceOrder
+from tests.commands.world import LIMIT
 
-ORDER = {
-    "symbol": "BTCUSDT",
-    "side": "BUY",
-    "type": "LIMIT",
-    "timeInForce": "GTC",
-    "price": "59000",
-    "quantity": "0.1",
-}
 KEY = {"Idempotency-Key": "order-1"}
 
 
 async def test_one_idempotency_key_is_one_order(world, alice):
-    order = ORDER
+    order = LIMIT
     key = KEY
     status, first, _ = await alice.send("POST", "/x/v1/orders", body=alice.signed(**order), **key)
     assert (status, first["replayed"]) == (200, False)
@@ -35,7 +28,7 @@ async def test_one_idempotency_key_is_one_order(world, alice):
 
 
 async def test_an_idempotency_key_is_the_accounts_whichever_api_key_signs(world, alice):
-    order, key = ORDER, KEY
+    order, key = LIMIT, KEY
     _, first, _ = await alice.send("POST", "/x/v1/orders", body=alice.signed(**order), **key)
     other = await world.operate("create-api-key", userId=alice.user_id)
     alice.api_key, alice.secret = other["apiKey"], other["secretKey"]
@@ -47,9 +40,36 @@ async def test_an_idempotency_key_is_the_accounts_whichever_api_key_signs(world,
     assert (status, found["replayed"]) == (200, False), "another account's keys are its own"
 
 
+async def test_the_answer_has_the_form_that_is_wished(world, alice):
+    """However short, it comes when the book has reported, and a repetition may wish for another."""
+    await alice.limit("SELL", "59000", "0.1")
+
+    async def placed(**wish):
+        body = alice.signed(**LIMIT, **wish)
+        status, found, _ = await alice.send("POST", "/x/v1/orders", body=body, **KEY)
+        assert status == 200, found
+        return found["order"]
+
+    ack, result = await placed(newOrderRespType="ACK"), await placed(newOrderRespType="RESULT")
+    full = await placed(newOrderRespType="FULL")
+    assert set(ack) == {"symbol", "orderId", "orderListId", "clientOrderId", "transactTime"}
+    assert (result["status"], "fills" in result) == ("FILLED", False)
+    assert len(full["fills"]) == 1
+    assert await placed() == full
+
+
+async def test_a_bad_form_of_the_answer_is_refused_and_nothing_placed(world, alice):
+    before = len(world.exchange.records_in)
+    body = alice.signed(**LIMIT, newOrderRespType="ALL")
+    status, found, _ = await alice.send("POST", "/x/v1/orders", body=body, **KEY)
+    msg = "Data sent for parameter 'newOrderRespType' is not valid."
+    assert (status, found) == (400, {"code": -1130, "msg": msg})
+    assert len(world.exchange.records_in) == before
+
+
 async def test_a_key_that_is_forgotten_is_refused_while_its_order_is_open(world, alice):
     """What docs/decisions/0026 promises: without a client order id, the key decides it."""
-    order, key = ORDER, KEY
+    order, key = LIMIT, KEY
     await alice.send("POST", "/x/v1/orders", body=alice.signed(**order), **key)
     for shard in world.exchange.shards.values():
         shard.ran.clear()
@@ -61,7 +81,7 @@ async def test_of_two_gateways_at_once_each_tells_of_its_own_order_only(world, a
     """The other's comes first in the log: its outcome is there before this one's repetition."""
     for lots, status in ((2, 409), (1, 200)):
         world.exchange.held = []
-        body, key = alice.signed(**ORDER), {"Idempotency-Key": f"order-{lots}"}
+        body, key = alice.signed(**LIMIT), {"Idempotency-Key": f"order-{lots}"}
         sent = asyncio.create_task(alice.send("POST", "/x/v1/orders", body=body, **key))
         await world.until_held(1)
         ((shard, source, time_us, (order,)),) = ours = world.exchange.held

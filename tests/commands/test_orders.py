@@ -4,6 +4,8 @@ import asyncio
 
 import pytest_asyncio
 
+from tests.commands.world import LIMIT
+
 
 @pytest_asyncio.fixture
 async def bob(world):
@@ -85,15 +87,8 @@ async def test_an_order_without_fills_tells_when_it_was_accepted(world, alice):
 
 
 async def test_response_types_differ_in_their_fields(alice):
-    order = {
-        "symbol": "BTCUSDT",
-        "side": "BUY",
-        "type": "LIMIT",
-        "timeInForce": "GTC",
-        "price": "59000",
-    }
-    _, ack = await alice.order(**order, quantity="0.1", newOrderRespType="ACK")
-    _, result = await alice.order(**order, quantity="0.2", newOrderRespType="RESULT")
+    _, ack = await alice.order(**LIMIT, newOrderRespType="ACK")
+    _, result = await alice.order(**LIMIT | {"quantity": "0.2"}, newOrderRespType="RESULT")
     assert list(ack) == ["symbol", "orderId", "orderListId", "clientOrderId", "transactTime"]
     assert "status" in result
     assert "fills" not in result
@@ -225,14 +220,7 @@ async def test_a_test_order_is_checked_and_not_placed(world, alice):
 
 
 async def test_order_headers(alice):
-    order = {
-        "symbol": "BTCUSDT",
-        "side": "BUY",
-        "type": "LIMIT",
-        "timeInForce": "GTC",
-        "price": "59000",
-    }
-    body = alice.signed(**order, quantity="0.1")
+    body = alice.signed(**LIMIT)
     _, _, headers = await alice.send("POST", "/api/v3/order", body=body)
     assert headers["X-MBX-ORDER-COUNT-10S"] == "1"
     assert headers["X-MBX-ORDER-COUNT-1D"] == "1"
@@ -243,33 +231,21 @@ async def test_order_headers(alice):
 
 
 async def test_microseconds(world, alice):
-    order = {
-        "symbol": "BTCUSDT",
-        "side": "BUY",
-        "type": "LIMIT",
-        "timeInForce": "GTC",
-        "price": "59000",
-    }
-    body = alice.signed(**order, quantity="0.1", timestamp=world.exchange.clock.us)
+    body = alice.signed(**LIMIT, timestamp=world.exchange.clock.us)
     unit = {"X-MBX-TIME-UNIT": "MICROSECOND"}
     _, found, _ = await alice.send("POST", "/api/v3/order", body=body, **unit)
     assert found["transactTime"] == world.exchange.clock.us
-    body = alice.signed(**order, quantity="0.2", timeUnit="MICROSECOND")
+    body = alice.signed(**LIMIT | {"quantity": "0.2"}, timeUnit="MICROSECOND")
     _, found, _ = await alice.send("POST", "/api/v3/order", body=body)
     assert found["transactTime"] == world.exchange.clock.us
 
 
 async def test_the_body_is_urlencoded_whatever_its_type_says(alice):
-    order = {
-        "symbol": "BTCUSDT",
-        "side": "BUY",
-        "type": "LIMIT",
-        "timeInForce": "GTC",
-        "price": "59000",
-    }
     json = {"Content-Type": "application/json"}
-    body = alice.signed(**order, quantity="0.1")
+    body = alice.signed(**LIMIT)
     status, _, _ = await alice.send("POST", "/api/v3/order", body=body, **json)
     assert status == 200
-    status, _, _ = await alice.send("POST", "/api/v3/order", alice.signed(**order, quantity="0.2"))
+    status, _, _ = await alice.send(
+        "POST", "/api/v3/order", alice.signed(**LIMIT | {"quantity": "0.2"})
+    )
     assert status == 200

@@ -5,16 +5,9 @@ import asyncio
 from commands.reasons import order_error
 from domain.limits import DEFAULT_LIMITS
 from domain.orders.messages import OrderReason
+from tests.commands.world import LIMIT
 
 NUMBER = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
-LIMIT = {
-    "symbol": "BTCUSDT",
-    "side": "BUY",
-    "type": "LIMIT",
-    "timeInForce": "GTC",
-    "price": "59000",
-    "quantity": "0.1",
-}
 
 
 def limit(**changes):

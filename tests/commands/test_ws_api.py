@@ -11,16 +11,7 @@ from aiohttp import WSMsgType
 from domain.orders.messages import CancelOrder, PlaceOrder
 from infra.http import ws_api
 from tests.commands.socket_client import connected, frame
-from tests.commands.world import ed25519_pair, hmac_hex
-
-LIMIT = {
-    "symbol": "BTCUSDT",
-    "side": "BUY",
-    "type": "LIMIT",
-    "timeInForce": "GTC",
-    "price": "59000",
-    "quantity": "0.1",
-}
+from tests.commands.world import LIMIT, ed25519_pair, hmac_hex
 
 
 @pytest_asyncio.fixture

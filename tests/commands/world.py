@@ -37,6 +37,15 @@ MARKET = {
     "minNotional": "5",
     "maxNotional": "9000000",
 }
+LIMIT: dict[str, Any] = {
+    "symbol": "BTCUSDT",
+    "side": "BUY",
+    "type": "LIMIT",
+    "timeInForce": "GTC",
+    "price": "59000",
+    "quantity": "0.1",
+}
+"""A limit order that rests in that market."""
 
 
 class World:

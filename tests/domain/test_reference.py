@@ -26,7 +26,9 @@ from domain.markets import (
 )
 from domain.protocol import Genesis, RulesActivated
 from domain.reference import (
+    FORMER_RULES,
     Asset,
+    FormerRules,
     ReferenceData,
     UserStanding,
     is_asset_code,
@@ -38,6 +40,7 @@ from domain.reference import (
 NO_COMMAND = b""
 RULES = MarketRules(1, 2, 10, 1, *[1] * 14)
 NEW_RULES = MarketRules(1, 2, 20, 3, *[2] * 14)
+BOUNDED = MarketRules(1, 2, 10, 1, *[2] * 14)
 OLD_FEES = [FeeTier(0, 100, 200)]
 NEW_FEES = [FeeTier(0, 10, 20), FeeTier(3, 0, 5)]
 LIMITS = Limits(1, 2, 3, 4)
@@ -61,7 +64,6 @@ def listed() -> ReferenceData:
 
 def test_genesis_says_who_and_how_many():
     reference = listed()
-    assert reference.exchange == "test"
     assert (reference.ledger_partitions, reference.matching_partitions) == (2, 3)
     assert reference.limits == DEFAULT_LIMITS
     assert reference.fee_tiers == {0: FeeTier(0, 100, 200)}
@@ -76,7 +78,7 @@ def test_assets_and_markets_are_found_by_name_and_id():
     assert market is not None
     assert market is reference.markets[7]
     assert (market.base, market.quote.code) == (bitcoin, "USDT")
-    assert (market.rules, market.reference_price_ticks, market.halted) == (RULES, 60_000, False)
+    assert (market.rules, market.halted) == (RULES, False)
     assert reference.asset("XRP") is None
     assert reference.market("XRPUSDT") is None
 
@@ -87,10 +89,40 @@ def test_a_market_halts_changes_its_rules_and_resumes():
     reference.apply(MarketHalted(NO_COMMAND, 7))
     assert market.halted
     reference.apply(MarketRulesChanged(NO_COMMAND, 7, 2, NEW_RULES, 30_000))
-    assert (market.revision, market.rules, market.reference_price_ticks) == (2, NEW_RULES, 30_000)
+    assert (market.revision, market.rules) == (2, NEW_RULES)
     assert market.halted
     reference.apply(MarketResumed(NO_COMMAND, 7))
     assert not market.halted
+
+
+def test_rules_with_another_lot_or_tick_are_kept_for_what_was_counted_by_them():
+    reference = listed()
+    market = reference.markets[7]
+    reference.apply(MarketRulesChanged(NO_COMMAND, 7, 1, BOUNDED, 60_000), time_us=5)
+    assert len(market.former) == 0, "no other lot, no other tick"
+    reference.apply(MarketRulesChanged(NO_COMMAND, 7, 2, NEW_RULES, 30_000), time_us=10)
+    assert list(market.former) == [FormerRules(1, BOUNDED, 10)]
+    reference.apply(MarketRulesChanged(NO_COMMAND, 7, 3, RULES, 30_000), time_us=20)
+    assert market.counted_by(3) is market
+    first, second = market.counted_by(1), market.counted_by(2)
+    assert first is not None
+    assert second is not None
+    assert (first.rules, second.rules) == (BOUNDED, NEW_RULES)
+    assert (first.revision, first.symbol) == (1, "BTCUSDT")
+    assert market.counted_by(4) is None
+    found = [market.counted_at(time_us).revision for time_us in (0, 9, 10, 19, 20)]
+    assert found == [1, 1, 2, 2, 3]
+    since = [[each.revision for each in market.counted_since(t)] for t in (0, 9, 10, 20)]
+    assert since == [[2, 1], [2, 1], [2], []]
+
+
+def test_former_rules_are_kept_in_a_bounded_number():
+    reference = listed()
+    for revision in range(2, 30):
+        event = MarketRulesChanged(NO_COMMAND, 7, revision, NEW_RULES, 30_000)
+        reference.apply(event, time_us=revision)
+    former = reference.markets[7].former
+    assert [each.revision for each in former] == list(range(30 - 1 - FORMER_RULES, 29))
 
 
 def test_users_tier_and_standing_are_followed():

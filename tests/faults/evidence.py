@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-from infra.log import LogRecord
+from infra.log import LogRecord, Partition
 from projections.layout import FED_TABLES
 from schemas.record import decode_envelope
 from schemas.topics import outbox
@@ -24,8 +24,8 @@ MOVED_S = 15.0
 NEWEST = 200
 """Among so many records at the end of a partition is the one with its highest sequence."""
 
-Offsets: TypeAlias = Mapping[tuple[str, int], int]
-Sequences: TypeAlias = Mapping[tuple[str, int], int]
+Offsets: TypeAlias = Mapping[Partition, int]
+Sequences: TypeAlias = Mapping[Partition, int]
 """Both by topic and partition."""
 
 PREFIX = "logbourse_shard_"

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ class Loss:
     `commands` says where in an inbox the first record with a command stood, `effects` which orders
     and cancels the outboxes of ledgers told. By the report: how far each partition is `kept`, the
     order ids that are `listed` as lost by their commands, how many `counted` commands do not stay,
-    and the sentences `numbers`.
+    and the sentences `numbers`. What was answered after `reopened_s` is no part of it. `anew`: an
+    inbox of a matching shard has lost something, so that books may have met orders anew.
     """
 
     cut: Collection[str]
@@ -33,6 +35,24 @@ class Loss:
     listed: Mapping[bytes, int] = field(default_factory=dict)
     counted: Mapping[str, int] = field(default_factory=dict)
     numbers: Sequence[str] = ()
+    reopened_s: float = inf
+    anew: bool = True
+
+    def may_concern(self, sent: Sent) -> bool:
+        """Whether the answer was given before the exchange was reopened."""
+        return sent.answered_s < self.reopened_s
+
+    def explains_another_end(self, sent: Sent) -> bool:
+        """Whether what the log has may differ from what the client was told before.
+
+        Books may have met anew what its ledger had passed on to them. A refusal of the ledger's
+        own follows from its inbox, and stands in its outbox, unless these have lost their ends.
+        """
+        if sent.acknowledged:
+            return self.anew
+        shard = f"L{sent.ledger}"
+        own = {place_name(outbox(shard)), place_name(inbox(shard))}
+        return not own.isdisjoint(self.cut) or (self.anew and sent.command_id in self.effects)
 
     def unexplained(self, sent: Sent, name: str, again: bool) -> Iterator[str]:
         """Why the log may not lack what was acknowledged; nothing if it may.
@@ -67,7 +87,7 @@ class Loss:
                 yield f"nothing was cut off {place}, the report says: {sentence}"
 
 
-def read_loss(data_dir: Path, cut: Collection[str]) -> Loss | None:
+def read_loss(data_dir: Path, cut: Collection[str], reopened_s: float) -> Loss | None:
     """What the newest recovery found and says; None if there was none."""
     reports = (data_dir / "recovery").glob(f"*/{REPORT}")
     newest = max(reports, key=lambda path: path.stat().st_mtime, default=None)
@@ -75,7 +95,9 @@ def read_loss(data_dir: Path, cut: Collection[str]) -> Loss | None:
         return None
     report: dict[str, Any] = json.loads(newest.read_text())
     lost = report["lost"]
-    commands, effects = _read_log(open_export(newest.parent / "log"))
+    archive = open_export(newest.parent / "log")
+    commands, effects = _read_log(archive)
+    kept: dict[str, int] = report["plan"]["kept"]
     listed: dict[bytes, int] = {}
     for row in lost["listed"]:
         if row["type"] == OrderAccepted.__name__:
@@ -84,10 +106,21 @@ def read_loss(data_dir: Path, cut: Collection[str]) -> Loss | None:
         cut=cut,
         commands=commands,
         effects=effects,
-        kept=report["plan"]["kept"],
+        kept=kept,
         listed=listed,
         counted=lost["commands"],
         numbers=lost["numbers"],
+        reopened_s=reopened_s,
+        anew=_books_met_anew(archive, cut, kept),
+    )
+
+
+def _books_met_anew(archive: Archive, cut: Collection[str], kept: Mapping[str, int]) -> bool:
+    """Whether an inbox of a matching shard has lost its end, by the fault or by the recovery."""
+    inboxes = (place for place in archive.manifest.bounds if place[0] == "matching.in")
+    return any(
+        place_name(place) in cut or kept[place_name(place)] < archive.end(place)
+        for place in inboxes
     )
 
 

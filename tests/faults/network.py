@@ -3,14 +3,15 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from infra.children import stop
 from native.selection import ROOT
-from tests.faults.proxy import BOTH, Rule
+from tests.faults.proxy import ANYBODY, BOTH, Rule
 
 STEP = 5
 """The proxies listen that many ports above what they stand before."""
@@ -32,31 +33,45 @@ class Network:
             self._tell({"listen": port + STEP, "target": port, "name": name})
 
     @contextmanager
-    def broken(self, *rules: Rule) -> Iterator[None]:
-        """These rules hold, too, while the block runs."""
+    def broken(self, *rules: Rule) -> Iterator[Counter[Rule]]:
+        """These rules hold, too, while the block runs; behind it, how many pieces each struck."""
+        struck: Counter[Rule] = Counter()
         self._rules += rules
         self._tell_rules()
         try:
-            yield
+            yield struck
         finally:
             for rule in rules:
                 self._rules.remove(rule)
-            self._tell_rules()
+            told = self._tell_rules()
+            struck.update({rule: told[rule] for rule in rules})
 
     def close(self) -> None:
         """End the proxies, and with them all connections."""
         stop(self._child, 5.0)
 
-    def _tell_rules(self) -> None:
-        self._tell({"rules": [asdict(rule) for rule in self._rules]})
+    def _tell_rules(self) -> Mapping[Rule, int]:
+        return self._tell({"rules": [asdict(rule) for rule in self._rules]})
 
-    def _tell(self, wish: Mapping[str, object]) -> None:
+    def _tell(self, wish: Mapping[str, object]) -> Mapping[Rule, int]:
         assert self._child.stdin is not None
         assert self._child.stdout is not None
         self._child.stdin.write(json.dumps(wish).encode() + b"\n")
         self._child.stdin.flush()
-        if self._child.stdout.readline() != b"done\n":
+        line = self._child.stdout.readline()
+        if not line:
             raise OSError(f"the proxies must do {wish}, ended with {self._child.wait(5.0)}")
+        return {Rule(**rule): pieces for rule, pieces in json.loads(line)["struck"]}
+
+
+def untouched(rules: Iterable[Rule], struck: Mapping[Rule, int]) -> list[str]:
+    """What was to be broken and had no traffic: each cut between two names; of others, all."""
+    pieces: Counter[str] = Counter()
+    for rule in rules:
+        named = rule.cut and ANYBODY not in (rule.client, rule.server)
+        ends = " and ".join(sorted((rule.client, rule.server))) if named else "anybody"
+        pieces[ends] += struck[rule]
+    return [ends for ends, number in pieces.items() if not number]
 
 
 def cut(client: str, server: str, way: str = BOTH) -> tuple[Rule, ...]:

@@ -10,9 +10,10 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ class Proxy:
     def __init__(self, run_dir: Path) -> None:
         self._run_dir = run_dir
         self._rules: dict[Rule, int] = {}
+        self._struck: Counter[Rule] = Counter()
         self._links = 0
         self._changed = asyncio.Event()
 
@@ -65,11 +67,17 @@ class Proxy:
 
         await asyncio.start_server(serve, "127.0.0.1", port)
 
-    def rule(self, rules: Sequence[Rule]) -> None:
-        """From now on these rules hold, and no others."""
+    def rule(self, rules: Sequence[Rule]) -> Mapping[Rule, int]:
+        """From now on these rules hold, and no others.
+
+        How many pieces each rule has struck that has held until now, since it began.
+        """
+        struck = {rule: self._struck[rule] for rule in self._rules}
+        self._struck = Counter({rule: n for rule, n in struck.items() if rule in rules})
         self._rules = {rule: self._rules.get(rule, self._links) for rule in rules}
         before, self._changed = self._changed, asyncio.Event()
         before.set()
+        return struck
 
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: int, name: str
@@ -97,6 +105,7 @@ class Proxy:
     ) -> None:
         try:
             while data := await reader.read(CHUNK_BYTES):
+                self._struck.update(self._concerning(link, way))
                 await self._wait(link, way)
                 if writer.is_closing():
                     break
@@ -111,18 +120,21 @@ class Proxy:
                 writer.close()
 
     async def _wait(self, link: tuple[str, str, int], way: str) -> None:
-        client, server, number = link
         while True:
-            found = [
-                rule
-                for rule, links in self._rules.items()
-                if rule.concerns(client, server, way) and (number <= links or not rule.present)
-            ]
+            found = self._concerning(link, way)
             if not any(rule.cut for rule in found):
                 break
             await self._changed.wait()
         if found:
             await asyncio.sleep(max(rule.delay_s for rule in found))
+
+    def _concerning(self, link: tuple[str, str, int], way: str) -> list[Rule]:
+        client, server, number = link
+        return [
+            rule
+            for rule, links in self._rules.items()
+            if rule.concerns(client, server, way) and (number <= links or not rule.present)
+        ]
 
 
 def owner_of(port: int, peer: int, run_dir: Path) -> str:
@@ -164,9 +176,11 @@ async def _obey(run_dir: Path) -> None:
         wish: dict[str, Any] = json.loads(line)
         if "listen" in wish:
             await proxy.listen(wish["listen"], wish["target"], wish["name"])
+            struck: Mapping[Rule, int] = {}
         else:
-            proxy.rule([Rule(**rule) for rule in wish["rules"]])
-        print("done", flush=True)
+            struck = proxy.rule([Rule(**rule) for rule in wish["rules"]])
+        told = [[asdict(rule), pieces] for rule, pieces in struck.items()]
+        print(json.dumps({"struck": told}), flush=True)
 
 
 if __name__ == "__main__":

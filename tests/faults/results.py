@@ -65,10 +65,11 @@ def next_run(row: str, rate: float, file: Path = RUNS) -> int:
 def headline(result: Result) -> str:
     """One run in one line, below it its violations and what else it noted."""
     numbers = ", ".join(f"{name} {value:.2f}" for name, value in result.measured.items())
+    first = "never" if result.recovery_s is None else f"after {result.recovery_s:.2f} s"
     line = (
         f"  {'VIOLATED' if result.violations else 'ok'}: without acknowledgement "
-        f"{result.gap_s:.2f} s (before {result.quiet_gap_s:.2f}), first order after "
-        f"{result.recovery_s:.2f} s, {result.acknowledged} orders acknowledged of "
+        f"{result.gap_s:.2f} s (before {result.quiet_gap_s:.2f}), first order {first}, "
+        f"{result.acknowledged} orders acknowledged of "
         f"{result.requests} requests, {result.retried} sent again, {result.duplicates} duplicates, "
         f"{result.seconds:.0f} s {numbers}"
     )

@@ -3,7 +3,7 @@
 import importlib
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -11,6 +11,8 @@ from math import inf
 from pathlib import Path
 
 from tests.faults.load import Load, Sent
+from tests.faults.network import untouched
+from tests.faults.proxy import Rule
 from tests.faults.stack import LOOK_S, FaultStack
 
 LEDGERS = 2
@@ -35,6 +37,10 @@ class Run:
     """Positions that the audit must name, and no others."""
     cut: set[str] = field(default_factory=set)
     """Partitions of which the row has cut off ends of files."""
+    reopened_s: float = 0.0
+    """When the exchange was opened again after a recovery; what was answered since is not lost."""
+    faulty: list[int] = field(default_factory=list)
+    """Markets whose orders cannot be planned, since the row has planted a bug."""
 
     def fault(self, words: str) -> None:
         """Now the fault happens, the first time; recovery is counted from here."""
@@ -67,6 +73,14 @@ class Run:
         """What must hold in this row, beside what must hold in all; False is a violation."""
         if not holds:
             self.violations.append(sentence)
+
+    @contextmanager
+    def broken(self, *rules: Rule) -> Iterator[None]:
+        """These rules of the network hold while the block runs, and must strike something."""
+        with self.stack.network.broken(*rules) as struck:
+            yield
+        spared = untouched(rules, struck)
+        self.demand(not spared, f"pieces must be held back or late, between {spared} none was")
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -171,6 +185,27 @@ def longest_gap(acknowledged: list[Sent], begin_s: float, end_s: float) -> float
     for times in moments.values():
         inside = [begin_s, *(at_s for at_s in times if begin_s <= at_s <= end_s), end_s]
         gaps += [late - early for early, late in pairwise(inside)]
+    return max(gaps)
+
+
+def last_gap(orders: Iterable[Sent], begin_s: float, ended_s: float) -> float:
+    """The longest outage at the end of the load, in seconds, to the answer that ended it; else 0.
+
+    Of each ledger shard: it lasts if what was begun after its last acknowledgement waits. One order
+    that was lost earlier, and waits to be sent again, waits for itself alone.
+    """
+    by_ledger: dict[int, list[Sent]] = {}
+    for sent in orders:
+        by_ledger.setdefault(sent.ledger, []).append(sent)
+    gaps = [0.0]
+    for found in by_ledger.values():
+        acked = [sent for sent in found if sent.acknowledged]
+        last_s = max((s.answered_s for s in acked if s.answered_s <= ended_s), default=begin_s)
+        waited = [s for s in found if s.began_s > last_s and s.answered_s > ended_s]
+        taken = [sent.answered_s for sent in waited if sent.acknowledged]
+        # Where all came too late, it was over with the last of them, or later.
+        over_s = min(taken) if taken else max((s.answered_s for s in waited), default=0.0)
+        gaps.append(over_s - max(last_s, begin_s))
     return max(gaps)
 
 

@@ -5,6 +5,7 @@ import time
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from infra.kafka import admin_client
+from infra.log import Partition
 from schemas.topics import inbox, outbox
 from streams.audit.archive import place_name, position_name
 from tests.faults.evidence import halts_in
@@ -140,7 +141,7 @@ def _all_lose_power(run: Run, copies: int) -> None:
     _cut_and_reopen(run, {place: tuple(rng.sample(BROKERS, copies)) for place in places})
 
 
-def _cut_and_reopen(run: Run, cuts: dict[tuple[str, int], tuple[str, ...]]) -> None:
+def _cut_and_reopen(run: Run, cuts: dict[Partition, tuple[str, ...]]) -> None:
     """Lose power and tails; whatever Kafka has lost must halt, and `recover` must reopen it.
 
     A shard halts once it reads what contradicts it. Until the first does, those whose partitions
@@ -192,6 +193,7 @@ def _reopen(run: Run) -> None:
         done.returncode == 0 and "replay: EQUAL" in done.stdout and "audit: SOUND" in done.stdout,
         f"recover must end well, said {done.stdout[-1_500:]} {done.stderr[-500:]}",
     )
+    run.reopened_s = time.monotonic()
     stack.start()
     stack.until_whole()
     opened_s = time.monotonic()

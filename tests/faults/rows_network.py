@@ -26,7 +26,7 @@ HELD_S = 2.0
 def _cut_off(run: Run, words: str, rules: Sequence[Rule], seconds: float = CUT_S) -> None:
     """Recovery must come while the cut still stands."""
     run.fault(f"{words}, for {seconds:.0f} s")
-    with run.stack.network.broken(*rules):
+    with run.broken(*rules):
         run.recovered(time.monotonic())
         run.wait(seconds)
 
@@ -66,7 +66,7 @@ def gateway_cut_off(run: Run) -> None:
     """
     broker = run.stack.broker_leading(*INPUT)
     run.fault(f"the gateway and {broker}, which leads ledger.in.0, for {CUT_S:.0f} s")
-    with run.stack.network.broken(*cut("gateway", broker)):
+    with run.broken(*cut("gateway", broker)):
         run.wait(CUT_S)
     run.measured["back s"] = run.recovered(run.fault_s + CUT_S)
 
@@ -113,7 +113,7 @@ def two_leaders(run: Run) -> None:
     known = duplicates_read(stack, shadow)
     with quiet_auditor(run):
         run.fault(f"{leader} is cut off from Redis for {LEASE_CUT_S:.0f} s, {shadow} is not")
-        with stack.network.broken(*cut(leader, "redis")):
+        with run.broken(*cut(leader, "redis")):
             run.recovered()
             led = until(lambda: stack.leading("M0") == shadow, LEASE_CUT_S)
             run.demand(led, f"{shadow} must lead by the leases")

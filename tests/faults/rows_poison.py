@@ -16,6 +16,7 @@ from domain.orders.messages import (
 )
 from domain.protocol import CommandFaulted, Tick
 from infra.files import replace_text
+from infra.log import Partition
 from schemas.record import decode_record, encode_message, encode_record, outside_record
 from schemas.topics import QUARANTINE_TOPIC
 from tests.faults.evidence import halts_in, promotions
@@ -178,6 +179,7 @@ def one_market_is_faulty(run: Run) -> None:
     """
     stack = run.stack
     faulty = _plant(run, "faulty-market")
+    run.faulty.append(faulty)
     run.fault(f"orders of market {faulty} cannot be planned")
     begin_s = time.monotonic()
     seen = until(lambda: _faults(stack) > 0, NOTICED_S)
@@ -257,7 +259,7 @@ def _start_halted(stack: FaultStack) -> None:
 
 
 def _poison(
-    stack: FaultStack, inbox: tuple[str, int], user_id: int
+    stack: FaultStack, inbox: Partition, user_id: int
 ) -> Iterator[tuple[bytes | None, int]]:
     """Values, and how many notices of quarantine each leads to in that inbox."""
     good = _outside("clock", Tick())
@@ -322,7 +324,7 @@ def _of_channel(cseq: int, source: str = "M0") -> bytes:
     )
 
 
-def _a_record_of_a_channel(stack: FaultStack, inbox: tuple[str, int]) -> bytes:
+def _a_record_of_a_channel(stack: FaultStack, inbox: Partition) -> bytes:
     """A genuine record that is in the inbox already."""
     for found in stack.records(*inbox):
         if found.value and found.value[:2] == b"\xc3\x01" and decode_record(found.value).cseq:

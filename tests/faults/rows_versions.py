@@ -4,6 +4,7 @@ import json
 import time
 
 from domain.protocol import RulesActivated
+from infra.ending import EXIT_STATUS_HALTED
 from infra.files import replace_text
 from infra.refusal import Refusal
 from schemas.topics import inbox, outbox
@@ -14,7 +15,6 @@ from tests.integration.auditor import append
 from tests.streams.records import from_outside
 
 NOTICED_S = 30.0
-HALTED = 3
 FORMER, NEWER = 1, 2
 
 
@@ -203,5 +203,5 @@ def _expect_former_refused(run: Run) -> None:
     finally:
         _install(run.stack, FORMER, NEWER)
     last = done.stderr.strip().rpartition("\n")[2]
-    refused = done.returncode == HALTED and f"rules version {NEWER} is active" in last
+    refused = done.returncode == EXIT_STATUS_HALTED and f"rules version {NEWER} is active" in last
     run.demand(refused, f"the former build must be refused, was {done.returncode}: {last}")

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from infra.kafka import admin_client, listens
+from infra.kafka import admin_client, is_reachable
 from infra.lease import Phase, standby_name
 from infra.lease_stores import open_lease_store
+from infra.log import Partition
+from schemas.topics import inbox
 from tests.benchmarks.process_cost import resident_mb
 from tests.faults.network import STEP, Network
 from tests.integration.running_stack import SERVES, RunningStack
@@ -177,7 +179,7 @@ class FaultStack(RunningStack):
         """
         address, _, _ = self.settings.kafka_bootstrap.partition(",")
         first = int(address.rpartition(":")[2]) - self.settings.proxy_step
-        return listens(f"127.0.0.1:{first + BROKERS.index(broker)}")
+        return is_reachable(f"127.0.0.1:{first + BROKERS.index(broker)}")
 
     def until_whole(self) -> None:
         """Wait until every copy is in sync, every shard has leader and shadow, both APIs serve."""
@@ -197,6 +199,14 @@ class FaultStack(RunningStack):
             return len(found.brokers) == len(BROKERS) and all(whole)
 
         self.until(replicated, WHOLE_S, "every replica must be in sync")
+
+    def ends_of_inboxes(self) -> dict[str, int]:
+        """By shard, the offset that the next record of its inbox will get."""
+        log = self.log()
+        try:
+            return {shard: log.ends(*inbox(shard))[1] for shard in SHARDS}
+        finally:
+            log.close()
 
     def snapshots(self, shard: str) -> list[Path]:
         """The snapshots that hosts keep of a shard, oldest first."""
@@ -265,7 +275,7 @@ class FaultStack(RunningStack):
     def _has_shadows(self) -> bool:
         return all(self.leading(shard) and self.standing_by(shard) for shard in SHARDS)
 
-    def _leaders(self) -> dict[tuple[str, int], tuple[int, list[int]]]:
+    def _leaders(self) -> dict[Partition, tuple[int, list[int]]]:
         found = admin_client(self.settings).list_topics(timeout=10.0).topics
         return {
             (name, number): (partition.leader, partition.replicas)

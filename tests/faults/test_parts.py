@@ -34,7 +34,7 @@ from streams.recovery.plan import make_plan
 from streams.recovery.report import write_report
 from tests.faults.load import FUNDS, LATE, MIDDLES, SYMBOLS, Sent
 from tests.faults.losses import Loss, read_loss
-from tests.faults.network import STEP, Network, cut
+from tests.faults.network import STEP, Network, cut, untouched
 from tests.faults.oracle import compare, effects_of, unasked, unsound
 from tests.faults.proxy import FROM, Rule, owner_of
 from tests.faults.stack import PLANTED, FaultStack
@@ -78,10 +78,30 @@ def test_what_is_cut_arrives_late_and_nothing_is_lost(link):
     network, client, far = link
     client.sendall(b"a")
     assert heard(far, 5.0) == b"a"
-    with network.broken(*cut("me", "server")):
+    rules = cut("me", "server")
+    with network.broken(*rules) as struck:
         client.sendall(b"b")
         assert heard(far) == b""
     assert heard(far, 5.0) == b"b"
+    assert struck == {rules[0]: 1, rules[1]: 0}
+    assert untouched(rules, struck) == []
+
+
+def test_a_rule_that_strikes_nothing_is_told_from_those_that_do(link):
+    network, client, far = link
+    mine, others, late = cut("me", "server"), cut("somebody", "server"), Rule(delay_s=0.01)
+    with network.broken(late) as slow:
+        with network.broken(*mine, *others) as struck:
+            client.sendall(b"a")
+            assert heard(far) == b""
+        assert heard(far, 5.0) == b"a"
+        assert untouched((*mine, *others), struck) == ["server and somebody"]
+        far.sendall(b"b")
+        assert heard(client, 5.0) == b"b"
+    assert slow == {late: 2}, "it went on while others came and went"
+    with network.broken(late, Rule(server="nobody")) as slow:
+        assert heard(far) == b""
+    assert untouched([late], slow) == ["anybody"]
 
 
 def test_one_way_may_be_cut_alone_and_others_are_not_concerned(link):
@@ -236,7 +256,7 @@ def test_an_effect_that_nobody_asked_for_is_seen():
 
 def test_the_loss_is_read_from_a_recovery(tmp_path):
     """A log is cut in the middle of an inbox, and read back from the copy and the report."""
-    assert read_loss(tmp_path, ()) is None
+    assert read_loss(tmp_path, (), 0.0) is None
     folder = tmp_path / "recovery" / "1"
     world = traded(2)
     for process in world.processes:
@@ -244,11 +264,14 @@ def test_the_loss_is_read_from_a_recovery(tmp_path):
     del world.log.partitions["ledger.in", 0][6:]
     archive = archived(world)
     export(archive, folder / "log", Nobody())
-    plan = make_plan(archive, {}, Nobody(), processes=1)
+    plan = make_plan(archive, {}, Nobody())
     losses = find_losses(archive, plan, {})
     write_report(folder, plan, losses)
-    loss = read_loss(tmp_path, {"ledger.in.0"})
+    loss = read_loss(tmp_path, {"ledger.in.0"}, 7.0)
     assert loss is not None
+    assert loss.reopened_s == 7.0
+    kept = {place: plan.kept[place] == archive.end(place) for place in plan.kept}
+    assert loss.anew is not (kept["matching.in", 0] and kept["matching.in", 1])
     assert loss.kept["ledger.in.0"] == plan.kept["ledger.in", 0] <= 6
     told = [row for row in losses.listed if row["type"] == "OrderAccepted"]
     assert loss.listed == {bytes.fromhex(row["command_id"]): row["order_id"] for row in told} != {}

@@ -6,8 +6,16 @@ import sys
 import pytest
 
 from tests.faults import __main__ as faults
-from tests.faults.report import faults_part, plot
-from tests.faults.results import missed, next_run, record, sound_runs, summary
+from tests.faults.report import JUDGED_BY_LESS, faults_part, plot
+from tests.faults.results import (
+    append,
+    missed,
+    next_run,
+    read,
+    record,
+    sound_runs,
+    summary,
+)
 from tests.faults.rows import Row
 from tests.faults.runner import JUDGED_BY, Bench, Result
 
@@ -139,18 +147,35 @@ def test_runs_that_were_judged_by_all_are_told_from_the_others(tmp_path):
     line = {"row": "F1", "run": 1, "commit": "c", "acknowledged": 1, "quiet_gap_s": 0.5}
     line |= {"gap_s": 1.0, "measured": {}, "violations": []}
     runs = tmp_path / "faults.jsonl"
-    second, newest = line | {"judged_by": 2}, line | {"judged_by": JUDGED_BY}
+    second, third, newest = (line | {"judged_by": level} for level in (2, 3, JUDGED_BY))
     for lines, told in (
         ([newest], {}),
-        ([second, newest], {"2": 1}),
-        ([line, second, newest], {"1": 1, "2": 2}),
+        ([third, newest], {"3": 1}),
+        ([second, newest], {"2": 1, "3": 1}),
+        ([line, second, third, newest], {"1": 1, "2": 2, "3": 3}),
     ):
         runs.write_text("\n".join(map(json.dumps, lines)))
         facts = tmp_path / "reliability.json"
         record({"F1": Row("F1", "killed", lambda _: None)}, runs, facts)
         assert json.loads(facts.read_text())["faults"]["judged by less"] == told
         text = facts.with_suffix(".md").read_text()
-        assert ("all the trading" in text, "was not asked" in text) == ("1" in told, "2" in told)
+        for level, words in JUDGED_BY_LESS.items():
+            assert (words in text) is (level in told)
+
+
+def test_each_former_judging_is_told():
+    assert list(JUDGED_BY_LESS) == [str(level) for level in range(1, JUDGED_BY)]
+
+
+@pytest.mark.parametrize("recovery_s", [1.5, None])
+def test_a_run_is_read_as_it_was_written_also_if_orders_never_came_back(tmp_path, recovery_s):
+    result = Result("F1", 1, 1, 500.0, recovery_s=recovery_s)
+    append(result, tmp_path / "faults.jsonl")
+    (line,) = read(tmp_path / "faults.jsonl")
+    assert line["recovery_s"] == recovery_s
+    record(
+        {"F1": Row("F1", "killed", lambda _: None)}, tmp_path / "faults.jsonl", tmp_path / "f.json"
+    )
 
 
 def test_runs_of_uncompiled_modules_are_not_recorded(monkeypatch, capsys):

@@ -14,15 +14,23 @@ from typing import Any
 from domain.decider import Message
 from domain.orders.messages import OrderAccepted
 from infra.keys import open_admin_token
-from infra.log import Log
+from infra.log import Log, Partition
 from infra.redis import redis_client
 from projections.history_client import HistoryClient, TablesTold
 from projections.history_sums import differences
-from projections.layout import Balance, balances_key, open_key, redis_key, trades_key, unpack
+from projections.layout import (
+    SUMMED,
+    Balance,
+    balances_key,
+    open_key,
+    redis_key,
+    trades_key,
+    unpack,
+)
 from projections.live_cells import LiveCells
 from projections.redis_sink import current_build
 from projections.view_auditor import Complaint, ViewAuditor
-from projections.view_fold import SUMMED, ViewFold
+from projections.view_fold import ViewFold
 from tests.faults.market_views import MarketCheck
 from tests.faults.stack import FaultStack, until
 from tests.oracles import naive_views
@@ -78,7 +86,7 @@ class ViewCheck:
         for place, fold in self._views.folds.items():
             end = fold.position.cseq
 
-            def reached(place: tuple[str, int] = place, end: int = end) -> bool:
+            def reached(place: Partition = place, end: int = end) -> bool:
                 self._live.refresh()
                 return self._live.read(*place, ())[0].cseq >= end
 

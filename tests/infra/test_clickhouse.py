@@ -33,12 +33,11 @@ READER = """
         "SELECT count() FROM t FINAL WHERE id >= {low:Int64}", parameters={"low": 10}
     ).result_rows
     assert rows == [(90,)], rows
-    slow = threading.Thread(target=lambda: client.query("SELECT sleep(1)"))
+    slow = threading.Thread(target=lambda: client.query("SELECT sleep(3)"))
     slow.start()
     time.sleep(0.1)
-    begun = time.monotonic()
     assert clickhouse_client(sys.argv[1]).query("SELECT 1").result_rows == [(1,)]
-    assert time.monotonic() - begun < 0.7
+    assert slow.is_alive(), "a quick query must not wait for a slow one"
     slow.join()
     print("read", flush=True)
 """

@@ -6,22 +6,7 @@ import pytest
 
 from infra.debian import unpack
 from infra.prometheus import PrometheusMissing, prometheus_binary
-
-
-@pytest.fixture
-def bin_dir(tmp_path, monkeypatch) -> Path:
-    """The only folder on PATH, empty; the user is not root, and the cache is empty."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setenv("LOGBOURSE_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
-    return folder
-
-
-def program(path: Path, script: str) -> None:
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
+from tests.infra.conftest import program
 
 
 def debian(bin_dir: Path, download: str) -> None:

@@ -70,7 +70,7 @@ def test_what_cannot_be_printed_ends_nothing(out):
 
 def test_a_status_that_the_terminal_has_no_letters_for_ends_nothing(tmp_path):
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    supervisor = Supervisor([], Settings(data_dir=tmp_path), out=out)
+    supervisor = Supervisor([], Settings(data_dir=tmp_path), on_ready=None, out=out)
     supervisor._line.say("börse")
     supervisor._line.say("stopped")
     assert out.buffer.getvalue() == b"stopped\n"

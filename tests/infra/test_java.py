@@ -1,27 +1,12 @@
 """What is said and done where Java, Maven or a jar is not as it must be."""
 
 import hashlib
-from pathlib import Path
 
 import pytest
 
 from infra import java
 from infra.java import JavaMissing, java_command, kafka_jars
-
-
-@pytest.fixture
-def bin_dir(tmp_path, monkeypatch) -> Path:
-    """The only folder on PATH, empty; the user is not root."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
-    return folder
-
-
-def program(path: Path, script: str) -> None:
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
+from tests.infra.conftest import program
 
 
 def test_without_java_one_sentence_says_what_to_install(bin_dir):

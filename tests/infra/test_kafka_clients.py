@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from infra.kafka import clients
-from infra.kafka.clients import TopicPartition, broker_count, consumer, listens
+from infra.kafka.clients import TopicPartition, broker_count, consumer, is_reachable
 from infra.settings import Settings
 
 BROKERS = 3
@@ -39,7 +39,7 @@ def test_a_consumer_is_connected_to_brokers_that_lead_nothing_it_reads():
     "address", ["a..b:9092", f"{'a' * 64}.org:9092", "127.0.0.1:99999", "127.0.0.1:", "127.0.0.1:x"]
 )
 def test_nobody_listens_where_no_address_is(address):
-    assert not listens(address)
+    assert not is_reachable(address)
     assert broker_count(Settings(kafka_bootstrap=address)) == 0
 
 

@@ -4,7 +4,6 @@ import errno
 import json
 import logging
 import os
-from pathlib import Path
 
 import pytest
 import structlog
@@ -12,11 +11,17 @@ import structlog
 from infra.logging import REDACTED, configure_logging, get_logger, redact
 
 
+def log_to(path, monkeypatch) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    monkeypatch.setattr("infra.logging.STANDARD_ERROR", descriptor)
+    configure_logging("info")
+
+
 @pytest.fixture
-def log_lines(tmp_path):
+def log_lines(tmp_path, monkeypatch):
     before = logging.getLogger().handlers[:], logging.getLogger().level
-    path = tmp_path / "logs" / "test.log"
-    configure_logging("info", path)
+    path = tmp_path / "test.log"
+    log_to(path, monkeypatch)
     yield lambda torn=0: [json.loads(line) for line in path.read_text().splitlines()[torn:]]
     structlog.reset_defaults()
     logging.getLogger().handlers[:], _ = before
@@ -31,8 +36,8 @@ def test_a_line_is_one_json_object_with_its_context(log_lines):
     assert line["timestamp"].endswith("Z")
 
 
-def test_a_full_disk_loses_lines_and_fails_nothing(log_lines):
-    configure_logging("info", Path("/dev/full"))
+def test_a_full_disk_loses_lines_and_fails_nothing(log_lines, monkeypatch):
+    log_to("/dev/full", monkeypatch)
     get_logger("gateway").error("no room")
 
 

@@ -11,11 +11,12 @@ import pytest
 import yaml
 
 from commands.admin.operations import OPERATIONS
+from infra.ending import EXIT_STATUS_HALTED
 from infra.prometheus import MONITORING, PrometheusMissing, prometheus_binary, write_config
 from infra.scraping import save_targets
 from infra.settings import load_settings
 from logbourse import SUBCOMMANDS
-from streams.halts import EXIT_STATUS_HALTED, HaltReason
+from streams.halts import HaltReason
 from streams.leadership import EXIT_STATUS_STEPPED_DOWN
 from tests.infra.metric_catalogue import (
     OF_EVERY_PROCESS,

@@ -281,7 +281,7 @@ def test_everything_dies_with_the_supervisor(journal, tmp_path):
         from infra.settings import Settings
         from infra.supervisor import Process, Supervisor
         sleep = Process("sleep", ("sleep", "600"))
-        Supervisor([sleep], Settings(data_dir=Path({str(tmp_path)!r}))).run()
+        Supervisor([sleep], Settings(data_dir=Path({str(tmp_path)!r})), on_ready=None).run()
     """
     supervisor = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT)
     pid_file = tmp_path / "run" / "sleep.pid"

@@ -69,10 +69,10 @@ def test_the_log_follows_from_its_inputs(stack, witnesses, tmp_path):
     exported = str(tmp_path / "export")
     for words, said in (
         (("replay",), "EQUAL: "),
-        (("audit",), "E5"),
+        (("audit",), "SOUND"),
         (("export", exported), ""),
         (("replay", "--from", exported), "EQUAL: "),
-        (("audit", "--from", exported), "E5"),
+        (("audit", "--from", exported), "SOUND"),
     ):
         done = stack.command(*words)
         told = f"logbourse {' '.join(words)}\n{done.stdout[-3_000:]}\n{done.stderr[-1_000:]}"

@@ -23,8 +23,7 @@ PATIENCE_S = 30.0
 ON_OCCASION = {
     *("child_halted", "child_ends_total", "log_errors_total", "append_failures_total"),
     *("gateway_refused_total", "http_connections_refused_total"),
-    *("shard_duplicates_total", "shard_halts_total"),
-    "projection_passed_over_total",
+    *("shard_duplicates_total", "projection_passed_over_total"),
     *("shard_stands_by", "shard_compared_total", "shard_held_inputs", "shard_promotions_total"),
 }
 """Told once there was an error, a halt or a duplicate, or by who stands by."""

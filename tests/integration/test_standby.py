@@ -66,13 +66,19 @@ def with_shadow(pair: RunningStack) -> int:
     return leader(pair)
 
 
-def taken_over(pair: RunningStack, before: int) -> None:
-    """Wait until another process leads, and then for trades."""
+def taken_over(pair: RunningStack, before: int, moment_s: float) -> float:
+    """Wait until another process leads, and then for a trade; seconds to it from the moment."""
     pair.until(lambda: leader(pair) not in (0, before), PATIENCE_S, "the shadow must take over")
+    promoted_s = time.time()
+    wanted = "there must be trades again"
+    pair.until(lambda: first_trade_after(pair, promoted_s) is not None, PATIENCE_S, wanted)
+    first_s = first_trade_after(pair, moment_s)
+    assert first_s is not None
+    return first_s
 
 
-def first_trade_after(pair: RunningStack, moment_s: float) -> float:
-    """Seconds from the moment to the first trade that the log has after it."""
+def first_trade_after(pair: RunningStack, moment_s: float) -> float | None:
+    """Seconds from the moment to the first trade that the log has after it; None if it has none."""
     found: list[int] = []
     for partition in (0, 1):
         for record in pair.records("matching.ev", partition):
@@ -80,7 +86,7 @@ def first_trade_after(pair: RunningStack, moment_s: float) -> float:
             messages = decode_record(record.value).messages if late else []
             if any(isinstance(message, TradeExecuted) for message in messages):
                 found.append(record.timestamp_ms)
-    return min(found) / 1_000 - moment_s
+    return min(found) / 1_000 - moment_s if found else None
 
 
 def report(capsys: pytest.CaptureFixture[str], words: str) -> None:
@@ -92,9 +98,8 @@ def test_a_killed_leader_is_replaced(pair, clients, capsys):
     before = with_shadow(pair)
     killed_s = time.time()
     os.kill(before, signal.SIGKILL)
-    taken_over(pair, before)
-    time.sleep(LOAD_S)
-    report(capsys, f"first trade {first_trade_after(pair, killed_s):.2f} s after SIGKILL")
+    first_s = taken_over(pair, before, killed_s)
+    report(capsys, f"first trade {first_s:.2f} s after SIGKILL")
 
 
 def test_a_frozen_leader_is_replaced_and_steps_down(pair, clients, capsys):
@@ -102,9 +107,8 @@ def test_a_frozen_leader_is_replaced_and_steps_down(pair, clients, capsys):
     frozen_s = time.time()
     os.kill(before, signal.SIGSTOP)
     try:
-        taken_over(pair, before)
+        first_s = taken_over(pair, before, frozen_s)
         time.sleep(FROZEN_S)
-        first = first_trade_after(pair, frozen_s)
     finally:
         resumed_s = time.time()
         os.kill(before, signal.SIGCONT)
@@ -114,7 +118,7 @@ def test_a_frozen_leader_is_replaced_and_steps_down(pair, clients, capsys):
     down_s = time.time() - resumed_s
     said = "".join((pair.data_dir / "logs" / f"{name}.log").read_text() for name in PAIR)
     assert '"stepped down"' in said
-    report(capsys, f"first trade {first:.2f} s after SIGSTOP, gone {down_s:.2f} s after SIGCONT")
+    report(capsys, f"first trade {first_s:.2f} s after SIGSTOP, gone {down_s:.2f} s after SIGCONT")
 
 
 def test_shards_are_handed_over(pair, clients, capsys):

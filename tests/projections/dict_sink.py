@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from infra.log import Partition
 from projections.changes import Cells, Changes, Row
 from projections.layout import NOWHERE, Position
 from projections.sink import Step, Verdict
@@ -17,7 +18,7 @@ class Crash(Exception):
 class DictSink:
     name: str = "dict"
     pause_s: float = 0.0
-    positions: dict[tuple[str, int], Position] = field(default_factory=dict)
+    positions: dict[Partition, Position] = field(default_factory=dict)
     cells: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     rows: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     loads: int = 0

@@ -1,14 +1,16 @@
 """Random lives of the small exchange, for hypothesis, and ways to feed them to a sink."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 
 from hypothesis import strategies as st
 
+from domain.accounts.messages import AssetListed
 from domain.orders.messages import Side
 from projections.follower import Follower, RawRecord, offer_all
 from projections.sink import Sink
-from tests.projections.small_exchange import SmallExchange
+from schemas.record import decode_record
+from tests.projections.small_exchange import Outbox, SmallExchange
 
 _price = st.integers(5_999_990, 6_000_010)
 _steps = st.one_of(
@@ -47,6 +49,22 @@ def busy_exchange(seed: int, steps: int) -> SmallExchange:
             price = 6_000_000 + random.randint(-20, 20)
             exchange.place(random.randint(1, 3), side, price, random.randint(1, 500))
     return exchange
+
+
+def assets_told(exchange: SmallExchange, told: Iterable[tuple[AssetListed, int]]) -> Outbox:
+    """The ledger's outbox again, with assets before which of its other records one likes.
+
+    Its own first record, which tells of both, is left out.
+    """
+    records = [decode_record(value) for value in exchange.ledger.values[1:]]
+    outbox, waiting = Outbox("L0"), sorted(told, key=lambda each: each[1])
+    for number, record in enumerate(records):
+        while waiting and waiting[0][1] <= number:
+            outbox.write(record.time_us, waiting.pop(0)[0])
+        outbox.write(record.time_us, *record.messages)
+    for asset, _ in waiting:
+        outbox.write(records[-1].time_us, asset)
+    return outbox
 
 
 def raw(values: Sequence[bytes]) -> list[RawRecord]:

@@ -1,5 +1,6 @@
 """The invariants that must hold after every schedule; each violation names its id."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -13,7 +14,10 @@ from domain.ledger.chart import (
     kind_of,
     owner_of,
 )
+from domain.orders.messages import Role
 from schemas.topics import inbox, outbox
+from streams.halts import HaltReason
+from tests.simulation.corruption import Faulting
 from tests.simulation.fold import Fold, decoded, first_records
 from tests.simulation.replays import check_channels, check_promotions, check_replay
 from tests.simulation.world import ALL_SHARDS, World
@@ -31,6 +35,7 @@ def check_all(world: World) -> tuple[Fold, list[str]]:
         *check_money(fold),
         *check_orders(fold),
         *check_commands(fold),
+        *check_faults(world, fold),
     ]
     return fold, violations
 
@@ -114,9 +119,9 @@ def check_orders(fold: Fold) -> Iterator[str]:
         if side == 0 and (market, 1) in best and max(prices) >= min(best[(market, 1)]):
             yield f"E1: the book of market {market} is crossed"
     parties = {
-        (*key, order)
+        (*key, *party)
         for key, trade in fold.trades.items()
-        for order in (trade.maker_order_id, trade.taker_order_id)
+        for party in ((trade.maker_order_id, Role.MAKER), (trade.taker_order_id, Role.TAKER))
     }
     if set(fold.settled) != parties or any(count != 1 for count in fold.settled.values()):
         yield "E5: trades executed and fills settled are not the same"
@@ -133,6 +138,27 @@ def check_commands(fold: Fold) -> Iterator[str]:
     for command_id, orders in fold.of_all.items():
         if any(orders.values()):
             yield f"S6: cancel-all {command_id.hex()} named other orders than it ended: {orders}"
+
+
+def check_faults(world: World, fold: Fold) -> Iterator[str]:
+    """F20: everything can be planned, unless the world has a bug that was planted."""
+    if not any(isinstance(decider, Faulting) for decider in world.deciders.values()):
+        yield from (f"F20: {words}" for words in fold.faulted)
+
+
+def check_halts(world: World) -> Iterator[str]:
+    """Why shards have halted: the reason first, and the invariant that a fault names."""
+    for halted in world.halted.values():
+        named = re.search(r"\b[A-Z][0-9]:", str(halted))
+        of = f" {named[0][:-1]}" if halted.reason is HaltReason.FAULT and named else ""
+        yield f"halted {halted.reason}{of}: {halted}"
+
+
+def check_losses(world: World) -> Iterator[str]:
+    """S2, S5: of what is lost no shard complains that has lost nothing."""
+    for shard, halted in world.halted.items():
+        if halted.reason is HaltReason.ACKED_LOSS and shard not in world.cut_at:
+            yield f"halted {halted.reason}: {halted}"
 
 
 def _asked(what: tuple[bytes, int]) -> str:

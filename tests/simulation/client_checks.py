@@ -4,6 +4,8 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
 
 from domain.decider import Message, Outcome
 from domain.matching.messages import CancelAllCompleted, OrderRested
@@ -12,16 +14,19 @@ from domain.orders.messages import (
     CancelRejected,
     CancelRequested,
     CloseReason,
+    FillSettled,
     OrderAccepted,
     OrderClosed,
     OrderRejected,
+    Side,
 )
 from domain.protocol import CommandExpired, CommandRepeated
 from schemas.record import decode_record
 from schemas.topics import inbox, outbox
 from tests.simulation.clients import Request
 from tests.simulation.fold import first_records
-from tests.simulation.gateway import Answer
+from tests.simulation.gateway import FAULTED, Answer
+from tests.simulation.load import DECIMALS
 from tests.simulation.log import LogWorld
 from tests.simulation.world import LEDGERS
 
@@ -31,7 +36,6 @@ REFUSING = (
     CloseReason.MARKET_HALTED,
     CloseReason.UNKNOWN_MARKET,
     CloseReason.STALE_RULES,
-    CloseReason.FAULTED,
 )
 """How an accepted order ends whose sender is told an error."""
 
@@ -98,7 +102,9 @@ def _judge(request: Request, told: Told) -> Iterator[str]:
     if len(answers) > 1:
         yield f"the same bytes got other answers: {sorted(answers)}"
     for answer in request.settled()[:1]:
-        if len(effects) != 1:
+        if answer.status == FAULTED:
+            yield f"the gateway met a fault: {answer.text}"
+        elif len(effects) != 1:
             yield f"answered {answer}, with {len(effects)} effects in the log"
         else:
             yield from _judge_answer(request.signed.endpoint, answer, told)
@@ -133,7 +139,7 @@ def _judge_answer(endpoint: str, answer: Answer, told: Told) -> Iterator[str]:
         yield f"said to have ended {found}, the log says {closes}"
 
 
-def _judge_order(found: dict[str, object], told: Told) -> Iterator[str]:
+def _judge_order(found: dict[str, Any], told: Told) -> Iterator[str]:
     (accepted,) = told.of(OrderAccepted) or (None,)
     if not isinstance(accepted, OrderAccepted):
         yield f"said to be accepted, the log says {told.messages}"
@@ -153,6 +159,29 @@ def _judge_order(found: dict[str, object], told: Told) -> Iterator[str]:
             expected = set() if refused else {_STATUS.get(each.reason, "EXPIRED")}
     if not report or status not in expected:
         yield f"said to be {status}, the log says {report}"
+    yield from _judge_fills(found, told)
+
+
+def _judge_fills(found: dict[str, Any], told: Told) -> Iterator[str]:
+    """What was traded until the book's report; what comes later names no command."""
+    fills = [m for m in told.of(FillSettled) if isinstance(m, FillSettled)]
+    base = quote = 0
+    for fill in fills:
+        buys = fill.side is Side.BUY
+        base += fill.received_amount if buys else fill.paid_amount
+        quote += fill.paid_amount if buys else fill.received_amount
+    sums = (_units(found["executedQty"]), _units(found["cummulativeQuoteQty"]))
+    if sums != (base, quote):
+        yield f"said to have traded {sums}, the log says {(base, quote)}"
+    if "fills" in found:
+        named = [each["tradeId"] for each in found["fills"]]
+        if named != [fill.trade_id for fill in fills]:
+            yield f"said to be filled by trades {named}, the log says {fills}"
+
+
+def _units(text: str) -> int:
+    """Smallest units of any asset here."""
+    return int(Decimal(text).scaleb(DECIMALS))
 
 
 _STATUS = {CloseReason.FILLED: "FILLED", CloseReason.CANCELED: "CANCELED"}

@@ -24,9 +24,12 @@ from domain.orders.messages import (
     OrderAccepted,
     OrderClosed,
     OrderRejected,
+    Role,
 )
+from domain.protocol import CommandFaulted
+from infra.log import Partition
 from schemas.record import Record, decode_record
-from tests.simulation.log import LogWorld, Partition
+from tests.simulation.log import LogWorld
 from tests.simulation.rules import BookRules, LedgerRules, copied
 
 _EFFECTS = (
@@ -58,7 +61,10 @@ class Fold:
     closed: dict[int, CloseReason] = field(default_factory=dict)
     levels: dict[tuple[int, int, int], int] = field(default_factory=dict)
     trades: dict[tuple[int, int], TradeExecuted] = field(default_factory=dict)
-    settled: Counter[tuple[int, int, int]] = field(default_factory=Counter)
+    settled: Counter[tuple[int, int, int, Role]] = field(default_factory=Counter)
+    """By market, trade, order and role."""
+    faulted: list[str] = field(default_factory=list)
+    """What was not planned for a bug, and orders that ended of it."""
     effects: Counter[bytes] = field(default_factory=Counter)
     of_all: defaultdict[bytes, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     asked: Counter[tuple[bytes, int]] = field(default_factory=Counter)
@@ -110,6 +116,9 @@ class Fold:
             self._trade(event)
         elif isinstance(event, BookChanged):
             self.levels[(event.market_id, event.side, event.price_ticks)] = event.lots
+        elif isinstance(event, CommandFaulted):
+            what = f"{event.message_type} {event.command_id.hex()}"
+            self.faulted.append(f"{shard} could not plan {what}: {event.error}")
 
     def _effect(self, event: Message, time_us: int) -> None:
         assert isinstance(event, Outcome)
@@ -149,7 +158,7 @@ class Fold:
         self.open_orders[event.order_id] = OpenOrder(event, held=event.held_amount)
 
     def _fill(self, event: FillSettled) -> None:
-        self.settled[(event.market_id, event.trade_id, event.order_id)] += 1
+        self.settled[(event.market_id, event.trade_id, event.order_id, event.role)] += 1
         order = self.open_orders.get(event.order_id)
         if order is None:
             self.violations.append(f"E3: fill of order {event.order_id}, which is not open")
@@ -168,6 +177,8 @@ class Fold:
     def _close(self, event: OrderClosed) -> None:
         order = self.open_orders.pop(event.order_id, None)
         self.closed[event.order_id] = event.reason
+        if event.reason is CloseReason.FAULTED:
+            self.faulted.append(f"order {event.order_id} ended FAULTED")
         if order is None:
             self.violations.append(f"E3: order {event.order_id} closed, which is not open")
         elif order.held != event.released_amount:

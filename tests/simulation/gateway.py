@@ -19,16 +19,18 @@ from infra.http.errors import ApiError
 from infra.http.limits import RequestLimits
 from infra.http.parameters import parse_parameters
 from infra.http.principal import Principal
-from infra.log import Log, LogFailure, LogRecord
+from infra.log import Log, LogFailure, LogRecord, Partition
 from infra.settings import Settings
 from tests.simulation.clocks import OwnClock
 from tests.simulation.faults import Crash, Faults
-from tests.simulation.log import Partition, SimLog
+from tests.simulation.log import SimLog
 from tests.simulation.loop import SimLoop
 from tests.simulation.world import World
 
 SETTINGS = Settings()
 APPEND_GIVES_UP_S = (0.02, 0.1, 0.4)
+FAULTED = 500
+"""The HTTP status of an answer where the gateway has met a fault of its own."""
 API_KEY = "simulated-key-of-user-"
 
 
@@ -171,6 +173,9 @@ class Gateway:
             found = await getattr(self._entry, signed.endpoint)(call)
         except ApiError as error:
             return Answer(error.status, error.code, error.msg, call.position)
+        except AssertionError as error:
+            # As the product's HTTP server does, whose clients are told nothing else.
+            return Answer(FAULTED, -1000, repr(error), call.position)
         return Answer(200, 0, json.dumps(found, sort_keys=True), call.position)
 
     def _point(self, name: str) -> None:

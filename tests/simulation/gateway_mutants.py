@@ -1,9 +1,11 @@
 """Mutants of gateways and of what writes views, which schedules with clients and views notice."""
 
+from dataclasses import replace
 from typing import Any
 
 import commands.gateway
 import commands.publisher
+import commands.responses
 import projections.candles
 from commands.gateway import ACCEPTANCE
 from domain.decider import Outcome
@@ -14,7 +16,7 @@ from projections.day import Day
 from projections.intervals import interval_open
 from projections.market_views import MarketViews
 from projections.matching_projector import MatchingProjector
-from tests.simulation.mutants import Patch
+from tests.simulation.mutants import Mutant
 
 WEEK_US = 604_800_000_000
 """The epoch was a Thursday."""
@@ -48,21 +50,35 @@ def _forget_the_high(self: Day, time_us: int) -> Any:
     return (ticker := _ticker(self, time_us))._replace(high_price=ticker.last_price)
 
 
+def _leave_out_the_first_fill(answer: Any) -> Any:
+    order = _placement(answer)
+    return replace(order, fills=order.fills[1:])
+
+
 _change_book = MarketViews.change_book
+_placement = commands.responses.placement
 _trade = MatchingProjector._trade
 _ticker = Day.ticker
 
-GATEWAY: dict[str, list[Patch]] = {
-    "Lua without the sequence check": [
-        (redis_sink, "APPLY_SCRIPT", _without_sequence_check(redis_sink.APPLY_SCRIPT))
-    ],
-    "unknown fate told as a refusal": [(commands.publisher, "AppendRefused", Exception)],
-    "answer before the book's report": [(commands.gateway, "REPORT", ACCEPTANCE)],
-    "book change left out of views": [(MarketViews, "change_book", _overlook_levels_that_go)],
-    "trade left out of views": [(MatchingProjector, "_trade", _overlook_even_trades)],
-    "weeks begin on Thursday": [
-        (projections.candles, "interval_open", _let_weeks_begin_on_thursday)
-    ],
-    "ticker's high is its last": [(Day, "ticker", _forget_the_high)],
-    "answer from its middle on": [(commands.gateway, "STARTS", (Outcome,))],
+GATEWAY: dict[str, Mutant] = {
+    "Lua without the sequence check": Mutant(
+        ("P1", "P2"),
+        [(redis_sink, "APPLY_SCRIPT", _without_sequence_check(redis_sink.APPLY_SCRIPT))],
+    ),
+    "unknown fate told as a refusal": Mutant(
+        "S6", [(commands.publisher, "AppendRefused", Exception)]
+    ),
+    "answer before the book's report": Mutant("S6", [(commands.gateway, "REPORT", ACCEPTANCE)]),
+    "answer without its first fill": Mutant(
+        "S6", [(commands.responses, "placement", _leave_out_the_first_fill)]
+    ),
+    "book change left out of views": Mutant(
+        "P1", [(MarketViews, "change_book", _overlook_levels_that_go)]
+    ),
+    "trade left out of views": Mutant("P1", [(MatchingProjector, "_trade", _overlook_even_trades)]),
+    "weeks begin on Thursday": Mutant(
+        "P1", [(projections.candles, "interval_open", _let_weeks_begin_on_thursday)]
+    ),
+    "ticker's high is its last": Mutant("P1", [(Day, "ticker", _forget_the_high)]),
+    "answer from its middle on": Mutant("S6", [(commands.gateway, "STARTS", (Outcome,))]),
 }

@@ -47,6 +47,7 @@ LIMITS = Limits(
 )
 ASSETS = ("USDT", "BTC", "ETH")
 USERS_PER_LEDGER = 3
+DECIMALS = 8
 DEADLINE_US = START_US + 600_000_000
 SETUP_PHASES = 1 + LEDGERS * USERS_PER_LEDGER + MATCHERS + 1
 Envelope = tuple[str, str, list[Message]]
@@ -72,6 +73,8 @@ class Traffic:
         self._ids = 0
         self._client_ids: list[list[str]] = [[] for _ in range(LEDGERS)]
         self._references: list[str] = []
+        self._referred = [_setup_reference(p, users_of(p)[0], 1) for p in range(LEDGERS)]
+        """The last reference of each ledger."""
         self._sent: list[tuple[str, Command]] = []
         self.market_symbols = [_symbol_in(shard) for shard in range(MATCHERS)]
 
@@ -106,7 +109,7 @@ class Traffic:
         return self._command_id(), deadline_us
 
     def _asset(self, code: str) -> Message:
-        return ListAsset(self._command_id(), DEADLINE_US, code, code, 8)
+        return ListAsset(self._command_id(), DEADLINE_US, code, code, DECIMALS)
 
     def _register(self, ledger: int, number: int) -> Message:
         return RegisterUser(self._command_id(), DEADLINE_US, _login(ledger, number), number % 2)
@@ -140,7 +143,12 @@ class Traffic:
     def _deposits(self, ledger: int) -> list[Message]:
         return [
             CreditDeposit(
-                self._command_id(), DEADLINE_US, user, asset, 3_000_000, f"d{ledger}-{user}-{asset}"
+                self._command_id(),
+                DEADLINE_US,
+                user,
+                asset,
+                3_000_000,
+                _setup_reference(ledger, user, asset),
             )
             for user in users_of(ledger)
             for asset in (1, 2, 3)
@@ -173,7 +181,9 @@ class Traffic:
             amount = rng.randint(1, 50_000)
             # Now and then the wallet tells the same deposit again, as another command.
             self._references.append(f"x{self._ids}")
-            reference = rng.choice(self._references[-2:])
+            if rng.choice(self._references[-2:]) == self._references[-1]:
+                self._referred[ledger] = self._references[-1]
+            reference = self._referred[ledger]
             return CreditDeposit(*self._head(), user, rng.randint(1, 3), amount, reference)
         if kind < 0.24:
             amount = rng.randint(1, 4_000_000)
@@ -238,6 +248,10 @@ def source_of(message: Message) -> str:
 def users_of(ledger: int) -> list[int]:
     """The users who live in the ledger."""
     return [number * LEDGERS + ledger for number in range(1, USERS_PER_LEDGER + 1)]
+
+
+def _setup_reference(ledger: int, user: int, asset: int) -> str:
+    return f"d{ledger}-{user}-{asset}"
 
 
 @functools.cache

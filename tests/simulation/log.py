@@ -6,11 +6,10 @@ from itertools import count, repeat
 
 from domain.protocol import HaltAction
 from infra.clock import Clock
-from infra.log import LogFailure, LogRecord, Mark
+from infra.log import LogFailure, LogRecord, Mark, Partition
 from tests.simulation.faults import Faults
 from tests.simulation.trace import shown
 
-Partition = tuple[str, int]
 Pipe = deque[tuple[bytes, Callable[[], None] | None]]
 TOLERATED_US = 1_000_000
 """Records whose time lies further ahead are refused (`message.timestamp.after.max.ms`)."""

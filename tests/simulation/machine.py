@@ -154,7 +154,7 @@ class ExchangeMachine(RuleBasedStateMachine):
             return
         assert not self.world.halted, str(self.world.halted)
         violations = [*check_channels(self.world), *fold_outboxes(self.world).violations]
-        assert violations == []
+        assert violations == [], violations
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):
@@ -162,7 +162,8 @@ class ExchangeMachine(RuleBasedStateMachine):
         self.world.faults.end()
         self.world.restart_all()
         assert not self.world.halted, str(self.world.halted)
-        assert check_all(self.world)[1] == []
+        _, found = check_all(self.world)
+        assert found == [], found
         if self.redis is not None:
             assert list(check_redis(self.redis, folded(self.world))) == []
 

@@ -18,7 +18,7 @@ from domain.ledger.funding import decide_deposit
 from domain.ledger.messages import DepositCredited, WithdrawalDebited
 from domain.orders.messages import FillSettled, Role
 from domain.orders.state import LedgerState, OpenOrder
-from tests.simulation.mutants import Patch
+from tests.simulation.mutants import Mutant, Patch
 
 
 def _check_nothing(*_: object) -> None:
@@ -61,6 +61,10 @@ def _fill_unchecked(state: LedgerState, event: FillSettled) -> None:
     order.held -= event.paid_amount + event.released_amount
 
 
+def _always_as_a_taker(state: LedgerState, trade: Any, order: OpenOrder, role: Role) -> FillSettled:
+    return _settle(state, trade, order, Role.TAKER)
+
+
 def _keep_improvement(order: OpenOrder, trade: object) -> int:
     return 0
 
@@ -70,7 +74,9 @@ def _without_reference(*arguments: Any, **named: Any) -> Any:
 
 
 def _use_no_reference(state: LedgerState, event: DepositCredited | WithdrawalDebited) -> None:
-    """A reference may be used as often as one likes."""
+    """A reference may be used as often as one likes, and is remembered all the same."""
+    state.funding_by_reference.pop(event.reference, None)
+    _use(state, event)
 
 
 def _whatever_there_is(self: Balances, user_id: int, asset: int) -> int:
@@ -87,7 +93,9 @@ def _close_unchecked(state: LedgerState, event: Any) -> None:
     _close(state, event)
 
 
+_use = domain.orders.evolution._use_reference
 _fee_rate = domain.orders.settlement.fee_rate_ppm
+_settle = domain.orders.settlement._fill
 _close_order = domain.orders.settlement.close_order
 _close = domain.orders.evolution._close
 
@@ -102,24 +110,46 @@ _FILLS_UNCHECKED: list[Patch] = [
 _needed = OpenOrder.needed
 
 
-MONEY: dict[str, list[Patch]] = {
-    "hold not released": [*_BOOKS_UNCHECKED, (domain.ledger.postings, "_close", _check_nothing)],
-    "one unit of a hold kept": [
-        *_BOOKS_UNCHECKED,
-        (domain.orders.decider, "close_order", _close_short),
-        (domain.orders.evolution, "_close", _close_unchecked),
-    ],
-    "fee to nobody": [*_BOOKS_UNCHECKED, (domain.ledger.postings, "_fill", _fee_to(CLEARING))],
-    "fee not taken": [*_BOOKS_UNCHECKED, (domain.ledger.postings, "_fill", _fee_to(None))],
-    "fee rounded down": [(domain.orders.settlement, "fee", _round_down)],
-    "makers pay what takers pay": [(domain.orders.settlement, "fee_rate_ppm", _as_a_taker)],
-    "price improvement kept": [
-        *_FILLS_UNCHECKED,
-        (domain.orders.settlement, "_price_improvement", _keep_improvement),
-    ],
-    "funds not looked at": [*_BOOKS_UNCHECKED, (Balances, "available", _whatever_there_is)],
-    "deposit credited twice": [
-        (domain.orders.decider, "decide_deposit", _without_reference),
-        (domain.orders.evolution, "_use_reference", _use_no_reference),
-    ],
+MONEY: dict[str, Mutant] = {
+    "hold not released": Mutant(
+        "L1", [*_BOOKS_UNCHECKED, (domain.ledger.postings, "_close", _check_nothing)]
+    ),
+    "one unit of a hold kept": Mutant(
+        "L6",
+        [
+            *_BOOKS_UNCHECKED,
+            (domain.orders.decider, "close_order", _close_short),
+            (domain.orders.evolution, "_close", _close_unchecked),
+        ],
+    ),
+    "fee to nobody": Mutant(
+        "L1", [*_BOOKS_UNCHECKED, (domain.ledger.postings, "_fill", _fee_to(CLEARING))]
+    ),
+    "fee not taken": Mutant(
+        "L1", [*_BOOKS_UNCHECKED, (domain.ledger.postings, "_fill", _fee_to(None))]
+    ),
+    "fee rounded down": Mutant("L8", [(domain.orders.settlement, "fee", _round_down)]),
+    "makers pay what takers pay": Mutant(
+        "L8", [(domain.orders.settlement, "fee_rate_ppm", _as_a_taker)]
+    ),
+    "makers settle as takers": Mutant(
+        "E5", [(domain.orders.settlement, "_fill", _always_as_a_taker)]
+    ),
+    "price improvement kept": Mutant(
+        "L5",
+        [
+            *_FILLS_UNCHECKED,
+            (domain.orders.settlement, "_price_improvement", _keep_improvement),
+        ],
+    ),
+    "funds not looked at": Mutant(
+        "L4", [*_BOOKS_UNCHECKED, (Balances, "available", _whatever_there_is)]
+    ),
+    "deposit credited twice": Mutant(
+        "L5",
+        [
+            (domain.orders.decider, "decide_deposit", _without_reference),
+            (domain.orders.evolution, "_use_reference", _use_no_reference),
+        ],
+    ),
 }

@@ -1,7 +1,7 @@
 """Mutants of the protocol: each breaks one rule, and the sweep must notice every one of them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import streams.shard
 import streams.snapshots
@@ -21,6 +21,13 @@ from streams.window import CommandWindow
 
 Patch = tuple[object, str, object]
 """(owner, attribute, what stands there instead)."""
+
+
+class Mutant(NamedTuple):
+    """One rule broken. Only violations that begin with one of `ids` are of that rule."""
+
+    ids: str | tuple[str, ...]
+    patches: Sequence[Patch]
 
 
 def _accept_duplicates(channel: Channel, cseq: int, prev: bytes, value: bytes) -> bool:
@@ -160,32 +167,53 @@ _OUTBOX_UNASKED: list[Patch] = [
     (Attestation, "expect_met", _check_nothing),
 ]
 
-PROTOCOL: dict[str, list[Patch]] = {
-    "deduplication off": [(streams.shard, "is_next", _accept_duplicates)],
-    "mark rule broken": [(Host, "_commit", _commit_what_is_applied)],
-    "snapshot rule broken": [
-        (SnapshotStore, "start", _publish_at_once),
-        (SnapshotStore, "publish", _publish_nothing),
-    ],
-    "chain check off": [(streams.shard, "is_next", _ignore_chain)],
-    "gap check off": [(streams.shard, "is_next", _ignore_gaps)],
-    "promotion without drain": [(Shadow, "_drain", _compare_nothing)],
-    "promotion from a stale mark": [(Shadow, "promote", _promote_from_the_mark_known)],
-    "held output dropped too early": [(HeldLog, "move_mark", _drop_everything)],
-    "commands forgotten": [(CommandWindow, "cause_of", _remember_nothing)],
-    "deadlines ignored": [(Shard, "_admit", _run_however_late)],
-    "commands left out of snapshots": [(CommandWindow, "dump", _forget_in_snapshots)],
-    "log time goes back": [(Shard, "_accept", _go_by_the_last_clock)],
-    "mark one too far": [(Host, "_commit", _commit_one_too_far)],
-    "end asked before the outbox": [(Host, "start", _ask_for_the_end_first)],
-    "outbox not asked after a loss": _OUTBOX_UNASKED,
-    "snapshot beyond its outbox taken": [(Attestation, "expect_told", _expect_the_mark_told)],
-    "snapshot checksum ignored": [(streams.snapshots, "decode_snapshot", _believe_any_snapshot)],
-    "one acknowledgement counts for all": [(PendingInput, "acked", _count_any_acknowledgement)],
-    "halts skipped unasked": [(Host, "_find_resolution", _skip_whatever_halts)],
-    "shadow compares nothing": [(Shadow, "_compare", _pass_over)],
-    "some outputs twice": [(Shard, "_emit", _write_once_more_under_new_numbers)],
-    "an output left out": [(Shard, "_emit", _leave_out_the_last)],
+PROTOCOL: dict[str, Mutant] = {
+    "deduplication off": Mutant(
+        "halted FAULT E3", [(streams.shard, "is_next", _accept_duplicates)]
+    ),
+    "mark rule broken": Mutant(
+        ("halted ACKED_LOSS", "S5"), [(Host, "_commit", _commit_what_is_applied)]
+    ),
+    "snapshot rule broken": Mutant(
+        "halted ACKED_LOSS",
+        [
+            (SnapshotStore, "start", _publish_at_once),
+            (SnapshotStore, "publish", _publish_nothing),
+        ],
+    ),
+    "chain check off": Mutant("S1", [(streams.shard, "is_next", _ignore_chain)]),
+    "gap check off": Mutant(("S6", "E5"), [(streams.shard, "is_next", _ignore_gaps)]),
+    "promotion without drain": Mutant("S3", [(Shadow, "_drain", _compare_nothing)]),
+    "promotion from a stale mark": Mutant(
+        "S5", [(Shadow, "promote", _promote_from_the_mark_known)]
+    ),
+    "held output dropped too early": Mutant(
+        ("S1", "S5"), [(HeldLog, "move_mark", _drop_everything)]
+    ),
+    "commands forgotten": Mutant("S6", [(CommandWindow, "cause_of", _remember_nothing)]),
+    "deadlines ignored": Mutant("S6", [(Shard, "_admit", _run_however_late)]),
+    "commands left out of snapshots": Mutant("S4", [(CommandWindow, "dump", _forget_in_snapshots)]),
+    "log time goes back": Mutant("S7", [(Shard, "_accept", _go_by_the_last_clock)]),
+    "mark one too far": Mutant("halted INPUT_CHANGED", [(Host, "_commit", _commit_one_too_far)]),
+    "end asked before the outbox": Mutant(
+        "halted ACKED_LOSS", [(Host, "start", _ask_for_the_end_first)]
+    ),
+    "outbox not asked after a loss": Mutant(("S2", "S5"), _OUTBOX_UNASKED),
+    "snapshot beyond its outbox taken": Mutant(
+        "S5", [(Attestation, "expect_told", _expect_the_mark_told)]
+    ),
+    "snapshot checksum ignored": Mutant(
+        ("S3", "S4"), [(streams.snapshots, "decode_snapshot", _believe_any_snapshot)]
+    ),
+    "one acknowledgement counts for all": Mutant(
+        "S5", [(PendingInput, "acked", _count_any_acknowledgement)]
+    ),
+    "halts skipped unasked": Mutant("S1", [(Host, "_find_resolution", _skip_whatever_halts)]),
+    "shadow compares nothing": Mutant("S3", [(Shadow, "_compare", _pass_over)]),
+    "some outputs twice": Mutant(
+        ("S6", "E5", "E3"), [(Shard, "_emit", _write_once_more_under_new_numbers)]
+    ),
+    "an output left out": Mutant(("S6", "E5"), [(Shard, "_emit", _leave_out_the_last)]),
 }
 
 OF_SHADOWS = (

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from domain.decider import Decider
-from infra.log import Mark
+from infra.log import Mark, Partition
 from schemas.record import chain_hash, record_hash
 from schemas.topics import inbox
 from streams.host import Host
@@ -21,7 +21,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.files import SimFiles
 from tests.simulation.fold import Fold, decoded
 from tests.simulation.load import Traffic, genesis
-from tests.simulation.log import Beginning, Partition
+from tests.simulation.log import Beginning
 from tests.simulation.world import World
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import cast
 
 from infra.clickhouse import ClickHouseClient
+from infra.log import Partition
 from projections.clickhouse_sink import ClickHouseSink
 from projections.follower import Follower, RawRecord, offer_all
 from projections.layout import feeding_partitions
@@ -14,7 +15,7 @@ from schemas.topics import outbox
 from tests.simulation import clickhouse, redis
 from tests.simulation.clickhouse import ClickHouseGone, SimClickHouse
 from tests.simulation.faults import Crash
-from tests.simulation.log import Partition, SimLog
+from tests.simulation.log import SimLog
 from tests.simulation.redis import RedisGone, SimRedis
 from tests.simulation.world import LEDGERS, MATCHERS, World
 

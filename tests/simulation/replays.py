@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from domain.protocol import HaltAction
+from infra.log import Partition
 from schemas.record import chain_hash
 from schemas.topics import inbox, outbox, shard_of
 from streams.halts import Halt, HaltReason
@@ -11,7 +12,6 @@ from streams.marks import Done
 from streams.shard import Shard, Step
 from streams.snapshots import BadSnapshot, decode_snapshot
 from tests.simulation.fold import decoded, first_records
-from tests.simulation.log import Partition
 from tests.simulation.world import World
 
 SNAPSHOTS_CHECKED = 0.3
@@ -105,7 +105,11 @@ def _accepted_end(world: World, partition: Partition) -> int:
         halted = world.halted[shard]
         # It noticed before it read on: its offset may be one of the log that was lost.
         at_start = halted.reason is HaltReason.ACKED_LOSS
-        return min(halted.offset, world.cut_at[shard]) if at_start else halted.offset
+        return (
+            min(halted.offset, world.cut_at.get(shard, halted.offset))
+            if at_start
+            else halted.offset
+        )
     if topic.endswith(".in") and shard in world.deciders and shard not in world.hosts():
         return world.stopped_at.get(shard, 0)
     return world.log.end(partition)

@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 from schemas.topics import QUARANTINE_TOPIC
 from streams.halts import ShardHalted
-from tests.simulation.checks import check_all
+from tests.simulation.checks import check_all, check_halts, check_losses
 from tests.simulation.corruption import (
     Corruption,
     LostTail,
@@ -143,7 +143,7 @@ def _run_kind(seed: int, faults: Faults) -> tuple[World, list[str]]:
     if kind in (Kind.RACE, Kind.RACE_OF_TWO):
         world = _race(seed, faults)
         if world.halted:
-            return world, _judge_halts(world)
+            return world, list(check_halts(world))
         fold, violations = check_all(world)
         faults.happened.update(f"closed {reason.name}" for reason in fold.closed.values())
         return world, violations
@@ -214,7 +214,7 @@ def _traffic_size(traffic_seed: int, long: bool) -> Size:
 
 def _judge(world: World, seed: int) -> list[str]:
     if world.halted:
-        return _judge_halts(world)
+        return list(check_halts(world))
     fold, violations = check_all(world)
     wanted, wrong = _undisturbed(seed // SCHEDULES_PER_TRAFFIC)
     if fold.comparable() != wanted:
@@ -222,14 +222,11 @@ def _judge(world: World, seed: int) -> list[str]:
     return violations + [f"{violation} (without a crash)" for violation in wrong]
 
 
-def _judge_halts(world: World) -> list[str]:
-    return [f"halted: {halted}" for halted in world.halted.values()]
-
-
 def _judge_corrupted(world: World, corruption: Corruption) -> list[str]:
     """Data is lost here, so shards may halt; but nobody may act on a broken channel."""
     return [
         *check_channels(world, inboxes_only=True),
+        *check_losses(world),
         *check_promotions(world),
         *corruption.judge(world),
     ]

@@ -33,6 +33,7 @@ def test_no_script_breaks_the_exchange() -> None:
 def test_a_broken_rule_shrinks_to_a_short_script() -> None:
     with mutated("commands forgotten"), pytest.raises(AssertionError) as caught:
         run_state_machine_as_test(ExchangeMachine, settings=SEARCH)
+    assert "S6: " in str(caught.value)
     script = [line.strip() for note in caught.value.__notes__ for line in note.splitlines()]
     steps = [line for line in script if line.startswith("state.")]
     assert any(line.startswith("state.repeat(") for line in steps)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
+from infra.log import Partition
 from schemas.record import UndecodableRecord, decode_record
 
 
@@ -26,7 +27,7 @@ class Trace:
         return self._hash.hexdigest()
 
 
-def shown(partition: tuple[str, int], offset: int, value: bytes) -> str:
+def shown(partition: Partition, offset: int, value: bytes) -> str:
     """One line that says which record now stands where."""
     place = f"    {partition[0]}.{partition[1]}[{offset}] ←"
     try:

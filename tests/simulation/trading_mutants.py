@@ -32,7 +32,7 @@ from domain.orders.messages import (
     TimeInForce,
 )
 from domain.orders.state import Account, LedgerState
-from tests.simulation.mutants import Patch
+from tests.simulation.mutants import Mutant, Patch
 
 _NEVER = object()
 
@@ -80,6 +80,10 @@ def _met(
                 meetings.append((maker, traded))
                 lots -= traded
     return meetings
+
+
+def _divide_by_zero(*_: object) -> list[Meeting]:
+    raise ZeroDivisionError("planted")
 
 
 def _overlook_halts(state: MatchingState, event: Any) -> None:
@@ -154,43 +158,73 @@ _decide_matching = MatchingDecider.decide
 
 _PRIORITY_UNCHECKED: list[Patch] = [(domain.matching.evolution, "_trade", _trade_unchecked)]
 
-TRADING: dict[str, list[Patch]] = {
-    "trade at the taker's price": [
-        *_PRIORITY_UNCHECKED,
-        (domain.matching.placing, "_trades", _at_the_takers_price),
-        (domain.orders.settlement, "_maker_fill", _maker_fill_unchecked),
-    ],
-    "newest order first": [
-        *_PRIORITY_UNCHECKED,
-        (domain.matching.planning, "plan_lots", _newest_first),
-    ],
-    "worst price first": [
-        *_PRIORITY_UNCHECKED,
-        (domain.matching.planning, "plan_lots", _worst_price_first),
-    ],
-    "halted market trades": [(domain.matching.evolution, "_change_market", _overlook_halts)],
-    "halted market takes orders": [(domain.orders.evolution, "learn", _overlook_market_halts)],
-    "disabled users trade": [(domain.orders.evolution, "learn", _overlook_disabled_users)],
-    "order limits ignored": [
-        (
-            domain.orders.admission,
-            "_account_failure",
-            _overlook(OrderReason.TOO_MANY_ORDERS_10S, OrderReason.TOO_MANY_ORDERS_1D),
-        )
-    ],
-    "open orders not counted": [
-        (domain.orders.admission, "_account_failure", _overlook(OrderReason.MAX_NUM_ORDERS))
-    ],
-    "windows of orders never end": [(domain.orders.admission, "order_counts", _count_for_ever)],
-    "market filters ignored": [(domain.orders.admission, "filter_failure", _pass_any_filter)],
-    "LIMIT_MAKER crosses the book": [(Book, "would_take", _never), (Book, "is_crossed", _never)],
-    "FOK filled in part": [(domain.matching.placing, "_FOK", _NEVER)],
-    "GTC does not wait": [(domain.matching.placing, "_GTC", _NEVER)],
-    "IOC waits on the book": [
-        (domain.matching.placing, "_take", _let_ioc_wait),
-        (domain.orders.evolution, "_rest", _rest_unchecked),
-    ],
-    "trade told to the taker alone": [(MatchingDecider, "destinations", _to_the_taker_alone)],
-    "cancel asked twice": [(LedgerDecider, "decide", _ask_twice)],
-    "cancel left unanswered": [(MatchingDecider, "decide", _leave_unanswered)],
+TRADING: dict[str, Mutant] = {
+    "trade at the taker's price": Mutant(
+        "E4",
+        [
+            *_PRIORITY_UNCHECKED,
+            (domain.matching.placing, "_trades", _at_the_takers_price),
+            (domain.orders.settlement, "_maker_fill", _maker_fill_unchecked),
+        ],
+    ),
+    "newest order first": Mutant(
+        "E2",
+        [
+            *_PRIORITY_UNCHECKED,
+            (domain.matching.planning, "plan_lots", _newest_first),
+        ],
+    ),
+    "worst price first": Mutant(
+        "E2",
+        [
+            *_PRIORITY_UNCHECKED,
+            (domain.matching.planning, "plan_lots", _worst_price_first),
+        ],
+    ),
+    "planning faults": Mutant("F20", [(domain.matching.planning, "plan_lots", _divide_by_zero)]),
+    "halted market trades": Mutant(
+        "C2", [(domain.matching.evolution, "_change_market", _overlook_halts)]
+    ),
+    "halted market takes orders": Mutant(
+        "C2", [(domain.orders.evolution, "learn", _overlook_market_halts)]
+    ),
+    "disabled users trade": Mutant(
+        "C2", [(domain.orders.evolution, "learn", _overlook_disabled_users)]
+    ),
+    "order limits ignored": Mutant(
+        "L9",
+        [
+            (
+                domain.orders.admission,
+                "_account_failure",
+                _overlook(OrderReason.TOO_MANY_ORDERS_10S, OrderReason.TOO_MANY_ORDERS_1D),
+            )
+        ],
+    ),
+    "open orders not counted": Mutant(
+        "L9", [(domain.orders.admission, "_account_failure", _overlook(OrderReason.MAX_NUM_ORDERS))]
+    ),
+    "windows of orders never end": Mutant(
+        "L9", [(domain.orders.admission, "order_counts", _count_for_ever)]
+    ),
+    "market filters ignored": Mutant(
+        "L9", [(domain.orders.admission, "filter_failure", _pass_any_filter)]
+    ),
+    "LIMIT_MAKER crosses the book": Mutant(
+        ("E1", "E4"), [(Book, "would_take", _never), (Book, "is_crossed", _never)]
+    ),
+    "FOK filled in part": Mutant("E3", [(domain.matching.placing, "_FOK", _NEVER)]),
+    "GTC does not wait": Mutant("E3", [(domain.matching.placing, "_GTC", _NEVER)]),
+    "IOC waits on the book": Mutant(
+        "E3",
+        [
+            (domain.matching.placing, "_take", _let_ioc_wait),
+            (domain.orders.evolution, "_rest", _rest_unchecked),
+        ],
+    ),
+    "trade told to the taker alone": Mutant(
+        "E5", [(MatchingDecider, "destinations", _to_the_taker_alone)]
+    ),
+    "cancel asked twice": Mutant("S6", [(LedgerDecider, "decide", _ask_twice)]),
+    "cancel left unanswered": Mutant("S6", [(MatchingDecider, "decide", _leave_unanswered)]),
 }

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from domain.decider import Message
+from infra.log import Partition
 from projections.changes import PlacedRecord, Row
 from projections.follower import projector_for
 from projections.layout import (
@@ -32,7 +33,7 @@ from schemas.record import Record, decode_envelope, decode_record
 from tests.oracles import naive_markets, naive_views
 from tests.oracles.naive_markets import INTERVALS, Market
 from tests.simulation.clickhouse import SimClickHouse, Table
-from tests.simulation.log import LogWorld, Partition
+from tests.simulation.log import LogWorld
 from tests.simulation.projectors import fed
 from tests.simulation.redis import SimRedis
 from tests.simulation.world import World

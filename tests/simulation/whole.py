@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from structlog.testing import capture_logs
 
-from tests.simulation.checks import check_all
+from tests.simulation.checks import check_all, check_halts
 from tests.simulation.clickhouse import SimClickHouse
 from tests.simulation.client_checks import check_answered, check_clients
 from tests.simulation.clients import Clients
@@ -82,7 +82,7 @@ def trade(whole: Whole, rng: random.Random, size: Size = LARGE) -> list[str]:
     clients.wish(1)
     world.drain()
     if world.halted:
-        return [f"halted: {halted}" for halted in world.halted.values()]
+        return list(check_halts(world))
     return [
         *check_all(world)[1],
         *check_clients(world.log, clients.record),

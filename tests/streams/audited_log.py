@@ -1,8 +1,10 @@
 """Logs of the simulated exchange as archives, and what an auditor says of them."""
 
+import argparse
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from types import ModuleType
 
 import pytest
 
@@ -10,9 +12,9 @@ from domain.decider import Message
 from domain.markets import MarketListed, MarketRulesChanged
 from domain.orders import evolution, learning
 from domain.orders.state import LedgerState
-from infra.log import LogRecord
+from infra.log import LogRecord, Partition
 from schemas.topics import catalogue
-from streams.audit.archive import Archive, Bounds, Manifest, Place
+from streams.audit.archive import Archive, Bounds, Manifest
 from streams.audit.findings import Findings
 from streams.audit.verify import Verdict, verify
 from tests.simulation.faults import Faults
@@ -23,7 +25,7 @@ from tests.simulation.world import LEDGERS, MATCHERS, World
 SIZE = Size("of an archive", phases=(8,))
 """How many phases trade: enough for something to be in flight wherever the log is cut off."""
 
-Partitions = dict[Place, list[tuple[int, bytes]]]
+Partitions = dict[Partition, list[tuple[int, bytes]]]
 """Offset and bytes of each record."""
 
 
@@ -121,3 +123,10 @@ def replayed(archive: Archive) -> Verdict:
 def told(findings: Findings) -> str:
     """All that is said of causes, in one text."""
     return "\n".join(finding.sentence() for finding in findings.roots())
+
+
+def arguments(subcommand: ModuleType, *words: str) -> argparse.Namespace:
+    """What `run` of the subcommand is given for these words of a command line."""
+    parser = argparse.ArgumentParser()
+    subcommand.add_arguments(parser)
+    return parser.parse_args(words)

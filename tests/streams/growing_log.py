@@ -5,9 +5,8 @@ import random
 from dataclasses import dataclass, field
 
 from domain.protocol import HaltAction, ResolveHalt
-from infra.log import LogRecord, Mark
+from infra.log import LogRecord, Mark, Partition
 from schemas.record import decode_record, encode_message, outside_record
-from streams.audit.archive import Place
 from streams.auditor.log_auditor import LogAuditor, Resolutions
 from streams.auditor.violations import Violation
 from tests.simulation.world import LEDGERS, MATCHERS, World
@@ -19,10 +18,10 @@ from tests.streams.records import forged
 class GrowingLog:
     """A log of lists that shows only what has been let in so far."""
 
-    whole: dict[Place, list[bytes]]
-    marks: dict[Place, Mark]
-    shown: dict[Place, int] = field(default_factory=dict)
-    positions: dict[Place, int] = field(default_factory=dict)
+    whole: dict[Partition, list[bytes]]
+    marks: dict[Partition, Mark]
+    shown: dict[Partition, int] = field(default_factory=dict)
+    positions: dict[Partition, int] = field(default_factory=dict)
 
     def ends(self, topic: str, partition: int) -> tuple[int, int]:
         return 0, self.shown.get((topic, partition), 0)
@@ -104,7 +103,7 @@ def audited(log: GrowingLog, seed: int = 1) -> list[Violation]:
     return told
 
 
-def last_from(log: GrowingLog, place: Place, src: str) -> tuple[int, bytes]:
+def last_from(log: GrowingLog, place: Partition, src: str) -> tuple[int, bytes]:
     """The last record of a source in a partition."""
     records = enumerate(log.whole[place])
     return [(o, v) for o, v in records if len(v) > 40 and decode_record(v).src == src][-1]

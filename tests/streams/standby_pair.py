@@ -1,6 +1,6 @@
 """A leader and a shadow of one shard, on a log in memory."""
 
-from infra.log import Mark
+from infra.log import Mark, Partition
 from schemas.record import decode_record
 from streams.host import Host, HostPolicy
 from streams.shadow import Shadow
@@ -50,7 +50,7 @@ class Pair(OneShard):
             self.shadow_log.flush(0.0)
             shadow.tend()
 
-    def cseqs(self, place: tuple[str, int]) -> list[int]:
+    def cseqs(self, place: Partition) -> list[int]:
         values = self.world.partitions.get(place, [])
         return [record.cseq for record in map(decode_record, values) if record.src == "L0"]
 

@@ -1,6 +1,5 @@
 """The audit: sound where it must be, at any cut, and sharp: each invariant can be seen to fail."""
 
-import argparse
 import functools
 import json
 import random
@@ -13,7 +12,6 @@ import pytest
 
 from domain.decider import Message, State
 from domain.matching.messages import OrderTerminated, TradeExecuted
-from domain.orders import settlement
 from domain.orders.messages import CloseReason, FillSettled, OrderAccepted, OrderClosed
 from schemas.topics import inbox
 from streams.audit import audit, inspect
@@ -35,11 +33,11 @@ from tests.simulation.world import World
 from tests.streams.audited_log import (
     Nobody,
     archived,
+    arguments,
     partitions_of,
     replayed,
     settle_marks,
     traded,
-    with_half_the_tick,
 )
 
 
@@ -150,23 +148,15 @@ def test_the_cut_leaves_no_fact_without_its_cause():
         archive = cut_short(seed)
         verdict = replayed(archive)
         cut = consistent_cut(archive, verdict.runs, verdict.found)
+        # Of nothing it would be true, too.
+        assert sum(cut.values()) > sum(archive.end(inbox(shard)) for shard in cut) / 3, seed
+        assert all(cut.values()), seed
         for shard, run in verdict.runs.items():
             for source, channel in run.found.channels.items():
                 produced = verdict.runs[source].produced.get(run.found.place, Produced(1))
                 last = produced.last_caused_by(verdict.runs[source].last_cause_below(cut[source]))
                 for cseq, offset in zip(channel.cseqs, channel.offsets, strict=True):
                     assert offset >= cut[shard] or cseq <= last
-
-
-@pytest.mark.sources
-def test_a_fee_that_was_not_taken_is_a_violation(monkeypatch):
-    """The replay agrees, for it runs the same code; the auditor's own formula does not."""
-    monkeypatch.setattr(settlement, "fee", lambda amount, rate_ppm: 0)
-    result = audit.audit(archived(traded(3)), Nobody(), processes=1)
-    assert result.checks.broken["S3"] == 0
-    assert result.checks.broken["L8"] > 0
-    assert not result.checks.ok()
-    assert any(line.startswith("L8: the fee in trade") for line in audit.report(result))
 
 
 def test_trades_in_lots_that_were_changed_on_the_way_are_settled_as_traded():
@@ -178,15 +168,6 @@ def test_trades_in_lots_that_were_changed_on_the_way_are_settled_as_traded():
         settle_marks(world)
         result = audit.audit(archived(world), Nobody(), processes=1)
         assert (result.checks.counts["E5"] > 0, result.checks.broken["E5"]) == (True, 0), seed
-
-
-@pytest.mark.sources
-def test_money_that_is_not_price_times_lots_is_a_violation_though_both_legs_agree(monkeypatch):
-    """The ledgers hold half the tick: holds, fills and fees fit each other, and add up."""
-    with_half_the_tick(monkeypatch)
-    result = audit.audit(archived(traded(3)), Nobody(), processes=1)
-    assert {invariant for invariant, count in result.checks.broken.items() if count} == {"E5"}
-    assert any("was settled otherwise than traded" in line for line in audit.report(result))
 
 
 class Scripted:
@@ -316,12 +297,6 @@ def test_the_books_witness_sees_an_unfair_answer(bend, invariant):
     assert records[-1].checks.broken[invariant] > 0
 
 
-def arguments(module: Any, *words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    module.add_arguments(parser)
-    return parser.parse_args(words)
-
-
 def test_the_command_prints_the_table_and_tells_by_its_status(tmp_path: Path, capsys):
     export(archived(world()), tmp_path, Nobody())
     assert audit.run(arguments(audit, "--from", str(tmp_path))) == 0
@@ -333,7 +308,8 @@ def test_the_command_prints_the_table_and_tells_by_its_status(tmp_path: Path, ca
     said = json.loads(capsys.readouterr().out)
     assert said["sound"]
     assert said["balance_sheet"]["USDT"]["clearing"] == 0
-    assert audit.run(arguments(audit, "--from", str(tmp_path / "nowhere"))) == 2
+    with pytest.raises(BadArchive, match="must be readable"):
+        audit.run(arguments(audit, "--from", str(tmp_path / "nowhere")))
     partitions = partitions_of(world())
     place = ("matching.ev", 0)
     offset, value = partitions[place][5]
@@ -394,7 +370,7 @@ def test_inspect_shows_a_record(tmp_path: Path, capsys):
         (("ledger.in", "0", "100000"), "must be in the log, which ends at"),
     ],
 )
-def test_inspect_says_in_one_sentence_what_is_not_there(where, sentence, tmp_path: Path, capsys):
+def test_inspect_says_in_one_sentence_what_is_not_there(where, sentence, tmp_path: Path):
     export(archived(world()), tmp_path, Nobody())
-    assert inspect.run(arguments(inspect, *where, "--from", str(tmp_path))) == 2
-    assert sentence in capsys.readouterr().err
+    with pytest.raises(BadArchive, match=sentence):
+        inspect.run(arguments(inspect, *where, "--from", str(tmp_path)))

@@ -1,6 +1,5 @@
 """Exports: what comes back is what was there, however often it was interrupted."""
 
-import argparse
 import functools
 import json
 import operator
@@ -13,15 +12,14 @@ from typing import Any
 import fastavro
 import pytest
 
-from infra.log import LogRecord, Mark
+import logbourse
+from infra.log import LogRecord, Mark, Partition
 from schemas.topics import catalogue
-from streams.audit import replay
 from streams.audit.archive import (
     Archive,
     BadArchive,
     Bounds,
     Manifest,
-    Place,
     capture,
     parse_position,
 )
@@ -63,7 +61,7 @@ class Numbers:
             yield LogRecord(topic, partition, offset, 1_000 + offset, value)
 
 
-def contents(archive: Archive, place: Place = PLACE) -> list[LogRecord]:
+def contents(archive: Archive, place: Partition = PLACE) -> list[LogRecord]:
     return list(archive.records(place, 0, archive.end(place)))
 
 
@@ -171,7 +169,7 @@ class LastIsGone:
     """Gives all records but the last of one partition."""
 
     archive: Archive
-    place: Place
+    place: Partition
 
     def records(self, topic: str, partition: int, start: int, stop: int) -> Iterator[LogRecord]:
         if (topic, partition) == self.place and stop == self.archive.end(self.place):
@@ -260,9 +258,7 @@ def test_a_manifest_that_no_export_writes_is_refused(path, value, exchange, tmp_
     lie(tmp_path, path, value)
     with pytest.raises(BadArchive, match=r"manifest\.json must be"):
         open_export(tmp_path)
-    parser = argparse.ArgumentParser()
-    replay.add_arguments(parser)
-    assert replay.run(parser.parse_args(["--from", str(tmp_path)])) == 2
+    assert logbourse.main(["replay", "--from", str(tmp_path)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 

@@ -8,9 +8,9 @@ from schemas.record import decode_record
 from streams.audit import audit
 from streams.audit.archive import Bounds
 from streams.audit.export import export
-from tests.streams.audited_log import Nobody, archived, partitions_of
+from tests.streams.audited_log import Nobody, archived, arguments, partitions_of
 from tests.streams.records import forged
-from tests.streams.test_audit import arguments, world
+from tests.streams.test_audit import world
 
 
 def test_what_was_appended_while_the_ends_were_read_is_not_judged_and_counted():

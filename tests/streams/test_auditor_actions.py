@@ -13,9 +13,8 @@ from domain.accounts.messages import HaltWithdrawals, ResumeWithdrawals
 from domain.ledger.balances import Balances
 from domain.markets import HaltMarket
 from infra.files import Directory
-from infra.log import LogFailure
+from infra.log import LogFailure, Partition
 from schemas.record import Record, decode_record, encode_message, outside_record
-from streams.audit.archive import Place
 from streams.auditor.alarms import NEWEST_RECORDS, REPEATED_EVERY_S, Alarms
 from streams.auditor.keeping import AnotherLog, Keeping
 from streams.auditor.log_auditor import LogAuditor
@@ -34,7 +33,7 @@ AT = "ledger.ev.0@7"
 class Written(GrowingLog):
     """A log that remembers what is appended to it, and may not take it."""
 
-    produced: dict[Place, list[Record]] = field(default_factory=lambda: defaultdict(list))
+    produced: dict[Partition, list[Record]] = field(default_factory=lambda: defaultdict(list))
     takes: bool = True
     lets_in: bool = True
     """Whether what is written gets into the log."""

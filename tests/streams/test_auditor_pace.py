@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from streams.audit.archive import Place
+from infra.log import Partition
 from streams.audit.findings import Finding
 from streams.auditor import pace
 from streams.auditor.crossing import Crossing, Suspect
@@ -24,7 +24,7 @@ from tests.streams.growing_log import (
 from tests.streams.records import forged
 
 
-def read_alone(auditor: LogAuditor, log: GrowingLog, place: Place, most: int) -> None:
+def read_alone(auditor: LogAuditor, log: GrowingLog, place: Partition, most: int) -> None:
     """Let this partition be read, a few records a turn, while the others are slow."""
     while place in log.positions and log.positions[place] < log.ends(*place)[1]:
         start = log.positions[place]

@@ -10,8 +10,8 @@ import pytest
 
 from domain.matching.messages import TradeExecuted
 from domain.orders.messages import FillSettled
+from infra.log import Partition
 from schemas.record import decode_head, decode_record
-from streams.audit.archive import Place
 from streams.auditor import checkpoint
 from streams.auditor.transit import OVERDUE_STEPS, TransitWatch
 from streams.auditor.violations import Violation, orders_for
@@ -49,7 +49,7 @@ class Beside:
             self.read(place, self.log.ends(*place)[1])
         self.judge()
 
-    def read(self, place: Place, stop: int) -> None:
+    def read(self, place: Partition, stop: int) -> None:
         for record in self.log.scan(*place, self.log.positions[place], stop):
             self.auditor.take(record)
         self.log.positions[place] = stop
@@ -88,11 +88,11 @@ def let_live(world: World, beside: Beside, steps: int) -> None:
         beside.look()
 
 
-def withhold(world: World, source: str, place: Place) -> None:
+def withhold(world: World, source: str, place: Partition) -> None:
     """Lose what this shard writes there from now on; it believes that it was replicated."""
     append = world.log.append
 
-    def lossy(partition: Place, value: bytes) -> None:
+    def lossy(partition: Partition, value: bytes) -> None:
         if partition != place or decode_head(value)[0] != source:
             append(partition, value)
 

@@ -76,7 +76,7 @@ def test_the_continuous_auditor_reports_nothing():
 
 
 def test_a_recovery_drops_nothing():
-    plan = make_plan(old_log(1.0), {}, Nobody(), processes=1)
+    plan = make_plan(old_log(1.0), {}, Nobody())
     assert plan.dropped() == {}
     assert plan.damage == []
 

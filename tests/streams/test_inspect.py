@@ -1,20 +1,15 @@
 """`logbourse inspect` shows a record of a running log, whatever that log begins with."""
 
-import argparse
 import json
 
 import pytest
 
 from infra.settings import Settings
 from streams.audit import inspect, live
+from streams.audit.archive import BadArchive
+from tests.streams.audited_log import arguments
 from tests.streams.growing_log import GrowingLog, log_of, world
 from tests.streams.records import deposit, from_outside
-
-
-def at(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    inspect.add_arguments(parser)
-    return parser.parse_args(words)
 
 
 @pytest.fixture
@@ -31,16 +26,16 @@ def test_a_record_is_shown_where_nothing_has_begun_or_something_else_did(running
     """So that an operator sees who wrote before `logbourse genesis`."""
     running.shown = {("ledger.in", 0): 1}
     running.whole["ledger.in", 0] = [from_outside(deposit(5), source="stranger")]
-    assert inspect.run(at("ledger.in", "0", "0")) == 0
+    assert inspect.run(arguments(inspect, "ledger.in", "0", "0")) == 0
     assert json.loads(capsys.readouterr().out)["record"]["src"] == "stranger"
     running.show_all()
     running.whole["accounts.in", 0] = [b"no record at all"]
     running.shown["accounts.in", 0] = 1
-    assert inspect.run(at("accounts.in", "0", "0")) == 0
+    assert inspect.run(arguments(inspect, "accounts.in", "0", "0")) == 0
     assert "undecodable" in json.loads(capsys.readouterr().out)["record"]
 
 
-def test_partitions_that_neither_log_nor_settings_have_are_refused(running, capsys):
+def test_partitions_that_neither_log_nor_settings_have_are_refused(running):
     running.shown["accounts.in", 0] = 0
-    assert inspect.run(at("ledger.in", "2", "0")) == 2
-    assert "a partition must be among" in capsys.readouterr().err
+    with pytest.raises(BadArchive, match="a partition must be among"):
+        inspect.run(arguments(inspect, "ledger.in", "2", "0"))

@@ -10,9 +10,10 @@ from domain.markets import HaltMarket, ResumeMarket
 from domain.matching.state import MatchingState
 from domain.orders.messages import CancelAllOrders
 from domain.protocol import HaltAction, ResolveHalt
+from infra.log import Partition
 from infra.refusal import Refusal
 from schemas.topics import inbox
-from streams.audit.archive import Archive, Place
+from streams.audit.archive import Archive
 from streams.audit.audit import audit
 from streams.audit.findings import Findings
 from streams.recovery.losses import find_losses, sentences
@@ -72,14 +73,14 @@ def almost_all_of_an_inbox_lost() -> tuple[Archive, dict[str, list[Snapshot]], P
         world.kill(process)
     del world.log.partitions[("ledger.in", 0)][6:]
     archive, snapshots = archived(world), snapshots_of(world)
-    return archive, snapshots, make_plan(archive, snapshots, Nobody(), processes=1)
+    return archive, snapshots, make_plan(archive, snapshots, Nobody())
 
 
 def recover(world: World) -> Plan:
     """What `logbourse recover` does, on the log in memory."""
     archive = archived(world)
     snapshots = snapshots_of(world)
-    plan = make_plan(archive, snapshots, Nobody(), processes=1)
+    plan = make_plan(archive, snapshots, Nobody())
     if plan.must_rewrite():
         world.log.partitions = LogWorld(Faults(random.Random(0), 0)).partitions
         world.log.marks.clear()
@@ -144,7 +145,7 @@ def test_no_shard_goes_on_silently(seed):
     """Without an operator the same losses halt at least one shard, whatever it still knows."""
     world = traded(seed, crashes=seed % 3, duplicate_rate=0.02 * (seed % 2))
     lose_tails(world, random.Random(seed))
-    plan = make_plan(archived(world), snapshots_of(world), Nobody(), processes=1)
+    plan = make_plan(archived(world), snapshots_of(world), Nobody())
     world.drain()
     assert bool(world.halted) == (bool(plan.damage) or plan.is_needed())
 
@@ -216,7 +217,7 @@ def test_a_copy_gives_lost_records_back():
     whole = merged(archived(world), [copy])
     assert all("lost records back" in sentence for sentence in whole.sentences())
     assert whole.archive.manifest.bounds == copy.manifest.bounds
-    plan = make_plan(whole.archive, snapshots_of(world), Nobody(), processes=1)
+    plan = make_plan(whole.archive, snapshots_of(world), Nobody())
     assert not plan.is_needed()
     assert not plan.damage
 
@@ -229,7 +230,7 @@ def test_a_copy_of_another_history_is_not_used():
     assert any("ledger.in.0: it is not used" in sentence for sentence in whole.sentences())
 
 
-def damaged_copy(damage: str, place: Place = ("ledger.in", 0)) -> tuple[Archive, Archive]:
+def damaged_copy(damage: str, place: Partition = ("ledger.in", 0)) -> tuple[Archive, Archive]:
     """A log that lost its second half, and a copy of all of it under its manifest, but damaged."""
     world = traded(3)
     whole, partitions = archived(world), partitions_of(world)
@@ -262,7 +263,7 @@ def test_a_forged_record_is_not_taken_for_a_loss():
     world = traded(5)
     forge(world, "L0")
     with pytest.raises(Refusal, match="that is no loss"):
-        make_plan(archived(world), {}, Nobody(), processes=1)
+        make_plan(archived(world), {}, Nobody())
 
 
 def test_a_log_without_its_beginning_wants_a_backup():
@@ -270,7 +271,7 @@ def test_a_log_without_its_beginning_wants_a_backup():
     bounds = {**archive.manifest.bounds, place: replace(archive.manifest.bounds[place], first=3)}
     manifest = replace(archive.manifest, bounds=bounds)
     with pytest.raises(Refusal, match=r"matching\.ev\.1 .* begins at 3: .* restore a backup"):
-        make_plan(replace(archive, manifest=manifest), {}, Nobody(), processes=1)
+        make_plan(replace(archive, manifest=manifest), {}, Nobody())
 
 
 def test_a_word_that_does_not_stay_is_said_again():
@@ -335,13 +336,13 @@ def test_a_forged_record_that_its_reader_has_dropped_ends_nothing(cseq):
     settle_marks(world)
     for process in world.processes:
         world.kill(process)
-    assert not make_plan(archived(world), {}, Nobody(), processes=1).is_needed()
+    assert not make_plan(archived(world), {}, Nobody()).is_needed()
     del world.log.partitions[inbox("L0")][-1:]
     end = world.log.end(inbox("L0"))
     assert recover(world).kept[inbox("L0")] == end > forged + COPIES
     world.drain()
     assert not world.halted
-    proof = prove(archived(world), Nobody(), Nobody(), processes=1)
+    proof = prove(archived(world), Nobody(), Nobody())
     assert (proof.equal, proof.sound, proof.dropped) == (True, True, COPIES)
     assert f"ledger.in.0@{forged}: M0 → ledger.in.0 #{cseq}" in proof.words[0]
     assert proof.sentences()[-2:] == [
@@ -354,6 +355,6 @@ def test_what_a_recovery_must_mend_fails_its_proof():
     world = traded(5)
     forge(world, "L0", cseq=1)
     forge(world, "L0")
-    proof = prove(archived(world), Nobody(), Nobody(), processes=1)
+    proof = prove(archived(world), Nobody(), Nobody())
     assert not proof.equal
     assert proof.sentences()[-2:] == ["replay: DIVERGENT", "audit: VIOLATED"]

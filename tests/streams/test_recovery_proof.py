@@ -29,7 +29,7 @@ MARKET = MATCHERS
 
 
 def proved(world: World, former: Archive | None = None) -> Proof:
-    return prove(archived(world), Nobody(), Nobody(), former, processes=1)
+    return prove(archived(world), Nobody(), Nobody(), former)
 
 
 def lose_the_end(world: World) -> Archive:

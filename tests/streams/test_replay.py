@@ -1,6 +1,5 @@
 """Replay: equal for whatever the hosts wrote, restarts included, and the same on any machine."""
 
-import argparse
 import functools
 import json
 import os
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import logbourse
 from domain.protocol import HaltAction, ResolveHalt
 from schemas.record import decode_record, encode_message, encode_record, outside_record, record_hash
 from schemas.topics import inbox
@@ -26,6 +26,7 @@ from tests.simulation.world import World
 from tests.streams.audited_log import (
     Nobody,
     archived,
+    arguments,
     partitions_of,
     replayed,
     told,
@@ -36,12 +37,6 @@ from tests.streams.audited_log import (
 @functools.cache
 def world() -> World:
     return traded(2)
-
-
-def arguments(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    replay.add_arguments(parser)
-    return parser.parse_args(words)
 
 
 @pytest.mark.parametrize("seed", range(3, 11))
@@ -186,9 +181,9 @@ def test_a_resolved_halt_is_honored():
 
 def test_the_command_tells_by_its_status(tmp_path: Path, capsys):
     export(archived(world()), tmp_path, Nobody())
-    assert replay.run(arguments("--from", str(tmp_path))) == 0
+    assert replay.run(arguments(replay, "--from", str(tmp_path))) == 0
     assert "EQUAL" in capsys.readouterr().out
-    assert replay.run(arguments("--from", str(tmp_path), "--json", "--shard", "M0")) == 0
+    assert replay.run(arguments(replay, "--from", str(tmp_path), "--json", "--shard", "M0")) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["equal"]
     assert list(said["shards"]) == ["M0"]
@@ -198,7 +193,7 @@ def test_the_command_tells_by_its_status(tmp_path: Path, capsys):
     partitions[place][4] = (offset, value[:-2] + bytes([value[-2] ^ 1]) + value[-1:])
     spoiled = tmp_path / "spoiled"
     export(archived(world(), partitions), spoiled, Nobody())
-    assert replay.run(arguments("--from", str(spoiled))) == 1
+    assert replay.run(arguments(replay, "--from", str(spoiled))) == 1
     out = capsys.readouterr().out
     assert "first divergence of L1: CHANGED ledger.ev.1@4" in out
     assert "DIVERGENT: 1 divergence, 0 more" in out
@@ -221,8 +216,9 @@ def test_the_command_tells_by_its_status(tmp_path: Path, capsys):
 )
 def test_bad_input_is_one_sentence(words, sentence, tmp_path: Path, capsys):
     export(archived(world()), tmp_path, Nobody())
-    assert replay.run(arguments(*(word.format(there=tmp_path) for word in words))) == 2
+    assert logbourse.main(["replay", *(word.format(there=tmp_path) for word in words)]) == 2
     said = capsys.readouterr().err
+    assert said.startswith("logbourse replay: ")
     assert sentence in said
     assert said.count("\n") == 1
 
@@ -232,7 +228,7 @@ def test_a_snapshot_of_another_build_is_one_sentence(tmp_path: Path, capsys):
     other = tmp_path / "other.snapshot"
     other.write_bytes(encode_snapshot(Snapshot(1, b'{"shard": "L0"}')))
     words = ["--from", str(tmp_path / "log"), "--shard", "L0", "--from-snapshot", str(other)]
-    assert replay.run(arguments(*words)) == 2
+    assert logbourse.main(["replay", *words]) == 2
     said = capsys.readouterr().err
     assert f"{other}: must be a dump of this build" in said
     assert said.count("\n") == 1
@@ -254,13 +250,14 @@ def test_a_snapshot_is_loaded_once(tmp_path: Path, monkeypatch):
     (tmp_path / "one").write_bytes(encode_snapshot(Snapshot(offset, part.dumped)))
     monkeypatch.setattr(Shard, "load", counted)
     words = ["--from", str(tmp_path / "log"), "--shard", "L1"]
-    assert replay.run(arguments(*words, "--from-snapshot", str(tmp_path / "one"))) == 0
+    assert replay.run(arguments(replay, *words, "--from-snapshot", str(tmp_path / "one"))) == 0
     assert loaded == [part.dumped]
 
 
 def test_until_a_position_of_an_outbox_stops_behind_its_cause(tmp_path: Path, capsys):
     export(archived(world()), tmp_path, Nobody())
-    assert replay.run(arguments("--from", str(tmp_path), "--until", "ledger.ev.0@7", "--json")) == 0
+    words = ("--from", str(tmp_path), "--until", "ledger.ev.0@7", "--json")
+    assert replay.run(arguments(replay, *words)) == 0
     said = json.loads(capsys.readouterr().out)
     assert list(said["shards"]) == ["L0"]
     assert said["shards"]["L0"]["records"] == 8

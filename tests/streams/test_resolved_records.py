@@ -243,5 +243,5 @@ class TestAForgedRecordThatFits:
         found, auditor = audited(world)
         assert [(v.position, v.shard) for v in found] == [(f"ledger.in.0@{offset}", "L0")]
         assert auditor.followed["L0"].shard.dump() == world.hosts()["L0"].shard.dump()
-        plan = make_plan(archived(world), {}, Nobody(), processes=1)
+        plan = make_plan(archived(world), {}, Nobody())
         assert plan.kept[INBOX] == offset

@@ -63,7 +63,7 @@ def test_it_is_named_and_what_is_behind_it_is_kept(ahead):
     assert finding.kind is (Kind.FORGED if ahead == 1_000_000 else Kind.CHANGED)
     cut = consistent_cut(archive, verdict.runs, verdict.found)
     assert cut["L0"] == archive.end(INBOX)
-    assert not make_plan(archive, {}, Nobody(), processes=1).is_needed()
+    assert not make_plan(archive, {}, Nobody()).is_needed()
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 1_000_000])
@@ -77,7 +77,7 @@ def test_a_recovery_keeps_what_is_behind_it_and_ends(ahead):
     assert plan.kept[INBOX] == end > offset + 1
     world.drain()
     assert not world.halted
-    proof = prove(archived(world), Nobody(), Nobody(), processes=1)
+    proof = prove(archived(world), Nobody(), Nobody())
     assert (proof.equal, proof.sound, proof.dropped) == (True, True, 1)
     assert f"ledger.in.0@{offset}: M0 → ledger.in.0" in proof.words[0]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from domain.matching.messages import TradeExecuted
 from domain.orders.messages import OrderAccepted, PlaceOrder, Side
 from domain.protocol import Tick
-from infra.log import Mark
+from infra.log import Mark, Partition
 from schemas.record import (
     chain_hash,
     decode_record,
@@ -20,7 +20,7 @@ from schemas.record import (
 )
 from schemas.topics import inbox
 from streams.audit import inspect
-from streams.audit.archive import Archive, Place, position_name
+from streams.audit.archive import Archive, position_name
 from streams.audit.findings import Kind
 from streams.recovery import plan
 from tests.examples import examples
@@ -50,13 +50,13 @@ def judged(partitions: Partitions) -> str:
     return told(replayed(archived(world(), partitions)).findings)
 
 
-def changed(place: Place, offset: int, value: bytes) -> Partitions:
+def changed(place: Partition, offset: int, value: bytes) -> Partitions:
     partitions = partitions_of(world())
     partitions[place][offset] = (offset, value)
     return partitions
 
 
-def offsets_of(place: Place, *, outside: bool) -> list[int]:
+def offsets_of(place: Partition, *, outside: bool) -> list[int]:
     """The offsets of the readable records that came from outside, or from shards."""
     return [
         offset
@@ -113,7 +113,7 @@ def test_a_changed_input_is_named_and_what_follows_from_it_is_not():
     assert roots[0].expected["input_hash"] != roots[0].found["input_hash"]
 
 
-def _an_order() -> tuple[int, Place]:
+def _an_order() -> tuple[int, Partition]:
     """An order that reached the book, by where its record stands."""
     for place in (("ledger.in", 0), ("ledger.in", 1)):
         for offset in offsets_of(place, outside=True):
@@ -218,7 +218,7 @@ def _open_order() -> OrderAccepted:
     raise AssertionError("no order is open")
 
 
-def _last_from(src: str, place: Place) -> bytes:
+def _last_from(src: str, place: Partition) -> bytes:
     return [
         value
         for _, value in partitions_of(world())[place]
@@ -246,7 +246,7 @@ def test_a_forged_outside_order_is_found(marked):
     assert position_name(place, end + 1) in said or position_name(place, end) in said
 
 
-def _with_marks(archive: Archive, marks: dict[Place, Mark]) -> Archive:
+def _with_marks(archive: Archive, marks: dict[Partition, Mark]) -> Archive:
     manifest = archive.manifest
     return Archive(
         archive.source,

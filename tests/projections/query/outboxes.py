@@ -3,8 +3,7 @@
 import threading
 from collections.abc import Iterator
 
-from infra.log import LogRecord
-from projections.query.freshness import Partition
+from infra.log import LogRecord, Partition
 from tests.streams.records import from_shard
 
 

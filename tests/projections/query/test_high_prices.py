@@ -13,9 +13,8 @@ from projections import layout
 from projections.candle_sums import CandleSums, Told
 from projections.clickhouse_builds import MIGRATIONS, make_build, remove_build
 from projections.clickhouse_sink import ClickHouseSink
-from projections.layout import Candle
+from projections.layout import SUMMED, Candle
 from projections.view_auditor import ViewAuditor
-from projections.view_fold import SUMMED
 from tests.projections.query.test_read_side import get, project
 from tests.projections.query.world import BUILD, TOKEN
 from tests.projections.scenarios import busy_exchange, feed

@@ -116,7 +116,7 @@ async def test_an_order_does_not_exist_only_once_log_time_passed_the_request(
     started_s = time.monotonic()
     status, answer = await get(api, "/api/v3/order", orderId=4)
     assert (status, answer["code"]) == (503, -1008)
-    assert 1.9 < time.monotonic() - started_s < 3
+    assert 0.95 * PATIENCE_S < time.monotonic() - started_s < 10 * PATIENCE_S
 
     asking = asyncio.create_task(get(api, "/api/v3/order", orderId=4))
     await asyncio.sleep(0.1)
@@ -279,7 +279,7 @@ async def test_all_orders_wait_for_history_of_what_redis_forgot(world, api):
 
 
 async def test_own_trades(world, api):
-    world.store.insert("fills", [fill(n, order_id=n // 2 * 2) for n in range(1, 6)])
+    world.store.insert("fills", [fill(n, order_id=n // 2 * 2 or 8) for n in range(1, 6)])
     world.store.insert(
         "fills", [fill(6, order_id=7, side=1, role=0, fee_asset=USDT, fee=6 * E8, user_id=BOB)]
     )
@@ -308,6 +308,7 @@ async def test_own_trades(world, api):
 
     assert await ids() == [1, 2, 3, 4, 5]
     assert await ids(orderId=2) == [2, 3]
+    assert await ids(orderId=0) == [], "no order has this id"
     assert await ids(fromId=2, limit=2) == [2, 3]
     assert await ids(startTime=T0_US // MS + 4_000) == [4, 5]
     _, rows = await get(api, "/api/v3/myTrades", user=BOB)
@@ -336,6 +337,14 @@ async def test_order_counts_are_those_of_the_windows_that_run_now(world, api):
         ("order", {}, -1102, "Param 'origClientOrderId' or 'orderId' must be sent, but both were"),
         ("order", {"orderId": "x"}, -1100, "Illegal characters found in parameter 'orderId'; lega"),
         ("order", {"orderId": ""}, -1105, "Parameter 'orderId' was empty."),
+        (
+            "order",
+            {"origClientOrderId": "é"},
+            -1100,
+            "Illegal characters found in parameter 'origC",
+        ),
+        ("order", {"origClientOrderId": "x" * 37}, -1100, "Illegal characters found in parameter"),
+        ("order", {"orderId": 2, "origClientOrderId": "a b"}, -1100, "Illegal characters found in"),
         ("allOrders", {"startTime": 0, "endTime": 86_400_001}, -1127, "More than 24 hours between"),
         ("allOrders", {"symbol": "NOPE"}, -1121, "Invalid symbol."),
         ("myTrades", {"fromId": 1, "startTime": 1}, -1128, "Combination of optional parameters in"),

@@ -1,6 +1,7 @@
 """The whole read side: outboxes of a small exchange, projectors, both stores, and the API."""
 
 from collections import Counter, defaultdict
+from copy import copy
 from decimal import Decimal
 
 import pytest
@@ -18,7 +19,7 @@ from projections.clickhouse_sink import ClickHouseSink
 from projections.layout import Position
 from projections.redis_sink import RedisSink
 from tests.projections.query.world import World, signed, tiers
-from tests.projections.scenarios import busy_exchange, feed
+from tests.projections.scenarios import assets_told, busy_exchange, feed
 from tests.projections.small_exchange import SmallExchange
 
 USERS = (1, 2, 3)
@@ -169,3 +170,24 @@ async def test_every_view_stands_at_the_end(exchange, api):
         if row["topic"] in ends:
             assert (row["sequence"], row["lagRecords"]) == (ends[row["topic"]], 0), row
     assert len(rows) > 8
+
+
+async def test_orders_read_alike_where_the_ledger_knew_the_assets_last(world):
+    lived = busy_exchange(seed=7, steps=60)
+    lived.tick(61)
+    told = [event for _, event in lived.ledger.events if isinstance(event, AssetListed)]
+    found = []
+    for place in (0, 1_000_000):
+        exchange = copy(lived)
+        exchange.ledger = assets_told(lived, [(asset, place) for asset in told])
+        await project(world, exchange)
+        api = await world.start()
+        reads = ("openOrders", "allOrders", "myTrades")
+        answers = [
+            await get(api, f"/api/v3/{path}", user, **ONE) for path in reads for user in USERS
+        ]
+        risks = [await get(api, f"/x/v1/risk/users/{user}", user) for user in USERS]
+        found.append(answers + [{**risk, "meta": None} for risk in risks])
+        await api.close()
+    assert all(found[0]), "every user has orders and fills"
+    assert found[0] == found[1]

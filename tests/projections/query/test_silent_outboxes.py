@@ -137,15 +137,17 @@ def hanging(world):
     world.outboxes.answers.set()
 
 
-async def test_a_log_that_hangs_holds_up_nobody_else(world, api, hanging):
+async def test_a_log_that_hangs_holds_up_nobody_else(world, api, hanging, monkeypatch):
+    """The bounds are far beyond what a slow machine needs, and far below the look's own."""
+    monkeypatch.setattr(outbox_ends, "LOOK_S", 60.0)
     world.write(LEDGER_0, [*range(1, 101), 99, 100])
     await status(api)
     began_s = time.monotonic()
     waiting = asyncio.create_task(status(api))
     assert (await api.get(FROM_REDIS, headers=signed(BOB))).status == 200
-    assert time.monotonic() - began_s < 0.5
+    assert time.monotonic() - began_s < 5.0
     assert await waiting == 503
-    assert time.monotonic() - began_s < 1.0, "the look and the view have one deadline"
+    assert time.monotonic() - began_s < 10.0, "a read does not wait for the look"
 
 
 async def test_a_look_that_takes_too_long_is_given_up(world, api, hanging, monkeypatch):

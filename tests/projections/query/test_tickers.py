@@ -1,7 +1,10 @@
 """Tickers, averages and what markets are."""
 
+import json
+
 import pytest
 
+from domain.markets import MarketListed
 from projections.intervals import DAY_US, HOUR_US, MINUTE_US
 from projections.layout import Position
 from projections.query.valuation import Valuation
@@ -75,6 +78,28 @@ async def test_symbols_and_none_are_lists(traded, api):
         "askPrice": "0.00000000",
         "askQty": "0.00000000",
     }
+
+
+async def test_only_windows_are_of_at_most_100_symbols(world, traded, api):
+    listed = world.reference.markets[ETHBTC]
+    for number in range(99):
+        world.reference.apply(
+            MarketListed(
+                b"", 4 + 2 * number, f"MANY{number}", 1, listed.rules, listed.reference_price_ticks
+            )
+        )
+    symbols = [market.symbol for market in world.reference.markets.values()]
+    assert len(symbols) == 101
+
+    def named(count: int) -> str:
+        return json.dumps(symbols[:count], separators=(",", ":"))
+
+    for path in ("ticker/24hr", "ticker/price", "ticker/bookTicker"):
+        assert [row["symbol"] for row in await get(api, path, symbols=named(101))] == symbols
+    for path in ("ticker", "ticker/tradingDay"):
+        assert [row["symbol"] for row in await get(api, path, symbols=named(100))] == symbols[:100]
+        response = await api.get(f"/api/v3/{path}", params={"symbols": named(101)})
+        assert (response.status, (await response.json())["code"]) == (400, -1130)
 
 
 async def test_a_window_holds_the_minutes_that_begin_in_it(traded, api):

@@ -14,7 +14,7 @@ def market(number: int, symbol: str, *, halted: bool = False) -> Market:
     """A market whose symbol is its base and its quote, a letter each."""
     base, quote = (ASSETS[code] for code in symbol)
     rules = replace(BTCUSDT_RULES, base_asset=base.asset_id, quote_asset=quote.asset_id)
-    return Market(number, symbol, 1, rules, 1, halted, base, quote)
+    return Market(number, symbol, 1, rules, halted, base, quote)
 
 
 def worth(code: str, *priced: tuple[str, int]) -> int | None:

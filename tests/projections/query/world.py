@@ -19,6 +19,7 @@ from infra.clickhouse import ClickHouseClient, clickhouse_client
 from infra.http import errors
 from infra.http.parameters import Parameters
 from infra.http.principal import Principal
+from infra.log import Partition
 from projections import layout
 from projections.candles import Candles
 from projections.clickhouse_builds import current_build
@@ -32,7 +33,6 @@ from projections.layout import (
     pack,
     redis_key,
 )
-from projections.query.freshness import Partition
 from projections.query.serve import Parts, build_app
 from tests.projections.query.outboxes import Outboxes
 
@@ -177,6 +177,7 @@ class World:
             redis=self.redis,
             open_clickhouse=lambda: clickhouse_client(self.store.dsn),
             clock=self.clock,
+            knows_log=lambda: True,
             operator_token=TOKEN,
         )
         client = TestClient(TestServer(build_app(parts)))

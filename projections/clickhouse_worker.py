@@ -1,4 +1,4 @@
-"""The ClickHouse projector inside another process: its own thread, loop and client.
+"""The worker that projects into ClickHouse, also inside another process: thread, loop and client.
 
 The embedded engine belongs to one process, so the process that answers queries also writes the
 history, and rebuilds it when `logbourse rebuild clickhouse` asks for that.
@@ -16,7 +16,7 @@ from projections.rebuild_request import RebuildRequests
 STOP_TIMEOUT_S = 10.0
 
 
-class ClickHouseProjector:
+class EmbeddedWorker:
     """Projects `*.ev` into ClickHouse between `start` and `stop`.
 
     When it cannot go on it ends the process, whose supervisor starts it again.
