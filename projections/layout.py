@@ -28,9 +28,8 @@ compact JSON lists in the field order of the named tuples below (`pack`, `unpack
 
 A *price* is stored in 10^-8 quote per base (exact: see `domain.money.is_writable`), a quantity in
 base units, a notional in quote units, so that a reader needs no market rules and a change of lot
-or tick changes no history. Where a ledger did not know the decimals yet, a price of an order says
-so (`StoredOrder`), that of a fill is 0, and risk samples lack the market's. A *minute* is log time
-in microseconds // 60,000,000.
+or tick changes no history. Where a ledger does not know the decimals yet see `StoredOrder`; a
+fill's price is 0 then, and risk samples lack it. A *minute* is log time in µs // 60,000,000.
 
 Channels: after each apply the text of the new cseq is published on `lb:<build>:applied:<topic>:<p>`
 and the names of the changed keys, separated by spaces, on `lb:<build>:changed:<topic>:<p>`.

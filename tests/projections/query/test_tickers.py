@@ -84,9 +84,7 @@ async def test_only_windows_are_of_at_most_100_symbols(world, traded, api):
     listed = world.reference.markets[ETHBTC]
     for number in range(99):
         world.reference.apply(
-            MarketListed(
-                b"", 4 + 2 * number, f"MANY{number}", 1, listed.rules, listed.reference_price_ticks
-            )
+            MarketListed(b"", 4 + 2 * number, f"MANY{number}", 1, listed.rules, 1)
         )
     symbols = [market.symbol for market in world.reference.markets.values()]
     assert len(symbols) == 101
