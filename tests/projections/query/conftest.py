@@ -13,7 +13,7 @@ from tests.projections.query.world import T0_US, Store, World
 @pytest.fixture(autouse=True)
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many tests wait until a read gives up: 2 s, each time, would be a fifth of `make check`."""
-    monkeypatch.setattr("projections.query.sources.PATIENCE_S", 0.5)
+    monkeypatch.setattr("projections.query.sources.PATIENCE_S", 1.0)
 
 
 @pytest.fixture(scope="module")

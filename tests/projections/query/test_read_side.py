@@ -181,13 +181,12 @@ async def test_orders_read_alike_where_the_ledger_knew_the_assets_last(world):
         exchange = copy(lived)
         exchange.ledger = assets_told(lived, [(asset, place) for asset in told])
         await project(world, exchange)
-        api = await world.start()
-        reads = ("openOrders", "allOrders", "myTrades")
-        answers = [
-            await get(api, f"/api/v3/{path}", user, **ONE) for path in reads for user in USERS
-        ]
-        risks = [await get(api, f"/x/v1/risk/users/{user}", user) for user in USERS]
-        found.append(answers + [{**risk, "meta": None} for risk in risks])
-        await api.close()
+        async with await world.start() as api:
+            reads = ("openOrders", "allOrders", "myTrades")
+            answers = [
+                await get(api, f"/api/v3/{path}", user, **ONE) for path in reads for user in USERS
+            ]
+            risks = [await get(api, f"/x/v1/risk/users/{user}", user) for user in USERS]
+            found.append(answers + [{**risk, "meta": None} for risk in risks])
     assert all(found[0]), "every user has orders and fills"
     assert found[0] == found[1]
