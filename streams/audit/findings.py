@@ -91,6 +91,11 @@ class Findings:
     not_judged: int = 0
     _counts: dict[tuple[Kind, Partition, str], int] = field(default_factory=dict)
 
+    @property
+    def equal(self) -> bool:
+        """Whether all that was judged follows from its inputs; no part of which nothing was is."""
+        return not self.listed and (self.compared > 0 or self.not_judged == 0)
+
     def is_full(self, kind: Kind, place: Partition, src: str) -> bool:
         """Whether no more of the like are listed."""
         return self._counts.get((kind, place, src), 0) >= self.PER_CHANNEL

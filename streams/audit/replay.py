@@ -57,7 +57,7 @@ def open_log(arguments: argparse.Namespace, *, begun: bool = True) -> Archive:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Replay: 0 if everything follows, 1 if something does not. Raises `BadArchive`."""
+    """Replay: 0 if everything follows, 1 if not, or nothing was judged. Raises `BadArchive`."""
     archive = open_log(arguments)
     shards, options = _choose(archive, arguments)
     bar = Bar("replay", sum(archive.end(inbox(shard)) for shard in shards))
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(as_json(verdict), indent=2))
     else:
         print("\n".join(report(verdict)))
-    return 1 if verdict.findings.listed else 0
+    return 0 if verdict.findings.equal else 1
 
 
 def report(verdict: Verdict) -> list[str]:
@@ -97,7 +97,7 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
     """The same for machines."""
     findings = verdict.findings
     return {
-        "equal": not findings.listed,
+        "equal": findings.equal,
         "compared": findings.compared,
         "not_yet_written": findings.unwritten,
         "too_new_to_be_judged": findings.cut_off,
@@ -240,6 +240,10 @@ def _sum(verdict: Verdict) -> str:
     unwritten = f", {findings.unwritten:,} not yet written" if findings.unwritten else ""
     cut_off = f", {findings.cut_off:,} too new to be judged" if findings.cut_off else ""
     others = f", {findings.not_judged:,} not judged" if findings.not_judged else ""
+    if not findings.equal:
+        return (
+            f"NOTHING JUDGED: this part lets none of its {findings.not_judged:,} records be judged"
+        )
     equal = f"EQUAL: {findings.compared:,} records are what their inputs lead to"
     return f"{equal}{unwritten}{cut_off}{others}"
 

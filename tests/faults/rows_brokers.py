@@ -65,7 +65,7 @@ def coordinator_killed(run: Run) -> None:
 
 @row(
     "F7",
-    "two brokers are down for 5 s: nothing is written, and all goes on by itself",
+    "two brokers are down for 5 s and until somebody is told: nothing is written, and all goes on",
     at_most={"orders after that s": 5.0},
 )
 def two_brokers_down(run: Run) -> None:

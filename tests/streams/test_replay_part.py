@@ -89,6 +89,18 @@ class TestWhatIsNotJudged:
             f"{told['not_judged']:,} not judged"
         )
 
+    def test_a_part_of_which_nothing_can_be_judged_is_not_equal(self, tmp_path: Path, capsys):
+        archive = archived(world())
+        end = archive.end(inbox("L1"))
+        export(archive, tmp_path / "log", Nobody())
+        (tmp_path / "last").write_bytes(encode_snapshot(snapshot_of(archive, "L1", end)))
+        words = ("--from", str(tmp_path / "log"), "--shard", "L1")
+        options = (*words, "--from-snapshot", str(tmp_path / "last"))
+        assert replay.run(arguments(replay, *options)) == 1
+        assert "\nNOTHING JUDGED: " in capsys.readouterr().out
+        assert replay.run(arguments(replay, *options, "--json")) == 1
+        assert json.loads(capsys.readouterr().out)["equal"] is False
+
     def test_a_replay_of_everything_judges_everything(self):
         assert replayed(archived(world())).findings.not_judged == 0
 
@@ -109,8 +121,8 @@ class TestWhereItEnds:
         (tmp_path / "one").write_bytes(encode_snapshot(snapshot_of(archive, "L1", 20)))
         words = ("--from", str(tmp_path / "log"), "--shard", "L1", "--until")
         words_at = (*words, "ledger.in.1@{}", "--from-snapshot", str(tmp_path / "one"))
-        for offset in (19, 25):
-            assert replay.run(arguments(replay, *(w.format(offset) for w in words_at))) == 0
+        for offset, status in ((19, 1), (25, 0)):
+            assert replay.run(arguments(replay, *(w.format(offset) for w in words_at))) == status
             stopped = rerun(archive, "L1", Options(stop=offset + 1))
             assert stopped.state_hash.hex() in capsys.readouterr().out
         for offset in (10, 18):
