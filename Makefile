@@ -39,7 +39,7 @@ run: compile  ## start Kafka, Redis, shards, projections, APIs and bots; Ctrl-C 
 # 5 is pytest's status where ARGS select nothing of one half.
 test: compile  ## every test, the real Kafka, Redis and ClickHouse included
 	@none=0; \
-	$(BIN)/python -m pytest -n 5 --dist worksteal -m "not integration and not slow" $(ARGS) \
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not integration and not slow" $(ARGS) \
 	  || { none=$$?; [ $$none = 5 ]; }; \
 	$(BIN)/python -m pytest -m "integration or slow" $(ARGS) || [ $$?$$none = 50 ]
 

@@ -57,6 +57,7 @@ async def test_trades_ascend_and_end_with_the_last(world, api):
     assert [row["id"] for row in rows] == [2, 3]
 
 
+@pytest.mark.usefixtures("gives_up_soon")
 async def test_history_waits_for_the_position_that_is_asked_for(world, api):
     partition = ("matching.ev", BTCUSDT % 2)
     await world.trade(BTCUSDT, [trade(1, T0_US)])
@@ -143,6 +144,7 @@ async def test_the_newest_aggregates_end_with_the_last_trade_however_many(world,
     assert await newest_aggregates(api) == (rows, position)
 
 
+@pytest.mark.usefixtures("gives_up_soon")
 async def test_the_newest_aggregates_wait_for_what_redis_does_not_keep(world, api, swept):
     world.store_trades(BTCUSDT, swept[:3])
     world.advance_history(("matching.ev", 0), Position(150, 149, T0_US + SECOND_US))
@@ -153,6 +155,7 @@ async def test_the_newest_aggregates_wait_for_what_redis_does_not_keep(world, ap
     assert len((await newest_aggregates(api))[0]) == 4
 
 
+@pytest.mark.usefixtures("gives_up_soon")
 async def test_the_newest_aggregates_are_known_while_the_log_stands(world, api, swept):
     """All that Redis keeps may be of one microsecond, after which nothing came yet."""
     for each in swept[4:]:
@@ -205,6 +208,7 @@ async def test_klines_begin_where_the_client_says(world, api):
     assert [row[0] for row in rows] == [T0_US // MS + n * 60_000 for n in (18, 19, 20)]
 
 
+@pytest.mark.usefixtures("gives_up_soon")
 async def test_klines_wait_until_history_has_the_candle_that_just_ended(world, api):
     partition = ("matching.ev", 0)
     await world.trade(BTCUSDT, [trade(1, T0_US), trade(2, T0_US + MINUTE_US)])
@@ -218,6 +222,7 @@ async def test_klines_wait_until_history_has_the_candle_that_just_ended(world, a
     assert (status, [row[8] for row in rows]) == (200, [1, 1])
 
 
+@pytest.mark.usefixtures("gives_up_soon")
 async def test_a_candle_that_a_span_ends_in_is_whole(world, api):
     partition, start = ("matching.ev", 0), T0_US // MS
     await world.trade(BTCUSDT, [trade(1, T0_US), trade(2, T0_US + MINUTE_US)])

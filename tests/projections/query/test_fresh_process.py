@@ -8,6 +8,8 @@ from projections.intervals import MINUTE_US
 from projections.layout import CLOSED_ORDERS, Position, feeding_partitions
 from tests.projections.query.world import ALICE, BTCUSDT, ETHBTC, T0_US, closed, signed, trade
 
+pytestmark = pytest.mark.usefixtures("gives_up_soon")
+
 MARKET = ("matching.ev", BTCUSDT % 2)
 OTHER_MARKET = ("matching.ev", ETHBTC % 2)
 LEDGER = ("ledger.ev", ALICE % 2)

@@ -149,6 +149,7 @@ async def test_a_private_read_waits_for_the_end_of_the_users_partition(world, ap
     assert {partition for _, partition in world.asked_ends} == {0}
 
 
+@pytest.mark.usefixtures("gives_up_soon")
 async def test_a_view_that_stays_behind_is_503(world, api):
     world.ends[LEDGER_0] = 103
     started_s = time.monotonic()
@@ -163,6 +164,7 @@ async def test_a_view_that_stays_behind_is_503(world, api):
     assert time.monotonic() - started_s < 3
 
 
+@pytest.mark.usefixtures("gives_up_soon")
 @pytest.mark.parametrize("cells", [{"cseq": "100"}, {"cseq": "x", "offset": "9", "time_us": "1"}])
 async def test_a_view_that_does_not_say_where_it_stands_is_behind(world, api, cells):
     key = layout.redis_key("1", layout.position_key(*LEDGER_0))
