@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from commands.reasons import (
-    CLIENT_ORDER_ID,
     NO_ICEBERG,
     NO_SELF_TRADE_PREVENTION,
     NO_STOP_LOSS,
@@ -22,7 +21,7 @@ from domain.orders.messages import (
 )
 from domain.reference import Market, ReferenceData
 from infra.http import errors
-from infra.http.parameters import SYMBOL, Parameters
+from infra.http.parameters import CLIENT_ORDER_ID, SYMBOL, Parameters
 
 NUMBER = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
 

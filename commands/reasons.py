@@ -6,6 +6,7 @@ from infra.http import errors
 from infra.http.errors import ApiError
 from infra.http.limits import ORDER_COUNT_1D, ORDER_COUNT_10S
 from infra.http.order_ends import MARKET_CLOSED, STALE_RULES
+from infra.http.parameters import CLIENT_ORDER_ID
 
 NO_STOP_LOSS = "Stop loss orders are not supported for this symbol."
 NO_ICEBERG = "Iceberg orders are not supported for this symbol."
@@ -37,8 +38,6 @@ _FILTERS = {
 
 SECOND_US = 1_000_000
 DAY_S = 24 * 60 * 60
-
-CLIENT_ORDER_ID = "^[a-zA-Z0-9-_]{1,36}$"
 
 
 def order_error(reason: OrderReason, limits: Limits, time_us: int) -> ApiError:
