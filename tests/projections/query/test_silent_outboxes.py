@@ -20,8 +20,8 @@ FROM_HISTORY = "/api/v3/myTrades?symbol=BTCUSDT"
 
 @pytest.fixture(autouse=True)
 def short_times(monkeypatch):
-    """A read gives up after 0.6 s, and an outbox that has not grown for 0.1 s is silent."""
-    monkeypatch.setattr("projections.query.sources.PATIENCE_S", 0.6)
+    """A read gives up after 1.5 s, and an outbox that has not grown for 0.1 s is silent."""
+    monkeypatch.setattr("projections.query.sources.PATIENCE_S", 1.5)
     monkeypatch.setattr("projections.query.outbox_ends.SILENT_S", 0.1)
 
 
