@@ -6,20 +6,15 @@ import pytest
 import pytest_asyncio
 from aiohttp.test_utils import TestClient
 
-from projections.layout import Position
+from projections.layout import Position, feeding_partitions
+from tests.projections.query.patience import LONG_S
 from tests.projections.query.world import T0_US, Store, World
 
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What can be read is read, however busy the machine is that the tests share."""
-    monkeypatch.setattr("projections.query.sources.PATIENCE_S", 10.0)
-
-
-@pytest.fixture
-def gives_up_soon(patience: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests that wait until a read gives up: 2 s, each time, is a fifth of `make check`."""
-    monkeypatch.setattr("projections.query.sources.PATIENCE_S", 1.0)
+    """What can be read is read; what is to be refused, a test reads while `impatient`."""
+    monkeypatch.setattr("projections.query.sources.PATIENCE_S", LONG_S)
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +29,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 async def world(store: Store) -> AsyncIterator[World]:
     """The exchange at T0; every view stands at sequence 100 of every partition."""
     world = World(store)
-    for topic in ("ledger.ev", "matching.ev"):
-        for partition in (0, 1):
-            await world.advance((topic, partition), Position(100, 99, T0_US))
-            world.ends[topic, partition] = 100
+    for partition in feeding_partitions(2, 2):
+        await world.advance(partition, Position(100, 99, T0_US), history=False)
+        world.ends[partition] = 100
+    world.advance_history(world.positions)
     yield world
     store.empty()
     await world.redis.aclose()

@@ -4,6 +4,7 @@ import pytest
 
 from projections.intervals import HOUR_US, MINUTE_US
 from projections.layout import Position, trades_key
+from tests.projections.query.patience import impatient
 from tests.projections.query.world import BTCUSDT, E8, T0_US, trade
 
 MS = 1_000
@@ -57,15 +58,15 @@ async def test_trades_ascend_and_end_with_the_last(world, api):
     assert [row["id"] for row in rows] == [2, 3]
 
 
-@pytest.mark.usefixtures("gives_up_soon")
 async def test_history_waits_for_the_position_that_is_asked_for(world, api):
     partition = ("matching.ev", BTCUSDT % 2)
     await world.trade(BTCUSDT, [trade(1, T0_US)])
     headers = {"X-Log-Min-Position": f"{partition[0]}.{partition[1]}@101"}
     parameters = {"symbol": "BTCUSDT", "fromId": "1"}
-    response = await api.get("/api/v3/historicalTrades", params=parameters, headers=headers)
-    assert response.status == 503
-    world.advance_history(partition, Position(101, 100, T0_US))
+    with impatient():
+        response = await api.get("/api/v3/historicalTrades", params=parameters, headers=headers)
+        assert response.status == 503
+    world.advance_history({partition: Position(101, 100, T0_US)})
     response = await api.get("/api/v3/historicalTrades", params=parameters, headers=headers)
     assert response.status == 200
     assert response.headers["X-Log-Position"] == headers["X-Log-Min-Position"]
@@ -137,35 +138,35 @@ async def newest_aggregates(api, **parameters):
 async def test_the_newest_aggregates_end_with_the_last_trade_however_many(world, api, swept):
     """History lags: were they its own, who asks for more of them would be led back."""
     world.store_trades(BTCUSDT, swept[:5])
-    world.advance_history(("matching.ev", 0), Position(150, 149, T0_US + SECOND_US + 1))
+    world.advance_history({("matching.ev", 0): Position(150, 149, T0_US + SECOND_US + 1)})
     rows, position = [(1, 3), (4, 6), (7, 7), (8, 8)], "matching.ev.0@200"
     for limit in range(1, 5):
         assert await newest_aggregates(api, limit=limit) == (rows[-limit:], position)
     assert await newest_aggregates(api) == (rows, position)
 
 
-@pytest.mark.usefixtures("gives_up_soon")
 async def test_the_newest_aggregates_wait_for_what_redis_does_not_keep(world, api, swept):
     world.store_trades(BTCUSDT, swept[:3])
-    world.advance_history(("matching.ev", 0), Position(150, 149, T0_US + SECOND_US))
+    world.advance_history({("matching.ev", 0): Position(150, 149, T0_US + SECOND_US)})
     assert (await newest_aggregates(api, limit=2))[0] == [(7, 7), (8, 8)]
-    assert (await newest_aggregates(api))[0] == -1008, "trade 4 came in that microsecond"
+    with impatient():
+        assert (await newest_aggregates(api))[0] == -1008, "trade 4 came in that microsecond"
     world.store_trades(BTCUSDT, swept[3:4])
-    world.advance_history(("matching.ev", 0), Position(160, 159, T0_US + 2 * SECOND_US))
+    world.advance_history({("matching.ev", 0): Position(160, 159, T0_US + 2 * SECOND_US)})
     assert len((await newest_aggregates(api))[0]) == 4
 
 
-@pytest.mark.usefixtures("gives_up_soon")
 async def test_the_newest_aggregates_are_known_while_the_log_stands(world, api, swept):
     """All that Redis keeps may be of one microsecond, after which nothing came yet."""
     for each in swept[4:]:
         await world.put(trades_key(BTCUSDT), each.trade_id, each._replace(time_us=T0_US))
     at = Position(200, 199, T0_US)
     await world.advance(("matching.ev", 0), at, history=False)
-    world.advance_history(("matching.ev", 0), Position(199, 198, T0_US))
-    assert (await newest_aggregates(api))[0] == -1008
+    world.advance_history({("matching.ev", 0): Position(199, 198, T0_US)})
+    with impatient():
+        assert (await newest_aggregates(api))[0] == -1008
     world.store_trades(BTCUSDT, swept)
-    world.advance_history(("matching.ev", 0), at)
+    world.advance_history({("matching.ev", 0): at})
     assert len((await newest_aggregates(api))[0]) == 4
 
 
@@ -208,32 +209,32 @@ async def test_klines_begin_where_the_client_says(world, api):
     assert [row[0] for row in rows] == [T0_US // MS + n * 60_000 for n in (18, 19, 20)]
 
 
-@pytest.mark.usefixtures("gives_up_soon")
 async def test_klines_wait_until_history_has_the_candle_that_just_ended(world, api):
     partition = ("matching.ev", 0)
     await world.trade(BTCUSDT, [trade(1, T0_US), trade(2, T0_US + MINUTE_US)])
     await world.advance(partition, Position(200, 199, T0_US + MINUTE_US), history=False)
 
-    status, answer = await get(api, "/api/v3/klines", symbol="BTCUSDT", interval="1m")
+    with impatient():
+        status, answer = await get(api, "/api/v3/klines", symbol="BTCUSDT", interval="1m")
     assert (status, answer["code"]) == (503, -1008)
 
-    world.advance_history(partition, Position(200, 199, T0_US + MINUTE_US))
+    world.advance_history({partition: Position(200, 199, T0_US + MINUTE_US)})
     status, rows = await get(api, "/api/v3/klines", symbol="BTCUSDT", interval="1m")
     assert (status, [row[8] for row in rows]) == (200, [1, 1])
 
 
-@pytest.mark.usefixtures("gives_up_soon")
 async def test_a_candle_that_a_span_ends_in_is_whole(world, api):
     partition, start = ("matching.ev", 0), T0_US // MS
     await world.trade(BTCUSDT, [trade(1, T0_US), trade(2, T0_US + MINUTE_US)])
     await world.advance(partition, Position(200, 199, T0_US + MINUTE_US), history=False)
     span = {"symbol": "BTCUSDT", "interval": "1m", "startTime": start, "endTime": start + 1}
 
-    world.advance_history(partition, Position(150, 149, T0_US + MINUTE_US // 2))
-    status, answer = await get(api, "/api/v3/klines", **span)
+    world.advance_history({partition: Position(150, 149, T0_US + MINUTE_US // 2)})
+    with impatient():
+        status, answer = await get(api, "/api/v3/klines", **span)
     assert (status, answer["code"]) == (503, -1008), "trades of the other half may be missing"
 
-    world.advance_history(partition, Position(200, 199, T0_US + MINUTE_US))
+    world.advance_history({partition: Position(200, 199, T0_US + MINUTE_US)})
     status, rows = await get(api, "/api/v3/klines", **span)
     assert (status, [row[8] for row in rows]) == (200, [1])
 

@@ -144,5 +144,5 @@ async def test_all_views_together_are_waited_for_no_longer_than_one(world, api, 
     await asyncio.sleep(1.2)
     await world.advance(feed, at, history=False)
     await asyncio.sleep(0.6)
-    world.advance_history(feed, at)
+    world.advance_history({feed: at})
     assert await reading == 503

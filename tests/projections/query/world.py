@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from aiohttp.test_utils import TestClient, TestServer
@@ -204,10 +204,15 @@ class World:
         cells = {name: str(value) for name, value in position._asdict().items()}
         await self.redis.hset(redis_key(BUILD, layout.position_key(*partition)), mapping=cells)
         if history:
-            self.advance_history(partition, position)
+            self.advance_history({partition: position})
 
-    def advance_history(self, partition: Partition, position: Position) -> None:
-        self.store.insert("positions", [(table, *partition, *position) for table in layout.TABLES])
+    def advance_history(self, positions: Mapping[Partition, Position]) -> None:
+        rows = [
+            (table, *partition, *position)
+            for partition, position in positions.items()
+            for table in layout.TABLES
+        ]
+        self.store.insert("positions", rows)
 
     async def put(self, key: str, field: object, value: Any) -> None:
         """Set one cell."""
