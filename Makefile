@@ -43,13 +43,18 @@ test: compile  ## every test, the real Kafka, Redis and ClickHouse included
 	  || { none=$$?; [ $$none = 5 ]; }; \
 	$(BIN)/python -m pytest -m "integration or slow" $(ARGS) || [ $$?$$none = 50 ]
 
+# Tests make and remove thousands of small files: where memory has a gigabyte for them, there.
+IN_MEMORY = $$(test "$$(df --output=avail /dev/shm 2>/dev/null | tail -n 1)" -ge 1000000 2>/dev/null \
+  && echo /dev/shm || echo /tmp)
+
 check: setup  ## format, lint, strict types, import contracts, tidy and unit tests
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest -q -n 5 --dist worksteal -m "not integration and not slow" \
-	  --hypothesis-profile quick $(ARGS)
+	@folder=$$(mktemp -d -p $(IN_MEMORY)); trap "rm -rf $$folder" EXIT; \
+	TMPDIR=$$folder $(BIN)/python -m pytest -q -n 5 --dist worksteal \
+	  -m "not integration and not slow" --hypothesis-profile quick $(ARGS)
 
 format: setup  ## rewrite the sources as ruff wants them
 	@$(BIN)/ruff format .
