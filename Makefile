@@ -45,7 +45,7 @@ test: compile  ## every test, the real Kafka, Redis and ClickHouse included
 
 # Tests make and remove thousands of small files: where memory has a gigabyte for them, there.
 IN_MEMORY = $$(test "$$(df --output=avail /dev/shm 2>/dev/null | tail -n 1)" -ge 1000000 2>/dev/null \
-  && echo /dev/shm || echo /tmp)
+  && echo /dev/shm || echo "$${TMPDIR:-/tmp}")
 
 check: setup  ## format, lint, strict types, import contracts, tidy and unit tests
 	@$(BIN)/ruff format --check --quiet .

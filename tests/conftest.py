@@ -15,7 +15,7 @@ hypothesis.settings.register_profile("logbourse", deadline=None, print_blob=True
 hypothesis.settings.load_profile("logbourse")
 # What `make check` has time for.
 hypothesis.settings.register_profile(
-    "quick", parent=hypothesis.settings.get_profile("logbourse"), max_examples=15
+    "quick", parent=hypothesis.settings.get_profile("logbourse"), max_examples=25
 )
 
 

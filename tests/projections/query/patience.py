@@ -9,7 +9,7 @@ LONG_S, MOMENT_S = 10.0, 0.4
 
 
 @contextmanager
-def impatient() -> Iterator[None]:
-    """A read that begins meanwhile gives up after a moment: for those that wait in vain."""
-    with patch("projections.query.sources.PATIENCE_S", MOMENT_S):
+def impatient(seconds: float = MOMENT_S) -> Iterator[None]:
+    """A read that begins meanwhile gives up after so long: for those that wait in vain."""
+    with patch("projections.query.sources.PATIENCE_S", seconds):
         yield
