@@ -1,6 +1,7 @@
 """The exchange of `world.py`, and the query API over it on a loopback port."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -9,6 +10,15 @@ from aiohttp.test_utils import TestClient
 from projections.layout import Position, feeding_partitions
 from tests.projections.query.patience import LONG_S
 from tests.projections.query.world import T0_US, Store, World
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What reads a `store` here starts a real ClickHouse, for which `make check` has no time."""
+    for item in items:
+        if "store" in getattr(item, "fixturenames", ()) and HERE in item.path.parents:
+            item.add_marker(pytest.mark.integration)
 
 
 @pytest.fixture(autouse=True)
